@@ -1,0 +1,3 @@
+"""Records market data and loses none of it."""
+
+__version__ = "0.1.0"
