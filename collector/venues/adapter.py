@@ -1,0 +1,264 @@
+"""The seam between a venue and everything else: what a venue's folder provides and what it can count on.
+
+A folder below `collector/venues/` is one adapter. Its package exports `ADAPTER`, an object that meets `Adapter`, and
+is found by its name (`collector.venues.find`). Everything in it is sans-I/O: no sockets, no clock, no randomness that
+was not passed in. The feed (`collector/feed/`) does the talking:
+
+    discover    a generator of REST calls that returns a `Plan`: which connections, which subscriptions
+    parser      bytes to records and events, one for each session, built from the session's header alone
+    conversation    events and time to messages to send: subscribing, proving, resubscribing
+    history     a generator of REST calls that page through the past of one instrument
+
+Generators yield a `RestCall` and are sent its `RestAnswer`; an answer that means failure is thrown into them as a
+`VenueError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from collector.errors import VenueError
+from collector.model import Instrument, InstrumentSpec, Records
+
+
+class VenueSettings(BaseModel):
+    """The settings that every venue has; each adapter's own settings extend them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    adapter: str | None = Field(None, description="The protocol to speak; the section's own name when left out.")
+    enabled: bool = Field(True, description="false keeps the section but does not start its worker.")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the venue allows one client address, for all connections together."""
+
+    rest_per_second: float
+    messages_per_second: float
+    connections: int
+    silence_seconds: float
+    """With no frame at all, pings included, for so long the connection counts as dead."""
+    ping_seconds: float
+    """How often the feed sends a WebSocket ping of its own."""
+    first_data_seconds: float = 30.0
+    """A prompt subscription without data for so long is subscribed again."""
+    max_message_bytes: int = 64 * 1024 * 1024
+
+
+# -- REST ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RestCall:
+    """A request to make. `channel` is the venue's word for what comes back; the parser is given it with the body."""
+
+    channel: str
+    url: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    record: bool = True
+    """Whether the answer is market data, so that it goes to the journal. Never for logins or account data."""
+
+
+class RestAnswer(NamedTuple):
+    """What came back, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    received_ns: int
+
+
+# -- what to connect to -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Symbols wanted on one of the venue's channels."""
+
+    channel: str
+    stream: str
+    symbols: tuple[str, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    prompt: bool = True
+    """The venue sends data straight after its acknowledgement, so that silence there means trouble and not quiet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPlan:
+    """One connection. `header` is all that `Adapter.parser` needs; it is JSON and opens the session in the journal."""
+
+    name: str
+    url: str
+    subscriptions: tuple[Subscription, ...]
+    header: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something asked for that the venue does not have; reported once, and the rest goes on."""
+
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What discovery found: the connections to hold and the polls to make."""
+
+    connections: tuple[ConnectionPlan, ...] = ()
+    instruments: tuple[InstrumentSpec, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+# -- what the parser reports to the conversation --------------------------------------------------------------------
+
+
+class Acknowledged(NamedTuple):
+    """The venue says what is subscribed on `channel` now; `symbols` is the whole set."""
+
+    request_id: int | str | None
+    channel: str
+    symbols: frozenset[str]
+
+
+class Refused(NamedTuple):
+    """The venue refused a request. `permanent`: the same request will always be refused."""
+
+    request_id: int | str | None
+    code: str
+    message: str
+    permanent: bool
+
+
+class SequenceLost(NamedTuple):
+    """Messages of this symbol were lost: its book is wrong until a new snapshot."""
+
+    channel: str
+    symbol: str
+    expected: int
+    got: int
+
+
+class SnapshotTaken(NamedTuple):
+    """A book is whole (again)."""
+
+    channel: str
+    symbol: str
+
+
+Event = Acknowledged | Refused | SequenceLost | SnapshotTaken
+
+
+class Parser(Protocol):
+    """Turns what one session received into records and events.
+
+    Deterministic: the same calls give the same records. No call raises for bad input: what is not understood goes to
+    `out.quarantine` with the frame, and `out.items` counts every item, good or bad. (The normaliser guards against
+    the bug that raises nevertheless.)
+    """
+
+    last_seen: dict[str, dict[str, int]]
+    """Channel to symbol to `received_ns` of the newest good item."""
+
+    def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]: ...
+
+    def rest(
+        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
+    ) -> Sequence[Event]: ...
+
+    def beat(self, received_ns: int, out: Records) -> None:
+        """Time has passed on a living line: closes candles whose time is over."""
+
+    def fork(self) -> Self:
+        """Return an independent copy with the same state."""
+
+
+# -- what the conversation asks the feed to do ----------------------------------------------------------------------
+
+
+class Send(NamedTuple):
+    """Send a text message; it counts against the venue's limit."""
+
+    payload: bytes
+
+
+class Reconnect(NamedTuple):
+    """Give this connection up and make it anew."""
+
+    reason: str
+
+
+Action = Send | Reconnect
+
+
+class SubscriptionState(StrEnum):
+    WAITING = "waiting"  # not asked for yet
+    REQUESTED = "requested"
+    ACKNOWLEDGED = "acknowledged"  # no data yet
+    FLOWING = "flowing"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class SubscriptionStatus:
+    """How one symbol on one channel stands; `since` is the conversation's clock."""
+
+    channel: str
+    stream: str
+    symbol: str
+    state: SubscriptionState
+    since: float
+    reason: str = ""
+
+
+class Conversation(Protocol):
+    """The client's side of one connection. `now` is a monotonic time in seconds."""
+
+    def opened(self, now: float) -> Sequence[Action]: ...
+
+    def handle(self, events: Sequence[Event], now: float) -> Sequence[Action]: ...
+
+    def tick(self, now: float) -> Sequence[Action]:
+        """About once a second: time-outs, retries, proof by first data."""
+
+    @property
+    def proved(self) -> bool:
+        """Every subscription flows, is acknowledged on a channel that may be quiet, or is refused for good."""
+
+    def statuses(self) -> Sequence[SubscriptionStatus]: ...
+
+
+Discovery = Generator[RestCall, RestAnswer, Plan]
+History = Generator[RestCall, RestAnswer, None]
+
+
+class Adapter(Protocol):
+    """A venue's protocol. `venue` is the configured name (`fmfw`, `hitbtc`, ..), `settings` its validated section."""
+
+    name: ClassVar[str]
+    settings: ClassVar[type[VenueSettings]]
+
+    def limits(self, settings: Any) -> Limits: ...
+
+    def discover(self, venue: str, settings: Any) -> Discovery: ...
+
+    def parser(self, header: Mapping[str, Any]) -> Parser: ...
+
+    def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation: ...
+
+    def history(
+        self, venue: str, settings: Any, instrument: Instrument, stream: str, from_us: int, to_us: int
+    ) -> History: ...
+
+    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        """Tell whether an answer means failure, and whether trying again can help. The one place that decides it."""
