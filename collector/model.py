@@ -89,7 +89,7 @@ class Book(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """An OHLCV bar that opened at `time_us`. `period`: see `PERIODS`. `closed` only when the venue's rules make it final."""
+    """An OHLCV bar that opened at `time_us` (`period`: see `PERIODS`); `closed` only when the venue's rules make it final."""
 
     instrument: Instrument
     time_us: int
@@ -227,7 +227,7 @@ class Records:
 
 def content_key(text: str) -> int:
     """A signed 64-bit key made of what a record says; the same text gives the same key on every machine, for ever."""
-    key = xxhash.xxh3_64_intdigest(text)
+    key = xxhash.xxh3_64_intdigest(text.encode())
     return key - 0x1_0000_0000_0000_0000 if key >= 0x8000_0000_0000_0000 else key
 
 
