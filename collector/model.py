@@ -89,7 +89,7 @@ class Book(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """An OHLCV bar that opened at `time_us` (`period`: see `PERIODS`); `closed` only when the venue's rules make it final."""
+    """An OHLCV bar. `time_us`: its opening; `period`: see `PERIODS`; `closed` only when the venue's rules say final."""
 
     instrument: Instrument
     time_us: int
@@ -172,15 +172,29 @@ class Quarantined(NamedTuple):
     received_us: int
 
 
+class Session(NamedTuple):
+    """One connection of one worker, as it opens (`closed_us` None) and again as it closes."""
+
+    session_id: int
+    venue: str
+    worker: str
+    url: str
+    opened_us: int
+    closed_us: int | None
+    reason: str | None
+    frames: int
+
+
 class Records:
     """What the parsers made of some frames: one list a kind, in order of arrival.
 
     `items` counts what the frames held, so that always `items == rows + quarantined items`, where rows are those of
-    the seven tables of facts (`trades` to `rates`; specs and gaps are not items).
+    the six tables of facts (`trades` to `rates`; specs, gaps and sessions are not items).
     """
 
     __slots__ = (
-        "books", "candles", "derivatives", "gaps", "instruments", "items", "quarantine", "rates", "ticks", "trades",
+        "books", "candles", "derivatives", "gaps", "instruments", "items", "quarantine", "rates", "sessions",
+        "ticks", "trades",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -192,6 +206,7 @@ class Records:
         self.rates: list[Rate] = []
         self.instruments: list[InstrumentSpec] = []
         self.gaps: list[Gap] = []
+        self.sessions: list[Session] = []
         self.quarantine: list[Quarantined] = []
         self.items = 0
 
@@ -204,7 +219,7 @@ class Records:
         )  # fmt: skip
 
     def __bool__(self) -> bool:
-        return bool(self.items or self.instruments or self.gaps or self.quarantine)
+        return bool(self.items or self.instruments or self.gaps or self.sessions or self.quarantine)
 
     def __repr__(self) -> str:
         held = ", ".join(

@@ -1,0 +1,220 @@
+"""One connection to a venue: made, proved, watched, made again, for ever.
+
+Three things are told apart. The *transport* is alive while any frame comes, pings and the answers to our own pings
+included. A *subscription* is alive once the venue has acknowledged it and, where it sends data at once, has sent
+some; the venue's conversation sees to that. A *market* may be quiet as long as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from random import Random
+
+import structlog
+from aiolimiter import AsyncLimiter
+
+from collector.clock import Clock
+from collector.feed.intake import Intake, LiveSession
+from collector.feed.network import BINARY, PING, TEXT, Line, LineError, Network, shown
+from collector.venues.adapter import (
+    Action,
+    Adapter,
+    ConnectionPlan,
+    Conversation,
+    Limits,
+    Reconnect,
+    Send,
+    SubscriptionStatus,
+)
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+BEAT_SECONDS = 5.0
+STEADY_SECONDS = 60.0
+"""A session that lived so long starts the backoff anew."""
+LONGEST_BACKOFF_SECONDS = 60.0
+ROOM_EVERY = 64
+"""Frames between two looks at the journal's buffer."""
+
+
+class ConnectionState(StrEnum):
+    CONNECTING = "connecting"
+    SUBSCRIBING = "subscribing"
+    LIVE = "live"
+    WAITING = "waiting"  # for the next try
+    STOPPED = "stopped"
+
+
+class ConnectionFeed:
+    """Holds one connection of a plan."""
+
+    def __init__(
+        self,
+        plan: ConnectionPlan,
+        adapter: Adapter,
+        limits: Limits,
+        *,
+        network: Network,
+        intake: Intake,
+        sending: AsyncLimiter,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.plan = plan
+        self._adapter = adapter
+        self._limits = limits
+        self._network = network
+        self._intake = intake
+        self._sending = sending
+        self._clock = clock
+        self._random = random
+        self._backoff = Backoff(random)
+        self._conversation: Conversation | None = None
+        self._last_heard = 0.0
+        self._held_back = False
+        self.state = ConnectionState.CONNECTING
+        self.since_ns = clock.now_ns()
+        self.reason = ""
+        self.reconnects = 0
+        self.frames = 0
+        self.bytes = 0
+        self.last_frame_ns: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<ConnectionFeed {self.plan.name} {self.state} frames={self.frames} reconnects={self.reconnects}>"
+
+    def statuses(self) -> Sequence[SubscriptionStatus]:
+        """How each subscription stands; empty while there is no connection."""
+        return self._conversation.statuses() if self._conversation else ()
+
+    async def run(self) -> None:
+        """Hold the connection until cancelled."""
+        while True:
+            started = self._clock.monotonic()
+            reason = await self._one_session()
+            if self._clock.monotonic() - started >= STEADY_SECONDS:
+                self._backoff.reset()
+            pause = self._backoff.next()
+            self.reconnects += 1
+            self._become(ConnectionState.WAITING, f"{reason}; next try in {pause:.1f} s")
+            log.warning("connection_lost", connection=self.plan.name, reason=reason, next_try_s=round(pause, 2))
+            await self._clock.sleep(pause)
+
+    def _become(self, state: ConnectionState, reason: str = "") -> None:
+        self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
+
+    async def _one_session(self) -> str:
+        """Connect and stream until something ends it; returns why."""
+        self._become(ConnectionState.CONNECTING)
+        try:
+            line = await self._network.connect(self.plan.url, max_message_bytes=self._limits.max_message_bytes)
+        except LineError as error:
+            return str(error)
+        session = self._intake.open({**self.plan.header, "worker": self.plan.name, "url": shown(self.plan.url)})
+        reason = "stopped"
+        try:
+            await self._hold(line, session)
+        except* LineError as group:
+            reason = "; ".join(dict.fromkeys(str(error) for error in group.exceptions))
+        finally:
+            self._conversation = None
+            session.close(reason)
+            self._become(ConnectionState.STOPPED, reason)
+            await line.close()
+        return reason
+
+    async def _hold(self, line: Line, session: LiveSession) -> None:
+        self._conversation = self._adapter.conversation(self.plan, session.parser, self._random)
+        outbox: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by the conversation: one request a chunk of symbols
+        self._last_heard = self._clock.monotonic()
+        self._become(ConnectionState.SUBSCRIBING)
+        log.info("connection_opened", connection=self.plan.name, url=shown(self.plan.url))
+        self._act(self._conversation.opened(self._clock.monotonic()), outbox)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._receive(line, session, self._conversation, outbox))
+            group.create_task(self._send(line, outbox))
+            group.create_task(self._watch(line, session, self._conversation, outbox))
+
+    def _act(self, actions: Sequence[Action], outbox: asyncio.Queue[bytes]) -> None:
+        for action in actions:
+            match action:
+                case Send(payload):
+                    outbox.put_nowait(payload)
+                case Reconnect(reason):
+                    raise LineError(reason)
+
+    async def _receive(
+        self, line: Line, session: LiveSession, conversation: Conversation, outbox: asyncio.Queue[bytes]
+    ) -> None:
+        receive, frame, now_ns, monotonic = line.receive, session.frame, self._clock.now_ns, self._clock.monotonic
+        intake = self._intake
+        while True:
+            message = await receive()
+            kind = message.type
+            self._last_heard = monotonic()
+            if kind is TEXT or kind is BINARY:
+                payload = message.data
+                received_ns = now_ns()
+                events = frame(payload, received_ns)
+                self.frames += 1
+                self.bytes += len(payload)
+                self.last_frame_ns = received_ns
+                if events:
+                    self._act(conversation.handle(events, monotonic()), outbox)
+                if not self.frames % ROOM_EVERY and intake.full:
+                    self._held_back = True  # the line's silence is our own doing now
+                    await intake.room()
+                    self._held_back = False
+                    self._last_heard = monotonic()
+            elif kind is PING:
+                await line.pong(message.data)
+
+    async def _send(self, line: Line, outbox: asyncio.Queue[bytes]) -> None:
+        while True:
+            payload = await outbox.get()
+            await self._sending.acquire()
+            await line.send(payload)
+
+    async def _watch(
+        self, line: Line, session: LiveSession, conversation: Conversation, outbox: asyncio.Queue[bytes]
+    ) -> None:
+        limits, clock = self._limits, self._clock
+        next_ping = next_beat = clock.monotonic()
+        while True:
+            now = clock.monotonic()
+            silent = now - self._last_heard
+            if silent > limits.silence_seconds and not self._held_back:
+                raise LineError(f"nothing was heard for {silent:.0f} s, not even an answer to pings")
+            if now >= next_ping:
+                next_ping = now + limits.ping_seconds
+                await line.ping()
+            if now >= next_beat and silent <= limits.ping_seconds:
+                next_beat = now + BEAT_SECONDS
+                session.beat(clock.now_ns())
+            self._act(conversation.tick(now), outbox)
+            if self.state is ConnectionState.SUBSCRIBING and conversation.proved:
+                self._become(ConnectionState.LIVE)
+                log.info("connection_live", connection=self.plan.name)
+            await clock.sleep(TICK_SECONDS)
+
+
+class Backoff:
+    """Growing, capped, fully jittered delays in seconds. The first is short, so that a cut line is back at once."""
+
+    def __init__(self, random: Random, *, first: float = 0.5, longest: float = LONGEST_BACKOFF_SECONDS) -> None:
+        self._random = random
+        self._first = first
+        self._longest = longest
+        self._bound = first
+
+    def next(self) -> float:
+        """Return how long to wait before the next try."""
+        bound, self._bound = self._bound, min(self._longest, self._bound * 2)
+        return self._random.uniform(bound / 5, bound)
+
+    def reset(self) -> None:
+        """Start with the short delays again."""
+        self._bound = self._first

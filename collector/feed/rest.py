@@ -1,0 +1,105 @@
+"""A venue's REST interface: paced, retried, journalled.
+
+One client a venue, so that everything that talks to it shares one budget and one cool-down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeVar
+
+import structlog
+from aiolimiter import AsyncLimiter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from collector.clock import Clock
+from collector.errors import VenueError
+from collector.feed.intake import LiveSession
+from collector.feed.network import LineError, Network
+from collector.venues.adapter import Adapter, Limits, RestAnswer, RestCall
+
+log = structlog.get_logger()
+R = TypeVar("R")
+
+ATTEMPTS = 6
+AFTER_429_SECONDS = 1.0
+
+
+class RestClient:
+    """Makes the calls that a venue's generators ask for."""
+
+    def __init__(
+        self, venue: str, adapter: Adapter, limits: Limits, network: Network, clock: Clock, session: LiveSession
+    ) -> None:
+        self._venue = venue
+        self._adapter = adapter
+        self._network = network
+        self._clock = clock
+        self._session = session
+        # A bucket of one second's worth, filled at the plain rate: the venue's own burst stays in reserve.
+        self._limiter = AsyncLimiter(max(1.0, limits.rest_per_second), 1.0)
+        self._not_before = 0.0
+        self._wait = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+
+    async def drive(self, generator: Generator[RestCall, RestAnswer, R]) -> R:
+        """Run a generator of calls to its end and return what it returns.
+
+        An answer that means failure is thrown into it; what it does not catch comes out of here as a `VenueError`.
+        """
+        try:
+            call = next(generator)
+            while True:
+                try:
+                    answer = await self.fetch(call)
+                except VenueError as error:
+                    call = generator.throw(error)
+                else:
+                    call = generator.send(answer)
+        except StopIteration as done:
+            result: R = done.value
+            return result
+
+    async def fetch(self, call: RestCall) -> RestAnswer:
+        """Make one call; transient failures are tried again a few times. Raises `VenueError`."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_transient),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=self._pause,
+            sleep=self._clock.sleep,
+            reraise=True,
+        ):
+            with attempt:
+                answer = await self._once(call)
+        if call.record:
+            self._session.rest(call, answer)
+        return answer
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, VenueError) and error.retry_after else 0.0
+        return max(asked, self._wait(state))
+
+    async def _once(self, call: RestCall) -> RestAnswer:
+        wait = self._not_before - self._clock.monotonic()
+        if wait > 0:
+            await self._clock.sleep(wait)
+        async with self._limiter:
+            try:
+                status, headers, body = await self._network.request(
+                    call.method, call.url, params=call.params, headers=call.headers, body=call.body
+                )
+            except LineError as error:
+                raise VenueError(self._venue, str(error)) from error
+        answer = RestAnswer(status, headers, body, self._clock.now_ns())
+        failure = self._adapter.failure(self._venue, call, answer)
+        if failure is None:
+            return answer
+        if status == 429:  # the budget is the address's, so everybody waits
+            pause = failure.retry_after or AFTER_429_SECONDS
+            self._not_before = max(self._not_before, self._clock.monotonic() + pause)
+        log.warning("rest_failed", venue=self._venue, channel=call.channel, status=status, reason=failure.reason)
+        raise failure
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, VenueError) and not error.permanent

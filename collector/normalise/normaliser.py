@@ -1,0 +1,139 @@
+"""From frames to records: one parser a session, the same for live frames, catch-up, recovery and replay.
+
+It refuses to know sockets, files and the clock. Whatever a parser does with a frame, nothing leaves here but records
+and events: a frame on which a parser raises is quarantined whole, and the count of items stays right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from collector.model import Quarantined, Records, Session
+from collector.venues.adapter import Adapter, Event, Parser
+
+
+class SessionParser:
+    """One session's parser with what is known of the session."""
+
+    __slots__ = ("frames", "header", "opened_ns", "parser", "session_id", "venue")
+
+    def __init__(self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser) -> None:
+        self.session_id = session_id
+        self.header = header
+        self.opened_ns = opened_ns
+        self.parser = parser
+        self.venue: str = header["venue"]
+        self.frames = 0
+
+    def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        """Parse a socket message; never raises."""
+        self.frames += 1
+        try:
+            return self.parser.frame(payload, received_ns, out)
+        except Exception as error:  # noqa: BLE001  a parser's bug costs its frame, never the daemon
+            _quarantine_whole(out, self.venue, error, payload, received_ns)
+            return ()
+
+    def rest(self, request: Mapping[str, Any], body: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        """Parse a REST answer; never raises."""
+        self.frames += 1
+        try:
+            return self.parser.rest(request["channel"], request.get("params", {}), body, received_ns, out)
+        except Exception as error:  # noqa: BLE001  as above
+            _quarantine_whole(out, self.venue, error, rest_payload(request, body), received_ns)
+            return ()
+
+    def beat(self, received_ns: int, out: Records) -> None:
+        """Let a living line's time pass; never raises."""
+        try:
+            self.parser.beat(received_ns, out)
+        except Exception as error:  # noqa: BLE001  as above
+            _quarantine_whole(out, self.venue, error, b"", received_ns)
+
+    def describe(self, closed_ns: int | None = None, reason: str | None = None) -> Session:
+        """Return the row of `sessions`."""
+        return Session(
+            session_id=self.session_id,
+            venue=self.venue,
+            worker=str(self.header.get("worker", self.venue)),
+            url=str(self.header.get("url", "")),
+            opened_us=self.opened_ns // 1000,
+            closed_us=None if closed_ns is None else closed_ns // 1000,
+            reason=reason,
+            frames=self.frames,
+        )
+
+    def fork(self) -> SessionParser:
+        copy = SessionParser(self.session_id, self.header, self.opened_ns, self.parser.fork())
+        copy.frames = self.frames
+        return copy
+
+
+class Normaliser:
+    """The parsers of all open sessions, driven by journal records."""
+
+    def __init__(self, find_adapter: Callable[[str], Adapter]) -> None:
+        self._find_adapter = find_adapter
+        self.sessions: dict[int, SessionParser] = {}
+        self.events: Counter[str] = Counter()
+
+    def open(self, session_id: int, header: Mapping[str, Any], received_ns: int, out: Records) -> SessionParser:
+        """Begin a session; `header` is the JSON object that its OPEN record holds."""
+        parser = self._find_adapter(header["adapter"]).parser(header)
+        session = SessionParser(session_id, header, received_ns, parser)
+        self.sessions[session_id] = session
+        out.sessions.append(session.describe())
+        return session
+
+    def close(self, session_id: int, reason: str, received_ns: int, out: Records) -> None:
+        """End a session."""
+        session = self.sessions.pop(session_id, None)
+        if session is not None:
+            out.sessions.append(session.describe(received_ns, reason))
+
+    def close_all(self, reason: str, received_ns: int, out: Records) -> None:
+        """End every session: a new run of the daemon has begun."""
+        for session_id in list(self.sessions):
+            self.close(session_id, reason, received_ns, out)
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Count events that nobody acts on."""
+        for event in events:
+            self.events[type(event).__name__] += 1
+
+    def orphan(self, received_ns: int, payload: bytes, out: Records) -> None:
+        """Quarantine a frame whose session is not known, as after the loss of a segment."""
+        if payload:
+            out.quarantine.append(
+                Quarantined("unknown", None, "its session is not known", payload, 1, received_ns // 1000)
+            )
+            out.items += 1
+
+    def fork(self) -> Normaliser:
+        """Return an independent copy with the parsers' present state."""
+        copy = Normaliser(self._find_adapter)
+        copy.sessions = {number: session.fork() for number, session in self.sessions.items()}
+        return copy
+
+
+def rest_payload(request: Mapping[str, Any], body: bytes) -> bytes:
+    """Lay a REST answer out as the journal holds it: a line of JSON that names the request, then the body."""
+    return orjson.dumps(request) + b"\n" + body
+
+
+def split_rest(payload: bytes) -> tuple[dict[str, Any], bytes]:
+    """Undo `rest_payload`."""
+    request, _, body = payload.partition(b"\n")
+    return orjson.loads(request), body
+
+
+def _quarantine_whole(out: Records, venue: str, error: Exception, payload: bytes, received_ns: int) -> None:
+    # Rows that the parser had made of the frame before it failed are good and stay; the count is taken anew from what
+    # is there, since nobody knows how far the parser had counted.
+    reason = f"parser failed: {type(error).__name__}: {error}"[:500]
+    out.quarantine.append(Quarantined(venue, None, reason, payload, 1, received_ns // 1000))
+    out.items = out.rows + sum(bad.items for bad in out.quarantine)
