@@ -1,0 +1,48 @@
+"""What the writer is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collector.model import Records
+
+
+class TableCount(NamedTuple):
+    """What became of the items of one table; always `items == stored + duplicates + quarantined`.
+
+    `stored` counts rows that the database inserted or changed. `duplicates` counts items that said nothing new: the
+    row was there already, or (candles) a later state of the same bar came with the same batch.
+    """
+
+    items: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: TableCount) -> TableCount:  # type: ignore[override]
+        return TableCount(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records that are committed together, with the journal position that they reach."""
+
+    records: Records
+    segment: int
+    byte_offset: int
+    oldest_ns: int
+    """When the oldest frame of it was received: what the lag from receipt to commit is measured from."""
+    size: int = 0
+    """Bytes of the frames that it was made of."""
+
+
+@dataclass(slots=True)
+class Committed:
+    """A batch's outcome by table; `frames` holds what was quarantined before its stream was known."""
+
+    counts: dict[str, TableCount] = field(default_factory=dict)
+
+    @property
+    def stored(self) -> int:
+        return sum(count.stored for count in self.counts.values())

@@ -1,0 +1,45 @@
+"""The numbers that the database gave to venues and instruments, kept at hand for the writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.model import Instrument, Records
+from collector.store.named import queries
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+_SQL = queries("write")
+_BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "instruments")
+
+
+class Registry:
+    """Venue and instrument to number. New ones are registered before a batch's transaction, outside of it, so that a
+    rolled back batch leaves nothing here that is not in the database."""
+
+    def __init__(self) -> None:
+        self.venues: dict[str, int] = {}
+        self.instruments: dict[Instrument, int] = {}
+
+    def clear(self) -> None:
+        """Forget everything: the database may be another one now."""
+        self.venues.clear()
+        self.instruments.clear()
+
+    async def prepare(self, connection: Connection, records: Records) -> None:
+        """Make sure that everything in `records` has a number."""
+        wanted = {row.instrument for name in _BY_INSTRUMENT for row in getattr(records, name)}
+        missing = wanted.difference(self.instruments)
+        venues = {instrument.venue for instrument in missing}
+        venues.update(row.venue for name in ("rates", "sessions", "quarantine") for row in getattr(records, name))
+        for venue in venues.difference(self.venues):
+            self.venues[venue] = await connection.fetchval(_SQL["venue_id"], venue)
+        if not missing:
+            return
+        ordered = sorted(missing)
+        await connection.execute(
+            _SQL["add_instruments"], [self.venues[one.venue] for one in ordered], [one.symbol for one in ordered]
+        )
+        for number, venue, symbol in await connection.fetch(_SQL["instrument_ids"]):
+            self.instruments[Instrument(venue, symbol)] = number

@@ -1,0 +1,143 @@
+-- Writing. Each statement takes one text array literal a column and is idempotent: what is there stays.
+-- A time is a bigint of microseconds since 1970; the multiplication is exact up to the year 2255.
+
+-- name: insert_trades
+-- New executions; one that is there already is left alone.
+insert into trades (time, instrument_id, trade_key, trade_id, price, size, side, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, trade_key, trade_id, price, size, side,
+       timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::int[], $2::text::bigint[], $3::text::bigint[], $4::text::text[], $5::text::numeric[],
+            $6::text::numeric[], $7::text::smallint[], $8::text::bigint[])
+  as u (instrument_id, t, trade_key, trade_id, price, size, side, r)
+on conflict do nothing;
+
+-- name: insert_ticks
+-- Best bid and ask, last price.
+insert into ticks (time, instrument_id, tick_key, bid, bid_size, ask, ask_size, last, last_size, volume, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, tick_key, bid, bid_size, ask, ask_size,
+       last, last_size, volume, timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::int[], $2::text::bigint[], $3::text::bigint[], $4::text::numeric[], $5::text::numeric[],
+            $6::text::numeric[], $7::text::numeric[], $8::text::numeric[], $9::text::numeric[], $10::text::numeric[],
+            $11::text::bigint[])
+  as u (instrument_id, t, tick_key, bid, bid_size, ask, ask_size, last, last_size, volume, r)
+on conflict do nothing;
+
+-- name: insert_books
+-- Whole books and changes; each side comes as the text of an array, since arrays of arrays have one length only.
+insert into books (time, instrument_id, seq, snapshot, bid_prices, bid_sizes, ask_prices, ask_sizes, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, seq, snapshot, bid_prices::numeric[],
+       bid_sizes::numeric[], ask_prices::numeric[], ask_sizes::numeric[],
+       timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::int[], $2::text::bigint[], $3::text::bigint[], $4::text::boolean[], $5::text::text[],
+            $6::text::text[], $7::text::text[], $8::text::text[], $9::text::bigint[])
+  as u (instrument_id, t, seq, snapshot, bid_prices, bid_sizes, ask_prices, ask_sizes, r)
+on conflict do nothing;
+
+-- name: upsert_candles
+-- A bar grows: what was received later replaces what was received earlier, an equal one writes nothing.
+insert into candles as c (time, instrument_id, period, series, open, high, low, close, volume, quote_volume, trades,
+                          closed, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, period, series, open, high, low, close,
+       volume, quote_volume, trades, closed, timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::text[], $5::text::numeric[],
+            $6::text::numeric[], $7::text::numeric[], $8::text::numeric[], $9::text::numeric[], $10::text::numeric[],
+            $11::text::int[], $12::text::boolean[], $13::text::bigint[])
+  as u (instrument_id, t, period, series, open, high, low, close, volume, quote_volume, trades, closed, r)
+on conflict (instrument_id, series, period, time) do update
+set open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume,
+    quote_volume = excluded.quote_volume, trades = excluded.trades, closed = excluded.closed,
+    received_at = excluded.received_at
+where excluded.received_at >= c.received_at
+  and (c.open, c.high, c.low, c.close, c.volume, c.quote_volume, c.trades, c.closed)
+      is distinct from (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume,
+                        excluded.quote_volume, excluded.trades, excluded.closed);
+
+-- name: insert_derivatives
+-- Mark and index price, funding, open interest.
+insert into derivatives (time, instrument_id, mark_price, index_price, funding_rate, next_funding_time,
+                         indicative_funding_rate, premium_index, avg_premium_index, interest_rate, open_interest,
+                         settlement_price, expiry, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, mark_price, index_price, funding_rate,
+       timestamptz 'epoch' + f * interval '1 microsecond', indicative_funding_rate, premium_index, avg_premium_index,
+       interest_rate, open_interest, settlement_price, timestamptz 'epoch' + e * interval '1 microsecond',
+       timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::int[], $2::text::bigint[], $3::text::numeric[], $4::text::numeric[], $5::text::numeric[],
+            $6::text::bigint[], $7::text::numeric[], $8::text::numeric[], $9::text::numeric[], $10::text::numeric[],
+            $11::text::numeric[], $12::text::numeric[], $13::text::bigint[], $14::text::bigint[])
+  as u (instrument_id, t, mark_price, index_price, funding_rate, f, indicative_funding_rate, premium_index,
+        avg_premium_index, interest_rate, open_interest, settlement_price, e, r)
+on conflict do nothing;
+
+-- name: insert_rates
+-- Values of a venue: indexes, price rates, exchange rates.
+insert into rates (time, venue_id, name, value, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', venue_id, name, value,
+       timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::smallint[], $2::text::bigint[], $3::text::text[], $4::text::numeric[], $5::text::bigint[])
+  as u (venue_id, t, name, value, r)
+on conflict do nothing;
+
+-- name: insert_quarantine
+-- Frames and rows that could not be understood or stored, as they came.
+insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset)
+select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9;
+
+-- name: upsert_session
+-- A session as it opens, and again as it closes.
+insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames)
+select $1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond',
+       timestamptz 'epoch' + $6::bigint * interval '1 microsecond', $7, $8
+on conflict (session_id) do update
+set closed_at = excluded.closed_at, reason = excluded.reason, frames = excluded.frames
+where excluded.closed_at is not null;
+
+-- name: upsert_gap
+-- A gap as it is found, and again when its end is known.
+insert into gaps (instrument_id, stream, from_time, to_time, from_seq, to_seq, cause)
+select $1, $2, timestamptz 'epoch' + $3::bigint * interval '1 microsecond',
+       timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5, $6, $7
+on conflict (instrument_id, stream, from_time, cause) do update
+set to_time = excluded.to_time, to_seq = excluded.to_seq
+where excluded.to_time is not null and gaps.to_time is null;
+
+-- name: save_position
+-- How far the journal is in the tables.
+insert into journal_position (journal, segment, byte_offset, updated_at) values ($1, $2, $3, now())
+on conflict (journal) do update
+set segment = excluded.segment, byte_offset = excluded.byte_offset, updated_at = excluded.updated_at;
+
+-- name: load_position
+-- Where to go on.
+select segment, byte_offset from journal_position where journal = $1;
+
+-- name: add_counts
+-- The invariant, kept for each segment and table: items = stored + duplicates + quarantined.
+insert into journal_counts as c (journal, segment, table_name, items, stored, duplicates, quarantined)
+select $1, $2, t, i, s, d, q
+from unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as u (t, i, s, d, q)
+on conflict (journal, segment, table_name) do update
+set items = c.items + excluded.items, stored = c.stored + excluded.stored,
+    duplicates = c.duplicates + excluded.duplicates, quarantined = c.quarantined + excluded.quarantined;
+
+-- name: venue_id
+-- The number of a venue, which gets one when it is new.
+with new as (insert into venues (code) values ($1) on conflict (code) do nothing returning venue_id)
+select venue_id from new union all select venue_id from venues where code = $1 limit 1;
+
+-- name: add_instruments
+-- Instruments that have no number yet get one.
+insert into instruments (venue_id, symbol)
+select * from unnest($1::smallint[], $2::text[]) on conflict (venue_id, symbol) do nothing;
+
+-- name: instrument_ids
+-- The numbers of all instruments.
+select i.instrument_id, v.code, i.symbol from instruments i join venues v using (venue_id);
+
+-- name: update_instrument
+-- What a venue says of an instrument; nothing is written when it says what it said before.
+update instruments
+set base = $3, quote = $4, kind = $5, price_step = $6::text::numeric, size_step = $7::text::numeric, status = $8,
+    details = $9::text::jsonb, updated_at = timestamptz 'epoch' + $10::bigint * interval '1 microsecond'
+where venue_id = $1 and symbol = $2
+  and (base, quote, kind, price_step, size_step, status, details)
+      is distinct from ($3, $4, $5, $6::text::numeric, $7::text::numeric, $8, $9::text::jsonb);
