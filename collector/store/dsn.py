@@ -1,0 +1,94 @@
+"""Database addresses as people may see them, and connections whose failures are ours.
+
+Everything that opens a connection does it through `connect`, so that no driver error, and no password in one,
+reaches a log.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CONNECT_TIMEOUT_SECONDS", "address", "connect", "refusals"]
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import asyncpg
+
+from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+_HOST = r"(?:[\w.%-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?"
+_SHAPE = re.compile(
+    rf"postgres(?:ql)?://(?:(?P<user>[^:@/?#]*)(?::[^@/?#]*)?@)?(?P<place>{_HOST}(?:,{_HOST})*)"
+    r"(?:/(?P<name>[^?#@/]*))?(?:[?#][^@]*)?"
+)
+
+_NOT_YET = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
+
+def address(dsn: str) -> str:
+    """Show where a DSN points (`user@host:port/database`), without its password and without its options.
+
+    A DSN of any other shape is not shown at all: in `user:pa/ss@host` every part may be a piece of the password.
+    """
+    parts = _SHAPE.fullmatch(dsn)
+    if parts is None:
+        return "the configured database"
+    user, place, name = parts["user"], parts["place"], parts["name"]
+    return unquote((f"{user}@" if user else "") + (place or "local socket") + (f"/{name}" if name else ""))
+
+
+async def connect(dsn: str, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> asyncpg.Connection:
+    """Open a connection, or say in a `DatabaseError` why there is none."""
+    with refusals(dsn):
+        try:
+            return await asyncpg.connect(dsn, timeout=timeout_seconds)
+        except ValueError:
+            # The driver's own text may quote the part of the address that it stumbled over: the password.
+            raise DatabaseRefusedError(
+                "the database address cannot be read: it has the form postgresql://user:password@host:port/database, "
+                "with % @ : / in a name or password written as %25 %40 %3A %2F"
+            ) from None
+
+
+@contextmanager
+def refusals(dsn: str) -> Iterator[None]:
+    """Translate what the driver raises about reaching and entering a database into our errors."""
+    where = address(dsn)
+    try:
+        yield
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        raise DatabaseRefusedError(
+            f"{where}: the login was refused ({_first_line(error)}); check user and password"
+        ) from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise DatabaseRefusedError(f"{where}: there is no such database; create it with `createdb`") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseRefusedError(
+            f"{where}: {_first_line(error)}; grant this right, or log in as the owner"
+        ) from error
+    except _NOT_YET as error:
+        raise DatabaseUnreachableError(f"{where}: not now ({_first_line(error)})") from error
+    except TimeoutError as error:
+        raise DatabaseUnreachableError(
+            f"{where}: no answer in time; is the address right, and the network open?"
+        ) from error
+    except OSError as error:
+        raise DatabaseUnreachableError(
+            f"{where}: nobody answers ({error.strerror or error}); is the server running?"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

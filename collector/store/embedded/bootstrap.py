@@ -1,0 +1,54 @@
+"""Make the database and its roles in a server that has just started; a second time changes nothing."""
+
+from __future__ import annotations
+
+__all__ = ["ANALYST", "DATABASE", "OWNER", "SUPERUSER", "bootstrap"]
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from collector.store.dsn import connect
+from collector.store.named import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DATABASE = "market"
+SUPERUSER = "postgres"
+OWNER = "collector"
+ANALYST = "analyst"
+
+_SQL = queries("bootstrap", "collector.store.embedded")
+
+
+async def bootstrap(superuser_dsn: str, passwords: Mapping[str, str], *, timescaledb: bool) -> None:
+    """Create what is missing of roles, groups and database, and bring TimescaleDB to the version of its programs.
+
+    `superuser_dsn` leads to any database; `passwords` has one for `OWNER` and `ANALYST`.
+    """
+    connection = await connect(superuser_dsn)
+    try:
+        await connection.execute(_SQL["create_groups"])
+        for role, statement in ((OWNER, "create_owner"), (ANALYST, "create_analyst")):
+            if not await connection.fetchval(_SQL["role_exists"], role):
+                await connection.execute(_SQL["set_password"], passwords[role])
+                await connection.execute(_SQL[statement])
+        if not await connection.fetchval(_SQL["database_exists"], DATABASE):
+            await connection.execute(_SQL["create_database"])
+            await connection.execute(_SQL["close_database"])
+            await connection.execute(_SQL["open_database"])
+    finally:
+        await connection.close(timeout=5)
+    if timescaledb:
+        await _update_timescaledb(superuser_dsn.rpartition("/")[0] + f"/{DATABASE}")
+
+
+async def _update_timescaledb(dsn: str) -> None:
+    connection = await connect(dsn)
+    try:
+        await connection.execute(_SQL["update_timescaledb"])
+    except asyncpg.UndefinedObjectError:
+        pass  # the migrations create it
+    finally:
+        await connection.close(timeout=5)

@@ -1,0 +1,288 @@
+"""Start a PostgreSQL of our own, keep it running, and stop it with us.
+
+The server is a child process that gets a signal from the kernel when we die, in whatever way: none is ever left
+behind. It listens on loopback only, asks for passwords, and never runs as root. Recovery after a kill is
+PostgreSQL's own; this module only makes sure that it is let to its work.
+"""
+
+from __future__ import annotations
+
+__all__ = ["EmbeddedServer", "Hint"]
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import structlog
+
+from collector.store.embedded.account import Account, command_as
+from collector.store.embedded.bootstrap import ANALYST, DATABASE, OWNER, SUPERUSER, bootstrap
+from collector.store.embedded.cluster import HOST, Cluster
+from collector.store.embedded.installation import Installation, find
+from collector.store.embedded.leftovers import clear
+from collector.store.errors import DatabaseError, ServerMissingError, ServerStartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+log = structlog.get_logger(__name__)
+
+START_TIMEOUT_SECONDS = 600.0  # after a kill the server first repeats up to max_wal_size of writes
+STOP_TIMEOUT_SECONDS = 8.0
+CRASH_STOP_TIMEOUT_SECONDS = 5.0
+READY_POLL_SECONDS = 0.02
+KEEP_INTERVAL_SECONDS = 60.0
+RESTART_DELAYS_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+FIRST_PORT = 15432  # below the range that the kernel gives to outgoing connections
+PORTS_TRIED = 100
+
+
+class Hint(NamedTuple):
+    """How a person connects with psql; `command` is ready to be pasted."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password_file: Path
+
+    @property
+    def command(self) -> str:
+        """The shell command."""
+        return f"PGPASSFILE={self.password_file} psql -h {self.host} -p {self.port} -U {self.user} {self.database}"
+
+
+class EmbeddedServer:
+    """A PostgreSQL server whose files are in `data_dir/postgres`.
+
+    Without `installation`, the best one on the machine that fits the files is taken. `throwaway` trades durability
+    for speed: for tests and demonstrations only.
+
+    Start it from a thread that lives as long as the server shall: the kernel signals the end of that thread.
+    """
+
+    def __init__(self, data_dir: Path, installation: Installation | None = None, *, throwaway: bool = False) -> None:
+        self.cluster = Cluster(data_dir)
+        self.installation = installation
+        self.throwaway = throwaway
+        self._account: Account | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def __repr__(self) -> str:
+        state = f"port={self._port}" if self._process else "stopped"
+        return f"<EmbeddedServer {self.cluster.folder} {state}>"
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Have the server running within the block; the value is the daemon's DSN."""
+        dsn = await self.start()
+        try:
+            yield dsn
+        finally:
+            await self.stop()
+
+    async def start(self) -> str:
+        """Start the server, making its files, roles and database where they are missing; return the daemon's DSN.
+
+        Takes about a second the first time, 0.2 s later, and as long as the recovery needs after a kill.
+
+        Raises:
+            ServerMissingError: there is no PostgreSQL for it; `collector database install` helps.
+            ServerBusyError: another collector runs on the same folder.
+            ServerStartError: the server gave up; its own words are in the text.
+
+        """
+        if self._process is not None:
+            raise ServerStartError(f"the database server in {self.cluster.folder} is running already")
+        account = self._account = self.cluster.lock()
+        try:
+            installation = self._choose()
+            if self.cluster.data.exists():
+                await clear(self.cluster.data)
+            await asyncio.to_thread(self.cluster.create, installation, account)
+            account.require(self.cluster.data, Path(installation.program("postgres")))
+            self.cluster.configure(installation, account, throwaway=self.throwaway)
+            self.cluster.prune_logs()
+            await self._start_process(installation, account)
+            passwords = self.cluster.passwords(account)
+            await bootstrap(self.superuser_dsn, passwords, timescaledb=installation.timescaledb)
+        except BaseException:
+            await self.stop()
+            raise
+        log.info(
+            "database_server_started", port=self._port, version=installation.version, origin=str(installation.kind)
+        )
+        return self.dsn
+
+    async def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
+        """Stop the server and give its folder up: at first orderly, after `timeout_seconds` by force.
+
+        A forced stop loses nothing that was committed; the next start takes longer. Without a server, nothing happens.
+        """
+        try:
+            if self._process is not None:
+                await self._stop_process(self._process, timeout_seconds)
+                log.info("database_server_stopped")
+        finally:
+            self._process = None
+            self.cluster.unlock()
+
+    async def keep(self) -> NoReturn:
+        """Start the server again whenever it dies, and keep its log small, until cancelled. Between start and stop.
+
+        While it is away the journal grows; nothing is lost.
+        """
+        failures = 0
+        while True:
+            process, installation, account = self._process, self.installation, self._account
+            if process is None or installation is None or account is None:
+                raise ServerStartError(f"the database server in {self.cluster.folder} was not started")
+            if not await _ended(process, KEEP_INTERVAL_SECONDS):
+                failures = 0
+                self.cluster.prune_logs()
+                continue
+            log.error("database_server_died", status=process.returncode, log=str(self.cluster.log))
+            await asyncio.sleep(RESTART_DELAYS_SECONDS[min(failures, len(RESTART_DELAYS_SECONDS) - 1)])
+            failures += 1
+            try:
+                await clear(self.cluster.data)
+                await self._start_process(installation, account)
+            except DatabaseError as error:
+                log.error("database_server_not_restarted", reason=str(error))  # noqa: TRY400  the text says it all
+            else:
+                log.info("database_server_restarted", port=self._port)
+
+    @property
+    def dsn(self) -> str:
+        """The DSN of the daemon's login, which owns the database; holds the password."""
+        return self._dsn(OWNER, DATABASE)
+
+    @property
+    def superuser_dsn(self) -> str:
+        """The DSN of the superuser, for administration; holds the password."""
+        return self._dsn(SUPERUSER, "postgres")
+
+    def describe(self) -> Hint | None:
+        """Tell people how to connect and read; works from any process. None where no server ever ran."""
+        port = self.cluster.port
+        return None if port is None else Hint(HOST, port, DATABASE, ANALYST, self.cluster.password_file(ANALYST))
+
+    def _dsn(self, user: str, database: str) -> str:
+        if self._account is None or not self._port:
+            raise ServerStartError(f"the database server in {self.cluster.folder} was not started")
+        return f"postgresql://{user}:{self.cluster.passwords(self._account)[user]}@{HOST}:{self._port}/{database}"
+
+    def _choose(self) -> Installation:
+        major, timescaledb = self.cluster.major, self.cluster.needs_timescaledb or None
+        if self.installation is None:
+            self.installation = find(major=major, timescaledb=timescaledb)
+        chosen = self.installation
+        if chosen and major in {None, chosen.major} and timescaledb in {None, chosen.timescaledb}:
+            return chosen
+        if major is None:
+            raise ServerMissingError(
+                "there is no PostgreSQL to keep the data in: run `collector database install`, "
+                "or set database.dsn to a server of yours"
+            )
+        wanted = f"PostgreSQL {major}" + (" with TimescaleDB" if timescaledb else "")
+        raise ServerMissingError(
+            f"the database in {self.cluster.folder} belongs to {wanted}, "
+            + (f"and this is {chosen}" if chosen else "which is not on this machine")
+            + ": put it back (`collector database install`), or move the data with pg_dump"
+        )
+
+    async def _start_process(self, installation: Installation, account: Account) -> None:
+        for port in _ports(self.cluster.port, any_port=self.throwaway):
+            self._spawn(installation, account, port)
+            if await self._becomes_ready():
+                self._port = port
+                self.cluster.remember_port(account, port)
+                return
+        raise ServerStartError(f"no free port for the database server was found on {HOST}")
+
+    def _spawn(self, installation: Installation, account: Account, port: int) -> None:
+        command = [installation.program("postgres"), "-D", str(self.cluster.data), "-p", str(port)]
+        with self.cluster.start_log.open("wb") as said:
+            self._process = subprocess.Popen(  # noqa: S603
+                command_as(account, command, death_signal=signal.SIGINT),
+                stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/",
+                start_new_session=True,  # a Ctrl-C at the terminal is for us: we stop the server last
+            )  # fmt: skip
+
+    async def _becomes_ready(self) -> bool:
+        """Wait for the server to accept connections; False where only its port was taken meanwhile."""
+        process = self._process
+        assert process is not None
+        try:
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                # A file is all that every PostgreSQL offers to tell of this.
+                while self.cluster.state(process.pid) != "ready":
+                    if await _ended(process, READY_POLL_SECONDS):
+                        break
+                else:
+                    return True
+        except TimeoutError:
+            await self._stop_process(process, STOP_TIMEOUT_SECONDS)
+            raise ServerStartError(f"the database server was not ready after {START_TIMEOUT_SECONDS:.0f} s") from None
+        said = self.cluster.start_log.read_text(errors="replace").strip()
+        if "could not bind" in said:
+            return False
+        raise ServerStartError(f"the database server did not start:\n{self._last_words(said)}")
+
+    def _last_words(self, said: str) -> str:
+        logs = sorted(self.cluster.log.glob("server-*.log"))
+        logged = logs[-1].read_text(errors="replace") if logs else ""
+        return "\n".join([*said.splitlines()[-10:], *logged.splitlines()[-10:], f"(from {self.cluster.log})"])
+
+    async def _stop_process(self, process: subprocess.Popen[bytes], timeout_seconds: float) -> None:
+        try:
+            for name, wait in ((signal.SIGINT, timeout_seconds), (signal.SIGQUIT, CRASH_STOP_TIMEOUT_SECONDS)):
+                if process.poll() is None:
+                    process.send_signal(name)
+                if await _ended(process, wait):
+                    return
+                log.warning("database_server_slow_to_stop", signal=name.name, seconds=wait)
+        finally:
+            if process.poll() is None:  # cancelled, or deaf: its children see its end and follow
+                process.kill()
+                process.wait(CRASH_STOP_TIMEOUT_SECONDS)
+
+
+async def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
+    """Wait for a process's end, at most so long; whether it has ended. From any event loop, unlike asyncio's own."""
+    if process.poll() is not None:
+        return True
+    descriptor = os.pidfd_open(process.pid)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    else:
+        return process.poll() is not None
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _ports(remembered: int | None, *, any_port: bool) -> Iterator[int]:
+    """Yield ports that are free now: the remembered one, then the first ones of our range, at last any."""
+    wanted = [0] * PORTS_TRIED if any_port else [*range(FIRST_PORT, FIRST_PORT + PORTS_TRIED), 0]
+    for port in [remembered, *wanted] if remembered else wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            free: int = probe.getsockname()[1]
+        yield free

@@ -1,0 +1,72 @@
+"""What can go wrong with the database, said so that an operator knows what to do.
+
+DatabaseError
+  DatabaseUnreachableError   nobody answers, or not yet; trying again may help
+  DatabaseRefusedError       it answers and says no: password, missing database, missing rights
+  DatabaseNewerError         its tables were made by a newer program
+  MigrationError             a step of `collector migrate` failed; nothing of it remains
+  ServerError                the embedded server
+    ServerMissingError       no PostgreSQL to start
+    InstallError             none could be fetched
+    ServerBusyError          another collector runs on the same folder
+    ServerStartError         it did not start, or its folder cannot be used
+
+No message ever holds a password: addresses are shown by `collector.store.dsn.address`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DatabaseError",
+    "DatabaseNewerError",
+    "DatabaseRefusedError",
+    "DatabaseUnreachableError",
+    "InstallError",
+    "MigrationError",
+    "ServerBusyError",
+    "ServerError",
+    "ServerMissingError",
+    "ServerStartError",
+]
+
+from collector.errors import CollectorError
+
+
+class DatabaseError(CollectorError):
+    """The database is not as we need it."""
+
+
+class DatabaseUnreachableError(DatabaseError):
+    """Nobody answers at the database's address, or it is still starting; the same call may succeed later."""
+
+
+class DatabaseRefusedError(DatabaseError):
+    """The database answers and refuses: a person has to change a password, a name or a right."""
+
+
+class DatabaseNewerError(DatabaseError):
+    """The tables were made by a newer program than this one."""
+
+
+class MigrationError(DatabaseError):
+    """A migration failed and was rolled back whole."""
+
+
+class ServerError(DatabaseError):
+    """The embedded server cannot do what was asked."""
+
+
+class ServerMissingError(ServerError):
+    """There is no PostgreSQL that could be started for this folder."""
+
+
+class InstallError(ServerError):
+    """No PostgreSQL could be put into place."""
+
+
+class ServerBusyError(ServerError):
+    """Another collector, or a server that it left behind, holds the folder."""
+
+
+class ServerStartError(ServerError):
+    """The server did not start, or does not answer."""
