@@ -1,0 +1,52 @@
+"""The journal: every frame received, on disk, before anything is made of it.
+
+Imports nothing from the rest of the collector.
+"""
+
+from collector.journal.disk import Disk, RealDisk
+from collector.journal.errors import (
+    CorruptRecord,
+    DamagedJournal,
+    JournalClosed,
+    JournalError,
+    JournalLocked,
+    JournalUnwritable,
+    MissingSegment,
+    PayloadTooLarge,
+    PositionBeyondEnd,
+)
+from collector.journal.journal import Journal, retry_delays
+from collector.journal.layout import BEGINNING, MAX_PAYLOAD_BYTES, Kind, Position, Record
+from collector.journal.options import JournalOptions
+from collector.journal.reader import OnCorrupt, SegmentCheck, read, verify
+from collector.journal.recovery import Recovery
+from collector.journal.segments import SegmentInfo, segments
+
+__all__ = [
+    "BEGINNING",
+    "MAX_PAYLOAD_BYTES",
+    "CorruptRecord",
+    "DamagedJournal",
+    "Disk",
+    "Journal",
+    "JournalClosed",
+    "JournalError",
+    "JournalLocked",
+    "JournalOptions",
+    "JournalUnwritable",
+    "Kind",
+    "MissingSegment",
+    "OnCorrupt",
+    "PayloadTooLarge",
+    "Position",
+    "PositionBeyondEnd",
+    "RealDisk",
+    "Record",
+    "Recovery",
+    "SegmentCheck",
+    "SegmentInfo",
+    "read",
+    "retry_delays",
+    "segments",
+    "verify",
+]

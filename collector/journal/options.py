@@ -1,0 +1,43 @@
+"""How a journal behaves; the numbers an operator may turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collector.journal.layout import MAX_PAYLOAD_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalOptions:
+    """Settings of a `Journal`; the defaults suit one machine with an ordinary disk."""
+
+    segment_bytes: int = 64 << 20
+    """A segment is full at this size (uncompressed). A larger record gets a segment of its own."""
+    segment_seconds: float = 3600
+    """A segment is closed at this age, at the next record."""
+    write_interval_s: float = 0.005
+    """Appended records are handed to the operating system this often: they survive a kill of the process."""
+    sync_interval_s: float = 0.1
+    """Written records are forced to the disk this often: they survive a power cut."""
+    buffer_bytes: int = 32 << 20
+    """`Journal.room` holds the feeds back when this many bytes are in memory, not yet on the disk."""
+    keep_days: float | None = None
+    """Committed segments older than this are deleted; None keeps them whatever their age."""
+    keep_bytes: int | None = None
+    """The oldest committed segments are deleted while all together take more than this; None sets no limit."""
+    compress: bool = True
+    """Compress closed segments (zstd)."""
+    level: int = 3
+    """The zstd level, 1 to 19."""
+
+    def __post_init__(self) -> None:
+        for name in ("segment_bytes", "segment_seconds", "write_interval_s", "sync_interval_s", "buffer_bytes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)}")
+        for name in ("keep_days", "keep_bytes"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.segment_bytes > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"segment_bytes must be at most {MAX_PAYLOAD_BYTES}, so that one fits into memory")
+        if not 1 <= self.level <= 19:
+            raise ValueError(f"level must be between 1 and 19, not {self.level}")

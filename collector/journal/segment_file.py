@@ -1,0 +1,126 @@
+"""One segment file while it is being written, and what to do when the disk refuses.
+
+A failed or partial write is cut off and made again at the same offset. A failed fsync cannot be made again: the
+kernel reports the error once and may then drop the pages as if they had been written, so that a second fsync
+succeeds and means nothing. Therefore everything since the last good fsync is kept in memory, and after a failure
+the whole file is made anew under the same name: records keep their positions, readers keep the old file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from collector.journal.disk import Disk
+
+_COPY_BYTES: Final = 1 << 20
+
+
+class SegmentFile:
+    """A segment open for writing. Not safe for two threads; `SegmentWriter` sees to that."""
+
+    def __init__(self, disk: Disk, path: Path, number: int) -> None:
+        self.number = number
+        self.path = path
+        self.written = 0
+        self.synced = 0
+        self._disk = disk
+        self._fd: int | None = disk.create(path)
+        self._named = False
+        self._suspect = False
+        self._unsynced: list[bytearray] = []
+
+    def __repr__(self) -> str:
+        state = "closed" if self._fd is None else "suspect" if self._suspect else "open"
+        return f"<SegmentFile {self.number} {state} written={self.written} synced={self.synced}>"
+
+    def write(self, data: bytearray) -> None:
+        """Put all of it at the end, or raise OSError and leave the file as it was."""
+        if self._suspect:
+            self._rebuild()
+        fd = self._descriptor()
+        try:
+            self._write_at(fd, data, self.written)
+        except OSError:
+            # Should this fail too, nothing is lost: the next attempt writes over the same bytes, and nobody
+            # reads past what has been reported as written.
+            with contextlib.suppress(OSError):
+                self._disk.truncate(fd, self.written)
+            raise
+        self._unsynced.append(data)
+        self.written += len(data)
+
+    def sync(self) -> None:
+        """Return when everything written is on the disk, or raise OSError and remember to distrust the file."""
+        if self._suspect:
+            self._rebuild()
+            return
+        if self._named and self.synced == self.written:
+            return
+        try:
+            self._disk.sync(self._descriptor())
+            if not self._named:
+                self._disk.sync_directory(self.path.parent)
+        except OSError:
+            self._suspect = True
+            raise
+        self._settle()
+
+    def close(self) -> None:
+        """Close the file; what is not synced is given up."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._disk.close(fd)
+
+    def _settle(self) -> None:
+        self._named = True
+        self._suspect = False
+        self.synced = self.written
+        self._unsynced.clear()
+
+    def _rebuild(self) -> None:
+        old = self._descriptor()
+        path = self.path.with_name(self.path.name + ".rebuilt")
+        path.unlink(missing_ok=True)
+        new = self._disk.create(path)
+        try:
+            offset = 0
+            while offset < self.synced:
+                block = self._read_at(old, min(_COPY_BYTES, self.synced - offset), offset)
+                offset += self._write_at(new, block, offset)
+            for data in self._unsynced:
+                offset += self._write_at(new, data, offset)
+            self._disk.sync(new)
+            self._disk.replace(path, self.path)
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to report
+                self._disk.close(new)
+            raise
+        self._fd = new
+        with contextlib.suppress(OSError):  # the old file is distrusted already
+            self._disk.close(old)
+        self._disk.sync_directory(self.path.parent)
+        self._settle()
+
+    def _write_at(self, fd: int, data: bytes | bytearray, offset: int) -> int:
+        with memoryview(data) as whole:
+            done = 0
+            while done < len(data):
+                taken = self._disk.write_at(fd, whole[done:], offset + done)
+                if taken == 0:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                done += taken
+        return done
+
+    def _read_at(self, fd: int, size: int, offset: int) -> bytes:
+        block = self._disk.read_at(fd, size, offset)
+        if not block:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
+        return block
+
+    def _descriptor(self) -> int:
+        assert self._fd is not None, f"{self!r} is used after close"
+        return self._fd

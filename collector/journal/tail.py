@@ -1,0 +1,129 @@
+"""The end of the journal that is still in memory: where every record gets its place.
+
+Appending happens for every frame received and must not wait for a disk, so the place of a record, and with it the
+change to a new segment, is decided here, at once, and the disk follows later. This module does no I/O and belongs
+to the event loop's thread; only the queue of sealed chunks is shared with the thread that writes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from collector.journal.errors import JournalClosed, PayloadTooLarge
+from collector.journal.layout import (
+    MAX_PAYLOAD_BYTES,
+    RECORD_BYTES,
+    RECORD_HEAD,
+    RECORD_REST,
+    Header,
+    Kind,
+    Position,
+    encode_header,
+    encode_record,
+)
+
+_FRAME = Kind.FRAME
+_crc32 = zlib.crc32
+_pack_head = RECORD_HEAD.pack
+_pack_rest = RECORD_REST.pack
+
+
+class Chunk(NamedTuple):
+    """Whole records, next to each other in one segment; the first chunk of a segment begins with its header."""
+
+    segment: int
+    data: bytearray
+
+
+class Tail:
+    """Records appended and not yet written, and the sessions that are open at the end."""
+
+    def __init__(self, segment: int, *, segment_bytes: int, now_ns: Callable[[], int]) -> None:
+        self.sealed: deque[Chunk] = deque()
+        self.last_ns: dict[int, int] = {}
+        """By full segment, when its last record was received."""
+        self._segment_bytes = segment_bytes
+        self._now_ns = now_ns
+        self._open: dict[int, tuple[int, bytes]] = {}
+        self._sealed_bytes = 0
+        self._closed = False
+        self._start(segment)
+
+    def _start(self, segment: int) -> None:
+        self.segment = segment
+        self.created_ns = self._now_ns()
+        self._buffer = bytearray(encode_header(Header(segment, self.created_ns)))
+        for session, (opened_ns, description) in self._open.items():
+            self._buffer += encode_record(session, Kind.CARRY, opened_ns, description)
+        self._offset = self._empty_offset = len(self._buffer)
+        self._limit = self._segment_bytes - RECORD_BYTES
+        self._last_ns = 0
+
+    @property
+    def end(self) -> Position:
+        """After the last record appended."""
+        return Position(self.segment, self._offset)
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._buffer or self.sealed)
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes ever put here, headers included."""
+        return self._sealed_bytes + len(self._buffer)
+
+    def append(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
+        """Put a record at the end; raise, and put nothing, when it cannot be one."""
+        size = len(payload)
+        rest = _pack_rest(received_ns, session, kind)
+        if self._offset + size > self._limit:
+            self._make_way(size)
+        self._buffer += _pack_head(size, _crc32(payload, _crc32(rest, size)))
+        self._buffer += rest
+        self._buffer += payload
+        self._offset += RECORD_BYTES + size
+        self._last_ns = received_ns
+        if kind is not _FRAME:
+            self._follow(session, kind, received_ns, payload)
+
+    def _make_way(self, size: int) -> None:
+        if self._closed:
+            raise JournalClosed
+        if size > MAX_PAYLOAD_BYTES:
+            raise PayloadTooLarge(size, MAX_PAYLOAD_BYTES)
+        if self._offset > self._empty_offset:
+            self.seal()
+            self.last_ns[self.segment] = self._last_ns
+            self._start(self.segment + 1)
+
+    def _follow(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
+        if kind == Kind.OPEN:
+            self._open[session] = (received_ns, payload)
+        elif kind == Kind.CLOSE:
+            self._open.pop(session, None)
+
+    def expire(self, age_ns: int) -> None:
+        """Let the next record begin a new segment when this one is older than that.
+
+        The change waits for a record so that the end never lies in a file of which nothing has been written.
+        """
+        if self._now_ns() - self.created_ns >= age_ns and not self._closed:
+            self._limit = 0
+
+    def seal(self) -> None:
+        """Hand what has been appended to the thread that writes."""
+        if self._buffer:
+            self._sealed_bytes += len(self._buffer)
+            self.sealed.append(Chunk(self.segment, self._buffer))
+            self._buffer = bytearray()
+
+    def close(self) -> None:
+        """Seal, and refuse everything from now on."""
+        self.seal()
+        self._closed = True
+        self._limit = -1
