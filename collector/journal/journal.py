@@ -115,10 +115,24 @@ class Journal:
         """
         self._tail.append(session, kind, received_ns, payload)
 
+    def call_when_full(self, callback: Callable[[Position], None]) -> None:
+        """Have `callback` called with a segment's end just before a record begins the next one."""
+        self._tail.on_full = callback
+
     @property
     def end(self) -> Position:
         """After the last record appended."""
         return self._tail.end
+
+    def distance(self, position: Position) -> int:
+        """Return about how many bytes lie between ``position`` and the end; full segments count as such."""
+        end = self._tail.end
+        return (end.segment - position.segment) * self._options.segment_bytes + end.offset - position.offset
+
+    @property
+    def full(self) -> bool:
+        """Whether `room` would wait."""
+        return self._tail.total_bytes - self._writer.durable_bytes >= self._options.buffer_bytes
 
     @property
     def written(self) -> Position:
@@ -151,7 +165,7 @@ class Journal:
 
         Written bytes count until they are synced: until then a copy is kept. Needs `run`.
         """
-        while self._tail.total_bytes - self._writer.durable_bytes >= self._options.buffer_bytes:
+        while self.full:
             if self._closed:
                 raise JournalClosed
             self._progress.clear()

@@ -47,6 +47,8 @@ class Tail:
         """By full segment, when its last record was received."""
         self._segment_bytes = segment_bytes
         self._now_ns = now_ns
+        self.on_full: Callable[[Position], None] | None = None
+        """Called with a segment's end when the next record will begin another one, before that record has a place."""
         self._open: dict[int, tuple[int, bytes]] = {}
         self._sealed_bytes = 0
         self._closed = False
@@ -99,6 +101,8 @@ class Tail:
         if self._offset > self._empty_offset:
             self.seal()
             self.last_ns[self.segment] = self._last_ns
+            if self.on_full is not None:
+                self.on_full(self.end)
             self._start(self.segment + 1)
 
     def _follow(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
