@@ -1,0 +1,51 @@
+-- Who may do what. Run at the end of every `collector migrate`, so that new tables are covered, and so that a group
+-- which an administrator made later gets its rights. What is granted already is left alone: granting again on a
+-- hypertable would touch every chunk.
+--
+--   collector_reader  reads everything: analysts, dashboards
+--   collector_writer  what the daemon needs: adds facts and keeps the books; cannot delete, truncate or drop
+do $$
+declare
+  groups constant text[] := array['collector_reader', 'collector_writer'];
+  member text;
+  thing  record;
+begin
+  foreach member in array groups loop
+    if not exists (select from pg_roles where rolname = member) then
+      begin
+        execute format('create role %I nologin', member);
+      exception
+        when insufficient_privilege then
+          raise notice 'the role % is missing and may not be made by this login; create it and migrate again', member;
+          continue;
+        when duplicate_object or unique_violation then
+          null;  -- another database of this server was quicker
+      end;
+    end if;
+
+    if not has_schema_privilege(member, current_schema(), 'usage') then
+      execute format('grant usage on schema %I to %I', current_schema(), member);
+    end if;
+
+    for thing in
+      select c.oid::regclass as name, c.relkind in ('r', 'p') and c.relname <> 'alembic_version' as written,
+             has_table_privilege(member, c.oid, 'select') as reads,
+             has_table_privilege(member, c.oid, 'insert') and has_table_privilege(member, c.oid, 'update') as writes
+      from pg_class c
+      where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+        and pg_has_role(c.relowner, 'usage')
+        and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
+    loop
+      if not thing.reads then
+        execute format('grant select on %s to %I', thing.name, member);
+      end if;
+      if member = 'collector_writer' and thing.written and not thing.writes then
+        execute format('grant insert, update on %s to %I', thing.name, member);
+      end if;
+    end loop;
+  end loop;
+
+  if exists (select from pg_roles where rolname = 'collector_reader') then
+    execute format('alter default privileges in schema %I grant select on tables to collector_reader', current_schema());
+  end if;
+end $$;

@@ -1,0 +1,115 @@
+"""Real database servers for tests: started when first asked for, thrown away with the session.
+
+Each test gets a database of its own, copied from one that was migrated once: about 0.05 s instead of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from collector.store.embedded import EmbeddedServer, Kind, find
+from collector.store.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from collector.store.embedded import Installation
+
+TIMESCALEDB, POSTGRES = "timescaledb", "postgres"
+
+
+def installation_for(name: str) -> Installation:
+    """Return the programs of one of the two servers; without them the test is skipped, or fails where they are due."""
+    kinds = (Kind.TIMESCALEDB,) if name == TIMESCALEDB else (Kind.WHEEL, Kind.SYSTEM)
+    for kind in kinds:
+        found = find(kind=kind, timescaledb=name == TIMESCALEDB)
+        if found:
+            return found
+    reason = f"no {name} server: `make test` or `python -m collector.store.embedded install --all` puts it into place"
+    if os.environ.get("COLLECTOR_REQUIRE_TIMESCALEDB") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def open_folder() -> Path:
+    """Make a temporary folder that an ordinary account can enter, which pytest's own are not when root runs it."""
+    folder = Path(tempfile.mkdtemp(prefix="collector-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The same server and login, another database."""
+    return urlsplit(dsn)._replace(path=f"/{name}").geturl()
+
+
+class DatabaseServer:
+    """A running server of one kind that makes databases for tests."""
+
+    def __init__(self, name: str, installation: Installation) -> None:
+        self.name = name
+        self.folder = open_folder()
+        self.server = EmbeddedServer(self.folder, installation, throwaway=True)
+        self._numbers = itertools.count()
+        asyncio.run(self._start())
+
+    async def _start(self) -> None:
+        await migrate(await self.server.start())
+
+    def stop(self) -> None:
+        """Stop the server and remove its files."""
+        asyncio.run(self.server.stop())
+        shutil.rmtree(self.folder)
+
+    def superuser(self, dsn: str) -> str:
+        """The superuser's DSN for the database that `dsn` leads to."""
+        return with_database(self.server.superuser_dsn, urlsplit(dsn).path.lstrip("/"))
+
+    def login(self, role: str, dsn: str) -> str:
+        """A DSN to the database of `dsn` for `analyst`, the login that only reads."""
+        password = self.server.cluster.password_file(role).read_text().strip().rpartition(":")[2]
+        return urlsplit(dsn)._replace(netloc=f"{role}:{password}@127.0.0.1:{urlsplit(dsn).port}").geturl()
+
+    @asynccontextmanager
+    async def database(self, *, migrated: bool = True) -> AsyncIterator[str]:
+        """A database for one test; the value is the DSN of its owner."""
+        name = f"test_{next(self._numbers)}"
+        template = "market" if migrated else "template0"
+        administrator = await asyncpg.connect(self.server.superuser_dsn)
+        try:
+            await administrator.execute(f"create database {name} owner collector template {template}")
+            try:
+                yield with_database(self.server.dsn, name)
+            finally:
+                await administrator.execute(f"drop database {name} with (force)")
+        finally:
+            await administrator.close()
+
+
+class DatabaseServers:
+    """The servers of a test session."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, DatabaseServer] = {}
+
+    def get(self, name: str) -> DatabaseServer:
+        """Return the server of this kind, starting it the first time."""
+        if name not in self._running:
+            self._running[name] = DatabaseServer(name, installation_for(name))
+        return self._running[name]
+
+    def stop(self) -> None:
+        """Stop them all."""
+        while self._running:
+            self._running.popitem()[1].stop()
