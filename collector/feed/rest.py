@@ -39,7 +39,7 @@ class RestClient:
         # A bucket of one second's worth, filled at the plain rate: the venue's own burst stays in reserve.
         self._limiter = AsyncLimiter(max(1.0, limits.rest_per_second), 1.0)
         self._not_before = 0.0
-        self._wait = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+        self._wait = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 
     async def drive(self, generator: Generator[RestCall, RestAnswer, R]) -> R:
         """Run a generator of calls to its end and return what it returns.

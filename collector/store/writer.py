@@ -58,12 +58,16 @@ _TABLES = (
 
 
 class Writer:
-    """Commits batches on one connection of its own."""
+    """Commits batches on one connection of its own.
+
+    `journal` is the name under which the database remembers the position and the counts; None, as for a replay, leaves
+    both alone and does not quarantine twice what is in quarantine already.
+    """
 
     def __init__(
         self,
-        dsn: str,
-        journal: str,
+        dsn: Callable[[], str],
+        journal: str | None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         longest_wait_seconds: float = 15.0,
@@ -71,7 +75,7 @@ class Writer:
         self._dsn = dsn
         self._journal = journal
         self._sleep = sleep
-        self._wait = wait_exponential_jitter(initial=0.1, max=longest_wait_seconds, jitter=0.5)
+        self._wait = wait_exponential_jitter(multiplier=0.1, max=longest_wait_seconds, jitter=0.5)
         self._connection: Connection | None = None
         self._registry = Registry()
         self.state = "not connected yet"
@@ -108,7 +112,7 @@ class Writer:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_can_pass), wait=self._wait, sleep=self._sleep, before_sleep=self._note_failure
         ):
-            with attempt, refusals(self._dsn):
+            with attempt, refusals(self._dsn()):
                 try:
                     result = await work(await self._open())
                 except (asyncpg.InterfaceError, OSError, TimeoutError):
@@ -128,7 +132,7 @@ class Writer:
 
     async def _open(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn)
+            self._connection = await connect(self._dsn())
             self._registry.clear()
         return self._connection
 
@@ -219,7 +223,7 @@ class Writer:
             await connection.execute(_SQL["upsert_gap"], instruments[gap.instrument], *gap[1:])
         if quarantined:
             await connection.executemany(
-                _SQL["insert_quarantine"],
+                _SQL["insert_quarantine" if self._journal else "insert_quarantine_once"],
                 [
                     (
                         bad.received_us, venues[bad.venue], bad.stream, bad.error.replace("\0", "�"), bad.payload,
@@ -228,6 +232,8 @@ class Writer:
                     for bad in quarantined
                 ],
             )  # fmt: skip
+        if self._journal is None:
+            return
         counts = committed.counts
         if counts:
             await connection.execute(

@@ -82,6 +82,15 @@ on conflict do nothing;
 insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset)
 select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9;
 
+-- name: insert_quarantine_once
+-- The same for a replay, which meets again what was quarantined when it was live.
+insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset)
+select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9
+where not exists (
+  select from quarantine
+  where received_at = timestamptz 'epoch' + $1::bigint * interval '1 microsecond'
+    and venue_id = $2 and stream is not distinct from $3 and payload = $5);
+
 -- name: upsert_session
 -- A session as it opens, and again as it closes.
 insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames)

@@ -1,0 +1,204 @@
+"""The daemon: every part made, connected, run and ended in the right order.
+
+Start: journal first, feeds at once, database whenever it answers. What is received meanwhile is in the journal.
+End: feeds stop reading, the last batches are committed, the journal is synced. The end has a time limit; what could
+not be committed in it is in the journal and is committed after the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from uuid import uuid4
+
+import orjson
+import structlog
+
+from collector import venues
+from collector.clock import Clock, SystemClock
+from collector.config import Config
+from collector.feed.network import AiohttpNetwork
+from collector.feed.worker import VenueWorker
+from collector.journal import Journal, JournalOptions, Kind
+from collector.normalise.normaliser import Normaliser
+from collector.service.database import Database
+from collector.service.http import serve
+from collector.service.intake import JournalledIntake
+from collector.service.journalled import STARTED
+from collector.service.notify import Notifier
+from collector.service.recorder import Recorder
+from collector.service.statistics import Statistics
+from collector.service.supervise import Supervised
+from collector.store.writer import Writer
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 7.0
+"""For the last commits. With the rest of the shutdown it stays under the ten seconds that we promise."""
+
+
+class Daemon:
+    """All parts of a running collector. `started` is set once the feeds run."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, random: Random | None = None) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.random = random or Random()  # noqa: S311  for jitter only
+        self.statistics = Statistics()
+        self.started_ns = self.clock.now_ns()
+        self.started = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.workers: dict[str, Supervised] = {}
+        self.database: Database
+        self.journal: Journal
+        self.intake: JournalledIntake
+        self.recorder: Recorder
+        self.writer: Writer
+
+    def stop(self) -> None:
+        """Ask for an orderly end; `run` returns soon after."""
+        self.stopping.set()
+
+    async def run(self) -> None:
+        """Record until `stop` is called. Raises what makes recording impossible."""
+        config = self.config
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            self.journal = await stack.enter_async_context(self._open_journal())
+            self.database = await stack.enter_async_context(Database.of(config, self.clock))
+            self.writer = Writer(self.database.dsn, self._journal_name(), sleep=self.clock.sleep)
+            stack.push_async_callback(self.writer.close)
+            normaliser = self._new_normaliser()
+            self.intake = JournalledIntake(
+                self.journal,
+                normaliser,
+                self.clock,
+                batch_rows=config.writer.batch_rows,
+                queue_bytes=config.writer.queue_mb << 20,
+            )
+            # Nothing goes to the writer directly before it is known where the tables end.
+            self.intake.fall_behind(self.journal.end, self._new_normaliser())
+            self.recorder = Recorder(
+                self.journal,
+                self.intake,
+                self.writer,
+                self._new_normaliser,
+                self.statistics,
+                self.clock,
+                batch_rows=config.writer.batch_rows,
+                flush_seconds=config.writer.flush_ms / 1000,
+            )
+            await self._run_parts()
+
+    @asynccontextmanager
+    async def _open_journal(self) -> AsyncIterator[Journal]:
+        settings = self.config.journal
+        options = JournalOptions(
+            segment_bytes=settings.segment_mb << 20,
+            segment_seconds=settings.segment_minutes * 60,
+            write_interval_s=settings.write_ms / 1000,
+            sync_interval_s=settings.sync_ms / 1000,
+            buffer_bytes=settings.buffer_mb << 20,
+            keep_days=settings.keep_days,
+            keep_bytes=None if settings.keep_gb is None else int(settings.keep_gb * (1 << 30)),
+            compress=settings.compress,
+            level=settings.level,
+        )
+        journal = await Journal.open(self.config.data_dir / "journal", options, now_ns=self.clock.now_ns)
+        try:
+            journal.append(0, Kind.NOTE, self.clock.now_ns(), orjson.dumps({"event": STARTED}))
+            yield journal
+        finally:
+            await journal.close()
+
+    def _journal_name(self) -> str:
+        """Return the name under which the database remembers this journal's position."""
+        path = self.config.data_dir / "journal" / "name"
+        if not path.exists():
+            path.write_text(uuid4().hex + "\n")
+        return path.read_text().strip()
+
+    def _new_normaliser(self) -> Normaliser:
+        return Normaliser(venues.find)
+
+    async def _run_parts(self) -> None:
+        async with asyncio.TaskGroup() as core:
+            background = [
+                core.create_task(self.journal.run(), name="journal"),
+                core.create_task(self.database.watch(), name="database"),
+                core.create_task(serve(self), name="http"),
+            ]
+            recorder = core.create_task(self._record(), name="recorder")
+            feeds = core.create_task(self._feed(), name="feeds")
+            self.started.set()
+            with Notifier.from_environment() as notifier:
+                notifier.ready()
+                background.append(core.create_task(self._feed_watchdog(notifier), name="watchdog"))
+                await self.stopping.wait()
+                notifier.stopping()
+            log.info("stopping")
+            feeds.cancel()
+            await asyncio.wait([feeds])
+            self.recorder.drain()
+            _, late = await asyncio.wait([recorder], timeout=DRAIN_SECONDS)
+            if late:
+                log.warning("stopped_before_all_was_committed", backlog_bytes=self.recorder.backlog_bytes,
+                            remedy="it is in the journal and will be committed after the next start")  # fmt: skip
+                recorder.cancel()
+            for task in background:
+                task.cancel()
+        log.info("stopped", backlog_bytes=self.recorder.backlog_bytes)
+
+    async def _record(self) -> None:
+        await self.database.prepared()
+        await self.recorder.run()
+
+    async def _feed(self) -> None:
+        async with AsyncExitStack() as stack:
+            for name, venue in self.config.venues.items():
+                network = await stack.enter_async_context(AiohttpNetwork.open())
+                worker = VenueWorker(
+                    name,
+                    venues.find(venue.adapter),
+                    venue.settings,
+                    network=network,
+                    intake=self.intake,
+                    clock=self.clock,
+                    random=self.random,
+                )
+                self.workers[name] = Supervised(worker, self.clock, self.random)
+            async with asyncio.TaskGroup() as group:
+                for name, supervised in self.workers.items():
+                    group.create_task(supervised.run(), name=f"venue {name}")
+
+    async def _feed_watchdog(self, notifier: Notifier) -> None:
+        """Tell systemd that the event loop turns and that the journal takes what is given to it."""
+        while True:
+            if self.journal.fault is None:
+                notifier.watchdog()
+            notifier.status(self.summary())
+            await self.clock.sleep(notifier.watchdog_seconds / 3 if notifier.watchdog_seconds else 10.0)
+
+    def summary(self) -> str:
+        """One line for people."""
+        total = self.statistics.total
+        live = sum(feed.state == "live" for one in self.workers.values() for feed in one.worker.connections.values())
+        return f"{total.stored} rows stored, {live} connections live, {self.recorder.backlog_bytes} bytes behind"
+
+
+async def run(config: Config, *, ready: Callable[[Daemon], object] | None = None) -> None:
+    """Run a daemon until SIGTERM or SIGINT. `ready` is called with it before it runs."""
+    daemon = Daemon(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    if ready is not None:
+        ready(daemon)
+    try:
+        await daemon.run()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

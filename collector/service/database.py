@@ -1,0 +1,101 @@
+"""The database that the daemon writes to: a configured one, or a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from collector.clock import Clock
+from collector.config import Config
+from collector.store.dsn import address
+from collector.store.embedded import EmbeddedServer, Hint
+from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableError, ServerStartError
+from collector.store.migrate import migrate
+
+log = structlog.get_logger()
+
+MAY_PASS = (DatabaseUnreachableError, DatabaseRefusedError, ServerStartError)
+"""A server that is away comes back, a refused login is put right by somebody; the journal grows meanwhile."""
+
+
+class Database:
+    """Start it with `prepared`, keep it with `watch`."""
+
+    def __init__(self, dsn: str | None, server: EmbeddedServer | None, clock: Clock, *, migrate_at_start: bool) -> None:
+        self._dsn = dsn
+        self.server = server
+        self._clock = clock
+        self._migrate = migrate_at_start
+        self._started = asyncio.Event()
+        self.state = "starting"
+
+    def __repr__(self) -> str:
+        return f"<Database {self.place} {self.state}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, config: Config, clock: Clock) -> AsyncIterator[Database]:
+        """Make the one that the configuration asks for; nothing is started yet, everything is stopped at the end."""
+        secret = config.database.dsn
+        server = None if secret else EmbeddedServer(config.data_dir)
+        database = cls(
+            secret.get_secret_value() if secret else None, server, clock, migrate_at_start=config.database.migrate
+        )
+        try:
+            yield database
+        finally:
+            if server is not None:
+                await server.stop()
+
+    def dsn(self) -> str:
+        """Where to connect, with the password; the embedded server's port may change when it is started again."""
+        return self.server.dsn if self.server else self._dsn or ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return "embedded" if self.server else address(self.dsn())
+
+    def hint(self) -> Hint | None:
+        """How to connect with psql, where the server is ours."""
+        return self.server.describe() if self.server else None
+
+    async def prepared(self) -> None:
+        """Start the server if it is ours and bring the tables up to date, however long the database is away.
+
+        Raises what waiting cannot cure: no server to start, a newer database, a migration that fails.
+        """
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(MAY_PASS),
+            wait=wait_random_exponential(multiplier=0.2, max=15),
+            sleep=self._clock.sleep,
+            before_sleep=self._note,
+        ):
+            with attempt:
+                await self._prepare()
+        self.state = "ready"
+
+    async def _prepare(self) -> None:
+        if self.server is not None and not self._started.is_set():
+            await self.server.start()
+            self._started.set()
+        if self._migrate:
+            applied = await migrate(self.dsn())
+            if applied:
+                log.info("database_migrated", versions=applied)
+
+    def _note(self, state: RetryCallState) -> None:
+        reason = str(state.outcome.exception()) if state.outcome else ""
+        if reason != self.state:
+            self.state = reason
+            log.warning("database_away", database=self.place, reason=reason)
+
+    async def watch(self) -> None:
+        """Start our own server again whenever it dies; returns at once for a configured one."""
+        if self.server is not None:
+            await self._started.wait()
+            await self.server.keep()

@@ -1,0 +1,177 @@
+"""From the feed's hands into the journal, the parsers and the writer's queue: where live frames are decoded, once.
+
+A frame goes to the journal's buffer first and is then parsed into the current batch. Batches are cut by time, by size
+and where a segment ends, and queue up for the writer. The queue is bounded in bytes of frames: when the writer cannot
+follow, what would go beyond is not kept in memory at all. Parsing goes on, because the feed needs the events, but its
+records are thrown away; they are made again from the journal (`collector.service.catchup`), starting with parsers in
+exactly the state that they had at that point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from collector.clock import Clock
+from collector.journal import Journal, Kind, Position
+from collector.model import Records
+from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload
+from collector.store.batch import Batch
+from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
+
+
+class JournalledIntake:
+    """Implements `collector.feed.intake.Intake`."""
+
+    def __init__(
+        self, journal: Journal, normaliser: Normaliser, clock: Clock, *, batch_rows: int, queue_bytes: int
+    ) -> None:
+        self.journal = journal
+        self.normaliser = normaliser
+        self._clock = clock
+        self._batch_rows = batch_rows
+        self._queue_bytes = queue_bytes
+        self._last_session = 0
+        self._queue: deque[Batch] = deque()
+        self._queued = 0
+        self._arrived = asyncio.Event()
+        self.out = Records()
+        self.oldest_ns = 0
+        self._cut_at = journal.end
+        # A batch never spans segments, so that each segment's counts are its own.
+        journal.call_when_full(self._cut)
+        self.behind_since: Position | None = None
+        """Where the journal has to be read again from; None while live batches flow."""
+        self.behind_with: Normaliser | None = None
+        """The parsers as they were at `behind_since`."""
+
+    def __repr__(self) -> str:
+        state = f"behind since {self.behind_since}" if self.behind_since else "live"
+        return f"<JournalledIntake {state} queued={len(self._queue)} bytes={self._queued}>"
+
+    # -- what the feed uses ------------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        return self.journal.full
+
+    async def room(self) -> None:
+        await self.journal.room()
+
+    def open(self, header: Mapping[str, Any]) -> JournalledSession:
+        """Begin a session; its number is the time of its opening in microseconds, made unique."""
+        received_ns = self._clock.now_ns()
+        self._last_session = max(received_ns // 1000, self._last_session + 1)
+        self.append(self._last_session, Kind.OPEN, received_ns, orjson.dumps(dict(header)))
+        parsed = self.normaliser.open(self._last_session, header, received_ns, self.out)
+        return JournalledSession(self, parsed)
+
+    # -- what the sessions use ---------------------------------------------------------------------------------------
+
+    def append(self, session_id: int, kind: Kind, received_ns: int, payload: bytes) -> None:
+        self.journal.append(session_id, kind, received_ns, payload)
+        if not self.oldest_ns:
+            self.oldest_ns = received_ns
+
+    # -- batches -----------------------------------------------------------------------------------------------------
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the frames whose records wait for the writer."""
+        return self._queued
+
+    def cut_if_large(self) -> None:
+        """Close the current batch when it has enough rows."""
+        if self.out.items >= self._batch_rows:
+            self.cut()
+
+    def cut(self) -> None:
+        """Close the current batch, whatever is in it."""
+        self._cut(self.journal.end)
+
+    def _cut(self, end: Position) -> None:
+        records, self.out = self.out, Records()
+        oldest_ns, self.oldest_ns = self.oldest_ns, 0
+        start, self._cut_at = self._cut_at, end
+        if self.behind_since is not None or (not records and start == end):
+            return
+        size = end.offset - start.offset if end.segment == start.segment else end.offset
+        batch = Batch(records, end.segment, end.offset, oldest_ns or self._clock.now_ns(), size)
+        self.offer(batch)
+        if self._queued > self._queue_bytes:
+            self.fall_behind(end, self.normaliser.fork())
+
+    def fall_behind(self, position: Position, normaliser: Normaliser) -> None:
+        """From here on the journal alone remembers; what is queued already is still written."""
+        self.behind_since, self.behind_with = position, normaliser
+
+    def catch_up(self) -> None:
+        """The reader of the journal has reached its very end: live batches flow again, starting here."""
+        self.out, self.oldest_ns = Records(), 0
+        self._cut_at = self.journal.end
+        self.behind_since = self.behind_with = None
+
+    def offer(self, batch: Batch) -> None:
+        """Queue a batch for the writer."""
+        self._queue.append(batch)
+        self._queued += batch.size
+        self._arrived.set()
+
+    async def next_batch(self) -> Batch:
+        """Take the oldest batch, waiting for one."""
+        while not self._queue:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._queue[0]
+
+    def done(self, batch: Batch) -> None:
+        """The batch is committed."""
+        self._queue.popleft()
+        self._queued -= batch.size
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits for the writer."""
+        return not self._queue
+
+
+class JournalledSession:
+    """Implements `collector.feed.intake.LiveSession`."""
+
+    __slots__ = ("_append", "_intake", "_parse", "_session")
+
+    def __init__(self, intake: JournalledIntake, session: SessionParser) -> None:
+        self._intake = intake
+        self._session = session
+        self._parse = session.frame
+        self._append = intake.append
+
+    @property
+    def parser(self) -> Parser:
+        return self._session.parser
+
+    def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
+        intake = self._intake
+        self._append(self._session.session_id, Kind.FRAME, received_ns, payload)
+        events = self._parse(payload, received_ns, intake.out)
+        if not self._session.frames & 127:
+            intake.cut_if_large()
+        return events
+
+    def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
+        request = {"channel": call.channel, "params": dict(call.params), "status": answer.status}
+        self._append(self._session.session_id, Kind.REST, answer.received_ns, rest_payload(request, answer.body))
+        return self._session.rest(request, answer.body, answer.received_ns, self._intake.out)
+
+    def beat(self, received_ns: int) -> None:
+        self._append(self._session.session_id, Kind.BEAT, received_ns, b"")
+        self._session.beat(received_ns, self._intake.out)
+
+    def close(self, reason: str) -> None:
+        received_ns = self._intake._clock.now_ns()  # noqa: SLF001  the two classes are one thing
+        self._append(self._session.session_id, Kind.CLOSE, received_ns, orjson.dumps({"reason": reason}))
+        self._intake.normaliser.close(self._session.session_id, reason, received_ns, self._intake.out)

@@ -1,0 +1,40 @@
+"""Journal records to records: the way of catch-up, recovery and replay, through the same parsers as live frames."""
+
+from __future__ import annotations
+
+import orjson
+import structlog
+
+from collector.journal import Kind, Record
+from collector.model import Records
+from collector.normalise.normaliser import Normaliser, split_rest
+
+log = structlog.get_logger()
+
+STARTED = "started"
+"""The NOTE of a daemon's start: sessions that are still open by then were never closed."""
+
+
+def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
+    """Let one journal record take its effect; events are for the feed alone and are only counted."""
+    session = normaliser.sessions.get(record.session)
+    match record.kind:
+        case Kind.FRAME if session:
+            normaliser.note(session.frame(record.payload, record.received_ns, out))
+        case Kind.REST if session:
+            request, body = split_rest(record.payload)
+            normaliser.note(session.rest(request, body, record.received_ns, out))
+        case Kind.BEAT if session:
+            session.beat(record.received_ns, out)
+        case Kind.OPEN:
+            normaliser.open(record.session, orjson.loads(record.payload), record.received_ns, out)
+        case Kind.CARRY if not session:
+            # Reading began after the session did; its row is in the tables since then.
+            normaliser.open(record.session, orjson.loads(record.payload), record.received_ns, Records())
+        case Kind.CLOSE:
+            normaliser.close(record.session, orjson.loads(record.payload)["reason"], record.received_ns, out)
+        case Kind.NOTE if orjson.loads(record.payload).get("event") == STARTED:
+            normaliser.close_all("the daemon was ended without warning", record.received_ns, out)
+        case Kind.FRAME | Kind.REST | Kind.BEAT:
+            log.error("frame_without_session", position=record.position, session=record.session)
+            normaliser.orphan(record.received_ns, record.payload, out)

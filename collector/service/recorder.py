@@ -1,0 +1,184 @@
+"""From the queue, or from the journal, into the database; and the position that says how far.
+
+While the writer can follow, it commits the batches that the intake cuts. When it could not (the database was away, or
+slow) or does not know yet where it stands (after a start), it reads the journal from where the tables end until it
+has reached the journal's very end, and hands over to live batches at that point, without a hole and without a doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import structlog
+
+from collector.clock import Clock
+from collector.journal import DamagedJournal, Journal, Position, Record
+from collector.journal.segments import numbers
+from collector.model import Records
+from collector.normalise.normaliser import Normaliser
+from collector.service.journalled import apply
+from collector.service.statistics import Statistics
+from collector.store.batch import Batch
+from collector.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collector.service.intake import JournalledIntake
+
+log = structlog.get_logger()
+
+HAND_OVER_BYTES = 256 * 1024
+"""A rest of the journal that is parsed in one go, without letting live frames in between."""
+CHUNK_BYTES = 1024 * 1024
+YIELD_EVERY = 200
+"""Records between two chances for other tasks to run."""
+
+
+class Recorder:
+    """Owns the writer and the journal's position."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        intake: JournalledIntake,
+        writer: Writer,
+        new_normaliser: Callable[[], Normaliser],
+        statistics: Statistics,
+        clock: Clock,
+        *,
+        batch_rows: int,
+        flush_seconds: float,
+    ) -> None:
+        self._journal = journal
+        self._intake = intake
+        self._writer = writer
+        self._new_normaliser = new_normaliser
+        self._statistics = statistics
+        self._clock = clock
+        self._batch_rows = batch_rows
+        self._flush_seconds = flush_seconds
+        self.committed: Position | None = None
+        self.draining = False
+        self.damages = 0
+        """Places in the journal that could not be read."""
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes of frames that are in the journal and not yet in the tables."""
+        if self.committed is None:
+            return 0
+        return self._journal.distance(self.committed)
+
+    async def run(self) -> None:
+        """Write until cancelled; after `drain` return as soon as everything is committed."""
+        await self._find_place()
+        async with asyncio.TaskGroup() as group:
+            cutter = group.create_task(self._cut_regularly())
+            while not (self.draining and self._finished()):
+                if self._intake.empty and self._intake.behind_since is not None:
+                    await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
+                    continue
+                if self.draining and self._intake.empty:
+                    self._intake.cut()
+                    continue
+                batch = await self._intake.next_batch()
+                await self._commit(batch)
+                self._intake.done(batch)
+            cutter.cancel()
+
+    def drain(self) -> None:
+        """Nothing more will be received: commit what there is and end."""
+        self.draining = True
+        self._intake.cut()
+
+    def _finished(self) -> bool:
+        return self._intake.empty and self._intake.behind_since is None and self.committed == self._journal.end
+
+    async def _cut_regularly(self) -> None:
+        while True:
+            await self._clock.sleep(self._flush_seconds)
+            self._intake.cut()
+
+    async def _commit(self, batch: Batch) -> None:
+        position = Position(batch.segment, batch.byte_offset)
+        await self._journal.sync(position)
+        committed = await self._writer.commit(batch)
+        self.committed = self._journal.committed = position
+        self._statistics.committed(batch, committed, self._clock.now_ns())
+
+    # -- from the journal --------------------------------------------------------------------------------------------
+
+    async def _find_place(self) -> None:
+        """Learn where the tables end and bring parsers into the state that they had there."""
+        saved = await self._writer.position()
+        start = Position(*saved) if saved else Position(0, 0)
+        if start > self._journal.end:
+            log.error("position_past_journal", position=start, end=self._journal.end,
+                      remedy="the journal lost its end; reading goes on from what there is")  # fmt: skip
+            start = self._journal.end
+        oldest = min(numbers(self._journal.directory))
+        if saved and start.segment < oldest:
+            log.error(
+                "journal_begins_after_position",
+                position=start,
+                oldest_segment=oldest,
+                remedy="segments were deleted before their rows were committed; reading goes on after them",
+            )
+        start = max(start, Position(oldest, 0))
+        self.committed = self._journal.committed = start
+        normaliser, scratch = self._new_normaliser(), Records()
+        # Equal trades are told apart by counting, so parsers need to have seen what came shortly before.
+        warm_up = self._read(Position(max(oldest, start.segment - 1), 0), start)
+        for number, record in enumerate(warm_up):
+            apply(record, normaliser, scratch)
+            if not number % YIELD_EVERY:
+                scratch = Records()
+                await asyncio.sleep(0)
+        self._intake.fall_behind(start, normaliser)
+
+    def _read(self, start: Position, end: Position | None = None) -> Iterator[Record]:
+        return self._journal.read(start, end, on_corrupt=self._report_damage)
+
+    def _report_damage(self, damage: DamagedJournal) -> None:
+        self.damages += 1
+        log.error("journal_damaged", reason=str(damage), remedy="reading goes on at the next good record")
+
+    async def _catch_up(self, position: Position, normaliser: Normaliser) -> None:
+        log.info("catching_up", backlog_bytes=self._journal.distance(position))
+        while True:
+            await self._journal.flush()
+            position = await self._read_on(position, normaliser)
+            if self._journal.distance(position) <= HAND_OVER_BYTES:
+                break
+        # No await from here on: what is received next finds the intake live again.
+        self._journal.flush_now()
+        batches = list(self._batches(self._read(position), normaliser))
+        self._intake.catch_up()
+        for batch in batches:
+            self._intake.offer(batch)
+        log.info("caught_up")
+
+    async def _read_on(self, position: Position, normaliser: Normaliser) -> Position:
+        for batch in self._batches(self._read(position), normaliser, CHUNK_BYTES):
+            await self._commit(batch)
+            position = Position(batch.segment, batch.byte_offset)
+        return position
+
+    def _batches(
+        self, records: Iterator[Record], normaliser: Normaliser, most_bytes: int = HAND_OVER_BYTES * 4
+    ) -> Iterator[Batch]:
+        """Parse journal records into batches that end where a segment ends, at the latest."""
+        out, oldest_ns, size, last = Records(), 0, 0, None
+        for record in records:
+            if last is not None and (
+                record.position.segment != last.segment or size >= most_bytes or out.items >= self._batch_rows
+            ):
+                yield Batch(out, last.segment, last.offset, oldest_ns, size)
+                out, oldest_ns, size = Records(), 0, 0
+            apply(record, normaliser, out)
+            oldest_ns = oldest_ns or record.received_ns
+            size += len(record.payload)
+            last = record.end
+        if last is not None:
+            yield Batch(out, last.segment, last.offset, oldest_ns, size)

@@ -1,0 +1,48 @@
+"""Counters of what happened, for the metrics, the page and the tests. One writer, no locks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from prometheus_client import Histogram
+from prometheus_client.registry import CollectorRegistry
+
+from collector.store.batch import Batch, Committed, TableCount
+
+LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
+
+
+class Statistics:
+    """What was committed since the start."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.tables: dict[str, TableCount] = {}
+        self.batches = 0
+        self.last_commit_ns: int | None = None
+        self.last_lag_seconds: float | None = None
+        self.rows_by_instrument: Counter[tuple[str, str]] = Counter()
+        self.lag = Histogram(
+            "collector_commit_lag_seconds",
+            "From the receipt of a batch's oldest frame to its commit.",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+
+    def committed(self, batch: Batch, committed: Committed, now_ns: int) -> None:
+        """Take note of a commit."""
+        for table, count in committed.counts.items():
+            self.tables[table] = self.tables.get(table, TableCount()) + count
+        self.batches += 1
+        self.last_commit_ns = now_ns
+        if batch.records:
+            self.last_lag_seconds = max(0.0, (now_ns - batch.oldest_ns) / 1e9)
+            self.lag.observe(self.last_lag_seconds)
+
+    @property
+    def total(self) -> TableCount:
+        """All tables together."""
+        total = TableCount()
+        for count in self.tables.values():
+            total += count
+        return total

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+from aiohttp import WSMsgType
+from aiolimiter import AsyncLimiter
+
+from collector.feed.connection import Backoff, ConnectionFeed, ConnectionState
+from collector.feed.network import LineError
+
+from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan
+
+
+class Stage:
+    """A connection feed with everything around it."""
+
+    def __init__(self, *lines: FakeLine | LineError, give_up_after: float | None = None) -> None:
+        self.clock = FakeClock()
+        self.network = FakeNetwork(*lines)
+        self.intake = FakeIntake()
+        self.adapter = FakeAdapter(give_up_after=give_up_after)
+        self.feed = ConnectionFeed(
+            connection_plan(),
+            self.adapter,
+            LIMITS,
+            network=self.network,
+            intake=self.intake,
+            sending=AsyncLimiter(1000, 1),
+            clock=self.clock,
+            random=Random(1),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Stage]:
+        task = asyncio.ensure_future(self.feed.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or task.exception() is None
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  any state of the feed may be waited for
+                await asyncio.sleep(0)
+
+
+async def test_frames_reach_the_session_in_their_order() -> None:
+    async with Stage(FakeLine(b"one", b"two", b"three")).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 3)
+        assert stage.intake.sessions[0].frames == [b"one", b"two", b"three"]
+        assert stage.feed.bytes == 11
+
+
+async def test_connection_is_live_once_its_subscriptions_are_proved() -> None:
+    line = FakeLine()
+    async with Stage(line).running() as stage:
+        await stage.until(lambda: line.sent == [b"subscribe"])
+        assert stage.feed.state is ConnectionState.SUBSCRIBING
+        line.inbox.put_nowait(b"ack")
+        await stage.until(lambda: stage.feed.state is ConnectionState.LIVE)
+
+
+async def test_cut_line_is_made_again_and_the_reason_is_kept_with_the_session() -> None:
+    async with Stage(FakeLine(b"one", LineError("the line was cut")), FakeLine(b"two")).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 2)
+        first, second = stage.intake.sessions
+        assert first.closed == "the line was cut"
+        assert second.closed is None
+        assert stage.feed.reconnects == 1
+
+
+async def test_venue_that_cannot_be_reached_is_tried_for_ever() -> None:
+    refusals = [LineError("nobody answers") for _ in range(50)]
+    async with Stage(*refusals, FakeLine(b"at last")).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        assert stage.network.connects == 51
+
+
+async def test_silent_line_is_given_up_although_it_is_open() -> None:
+    async with Stage(FakeLine(b"one"), FakeLine()).running() as stage:
+        await stage.until(lambda: len(stage.intake.sessions) == 2)
+        assert "nothing was heard for" in str(stage.intake.sessions[0].closed)
+
+
+async def test_pongs_alone_keep_a_quiet_market_connected() -> None:
+    line = FakeLine()
+    async with Stage(line).running() as stage:
+        for _ in range(20):  # each about a ping apart
+            pings = line.pings
+            await stage.until(lambda pings=pings: line.pings > pings)  # type: ignore[misc]
+            line.inbox.put_nowait(WSMsgType.PONG)
+        assert stage.clock.now > 1_000 + 5 * LIMITS.silence_seconds
+        assert len(stage.intake.sessions) == 1
+        assert stage.intake.sessions[0].beats > 10
+
+
+async def test_pings_of_the_venue_are_answered() -> None:
+    line = FakeLine(WSMsgType.PING)
+    async with Stage(line).running() as stage:
+        await stage.until(lambda: line.pongs == [b"probe"])
+
+
+async def test_conversation_may_give_the_connection_up() -> None:
+    async with Stage(FakeLine(), FakeLine(), give_up_after=5).running() as stage:
+        await stage.until(lambda: len(stage.intake.sessions) == 2)
+        assert stage.intake.sessions[0].closed == "no data came"
+
+
+async def test_reading_pauses_while_the_journal_has_no_room() -> None:
+    stage = Stage(FakeLine(*[b"x"] * 200))
+    stage.intake.full = True
+    async with stage.running():
+        await stage.until(lambda: stage.feed.frames == 200)
+        assert stage.intake.waited_for_room == 1
+
+
+async def test_cancelling_closes_the_session_and_the_line() -> None:
+    line = FakeLine(b"one")
+    async with Stage(line).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+    assert stage.intake.sessions[0].closed == "stopped"
+    assert line.closed
+
+
+async def test_address_in_the_session_has_neither_token_nor_password() -> None:
+    async with Stage(FakeLine(b"one")).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        assert stage.intake.sessions[0].header["url"] == "ws://fake/ws"
+
+
+def test_backoff_grows_is_jittered_and_capped_and_can_be_reset() -> None:
+    backoff = Backoff(Random(7), first=0.5, longest=60)
+    delays = [backoff.next() for _ in range(200)]
+    assert delays[0] <= 0.5
+    assert all(0.1 <= delay <= 60 for delay in delays)
+    assert max(delays[20:]) > 30
+    assert len(set(delays)) > 190
+    backoff.reset()
+    assert backoff.next() <= 0.5

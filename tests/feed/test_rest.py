@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+
+import pytest
+
+from collector.errors import VenueError
+from collector.feed.rest import ATTEMPTS, RestClient
+from collector.venues.adapter import RestAnswer, RestCall
+
+from .fakes import LIMITS, FakeAdapter, FakeClock, FakeNetwork, FakeSession
+
+CALL = RestCall("trades", "http://fake/trades")
+
+
+def client(*answers: tuple[int, Mapping[str, str], bytes]) -> tuple[RestClient, FakeNetwork, FakeSession, FakeClock]:
+    network, session, clock = FakeNetwork(answers=answers), FakeSession({}), FakeClock()
+    return RestClient("fake", FakeAdapter(), LIMITS, network, clock, session), network, session, clock
+
+
+def ok(body: bytes = b"[]") -> tuple[int, Mapping[str, str], bytes]:
+    return 200, {}, body
+
+
+async def test_answers_are_journalled() -> None:
+    rest, _, session, _ = client(ok(b"body"))
+    answer = await rest.fetch(CALL)
+    assert answer.body == b"body"
+    assert session.answers == [(CALL, answer)]
+
+
+async def test_answers_that_are_not_market_data_are_not_journalled() -> None:
+    rest, _, session, _ = client(ok(b"a token"))
+    await rest.fetch(RestCall("login", "http://fake/login", record=False))
+    assert session.answers == []
+
+
+async def test_failures_that_may_pass_are_tried_again_after_a_pause() -> None:
+    rest, network, session, clock = client((503, {}, b""), (429, {}, b""), ok())
+    before = clock.now
+    await rest.fetch(CALL)
+    assert len(network.requests) == 3
+    assert len(session.answers) == 1
+    assert clock.now - before >= 1.5
+
+
+async def test_permanent_refusal_is_not_repeated() -> None:
+    rest, network, _, _ = client((400, {}, b""), ok())
+    with pytest.raises(VenueError, match="fake: status 400"):
+        await rest.fetch(CALL)
+    assert len(network.requests) == 1
+
+
+async def test_venue_that_keeps_failing_is_reported_after_a_few_tries() -> None:
+    rest, network, _, _ = client(*[(500, {}, b"")] * 20)
+    with pytest.raises(VenueError, match="status 500"):
+        await rest.fetch(CALL)
+    assert len(network.requests) == ATTEMPTS
+
+
+async def test_everybody_waits_out_a_429() -> None:
+    rest, _, _, clock = client((429, {}, b""), ok(), ok())
+    await rest.fetch(CALL)
+    assert clock.now >= 1_001
+
+
+async def test_generator_is_driven_to_its_result_and_told_of_failures() -> None:
+    rest, _, _, _ = client(ok(b"1"), (400, {}, b""), ok(b"3"))
+
+    def steps() -> Generator[RestCall, RestAnswer, Sequence[bytes]]:
+        seen = [(yield CALL).body]
+        try:
+            yield CALL
+        except VenueError as error:
+            seen.append(str(error).encode())
+        seen.append((yield CALL).body)
+        return seen
+
+    assert await rest.drive(steps()) == [b"1", b"fake: status 400", b"3"]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+from structlog.testing import capture_logs
+
+from collector.feed.worker import VenueWorker, WorkerState
+from collector.venues.adapter import Plan, Problem
+
+from .fakes import FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan, plan
+
+OK = (200, {}, b"")
+
+
+@asynccontextmanager
+async def working(
+    *plans: Plan, answers: int = 10, first: tuple[tuple[int, dict[str, str], bytes], ...] = (), lines: int = 10
+) -> AsyncIterator[VenueWorker]:
+    network = FakeNetwork(*[FakeLine() for _ in range(lines)], answers=[*first, *[OK] * answers])
+    worker = VenueWorker(
+        "fake",
+        FakeAdapter(plans=list(plans)),
+        None,
+        network=network,
+        intake=FakeIntake(),
+        clock=FakeClock(),
+        random=Random(1),
+        refresh_seconds=1,
+    )
+    task = asyncio.ensure_future(worker.run())
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  any state of the feed may be waited for
+            await asyncio.sleep(0)
+
+
+async def test_every_planned_connection_is_held() -> None:
+    async with working(plan(connection_plan("fake-1"), connection_plan("fake-2"))) as worker:
+        await until(lambda: len(worker.connections) == 2)
+        assert worker.state is WorkerState.RUNNING
+
+
+async def test_discovery_that_fails_is_visible_and_tried_again() -> None:
+    async with working(plan(connection_plan()), first=((400, {}, b""),) * 3, answers=1) as worker:
+        await until(lambda: worker.state is WorkerState.WAITING)
+        assert "status 400" in worker.reason
+        await until(lambda: worker.state is WorkerState.RUNNING)
+
+
+async def test_refused_symbol_is_reported_once() -> None:
+    problem = Problem("NOSUCH", "the venue has no such symbol")
+    with capture_logs() as logs:
+        async with working(plan(connection_plan(), problems=[problem]), answers=5) as worker:
+            await until(lambda: not worker._network.answers)  # type: ignore[attr-defined]
+            assert worker.problems == (problem,)
+    assert [entry["symbol"] for entry in logs if entry["event"] == "symbol_refused"] == ["NOSUCH"]
+
+
+async def test_change_of_the_plan_leaves_the_other_connections_alone() -> None:
+    before = plan(connection_plan("fake-1", "A"), connection_plan("fake-2", "B"), connection_plan("fake-3", "C"))
+    after = plan(connection_plan("fake-1", "A"), connection_plan("fake-2", "B", "D"))
+    async with working(before, after) as worker:
+        await until(lambda: len(worker.connections) == 3)
+        kept, changed = worker.connections["fake-1"], worker.connections["fake-2"]
+        await until(lambda: worker.connections.get("fake-2") not in {changed, None})
+        assert set(worker.connections) == {"fake-1", "fake-2"}
+        assert worker.connections["fake-1"] is kept
