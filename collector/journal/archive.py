@@ -70,6 +70,8 @@ class Archive:
                 self._compress(active)
         except Interrupted:
             return
+        except OSError as error:  # no reason to stop recording; the next round tries again
+            _log.error("journal_tidy_failed", error=str(error))
 
     def _retain(self, active: int, committed: Position) -> None:
         found = segments(self._directory)

@@ -77,6 +77,8 @@ def read_numbers(
 ) -> Iterator[Record]:
     """Do what `read` does with a list of segments that was made earlier."""
     start = start or BEGINNING
+    if end is not None and start >= end:
+        return
     wanted = [n for n in present if start.segment <= n and (end is None or n <= end.segment)]
     expected = start.segment if start != BEGINNING else wanted[0] if wanted else 0
     for number in wanted:
@@ -125,7 +127,7 @@ def segment_records(
         _report(CorruptRecord(number, 0, str(error), HEADER_BYTES), on_corrupt)
     source.skip_to(first)
     base = first  # offset in the segment of buffer[0]
-    left = None if limit is None else limit - first
+    left = None if limit is None else max(0, limit - first)
     buffer = b""
     offset = 0  # in the buffer, of the next record
     at = Position(number, first)

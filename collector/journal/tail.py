@@ -56,8 +56,8 @@ class Tail:
 
     def _start(self, segment: int) -> None:
         self.segment = segment
-        self.created_ns = self._now_ns()
-        self._buffer = bytearray(encode_header(Header(segment, self.created_ns)))
+        self._filling_since_ns = self._now_ns()
+        self._buffer = bytearray(encode_header(Header(segment, self._filling_since_ns)))
         for session, (opened_ns, description) in self._open.items():
             self._buffer += encode_record(session, Kind.CARRY, opened_ns, description)
         self._offset = self._empty_offset = len(self._buffer)
@@ -85,9 +85,10 @@ class Tail:
         rest = _pack_rest(received_ns, session, kind)
         if self._offset + size > self._limit:
             self._make_way(size)
-        self._buffer += _pack_head(size, _crc32(payload, _crc32(rest, size)))
-        self._buffer += rest
-        self._buffer += payload
+        buffer = self._buffer
+        buffer += _pack_head(size, _crc32(payload, _crc32(rest, size)))
+        buffer += rest
+        buffer += payload
         self._offset += RECORD_BYTES + size
         self._last_ns = received_ns
         if kind is not _FRAME:
@@ -112,11 +113,14 @@ class Tail:
             self._open.pop(session, None)
 
     def expire(self, age_ns: int) -> None:
-        """Let the next record begin a new segment when this one is older than that.
+        """Let the next record begin a new segment when this one has held something for that long.
 
         The change waits for a record so that the end never lies in a file of which nothing has been written.
         """
-        if self._now_ns() - self.created_ns >= age_ns and not self._closed:
+        now_ns = self._now_ns()
+        if self._offset == self._empty_offset:
+            self._filling_since_ns = now_ns
+        elif now_ns - self._filling_since_ns >= age_ns and not self._closed:
             self._limit = 0
 
     def seal(self) -> None:
