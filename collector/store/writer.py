@@ -115,8 +115,8 @@ class Writer:
             with attempt, refusals(self._dsn()):
                 try:
                     result = await work(await self._open())
-                except (asyncpg.InterfaceError, OSError, TimeoutError):
-                    # The connection's state is unknown: never use it again.
+                except BaseException:
+                    # Cut, cancelled or refused in the middle: nobody knows the connection's state. A new one is cheap.
                     self._drop_connection()
                     raise
                 if not self.connected:
@@ -248,8 +248,13 @@ _ROW = b'{"row":'
 
 def _refused_row(table: str, row: Any, error: asyncpg.PostgresError) -> Quarantined:
     venue = row.venue if table == "rates" else row.instrument.venue
-    payload = orjson.dumps({"row": table, "values": row._asdict()})
+    payload = orjson.dumps({"row": table, "values": row._asdict()}, default=list)
     return Quarantined(venue, table, f"the database refused the row: {error}"[:500], payload, 1, row.received_us)
+
+
+_MAY_PASS = (
+    DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+)  # fmt: skip
 
 
 def _speaks_of_data(error: asyncpg.PostgresError) -> bool:
@@ -258,4 +263,4 @@ def _speaks_of_data(error: asyncpg.PostgresError) -> bool:
 
 def _can_pass(error: BaseException) -> bool:
     """Whether trying again makes sense: everything about the database does, a bug of ours does not."""
-    return isinstance(error, (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError))
+    return isinstance(error, _MAY_PASS)
