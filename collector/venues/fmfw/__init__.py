@@ -1,0 +1,67 @@
+"""FMFW.io, and every venue that speaks the same protocol (HitBTC, Bequant, Changelly PRO): public market data, API v3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any, ClassVar
+
+from collector.errors import VenueError
+from collector.model import Instrument
+from collector.venues.adapter import (
+    Adapter,
+    ConnectionPlan,
+    Conversation,
+    Discovery,
+    History,
+    Limits,
+    Parser,
+    RestAnswer,
+    RestCall,
+    VenueSettings,
+)
+from collector.venues.fmfw.conversation import FIRST_DATA_SECONDS, FmfwConversation
+from collector.venues.fmfw.discovery import ADAPTER_NAME, discover
+from collector.venues.fmfw.failures import failure
+from collector.venues.fmfw.history import history
+from collector.venues.fmfw.parser import FmfwParser
+from collector.venues.fmfw.settings import FmfwSettings
+
+__all__ = ["ADAPTER", "FmfwAdapter", "FmfwConversation", "FmfwParser", "FmfwSettings"]
+
+
+class FmfwAdapter:
+    """Meets `collector.venues.adapter.Adapter`."""
+
+    name: ClassVar[str] = ADAPTER_NAME
+    settings: ClassVar[type[VenueSettings]] = FmfwSettings
+
+    def limits(self, settings: FmfwSettings) -> Limits:
+        return Limits(
+            rest_per_second=settings.rest_per_second,
+            messages_per_second=settings.messages_per_second,
+            connections=settings.connections,
+            silence_seconds=70.0,  # the venue pings every 30 s: two pings missed and some
+            ping_seconds=10.0,
+            first_data_seconds=FIRST_DATA_SECONDS,
+        )
+
+    def discover(self, venue: str, settings: FmfwSettings) -> Discovery:
+        return discover(venue, settings)
+
+    def parser(self, header: Mapping[str, Any]) -> Parser:
+        return FmfwParser.begin(header)
+
+    def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
+        return FmfwConversation(plan, parser, random)
+
+    def history(
+        self, venue: str, settings: FmfwSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
+    ) -> History:
+        return history(venue, settings, instrument, stream, from_us, to_us)
+
+    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        return failure(venue, call, answer)
+
+
+ADAPTER: Adapter = FmfwAdapter()

@@ -1,0 +1,54 @@
+"""Which REST answers are failures, and whether the same call can succeed later."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from collector.errors import VenueError
+from collector.venues.adapter import RestAnswer, RestCall
+from collector.venues.fmfw.control import PERMANENT_CODES, error_of
+
+_LASTING_STATUS = frozenset({400, 401, 403, 404, 405, 410, 414})
+
+RATE_LIMIT_SECONDS = 1.0
+"""The venue counts a sliding second, and names no time of its own."""
+
+
+def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+    """Return what went wrong, or None. 2001, 2002, 10001 and client errors last; 429, 5xx and the rest pass."""
+    error = _error_body(answer.body)
+    if answer.status == HTTPStatus.OK and error is None:
+        return None
+    code, text = error_of(error) if error is not None else ("", "")
+    if not text:
+        text = f"HTTP status {answer.status} with a body that is no error of the venue's; is rest_url right?"
+    limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS or code == "429"
+    return VenueError(
+        venue,
+        text,
+        symbol=call.params.get("symbols") or call.params.get("symbol"),
+        code=code or str(answer.status),
+        permanent=not limited and (code in PERMANENT_CODES or answer.status in _LASTING_STATUS),
+        retry_after=_retry_after(answer) or (RATE_LIMIT_SECONDS if limited else None),
+    )
+
+
+def _error_body(body: bytes) -> dict[str, Any] | None:
+    # Books and histories are long and no errors: look only where an error would say so.
+    if b'"error"' not in body[:1000]:
+        return None
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return content if type(content) is dict and "error" in content else None
+
+
+def _retry_after(answer: RestAnswer) -> float | None:
+    for name, value in answer.headers.items():
+        if name.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
+            return float(value)
+    return None

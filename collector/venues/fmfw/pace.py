@@ -1,0 +1,32 @@
+"""How long to wait: before asking again, and before taking a broken book anew."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from random import Random
+
+LONGEST_SECONDS = 60.0
+FIRST_SECONDS = 1.0
+
+LOSSES_ALLOWED = 5
+LOSS_WINDOW_SECONDS = 300.0
+
+
+def backoff(attempt: int, random: Random) -> float:
+    """Return the seconds before try number `attempt` (1 is the first retry): 1 s at least, doubling, 60 s at most."""
+    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, 10) * random.uniform(1.0, 1.5))
+
+
+class Losses:
+    """The losses of each book in the last minutes."""
+
+    def __init__(self) -> None:
+        self._times: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=LOSSES_ALLOWED + 1))
+
+    def note(self, channel: str, symbol: str, now: float) -> int:
+        """Count a loss and return how many there were in the window, this one included."""
+        times = self._times[channel, symbol]
+        times.append(now)
+        while now - times[0] > LOSS_WINDOW_SECONDS:
+            times.popleft()
+        return len(times)

@@ -1,0 +1,163 @@
+"""The parser of a session: frames to readers by their channel, once decoded.
+
+It refuses to build anything from what it reads (books, bars, totals): a frame's facts go out as they came. No input
+makes it raise; what no reader understands goes to quarantine with its frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import orjson
+
+from collector.model import PERIODS, Records
+from collector.venues.adapter import Event
+from collector.venues.fmfw.books import FullBookReader, PartialBookReader
+from collector.venues.fmfw.candles import VENUE_PERIODS, CandleReader
+from collector.venues.fmfw.checks import shorten
+from collector.venues.fmfw.context import NEVER_US, Context, Reader
+from collector.venues.fmfw.control import control_event, is_control
+from collector.venues.fmfw.rest import RestReader
+from collector.venues.fmfw.states import FuturesReader, RateReader
+from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
+from collector.venues.fmfw.trades import TradeReader
+
+DEFAULT_GRACE_US = 5_000_000
+
+_BATCH = r"(?:/batch)?"
+_CANDLES = re.compile(r"(converted/)?candles/(\w+)")
+_PARTIAL_BOOK = re.compile(rf"orderbook/D(?:5|10|20)/(?:100|500|1000)ms{_BATCH}")
+_TOP = re.compile(rf"orderbook/top/(?:100|500|1000)ms{_BATCH}")
+_TICKER = re.compile(rf"ticker/[13]s{_BATCH}")
+_MINI_TICKER = re.compile(rf"ticker/price/[13]s{_BATCH}")
+_RATE = re.compile(rf"price/rate/[13]s{_BATCH}")
+
+_loads = orjson.loads
+
+
+def make_reader(channel: str, context: Context) -> Reader | None:
+    """Return the reader of a channel, None when the venue has no such channel."""
+    if channel == "trades":
+        return TradeReader(context, channel)
+    if channel == "orderbook/full":
+        return FullBookReader(context, channel)
+    if channel == "futures/info":
+        return FuturesReader(context, channel)
+    if _PARTIAL_BOOK.fullmatch(channel):
+        return PartialBookReader(context, channel)
+    if _RATE.fullmatch(channel):
+        return RateReader(context, channel)
+    for pattern, shape in ((_TOP, TOP), (_TICKER, TICKER), (_MINI_TICKER, MINI)):
+        if pattern.fullmatch(channel):
+            return TickReader(context, channel, shape)
+    candles = _CANDLES.fullmatch(channel)
+    if candles is not None and candles[2] in VENUE_PERIODS:
+        period = PERIODS[VENUE_PERIODS[candles[2]]]
+        return CandleReader(context, channel, period, converted=candles[1] is not None)
+    return None
+
+
+class FmfwParser:
+    """Meets `collector.venues.adapter.Parser`."""
+
+    __slots__ = ("_context", "_readers", "_rest", "last_seen")
+
+    def __init__(self, context: Context, readers: dict[str, Reader], rest: RestReader) -> None:
+        self._context = context
+        self._readers = readers
+        self._rest = rest
+        self.last_seen = context.last_seen
+
+    @classmethod
+    def begin(cls, header: Mapping[str, Any]) -> Self:
+        """Return the parser of a new session."""
+        grace_us = int(header.get("candle_grace_us", DEFAULT_GRACE_US))
+        context = Context(header["venue"], header.get("symbols"), grace_us)
+        return cls(context, {}, RestReader(context))
+
+    def fork(self) -> Self:
+        context = self._context.fork()
+        readers = {channel: reader.fork(context) for channel, reader in self._readers.items()}
+        return type(self)(context, readers, self._rest.fork(context))
+
+    def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        """Read a socket message."""
+        try:
+            message = _loads(payload)
+            reader = self._readers[message["ch"]]
+        except (ValueError, KeyError, TypeError):
+            events = self._other(payload, received_ns, out)
+        else:
+            found = reader.read(message, payload, received_ns, out)
+            events = self._misshapen(message, payload, received_ns, out) if found is None else found
+        if received_ns >= self._context.due_us * 1000:
+            self.beat(received_ns, out)
+        return events
+
+    def rest(
+        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
+    ) -> Sequence[Event]:
+        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
+        before = len(out.quarantine)
+        received_us = received_ns // 1000
+        events: Sequence[Event] = ()
+        try:
+            content = _loads(body)
+        except ValueError as error:
+            self._context.reject(out, None, f"not JSON: {error}", body, received_us)
+        else:
+            event = control_event(content) if type(content) is dict and type(content.get("error")) is dict else None
+            if event is not None:
+                events = (event,)
+            else:
+                self._rest.read(channel, params, content, body, received_us, out)
+        if len(out.quarantine) > before:
+            request = orjson.dumps({"channel": channel, "params": dict(params)})
+            out.quarantine[before:] = [
+                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
+                for bad in out.quarantine[before:]
+            ]
+        if received_us >= self._context.due_us:
+            self.beat(received_ns, out)
+        return events
+
+    def beat(self, received_ns: int, out: Records) -> None:
+        """Close the bars that are over by the clock."""
+        received_us = received_ns // 1000
+        if received_us < self._context.due_us:
+            return
+        readers = [reader for reader in self._readers.values() if isinstance(reader, CandleReader)]
+        self._context.due_us = min((reader.close_due(received_us, out) for reader in readers), default=NEVER_US)
+
+    def _other(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        # The first message of a channel, an answer to a request, or nothing that we know.
+        received_us = received_ns // 1000
+        try:
+            message = _loads(payload)
+        except ValueError as error:
+            self._context.reject(out, None, f"not JSON: {error}", payload, received_us)
+            return ()
+        if type(message) is not dict:
+            self._context.reject(out, None, f"{shorten(message)} is not an object", payload, received_us)
+            return ()
+        channel = message.get("ch")
+        reader = make_reader(channel, self._context) if type(channel) is str else None
+        if reader is None:
+            return self._misshapen(message, payload, received_ns, out)
+        self._readers[message["ch"]] = reader
+        found = reader.read(message, payload, received_ns, out)
+        return self._misshapen(message, payload, received_ns, out) if found is None else found
+
+    def _misshapen(self, message: dict[str, Any], payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        if is_control(message):
+            event = control_event(message)
+            return () if event is None else (event,)
+        channel = message.get("ch")
+        if channel in self._readers if type(channel) is str else False:
+            reason = f"{channel}: neither snapshot, update nor data as the channel has them: {shorten(message)}"
+        else:
+            reason = f"ch: {shorten(channel)} is no channel that we know"
+        self._context.reject(out, None, reason, payload, received_ns // 1000)
+        return ()

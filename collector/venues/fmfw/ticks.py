@@ -1,0 +1,136 @@
+"""Ticks: the top of the book, the ticker and the mini ticker, as rows of one kind.
+
+A tick has no id, so its key is made of its values: the same state told twice (socket and replay, two tickers in one
+millisecond) is one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from collector.model import Instrument, Records, Tick, content_key
+from collector.venues.adapter import Event
+from collector.venues.fmfw.checks import (
+    FIRST_MS,
+    LAST_MS,
+    MILLIS,
+    MOMENT,
+    UNSIGNED_TEXT,
+    Rule,
+    fault,
+    joined,
+    moment_us,
+    optional,
+)
+from collector.venues.fmfw.context import Context
+
+STREAM = "ticks"
+
+
+class Shape(NamedTuple):
+    """Which field of a message is which column. None: the channel does not tell it."""
+
+    time: str
+    bid: str | None = None
+    bid_size: str | None = None
+    ask: str | None = None
+    ask_size: str | None = None
+    last: str | None = None
+    volume: str | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return tuple(name for name in self[1:] if name is not None)
+
+    def rules(self, time_rule: Rule) -> Mapping[str, Rule]:
+        return {self.time: time_rule} | dict.fromkeys(self.fields, optional(UNSIGNED_TEXT))
+
+
+TOP = Shape("t", bid="b", bid_size="B", ask="a", ask_size="A")
+TICKER = Shape("t", bid="b", bid_size="B", ask="a", ask_size="A", last="c", volume="v")
+MINI = Shape("t", last="c", volume="v")
+REST_TICKER = Shape("timestamp", bid="bid", ask="ask", last="last", volume="volume")
+REST_PRICE = Shape("timestamp", last="price")
+
+_top_values = joined(4)
+
+
+def make_tick(
+    instrument: Instrument, time_us: int, bid: str | None, bid_size: str | None, ask: str | None, ask_size: str | None,
+    last: str | None, volume: str | None, received_us: int,
+) -> Tick:  # fmt: skip
+    key = content_key(f"{bid}|{bid_size}|{ask}|{ask_size}|{last}|{volume}")
+    return Tick(instrument, time_us, key, bid, bid_size, ask, ask_size, last, None, volume, received_us)
+
+
+class TickReader:
+    """The socket channels `orderbook/top`, `ticker` and `ticker/price`, with and without `/batch`."""
+
+    __slots__ = ("_channel", "_context", "_rules", "_seen", "_shape")
+
+    def __init__(self, context: Context, channel: str, shape: Shape) -> None:
+        self._context = context
+        self._channel = channel
+        self._shape = shape
+        self._rules = shape.rules(MILLIS)
+        self._seen = context.seen(channel)
+
+    def fork(self, context: Context) -> Self:
+        return type(self)(context, self._channel, self._shape)
+
+    def read(self, message: dict[str, Any], payload: bytes, received_ns: int, out: Records) -> Sequence[Event] | None:
+        content = message.get("data")
+        if type(content) is not dict:
+            return None
+        context = self._context
+        received_us = received_ns // 1000
+        make = _top_tick if self._shape is TOP else None
+        for symbol, item in content.items():
+            instrument = context.instruments.get(symbol) or context.admit(symbol)
+            if instrument is None:
+                context.reject_symbol(out, STREAM, symbol, item, payload, received_us)
+                continue
+            tick: Tick | str | None = make(instrument, item, received_us) if make is not None else None
+            if tick is None:
+                tick = read_tick(instrument, item, self._shape, self._rules, received_us)
+            if isinstance(tick, str):
+                context.reject(out, STREAM, tick, payload, received_us)
+                continue
+            out.ticks.append(tick)
+            out.items += 1
+            self._seen[symbol] = received_ns
+        return ()
+
+
+def read_tick(
+    instrument: Instrument, item: Any, shape: Shape, rules: Mapping[str, Rule], received_us: int
+) -> Tick | str:
+    """Make a tick of any shape, or say what is wrong with it."""
+    reason = fault(item, rules)
+    if reason is not None:
+        return reason
+    time_us = moment_us(item[shape.time])
+    assert time_us is not None
+    bid, bid_size, ask, ask_size, last, volume = (None if name is None else item.get(name) for name in shape[1:])
+    return make_tick(instrument, time_us, bid, bid_size, ask, ask_size, last, volume, received_us)
+
+
+def rest_rules(shape: Shape) -> Mapping[str, Rule]:
+    """Return the rules of a REST shape."""
+    return shape.rules(MOMENT)
+
+
+def _top_tick(instrument: Instrument, item: Any, received_us: int) -> Tick | None:
+    # The usual message, all four values there; None sends every other one the careful way.
+    try:
+        t = item["t"]
+        bid = item["b"]
+        bid_size = item["B"]
+        ask = item["a"]
+        ask_size = item["A"]
+        if not (type(t) is int and FIRST_MS <= t <= LAST_MS and _top_values("|".join((bid, bid_size, ask, ask_size)))):
+            return None
+    except (KeyError, TypeError):
+        return None
+    return make_tick(instrument, t * 1000, bid, bid_size, ask, ask_size, None, None, received_us)

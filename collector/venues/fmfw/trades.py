@@ -1,0 +1,247 @@
+"""Trades, and the key that makes a trade one row whichever way it came.
+
+The venue's socket was seen to send the trade's time as its id (`i == t`), while REST has real ids, so no id can be the
+key. The key is made of what the trade says: time, price, size, side, and its ordinal, the how-manieth equal trade of
+its millisecond it is (0, 1, ..). Socket, snapshot, REST and replay each count equal trades from 0, so n equal trades
+get the ordinals 0 to n-1 everywhere, in whatever order a source tells them: the same set of keys.
+
+What cannot be known, and how it is decided:
+
+* A repeated update message with `i == t` cannot be told from a second equal trade; it is counted as one. (The venue
+  has not been seen to repeat updates. With real ids a repeated one keeps its ordinal.)
+* A list that begins within a millisecond, after some of its equal trades, gives the rest the ordinals from 0: keys that
+  the earlier ones have had. None of them is counted twice; a list that holds the millisecond whole (the venue's
+  history, read by time) adds what is missing. Pages of history that follow each other in one session go on counting.
+* The first live trades after a snapshot count on from the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from collector.model import Instrument, Records, Trade, content_key, plain
+from collector.venues.adapter import Event
+from collector.venues.fmfw.checks import (
+    FIRST_MS,
+    LAST_MS,
+    MILLIS,
+    MOMENT,
+    SIDE,
+    TRADE_ID,
+    UNSIGNED_TEXT,
+    fault,
+    joined,
+    moment_us,
+    trade_number,
+)
+from collector.venues.fmfw.context import Context
+
+STREAM = "trades"
+
+REMEMBERED_US = 60_000_000
+REMEMBERED_TRADES = 4096
+
+_SIDES = {"buy": 1, "sell": -1}
+_price_and_size = joined(2)
+_UPDATE_RULES = {"t": MILLIS, "p": UNSIGNED_TEXT, "q": UNSIGNED_TEXT, "s": SIDE, "i": TRADE_ID}
+_REST_RULES = {"timestamp": MOMENT, "price": UNSIGNED_TEXT, "qty": UNSIGNED_TEXT, "side": SIDE, "id": TRADE_ID}
+
+
+_Numbered = dict[str, tuple[int | None, ...]]
+"""What equal trades say, to their ids in the order of their ordinals (None: no id)."""
+
+
+class Ordinals:
+    """Remembers the equal trades of one instrument long enough to number them.
+
+    Two generations of memory, the older one dropped when the younger is `REMEMBERED_US` of venue time or
+    `REMEMBERED_TRADES` long: what is younger than that is always remembered up to that number, and never more than
+    twice that number is held.
+    """
+
+    __slots__ = ("_old", "_since_us", "_young")
+
+    def __init__(self, young: _Numbered | None = None, old: _Numbered | None = None, since_us: int = 0) -> None:
+        self._young = {} if young is None else young
+        self._old = {} if old is None else old
+        self._since_us = since_us
+
+    def number(self, content: str, identity: int | None, time_us: int) -> int:
+        """Return the ordinal of a trade: its former one when its id is known, else the next."""
+        known = self._young.get(content) or self._old.get(content)
+        if known is None:
+            if time_us - self._since_us > REMEMBERED_US or len(self._young) >= REMEMBERED_TRADES:
+                self._old, self._young, self._since_us = self._young, {}, time_us
+            self._young[content] = (identity,)
+            return 0
+        if identity is not None and identity in known:
+            return known.index(identity)
+        self._young[content] = (*known, identity)
+        return len(known)
+
+    def at_least(self, content: str, count: int, time_us: int) -> None:
+        """Let the next ordinal of this content be no lower than `count`."""
+        known = self._young.get(content) or self._old.get(content) or ()
+        if len(known) < count:
+            if not known:
+                self.number(content, None, time_us)
+            self._young[content] = known + (None,) * (count - len(known))
+
+    def fork(self) -> Ordinals:
+        return Ordinals(self._young.copy(), self._old.copy(), self._since_us)
+
+
+class _Tape:
+    """An instrument and the memory of its trades."""
+
+    __slots__ = ("instrument", "ordinals")
+
+    def __init__(self, instrument: Instrument, ordinals: Ordinals) -> None:
+        self.instrument = instrument
+        self.ordinals = ordinals
+
+
+class _Tapes(dict[str, _Tape]):
+    def of(self, symbol: str, context: Context) -> _Tape | None:
+        tape = self.get(symbol)
+        if tape is None:
+            instrument = context.admit(symbol)
+            if instrument is not None:
+                tape = self[symbol] = _Tape(instrument, Ordinals())
+        return tape
+
+    def fork(self) -> _Tapes:
+        return _Tapes((symbol, _Tape(tape.instrument, tape.ordinals.fork())) for symbol, tape in self.items())
+
+
+class TradeReader:
+    """The socket channel `trades`."""
+
+    __slots__ = ("_channel", "_context", "_seen", "_tapes")
+
+    def __init__(self, context: Context, channel: str, tapes: _Tapes | None = None) -> None:
+        self._context = context
+        self._channel = channel
+        self._seen = context.seen(channel)
+        self._tapes = _Tapes() if tapes is None else tapes
+
+    def fork(self, context: Context) -> Self:
+        return type(self)(context, self._channel, self._tapes.fork())
+
+    def read(self, message: dict[str, Any], payload: bytes, received_ns: int, out: Records) -> Sequence[Event] | None:
+        content = message.get("update")
+        snapshot = content is None
+        if snapshot:
+            content = message.get("snapshot")
+        if type(content) is not dict:
+            return None
+        context = self._context
+        received_us = received_ns // 1000
+        for symbol, items in content.items():
+            tape = self._tapes.get(symbol) or self._tapes.of(symbol, context)
+            if tape is None:
+                context.reject_symbol(out, STREAM, symbol, items, payload, received_us)
+                continue
+            if type(items) is not list:
+                context.reject(out, STREAM, f"{symbol}: not a list of trades", payload, received_us)
+                continue
+            counted: dict[str, int] | None = {} if snapshot else None
+            good = 0
+            for item in items:
+                try:
+                    t = item["t"]
+                    price = item["p"]
+                    size = item["q"]
+                    side = _SIDES[item["s"]]
+                    number = item.get("i")
+                    if not (
+                        type(t) is int
+                        and FIRST_MS <= t <= LAST_MS
+                        and _price_and_size("|".join((price, size)))
+                        and (number is None or type(number) is int or trade_number(number) is not None)
+                    ):
+                        raise ValueError  # noqa: TRY301  the field at fault is looked for below
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    reason = fault(item, _UPDATE_RULES) or "not a trade"
+                    context.reject(out, STREAM, reason, payload, received_us)
+                    continue
+                time_us = t * 1000
+                out.trades.append(
+                    _trade(tape, time_us, None if number == t else number, price, size, side, received_us, counted)
+                )
+                good += 1
+            out.items += good
+            if good or not items:
+                self._seen[symbol] = received_ns
+            if counted:
+                for text, count in counted.items():
+                    tape.ordinals.at_least(text, count, int(text.partition("|")[0]))
+        return ()
+
+
+class TradeListReader:
+    """REST lists of trades, in whatever order; pages that overlap or follow each other keep their numbers."""
+
+    __slots__ = ("_context", "_tapes")
+
+    def __init__(self, context: Context, tapes: _Tapes | None = None) -> None:
+        self._context = context
+        self._tapes = _Tapes() if tapes is None else tapes
+
+    def fork(self, context: Context) -> Self:
+        return type(self)(context, self._tapes.fork())
+
+    def read(self, symbol: str, items: Any, body: bytes, received_us: int, out: Records) -> bool:
+        """Read one symbol's list; True when nothing in it was bad."""
+        context = self._context
+        tape = self._tapes.of(symbol, context)
+        if tape is None:
+            context.reject_symbol(out, STREAM, symbol, items, body, received_us)
+            return False
+        if type(items) is not list:
+            context.reject(out, STREAM, f"{symbol}: not a list of trades", body, received_us)
+            return False
+        good: list[tuple[int, int, dict[str, Any]]] = []
+        for item in items:
+            reason = fault(item, _REST_RULES)
+            time_us = None if reason else moment_us(item["timestamp"])
+            if time_us is None:
+                context.reject(out, STREAM, reason or "not a trade", body, received_us)
+            else:
+                good.append((time_us, trade_number(item.get("id")) or 0, item))
+        good.sort(key=lambda entry: entry[:2])
+        counted: dict[str, int] = {}
+        for time_us, number, item in good:
+            side = _SIDES[item["side"]]
+            out.trades.append(
+                _trade(tape, time_us, number or None, item["price"], item["qty"], side, received_us, counted)
+            )
+        out.items += len(good)
+        return len(good) == len(items)
+
+
+def _trade(
+    tape: _Tape, time_us: int, number: int | str | None, price: str, size: str, side: int, received_us: int,
+    counted: dict[str, int] | None,
+) -> Trade:  # fmt: skip
+    # `plain` is only worth its call where there may be a zero to strip.
+    key_price = plain(price) if price[-1] == "0" else price
+    key_size = plain(size) if size[-1] == "0" else size
+    content = f"{time_us}|{key_price}|{key_size}|{side}"
+    identity = int(number) if type(number) is str else number
+    if identity is None and counted is not None:
+        ordinal = counted.get(content, 0)
+        counted[content] = ordinal + 1
+    else:
+        ordinal = tape.ordinals.number(content, identity, time_us)  # type: ignore[arg-type]
+    return Trade(
+        tape.instrument,
+        time_us,
+        content_key(f"{content}|{ordinal}"),
+        None if identity is None else str(identity),
+        price,
+        size,
+        side,
+        received_us,
+    )
