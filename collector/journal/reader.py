@@ -20,6 +20,8 @@ from collector.journal.layout import (
     MAX_PAYLOAD_BYTES,
     RECORD,
     RECORD_BYTES,
+    RECORD_HEAD,
+    RECORD_REST,
     Kind,
     Position,
     Record,
@@ -29,6 +31,9 @@ from collector.journal.segments import SegmentInfo, SegmentSource, numbers, segm
 OnCorrupt = Callable[[DamagedJournal], None]
 
 _CHUNK_BYTES: Final = 1 << 18
+_TAKE_RECORDS: Final = 128
+_CHECKED: Final = RECORD_HEAD.size
+_REST: Final = RECORD_REST.size
 _KINDS: Final = tuple(Kind(value) if value in set(Kind) else None for value in range(256))
 _crc32 = zlib.crc32
 _unpack = RECORD.unpack_from
@@ -126,58 +131,109 @@ def segment_records(
             return
         _report(CorruptRecord(number, 0, str(error), HEADER_BYTES), on_corrupt)
     source.skip_to(first)
-    base = first  # offset in the segment of buffer[0]
-    left = None if limit is None else max(0, limit - first)
-    buffer = b""
-    offset = 0  # in the buffer, of the next record
-    at = Position(number, first)
+    window = _Window(source, first, limit)
     while True:
-        reason = None
-        needed = 0
+        if records := window.take():
+            yield from records
+            continue
+        reason = window.reason
+        if reason is None:
+            if window.more():
+                continue
+            # The file ends here. Nothing further is read in this round: it may have grown by now.
+            if window.empty and not source.damage:
+                return
+            reason = source.damage or (None if live else "the record is cut short")
+        else:
+            window.everything()
+        place = window.place
+        if window.resume():
+            _report(CorruptRecord(number, place, reason or "the record's length is wrong", window.place), on_corrupt)
+        else:
+            if reason:
+                _report(CorruptRecord(number, place, reason), on_corrupt)
+            return
+
+
+class _Window:
+    """The part of a segment that is in memory, and how far it has been read."""
+
+    def __init__(self, source: SegmentSource, first: int, limit: int | None) -> None:
+        self.reason: str | None = None
+        """Why what lies at `place` is no record; None where it may be one."""
+        self._source = source
+        self._left = None if limit is None else max(0, limit - first)
+        self._buffer = b""
+        self._base = first
+        self._offset = 0
+        self._needed = 0
+
+    @property
+    def place(self) -> int:
+        """Where in the segment the next record begins."""
+        return self._base + self._offset
+
+    @property
+    def empty(self) -> bool:
+        return self._offset == len(self._buffer)
+
+    def take(self) -> list[Record]:
+        """Return the next whole records in memory, not too many; none when something else has to happen first."""
+        buffer, offset, base, number = self._buffer, self._offset, self._base, self._source.number
         size = len(buffer)
-        view = memoryview(buffer)
-        while size - offset >= RECORD_BYTES:
+        at = _new(Position, (number, base + offset))
+        records: list[Record] = []
+        add = records.append
+        self._needed = 0
+        self.reason = None
+        while size - offset >= RECORD_BYTES and len(records) < _TAKE_RECORDS:
             length, crc, received_ns, session, kind = _unpack(buffer, offset)
             stop = offset + RECORD_BYTES + length
             if stop > size:
-                needed = stop - size
+                self._needed = stop - size
                 break
-            if _crc32(view[offset + 8 : stop], length) != crc or _KINDS[kind] is None:
-                reason = "the checksum does not match"
+            checked = buffer[offset + _CHECKED : stop]
+            if _crc32(checked, length) != crc or _KINDS[kind] is None:
+                self.reason = "the checksum does not match"
                 break
             end = _new(Position, (number, base + stop))
-            yield _new(Record, (at, end, received_ns, session, _KINDS[kind], buffer[offset + RECORD_BYTES : stop]))
+            add(_new(Record, (at, end, received_ns, session, _KINDS[kind], checked[_REST:])))
             at = end
             offset = stop
-        if reason is None and needed <= MAX_PAYLOAD_BYTES + RECORD_BYTES:
-            wanted = max(_CHUNK_BYTES, needed)
-            more = source.read(wanted if left is None else min(wanted, left))
-            if more:
-                left = None if left is None else left - len(more)
-                base += offset
-                buffer = buffer[offset:] + more
-                offset = 0
-                continue
-            if offset == size:
-                if source.damage:
-                    _report(CorruptRecord(number, base + offset, source.damage), on_corrupt)
-                return
-        # From here on something is wrong with what lies at the offset. The rest of the segment is looked at as one.
-        rest = [buffer]
-        while block := source.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)):
-            left = None if left is None else left - len(block)
+        self._offset = offset
+        if self._needed > MAX_PAYLOAD_BYTES:
+            self.reason = "the record's length is wrong"
+        return records
+
+    def more(self) -> bool:
+        """Read on, far enough for the next record; tell whether there was anything."""
+        more = self._read(max(_CHUNK_BYTES, self._needed))
+        if more:
+            self._base += self._offset
+            self._buffer = self._buffer[self._offset :] + more
+            self._offset = 0
+        return bool(more)
+
+    def everything(self) -> None:
+        """Read the rest of the segment, which is bounded, to search it as one."""
+        rest = [self._buffer]
+        while block := self._read(_CHUNK_BYTES):
             rest.append(block)
-        buffer = b"".join(rest)
-        resumes = next_record(buffer, offset + 1)
-        if resumes is None:
-            if reason or source.damage or not live:
-                why = source.damage or reason or "the record is cut short"
-                _report(CorruptRecord(number, base + offset, why), on_corrupt)
-            return
-        why = reason or "the record's length is wrong"
-        _report(CorruptRecord(number, base + offset, why, base + resumes), on_corrupt)
-        offset = resumes
-        at = Position(number, base + offset)
+        self._buffer = b"".join(rest)
+
+    def resume(self) -> bool:
+        """Go to the next record in memory that is one; tell whether there is any."""
+        found = next_record(self._buffer, self._offset + 1)
+        if found is not None:
+            self._offset = found
+        return found is not None
+
+    def _read(self, size: int) -> bytes:
+        if self._left is None:
+            return self._source.read(size)
+        data = self._source.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 def next_record(buffer: bytes, offset: int) -> int | None:
@@ -191,7 +247,7 @@ def next_record(buffer: bytes, offset: int) -> int | None:
                 continue
             if length > _LARGE_BYTES and stop < len(buffer) and not _PLAUSIBLE.match(buffer, stop):
                 continue
-            if _crc32(view[begin + 8 : stop], length) == crc:
+            if _crc32(view[begin + _CHECKED : stop], length) == crc:
                 return begin
     return None
 

@@ -25,7 +25,7 @@ from collector.journal import (
 )
 from collector.journal.archive import Archive
 from collector.journal.layout import HEADER_BYTES, RECORD_BYTES, encode_record
-from collector.journal.segments import compressed_path, segment_path, segments
+from collector.journal.segments import SegmentSource, compressed_path, segment_path, segments
 
 WriteSegments = Callable[..., Path]
 Item = tuple[int, Kind, int, bytes]
@@ -182,6 +182,30 @@ def test_the_unfinished_end_of_the_last_segment_is_not_there_yet(write_segments:
         path.write_bytes(raw[:size])
 
         assert items_of(read(path.parent)) == FEW[:-1], size
+
+
+@pytest.mark.parametrize("missing", [1, 20, 30, 60])
+def test_a_file_that_grows_while_its_end_is_looked_at_is_not_damaged(
+    write_segments: WriteSegments, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    path = segment_path(write_segments(FEW), 1)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-missing])
+    read_once = SegmentSource.read
+
+    def read_and_grow(self: SegmentSource, size: int) -> bytes:
+        data = read_once(self, size)
+        if not data:
+            path.write_bytes(raw)
+        return data
+
+    monkeypatch.setattr(SegmentSource, "read", read_and_grow)
+
+    seen = list(read(path.parent))
+
+    assert items_of(seen) == FEW[: len(seen)]
+    assert len(seen) < len(FEW)
+    assert items_of(read(path.parent, seen[-1].end)) == FEW[len(seen) :]
 
 
 def test_an_earlier_segment_that_ends_early_is_damage(write_segments: WriteSegments) -> None:
