@@ -52,6 +52,8 @@ class Daemon:
         self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         self.workers: dict[str, Supervised] = {}
+        self.http_address: str | None = None
+        """Where the status page is (`http://host:port`), once it is served."""
         self.database: Database
         self.journal: Journal
         self.intake: JournalledIntake

@@ -19,6 +19,8 @@ class Statistics:
         self.registry = CollectorRegistry()
         self.tables: dict[str, TableCount] = {}
         self.batches = 0
+        self.items = 0
+        """Items in frames as the parsers counted them: what the tables' counts have to add up to."""
         self.last_commit_ns: int | None = None
         self.last_lag_seconds: float | None = None
         self.rows_by_instrument: Counter[tuple[str, str]] = Counter()
@@ -34,6 +36,7 @@ class Statistics:
         for table, count in committed.counts.items():
             self.tables[table] = self.tables.get(table, TableCount()) + count
         self.batches += 1
+        self.items += batch.records.items
         self.last_commit_ns = now_ns
         if batch.records:
             self.last_lag_seconds = max(0.0, (now_ns - batch.oldest_ns) / 1e9)

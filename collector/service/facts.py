@@ -1,0 +1,184 @@
+"""The shape of what the daemon tells about itself; `/api/status` is this, as JSON.
+
+Scripts read these names: they are documented in `docs/status.md`, a test keeps the two in step, and a name is never
+given another meaning. Times are ISO 8601 in UTC, spans are seconds, sizes are bytes, all say so in their name or here.
+None is "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Something that is not as it should be: whose, and why."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The verdicts of `/healthz` and `/readyz`; `warnings` turn neither red."""
+
+    healthy: bool
+    ready: bool
+    not_healthy: tuple[Reason, ...]
+    not_ready: tuple[Reason, ...]
+    warnings: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionFacts:
+    """One symbol on one channel."""
+
+    channel: str
+    stream: str
+    symbol: str
+    state: str
+    since: str
+    reason: str
+    last_record_age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFacts:
+    """One connection of a venue; the counts are since the daemon's start and outlive reconnects."""
+
+    name: str
+    state: str
+    since: str
+    state_seconds: float
+    reason: str
+    frames: int
+    bytes: int
+    reconnects: int
+    last_frame_age_seconds: float | None
+    subscriptions: tuple[SubscriptionFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFacts:
+    """Something configured that the venue does not have."""
+
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFacts:
+    """One configured venue. `failed` is true from a worker's crash until it works again."""
+
+    venue: str
+    adapter: str
+    state: str
+    since: str
+    reason: str
+    failed: bool
+    failures: int
+    problems: tuple[ProblemFacts, ...]
+    connections: tuple[ConnectionFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountFacts:
+    """What became of the items since the start; `items` is the sum of the other three while all is well."""
+
+    items: int
+    stored: int
+    duplicates: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class TotalFacts:
+    """All tables, and whether items = stored + duplicates + quarantined in each of them."""
+
+    tables: dict[str, CountFacts]
+    total: CountFacts
+    adds_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RateFacts:
+    """Averages over the last `window_seconds`."""
+
+    window_seconds: float
+    rows_per_second: float | None
+    frames_per_second: float | None
+    bytes_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LagFacts:
+    """Seconds from the receipt of a batch's oldest frame to its commit, as read from the histogram's buckets."""
+
+    last_seconds: float | None
+    p50_seconds: float | None
+    p99_seconds: float | None
+    recent_p50_seconds: float | None
+    recent_p99_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """A place in the journal."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFacts:
+    """How far the journal has come. `backlog_bytes`: received and not in the tables yet."""
+
+    segment: int
+    end: PlaceFacts
+    durable: PlaceFacts
+    committed: PlaceFacts | None
+    backlog_bytes: int | None
+    buffered_bytes: int
+    full: bool
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """The database: `starting`, `connected` or `away`. `psql`: a command to paste, where the server is ours."""
+
+    place: str
+    embedded: bool
+    state: str
+    since: str
+    reason: str
+    last_commit_age_seconds: float | None
+    psql: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """`loop_late_seconds`: the longest that the event loop stood still in the last minute."""
+
+    pid: int
+    rss_bytes: int
+    cpu_seconds: float
+    loop_late_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything at one moment."""
+
+    version: str
+    started: str
+    now: str
+    uptime_seconds: float
+    health: Health
+    venues: tuple[VenueFacts, ...]
+    totals: TotalFacts
+    rates: RateFacts
+    lag: LagFacts
+    journal: JournalFacts
+    database: DatabaseFacts
+    process: ProcessFacts

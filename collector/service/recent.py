@@ -1,0 +1,135 @@
+"""What happened lately: rates, lags and how late the event loop was, from one look a second.
+
+The daemon counts since its start and keeps no history; this does, for a minute, in bounded memory. It also remembers
+when each subscription last brought a record, which a parser forgets with its connection.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from collector.service.facts import RateFacts
+
+if TYPE_CHECKING:
+    from prometheus_client import Histogram
+
+    from collector.service.daemon import Daemon
+
+LOOK_SECONDS = 1.0
+RATE_SECONDS = 10.0
+LAG_SECONDS = 60.0
+
+Buckets = tuple[tuple[float, float], ...]
+"""A histogram's upper bounds and the count of observations up to each."""
+
+
+class _Look(NamedTuple):
+    at: float
+    rows: int
+    frames: int
+    bytes: int
+    lag: Buckets
+    late: float
+
+
+class Recent:
+    """One minute of looks at a daemon; `watch` takes them."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._looks: deque[_Look] = deque(maxlen=int(LAG_SECONDS / LOOK_SECONDS) + 1)
+        self._seen: dict[tuple[str, str], dict[str, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Recent looks={len(self._looks)}>"
+
+    async def watch(self) -> None:
+        """Look once a second until cancelled."""
+        clock = self._daemon.clock
+        late = 0.0
+        while True:
+            self.look(late)
+            due = clock.monotonic() + LOOK_SECONDS
+            await clock.sleep(LOOK_SECONDS)
+            late = max(0.0, clock.monotonic() - due)
+
+    def look(self, late: float = 0.0) -> None:
+        """Remember how things stand now; `late` is how many seconds later than planned this happens."""
+        self._looks.append(self._now(late))
+        self._remember_last_seen()
+
+    def rates(self) -> RateFacts:
+        """Return the averages between now and ten seconds ago."""
+        now = self._now()
+        then = self._since(now.at - RATE_SECONDS)
+        seconds = now.at - then.at if then else 0.0
+        if then is None or seconds < LOOK_SECONDS / 2:
+            return RateFacts(RATE_SECONDS, None, None, None)
+        # A connection that left the plan takes its counts with it.
+        rows, frames, size = (max(0, b - a) / seconds for a, b in zip(then[1:4], now[1:4], strict=True))
+        return RateFacts(RATE_SECONDS, round(rows, 1), round(frames, 1), round(size, 1))
+
+    def lag(self, q: float) -> float | None:
+        """Return a quantile of the lags of the last minute; None when nothing was committed in it."""
+        now = self._now()
+        then = self._since(now.at - LAG_SECONDS)
+        if then is None:
+            return None
+        return quantile([(bound, b - a) for (bound, b), (_, a) in zip(now.lag, then.lag, strict=True)], q)
+
+    @property
+    def late_seconds(self) -> float | None:
+        """The longest delay of the event loop in the last minute."""
+        return max((look.late for look in self._looks), default=None)
+
+    def last_seen_ns(self, venue: str, channel: str, symbol: str) -> int | None:
+        """Return when the newest record of a subscription was received, over all its connections so far."""
+        return self._seen.get((venue, channel), {}).get(symbol)
+
+    def _since(self, at: float) -> _Look | None:
+        return next((look for look in self._looks if look.at >= at), None)
+
+    def _now(self, late: float = 0.0) -> _Look:
+        daemon = self._daemon
+        feeds = [feed for one in daemon.workers.values() for feed in one.worker.connections.values()]
+        return _Look(
+            daemon.clock.monotonic(),
+            daemon.statistics.total.stored,
+            sum(feed.frames for feed in feeds),
+            sum(feed.bytes for feed in feeds),
+            buckets(daemon.statistics.lag),
+            late,
+        )
+
+    def _remember_last_seen(self) -> None:
+        for session in self._daemon.intake.normaliser.sessions.values():
+            for channel, symbols in session.parser.last_seen.items():
+                known = self._seen.setdefault((session.venue, channel), {})
+                for symbol, at_ns in symbols.items():
+                    if at_ns > known.get(symbol, 0):
+                        known[symbol] = at_ns
+
+
+def buckets(histogram: Histogram) -> Buckets:
+    """Read a histogram without labels."""
+    return tuple(
+        (float(sample.labels["le"]), sample.value)
+        for metric in histogram.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_bucket")
+    )
+
+
+def quantile(cumulative: Sequence[tuple[float, float]], q: float) -> float | None:
+    """Estimate a quantile as Prometheus does: evenly spread within a bucket, never beyond the last finite bound."""
+    total = cumulative[-1][1] if cumulative else 0
+    if total <= 0:
+        return None
+    rank = q * total
+    for (low, below), (high, upto) in pairwise([(0.0, 0.0), *cumulative]):
+        if upto >= rank and upto > below:
+            return low if high == float("inf") else low + (high - low) * (rank - below) / (upto - below)
+    return None  # pragma: no cover  the last bucket holds everything

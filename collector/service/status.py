@@ -1,0 +1,223 @@
+"""One look at everything that a running daemon knows about itself; the page, the metrics and the terminal show it.
+
+Reads only: taking a snapshot changes nothing, waits for nothing and asks neither a venue nor the database.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collector import __version__
+from collector.service.facts import (
+    ConnectionFacts,
+    CountFacts,
+    DatabaseFacts,
+    JournalFacts,
+    LagFacts,
+    PlaceFacts,
+    ProblemFacts,
+    ProcessFacts,
+    Status,
+    SubscriptionFacts,
+    TotalFacts,
+    VenueFacts,
+)
+from collector.service.health import judge
+from collector.service.recent import Recent, buckets, quantile
+
+if TYPE_CHECKING:
+    from collector.feed.connection import ConnectionFeed
+    from collector.journal import Position
+    from collector.service.daemon import Daemon
+    from collector.service.supervise import Supervised
+    from collector.store.batch import TableCount
+
+NOT_ASKED = "waiting"
+"""The state of a subscription whose connection does not stand."""
+
+
+def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
+    """Return the daemon's status now; rates and what is "recent" are known to a `Recent` that has been watching."""
+    if recent is None:
+        recent = Recent(daemon)
+        recent.look()
+    now_ns = daemon.clock.now_ns()
+    venues = tuple(_venue(one, now_ns, daemon.clock.monotonic(), recent) for one in daemon.workers.values())
+    totals, journal, database = _totals(daemon), _journal(daemon), _database(daemon, now_ns)
+    process = ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds)
+    health = judge(
+        started=daemon.started.is_set(),
+        stopping=daemon.stopping.is_set(),
+        enabled=[name for name, venue in daemon.config.venues.items() if venue.settings.enabled],
+        venues=venues,
+        totals=totals,
+        journal=journal,
+        database=database,
+        process=process,
+    )
+    return Status(
+        version=__version__,
+        started=iso(daemon.started_ns),
+        now=iso(now_ns),
+        uptime_seconds=_age(daemon.started_ns, now_ns) or 0.0,
+        health=health,
+        venues=venues,
+        totals=totals,
+        rates=recent.rates(),
+        lag=_lag(daemon, recent),
+        journal=journal,
+        database=database,
+        process=process,
+    )
+
+
+def iso(time_ns: int) -> str:
+    """Return a time as ISO 8601 in UTC with milliseconds."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000 / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def rss_bytes() -> int:
+    """Return the memory that the process holds now; its peak where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def _age(then_ns: int | None, now_ns: int) -> float | None:
+    return None if then_ns is None else round(max(0, now_ns - then_ns) / 1e9, 3)
+
+
+# -- venues ------------------------------------------------------------------------------------------------------------
+
+
+def _venue(one: Supervised, now_ns: int, now: float, recent: Recent) -> VenueFacts:
+    worker = one.worker
+    failed = one.failed_ns is not None and one.failed_ns >= worker.since_ns
+    return VenueFacts(
+        venue=worker.venue,
+        adapter=worker.adapter.name,
+        state="failed" if failed else str(worker.state),
+        since=iso(one.failed_ns if failed and one.failed_ns is not None else worker.since_ns),
+        reason=one.failure if failed else worker.reason,
+        failed=failed,
+        failures=one.failures,
+        problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
+        connections=tuple(
+            _connection(worker.venue, feed, now_ns, now, recent) for feed in worker.connections.values()
+        ),
+    )
+
+
+def _connection(venue: str, feed: ConnectionFeed, now_ns: int, now: float, recent: Recent) -> ConnectionFacts:
+    return ConnectionFacts(
+        name=feed.plan.name,
+        state=str(feed.state),
+        since=iso(feed.since_ns),
+        state_seconds=_age(feed.since_ns, now_ns) or 0.0,
+        reason=feed.reason,
+        frames=feed.frames,
+        bytes=feed.bytes,
+        reconnects=feed.reconnects,
+        last_frame_age_seconds=_age(feed.last_frame_ns, now_ns),
+        subscriptions=tuple(_subscriptions(venue, feed, now_ns, now, recent)),
+    )
+
+
+def _subscriptions(
+    venue: str, feed: ConnectionFeed, now_ns: int, now: float, recent: Recent
+) -> Iterator[SubscriptionFacts]:
+    seen = partial(recent.last_seen_ns, venue)
+    statuses = feed.statuses()
+    for status in statuses:
+        # A conversation counts in monotonic seconds; people want to know the time of day.
+        since_ns = now_ns - int((now - status.since) * 1e9)
+        yield SubscriptionFacts(
+            status.channel, status.stream, status.symbol, str(status.state), iso(since_ns), status.reason,
+            _age(seen(status.channel, status.symbol), now_ns),
+        )  # fmt: skip
+    if statuses:
+        return
+    for wanted in feed.plan.subscriptions:
+        for symbol in wanted.symbols:
+            yield SubscriptionFacts(
+                wanted.channel, wanted.stream, symbol, NOT_ASKED, iso(feed.since_ns), feed.reason,
+                _age(seen(wanted.channel, symbol), now_ns),
+            )  # fmt: skip
+
+
+# -- what is behind them -----------------------------------------------------------------------------------------------
+
+
+def _totals(daemon: Daemon) -> TotalFacts:
+    statistics = daemon.statistics
+    counts = [*statistics.tables.values()]
+    # The parsers count what frames hold, the writer what became of it: two counts that have to agree.
+    adds_up = all(map(_adds_up, counts)) and statistics.total.items == statistics.items
+    tables = {table: CountFacts(*count) for table, count in sorted(statistics.tables.items())}
+    return TotalFacts(tables, CountFacts(*statistics.total), adds_up)
+
+
+def _adds_up(count: TableCount) -> bool:
+    return min(count) >= 0 and count.items == count.stored + count.duplicates + count.quarantined
+
+
+def _lag(daemon: Daemon, recent: Recent) -> LagFacts:
+    since_start = buckets(daemon.statistics.lag)
+    values = (
+        daemon.statistics.last_lag_seconds,
+        quantile(since_start, 0.5),
+        quantile(since_start, 0.99),
+        recent.lag(0.5),
+        recent.lag(0.99),
+    )
+    return LagFacts(*(None if value is None else round(value, 4) for value in values))
+
+
+def _journal(daemon: Daemon) -> JournalFacts:
+    journal, committed = daemon.journal, daemon.recorder.committed
+    return JournalFacts(
+        segment=journal.end.segment,
+        end=_place(journal.end),
+        durable=_place(journal.durable),
+        committed=None if committed is None else _place(committed),
+        backlog_bytes=None if committed is None else daemon.recorder.backlog_bytes,
+        buffered_bytes=journal.buffered,
+        full=journal.full,
+        fault=journal.fault,
+    )
+
+
+def _place(position: Position) -> PlaceFacts:
+    return PlaceFacts(position.segment, position.offset)
+
+
+def _database(daemon: Daemon, now_ns: int) -> DatabaseFacts:
+    database, writer = daemon.database, daemon.writer
+    if writer.connected:
+        state, reason = "connected", ""
+    elif database.state == "starting":
+        state, reason = "starting", ""
+    elif database.state != "ready":
+        state, reason = "away", database.state
+    else:
+        state, reason = "away", writer.state
+    hint = database.hint()
+    return DatabaseFacts(
+        place=database.place,
+        embedded=database.server is not None,
+        state=state,
+        since=iso(int(writer.since * 1e9)),
+        reason=reason,
+        last_commit_age_seconds=_age(daemon.statistics.last_commit_ns, now_ns),
+        psql=hint.command if hint else None,
+    )
