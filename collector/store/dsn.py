@@ -84,6 +84,10 @@ def refusals(dsn: str) -> Iterator[None]:
         raise DatabaseUnreachableError(
             f"{where}: no answer in time; is the address right, and the network open?"
         ) from error
+    except PermissionError as error:
+        raise DatabaseRefusedError(
+            f"{where}: {error.filename or 'a certificate'} cannot be read; is HOME this account's own?"
+        ) from error
     except OSError as error:
         raise DatabaseUnreachableError(
             f"{where}: nobody answers ({error.strerror or error}); is the server running?"

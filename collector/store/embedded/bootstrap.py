@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["ANALYST", "DATABASE", "OWNER", "SUPERUSER", "bootstrap"]
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -25,7 +26,7 @@ _SQL = queries("bootstrap", "collector.store.embedded")
 async def bootstrap(superuser_dsn: str, passwords: Mapping[str, str], *, timescaledb: bool) -> None:
     """Create what is missing of roles, groups and database, and bring TimescaleDB to the version of its programs.
 
-    `superuser_dsn` leads to any database; `passwords` has one for `OWNER` and `ANALYST`.
+    `superuser_dsn` leads to the database `postgres`; `passwords` has one for `OWNER` and `ANALYST`.
     """
     connection = await connect(superuser_dsn)
     try:
@@ -41,7 +42,7 @@ async def bootstrap(superuser_dsn: str, passwords: Mapping[str, str], *, timesca
     finally:
         await connection.close(timeout=5)
     if timescaledb:
-        await _update_timescaledb(superuser_dsn.rpartition("/")[0] + f"/{DATABASE}")
+        await _update_timescaledb(urlsplit(superuser_dsn)._replace(path=f"/{DATABASE}").geturl())
 
 
 async def _update_timescaledb(dsn: str) -> None:

@@ -75,7 +75,7 @@ class EmbeddedServer:
         self._port = 0
 
     def __repr__(self) -> str:
-        state = f"port={self._port}" if self._process else "stopped"
+        state = f"port={self._port} pid={self.pid}" if self._process else "stopped"
         return f"<EmbeddedServer {self.cluster.folder} {state}>"
 
     @contextlib.asynccontextmanager
@@ -159,6 +159,11 @@ class EmbeddedServer:
                 log.info("database_server_restarted", port=self._port)
 
     @property
+    def pid(self) -> int | None:
+        """The server's process id; None where it was not started. It may have died since: see `keep`."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def dsn(self) -> str:
         """The DSN of the daemon's login, which owns the database; holds the password."""
         return self._dsn(OWNER, DATABASE)
@@ -176,7 +181,9 @@ class EmbeddedServer:
     def _dsn(self, user: str, database: str) -> str:
         if self._account is None or not self._port:
             raise ServerStartError(f"the database server in {self.cluster.folder} was not started")
-        return f"postgresql://{user}:{self.cluster.passwords(self._account)[user]}@{HOST}:{self._port}/{database}"
+        password = self.cluster.passwords(self._account)[user]
+        # Loopback needs no TLS, and without the option the driver looks for certificates in a home we may not enter.
+        return f"postgresql://{user}:{password}@{HOST}:{self._port}/{database}?sslmode=disable"
 
     def _choose(self) -> Installation:
         major, timescaledb = self.cluster.major, self.cluster.needs_timescaledb or None
