@@ -116,7 +116,7 @@ class Journal:
         self._tail.append(session, kind, received_ns, payload)
 
     def call_when_full(self, callback: Callable[[Position], None]) -> None:
-        """Have `callback` called with a segment's end just before a record begins the next one."""
+        """Have `callback` called with a segment's end just before a record begins the next one. It must not append."""
         self._tail.on_full = callback
 
     @property

@@ -172,6 +172,7 @@ async def test_feeds_are_held_back_while_the_disk_stands_still(open_journal: Ope
         waiting = asyncio.create_task(journal.room())
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert not done
+        assert journal.full
 
         disk.moving.set()
 
@@ -305,6 +306,17 @@ async def test_closed_segments_are_compressed_and_deleted_once_committed(
         fill(journal, 8)
         await journal.sync(journal.end)
         await until(lambda: segments(tmp_path)[0].number == journal.committed.segment)
+
+
+async def test_the_distance_to_a_position_counts_bytes(open_journal: OpenJournal) -> None:
+    async with open_journal(SMALL) as journal:
+        start = journal.end
+        fill(journal, 2)
+        assert journal.distance(start) == 2 * 75
+        assert journal.distance(journal.end) == 0
+
+        fill(journal, 8)
+        assert journal.distance(start) > 2 * 75
 
 
 async def test_an_old_segment_gives_way_to_a_new_one(open_journal: OpenJournal) -> None:

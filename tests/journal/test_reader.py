@@ -152,6 +152,16 @@ def test_a_segment_under_the_name_of_another_is_told(write_segments: WriteSegmen
         list(read(directory))
 
 
+def test_a_kind_that_does_not_exist_is_no_record(write_segments: WriteSegments) -> None:
+    path = segment_path(write_segments(FEW), 1)
+    with path.open("ab") as file:
+        file.write(encode_record(1, 99, 7, b"from nowhere"))
+
+    assert items_of(read(path.parent, on_corrupt=lambda damage: None)) == FEW
+    with pytest.raises(CorruptRecord):
+        list(read(path.parent))
+
+
 def test_garbage_between_records_is_passed_over(write_segments: WriteSegments) -> None:
     path = segment_path(write_segments(FEW), 1)
     raw = path.read_bytes()

@@ -94,6 +94,19 @@ def test_only_an_old_segment_that_holds_something_gives_way_and_only_to_a_record
     assert tail.end.segment == 6
 
 
+def test_the_end_of_a_full_segment_is_told_before_the_next_begins(tail: Tail) -> None:
+    told: list[tuple[Position, Position]] = []
+    tail.on_full = lambda position: told.append((position, tail.end))
+    tail.append(1, Kind.FRAME, 10, bytes(100))
+    end = tail.end
+    assert told == []
+
+    tail.append(1, Kind.FRAME, 11, bytes(100))
+
+    assert told == [(end, end)]
+    assert tail.end.segment == 6
+
+
 def test_a_closed_tail_takes_nothing(tail: Tail) -> None:
     tail.append(1, Kind.FRAME, 10, b"")
     end = tail.end
