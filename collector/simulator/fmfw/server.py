@@ -1,0 +1,121 @@
+"""The venue's doors: HTTP and WebSocket on one port, over aiohttp.
+
+Outgoing frames do not pass through aiohttp's writer: `connection` writes ready frames straight to the transport.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from collector.simulator.fmfw import control
+from collector.simulator.fmfw.connection import Connection
+from collector.simulator.fmfw.errors import NothingFound, OutOfService, TooManyRequests, VenueError
+from collector.simulator.fmfw.text import iso_time, pong_frame
+from collector.simulator.fmfw.venue import FmfwVenue
+from collector.simulator.options import Options
+
+_BASE: Final = "/api/3"
+_MOST_REQUEST_BYTES: Final = 1024 * 1024
+
+
+class Doors:
+    """The request handlers."""
+
+    def __init__(self, venue: FmfwVenue) -> None:
+        self.venue = venue
+        self._numbers = itertools.count(1)
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get(f"{_BASE}/ws/public", self.socket)
+        app.router.add_get(f"{_BASE}/public/{{path:.*}}", self.public)
+        control.add_routes(app.router, self.venue)
+        app.router.add_route("*", "/{path:.*}", self.elsewhere)
+        return app
+
+    async def public(self, request: web.Request) -> web.Response:
+        """Answer a public REST path."""
+        venue = self.venue
+        try:
+            faults = venue.faults
+            if not venue.rest_window.allow(request.remote or "", time.monotonic_ns()) or faults.take(
+                "429", channel="rest"
+            ):
+                raise TooManyRequests
+            if (outage := faults.take("5xx", channel="rest")) is not None:
+                raise OutOfService(int(outage.number("status", 503)))
+            path = request.match_info["path"]
+            answer = venue.rest.answer(path, request.query)
+            if "null_fields" in faults.armed and path.split("/")[0] == "ticker":
+                answer = control.with_nulls(answer, path, venue)
+            return web.Response(body=orjson.dumps(answer), content_type="application/json")
+        except VenueError as error:
+            return self._error(request, error)
+
+    async def elsewhere(self, request: web.Request) -> web.Response:
+        return self._error(request, NothingFound(f"No such path: {request.path}"))
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        """Serve one client's socket from its opening to its end."""
+        venue, address = self.venue, request.remote or ""
+        if venue.connections_of(address) >= venue.settings.most_connections:
+            return self._error(request, TooManyRequests())
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_MOST_REQUEST_BYTES, timeout=1.0)
+        await socket.prepare(request)
+        transport = cast("asyncio.Transport", request.transport)
+        connection = Connection(transport, address, time.monotonic(), venue.settings.buffer_limit)
+        venue.connected(connection)
+        try:
+            async for message in socket:
+                if connection.frozen:
+                    continue
+                connection.heard(time.monotonic())
+                if message.type == WSMsgType.PING:
+                    connection.buffer.append(pong_frame(message.data))
+                elif message.type == WSMsgType.TEXT:
+                    venue.requests.handle(connection, message.data, time.monotonic())
+                elif message.type == WSMsgType.BINARY:
+                    venue.requests.handle(connection, "", time.monotonic())
+                connection.flush()
+        finally:
+            venue.disconnected(connection)
+        return socket
+
+    def _error(self, request: web.Request, error: VenueError) -> web.Response:
+        body = {
+            "timestamp": iso_time(self.venue.now_ms()),
+            "error": error.body(),
+            "path": request.path,
+            "requestId": f"sim-{next(self._numbers):08x}",
+        }
+        return web.Response(status=error.status, body=orjson.dumps(body), content_type="application/json")
+
+
+@asynccontextmanager
+async def serve(options: Options) -> AsyncIterator[FmfwVenue]:
+    """Serve the venue on `options.host` and `options.port` until the context ends."""
+    venue = FmfwVenue(options)
+    runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, options.host, options.port).start()
+        port = runner.addresses[0][1]
+        venue.address = {
+            "rest_url": f"http://{options.host}:{port}{_BASE}",
+            "ws_url": f"ws://{options.host}:{port}{_BASE}/ws/public",
+        }
+        async with asyncio.TaskGroup() as group:
+            living = group.create_task(venue.run(), name="fmfw simulator")
+            try:
+                yield venue
+            finally:
+                living.cancel()
+    finally:
+        await venue.stop()
+        await runner.cleanup()

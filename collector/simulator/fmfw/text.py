@@ -1,0 +1,89 @@
+"""How the venue writes numbers, times and WebSocket frames.
+
+Prices and quantities live as integers of the smallest unit; this is the only place where they become text, so that
+every channel and every REST path shows the same digits.
+"""
+
+import zlib
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from typing import Final
+
+_SIXTEEN_DIGITS: Final = Context(prec=16)
+
+PING_FRAME: Final = b"\x89\x00"
+
+
+def decimal_text(units: int, decimals: int) -> str:
+    """Write `units` of 10**-decimals with all its decimals: `decimal_text(90, 2) == "0.90"`."""
+    if not decimals:
+        return str(units)
+    if units < 0:
+        return "-" + decimal_text(-units, decimals)
+    digits = str(units)
+    if len(digits) <= decimals:
+        digits = digits.zfill(decimals + 1)
+    return digits[:-decimals] + "." + digits[-decimals:]
+
+
+def ratio_text(numerator: int | Decimal, denominator: int | Decimal) -> str:
+    """Write a quotient with sixteen significant digits and no exponent, as the venue writes percentages."""
+    return plain_text(_SIXTEEN_DIGITS.divide(Decimal(numerator), Decimal(denominator)))
+
+
+def plain_text(value: Decimal) -> str:
+    """Write a decimal with at most sixteen significant digits and no exponent."""
+    return format(_SIXTEEN_DIGITS.plus(value), "f")
+
+
+def iso_time(time_ms: int) -> str:
+    """Write a millisecond UNIX time as REST does: `2024-04-14T12:18:40.426Z`."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+
+
+def iso_time_ns(time_ms: int, within_ms: int) -> str:
+    """Write a time with nanoseconds, as the REST order book does; `within_ms` is 0..999999."""
+    return f"{iso_time(time_ms)[:-1]}{within_ms:06d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Read a request's time in ms: UNIX milliseconds or seconds, or ISO 8601 (UTC where it names no zone).
+
+    Raises `ValueError` where it is neither.
+    """
+    if text.lstrip("-").isdigit():
+        number = int(text)
+        return number if abs(number) >= 100_000_000_000 else number * 1000
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1000 + moment.microsecond // 1000
+
+
+def text_frame(text: str) -> bytes:
+    """Give the whole unmasked WebSocket frame of a text message, to be written to any number of sockets."""
+    return _frame(0x81, text.encode())
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Give the answer to a client's ping."""
+    return _frame(0x8A, payload)
+
+
+def _frame(opcode: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return bytes((opcode, size)) + payload
+    if size < 65536:
+        return bytes((opcode, 126)) + size.to_bytes(2) + payload
+    return bytes((opcode, 127)) + size.to_bytes(8) + payload
+
+
+def levels_checksum(asks_json: str, bids_json: str) -> int:
+    """Give the CRC-32 by which the ledger identifies the levels of one book message.
+
+    The arguments are the compact JSON texts of the two lists as sent: `[["0.1","2"],..]`, asks first.
+    """
+    return zlib.crc32((asks_json + bids_json).encode())
