@@ -1,0 +1,214 @@
+"""The places that settings come from, each read into a `Layer`: a tree of values, and where each of them was found.
+
+In the order of precedence: environment variables, systemd credentials, docker secrets, the file. A place that cannot
+be read or understood adds a fault and gives what it can; nothing here stops at the first mistake.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from collector.config.models import Config
+from collector.config.shape import Path as Keys
+from collector.config.shape import Shape, is_list, is_secret, is_table
+from collector.errors import Fault
+
+PREFIX = "COLLECTOR_"
+CREDENTIAL_PREFIX = "collector."
+SECRET_PREFIX = "collector_"  # noqa: S105  a file's name, not a secret
+SECRET_FILE_SUFFIX = "_file"  # noqa: S105
+LARGEST_SECRET_BYTES = 64 * 1024
+
+Tree = dict[str, Any]
+
+
+class Layer(PydanticBaseSettingsSource):
+    """Settings from one place. `origins` names, for each key found, what the user wrote it as."""
+
+    def __init__(self) -> None:
+        super().__init__(Config)
+        self.tree: Tree = {}
+        self.origins: dict[Keys, str] = {}
+
+    def __call__(self) -> Tree:
+        return self.tree
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self.tree.get(field_name), field_name, False
+
+    def put(self, keys: Keys, value: Any, origin: str) -> None:
+        """Place a value; a table that is already there is added to."""
+        table = self.tree
+        for key in keys[:-1]:
+            inner = table.setdefault(key, {})
+            if not isinstance(inner, dict):
+                return  # the shorter key is wrong already and gets the fault
+            table = inner
+        table[keys[-1]] = value
+        self.origins[keys] = origin
+
+
+def read_file(path: Path, name: str) -> tuple[Tree, list[Fault]]:
+    """Read a TOML file; `name` is what the user called it."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), []
+    except OSError as error:
+        return {}, [Fault(name, f"cannot be read: {error.strerror}", "name a readable TOML file")]
+    except UnicodeDecodeError:
+        return {}, [Fault(name, "is not UTF-8 text", "save it as UTF-8")]
+    except tomllib.TOMLDecodeError as error:
+        return {}, [Fault(name, f"is not TOML: {error}", 'texts need quotes: key = "value"')]
+
+
+def file_layer(tree: Tree, path: Path, shape: Shape, faults: list[Fault]) -> Layer:
+    """Take a file's values; `<key>_file` beside a secret key names a file, relative to this one, that holds it."""
+    layer = Layer()
+
+    def take(table: Tree, keys: Keys) -> None:
+        for key, value in table.items():
+            here = (*keys, key)
+            if isinstance(value, dict):
+                if not value:
+                    layer.put(here, {}, str(path))
+                take(value, here)
+            elif secret := _secret_behind(here, shape):
+                if secret[-1] in table:
+                    faults.append(Fault(".".join(here), f"stands beside {secret[-1]}", "keep one of the two"))
+                else:
+                    _take_secret(layer, secret, path.parent / str(value), ".".join(here), faults)
+            else:
+                layer.put(here, value, str(path))
+
+    take(tree, ())
+    return layer
+
+
+def environment_layer(environ: Mapping[str, str], below: Tree, shape: Shape, faults: list[Fault]) -> Layer:
+    """Take `COLLECTOR_SECTION__KEY` variables; empty ones count as unset, for compose files pass those on.
+
+    A name without `__` that is no setting is left alone: container platforms and our own tools set such ones.
+    """
+    layer = Layer()
+    for name, text in sorted(environ.items()):
+        if not name.startswith(PREFIX) or not text:
+            continue
+        parts = name.removeprefix(PREFIX).split("__")
+        keys = _as_written(parts, below, shape)
+        if len(keys) == 1 and shape.at(keys) is None:
+            if meant := _meant(keys[0], shape):
+                faults.append(Fault(name, "is no setting", f"did you mean {meant}?"))
+            continue
+        if not all(keys):
+            faults.append(Fault(name, "has an empty part", "write COLLECTOR_SECTION__KEY"))
+        elif secret := _secret_behind(keys, shape):
+            if f"{name.removesuffix('_FILE')}" in environ and environ[name.removesuffix("_FILE")]:
+                faults.append(Fault(name, f"is set beside {name.removesuffix('_FILE')}", "keep one of the two"))
+            else:
+                _take_secret(layer, secret, Path(text), name, faults)
+        else:
+            _take_text(layer, keys, text, name, shape, faults)
+    return layer
+
+
+def _meant(word: str, shape: Shape) -> str | None:
+    """Find what a variable without `__` was meant for: a section's key, or a key with a slip."""
+    for section in shape.keys(()):
+        key = word.removeprefix(f"{section}_")
+        if key != word and key.removesuffix(SECRET_FILE_SUFFIX) in shape.keys((section,)):
+            return f"{PREFIX}{section}__{key}".upper()
+    close = get_close_matches(word, shape.keys(()), n=1, cutoff=0.8)
+    return f"{PREFIX}{close[0]}".upper() if close else None
+
+
+def folder_layer(folder: Path, prefix: str, below: Tree, shape: Shape, faults: list[Fault]) -> Layer:
+    """Take files named prefix, section, `__` (or a dot), key; each file's text is the value."""
+    layer = Layer()
+    try:
+        found = sorted(one for one in folder.iterdir() if one.name.startswith(prefix))
+    except (FileNotFoundError, NotADirectoryError):
+        return layer
+    except OSError as error:
+        faults.append(Fault(str(folder), f"cannot be read: {error.strerror}", "let the collector's user read it"))
+        return layer
+    for one in found:
+        keys = _as_written(one.name.removeprefix(prefix).replace(".", "__").split("__"), below, shape)
+        text = _secret_text(one, str(one), faults)
+        if text is not None:
+            _take_text(layer, keys, text, str(one), shape, faults)
+    return layer
+
+
+def _as_written(parts: list[str], below: Tree, shape: Shape) -> Keys:
+    """Find the keys that a variable's name means: `HIT_BTC` is `[venues.hit-btc]` where there is one."""
+    keys: list[str] = []
+    table: Any = below
+    for part in parts:
+        known = (*shape.keys(tuple(keys)), *(table if isinstance(table, dict) else ()))
+        plain = part.lower().replace("-", "_")
+        key = next((one for one in known if one.lower().replace("-", "_") == plain), part.lower())
+        table = table.get(key) if isinstance(table, dict) else None
+        keys.append(key)
+    return tuple(keys)
+
+
+def _secret_behind(keys: Keys, shape: Shape) -> Keys | None:
+    if not keys[-1].endswith(SECRET_FILE_SUFFIX) or shape.at(keys) is not None:
+        return None
+    secret = (*keys[:-1], keys[-1].removesuffix(SECRET_FILE_SUFFIX))
+    return secret if is_secret(shape.at(secret)) else None
+
+
+def _take_secret(layer: Layer, keys: Keys, path: Path, name: str, faults: list[Fault]) -> None:
+    text = _secret_text(path, name, faults)
+    if text is not None:
+        layer.put(keys, text, name)
+
+
+def _secret_text(path: Path, name: str, faults: list[Fault]) -> str | None:
+    try:
+        with path.open("rb") as file:
+            held = file.read(LARGEST_SECRET_BYTES + 1)
+        text = held.decode().rstrip("\r\n")
+    except OSError as error:
+        remedy = "name a file that the collector's user can read"
+        faults.append(Fault(name, f"{str(path)!r} cannot be read: {error.strerror}", remedy))
+    except UnicodeDecodeError:
+        faults.append(Fault(name, f"{str(path)!r} is not UTF-8 text", "put the secret's text into it"))
+    else:
+        if text and len(held) <= LARGEST_SECRET_BYTES:
+            return text
+        faults.append(
+            Fault(name, f"{str(path)!r} is {'too large' if text else 'empty'}", "put the secret's text into it")
+        )
+    return None
+
+
+def _take_text(layer: Layer, keys: Keys, text: str, name: str, shape: Shape, faults: list[Fault]) -> None:
+    kind = shape.at(keys)
+    if is_secret(kind) or not (is_list(kind) or is_table(kind)):
+        layer.put(keys, text, name)
+        return
+    if not is_table(kind) and not text.lstrip().startswith("["):
+        layer.put(keys, [one.strip() for one in text.split(",") if one.strip()], name)
+        return
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        faults.append(Fault(name, f"is not JSON: {error.msg} at character {error.pos}", _JSON_REMEDY[is_table(kind)]))
+    else:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                layer.put((*keys, key), inner, name)
+        else:
+            layer.put(keys, value, name)
+
+
+_JSON_REMEDY = {False: 'write a,b or ["a", "b"]', True: 'write {"key": "value"}'}

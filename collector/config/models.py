@@ -1,0 +1,233 @@
+"""The settings: what there is, what it is by default and what is accepted.
+
+The sample configuration, the texts of faults and the environment variables all follow from these classes. A venue's
+section is not described here but by the venue's adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from platformdirs import user_data_path
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from collector import venues as adapters
+from collector.venues.adapter import VenueSettings
+
+UNLIMITED = "unlimited"
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _unlimited(value: Any) -> Any:
+    return None if value == UNLIMITED else value
+
+
+Limit = BeforeValidator(_unlimited)
+
+
+class Database(Section):
+    """Where the tables are."""
+
+    dsn: SecretStr | None = Field(
+        None,
+        description="The TimescaleDB or PostgreSQL to write to, such as postgresql://user:password@host:5432/market. "
+        "Left out: a server of our own in data_dir (see `collector database install`).",
+    )
+    migrate: bool = Field(
+        True, description="Bring the tables up to date at start. false: only `collector migrate` does it."
+    )
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        # The reader of this text must not learn the value from it: it holds a password.
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("is not a database's address; write postgresql://user:password@host:port/database")
+        return value
+
+
+def _endpoint(value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host or (":" in host and not bracketed) or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{value!r} is not an address and a port; write 127.0.0.1:8080, or [::1]:8080")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def _listened(value: str) -> str:
+    _endpoint(value)
+    return value
+
+
+class Http(Section):
+    """Health, metrics and the status page."""
+
+    listen: Annotated[str, AfterValidator(_listened)] = Field(
+        "127.0.0.1:8080",
+        description="Address and port; port 0 lets the system choose. There is no password: beyond loopback, put "
+        "something in front that asks for one.",
+    )
+
+    @property
+    def host(self) -> str:
+        return _endpoint(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        return _endpoint(self.listen)[1]
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class Journal(Section):
+    """What is kept of the frames as received."""
+
+    segment_mb: int = Field(64, ge=1, le=1024, description="A segment file is closed at this size, MiB,")
+    segment_minutes: float = Field(60, gt=0, le=10_080, description="or at this age.")
+    write_ms: float = Field(5, gt=0, le=1000, description="Frames survive a kill of the process after so long.")
+    sync_ms: float = Field(100, gt=0, le=60_000, description="Frames survive a power cut after so long.")
+    buffer_mb: int = Field(
+        32, ge=1, le=4096, description="Feeds are held back when so much waits for the disk in memory, MiB."
+    )
+    keep_days: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
+        7,
+        description=f'Segments whose rows are committed are deleted after so many days; "{UNLIMITED}" keeps them.',
+    )
+    keep_gb: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
+        20,
+        description=f'The oldest committed segments are deleted beyond this size, GiB; "{UNLIMITED}" sets no limit.',
+    )
+    compress: bool = Field(True, description="Compress closed segments (zstd).")
+    level: int = Field(3, ge=1, le=19, description="How hard to compress: 1 fast, 19 small.")
+
+
+class Writer(Section):
+    """How rows go to the database."""
+
+    batch_rows: int = Field(5000, ge=1, le=50_000, description="Rows are committed when so many wait,")
+    flush_ms: float = Field(100, ge=1, le=60_000, description="or when the first of them has waited so long.")
+    queue_mb: int = Field(
+        8, ge=1, le=1024, description="What waits beyond this, MiB, is dropped from memory and read from the journal."
+    )
+
+
+class Log(Section):
+    """What is told on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error.")
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="console for people, json for machines; auto: console on a terminal, else json."
+    )
+
+
+class _Named(NamedTuple):
+    name: str
+    section: Any
+
+
+class VenueConfig(Section):
+    """A venue under its configured name: the adapter that speaks its protocol and that adapter's settings."""
+
+    name: str
+    adapter: str
+    settings: SerializeAsAny[VenueSettings]
+
+    @property
+    def enabled(self) -> bool:
+        return self.settings.enabled
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_its_adapter_wants(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Self:
+        if not isinstance(value, _Named):
+            whole: Self = handler(value)
+            return whole
+        name, section = value
+        if not isinstance(section, dict):
+            raise ValueError(f"is not a table; write [venues.{name}] and the settings below it")  # noqa: TRY004  pydantic collects ValueErrors
+        adapter = section.get("adapter", name)
+        known = adapters.names()
+        if adapter not in known:
+            raise ValueError(f"there is no adapter {adapter!r}; name one with adapter = .. out of {', '.join(known)}")
+        settings = adapters.find(adapter).settings.model_validate(section)
+        made: Self = handler({"name": name, "adapter": adapter, "settings": settings})
+        return made
+
+
+class Config(BaseSettings):
+    """All settings. `collector.config.load` reads them; built directly, it takes what it is given and nothing else."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("collector"),
+        description="The folder for the journal and the embedded database. Left out: the service's own state folder "
+        "under systemd, else the user's.",
+    )
+    database: Database = Database()
+    http: Http = Http()
+    journal: Journal = Journal()
+    writer: Writer = Writer()
+    log: Log = Log()
+    venues: dict[str, VenueConfig] = Field(default_factory=dict)
+
+    _source: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _origin: str = PrivateAttr(default="built-in defaults")
+
+    @property
+    def source(self) -> Mapping[str, str]:
+        """Dotted key to where its value came from: a file, an environment variable; defaults are not listed."""
+        return self._source
+
+    @property
+    def origin(self) -> str:
+        """One line for people: what was read."""
+        return self._origin
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _whole_path(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("venues", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {n: one if isinstance(one, VenueConfig) else _Named(n, one) for n, one in value.items()}
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """Read nothing behind the caller's back."""
+        return (init_settings,)
