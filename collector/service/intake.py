@@ -1,15 +1,19 @@
 """From the feed's hands into the journal, the parsers and the writer's queue: where live frames are decoded, once.
 
 A frame goes to the journal's buffer first and is then parsed into the current batch. Batches are cut by time, by size
-and where a segment ends, and queue up for the writer. The queue is bounded in bytes of frames: when the writer cannot
-follow, what would go beyond is not kept in memory at all. Parsing goes on, because the feed needs the events, but its
-records are thrown away; they are made again from the journal (`collector.service.catchup`), starting with parsers in
-exactly the state that they had at that point.
+and where a segment ends, and queue up for the writer. The queue is bounded in bytes of frames. When it is full,
+
+* reading is held for as long as the queue's oldest batch is young: a short burst waits in the kernel's buffers while
+  the database works at its full speed;
+* but no venue waits for a database that is away or slow for longer. Then what does not fit is not kept in memory at
+  all: parsing goes on, because the feed needs the events, and its records are thrown away. They are made again from
+  the journal (`collector.service.recorder`), by parsers that start in exactly the state that they had at that point.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +26,13 @@ from collector.model import Records
 from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
+
+HELD_LAG_NS = 2_000_000_000
+"""While the oldest batch waits for less than this, a full queue holds the reading back."""
+HELD_SHARE_SECONDS = 10.0
+HELD_WINDOW_SECONDS = 60.0
+"""In any such window reading is held for so long at the most: a venue drops those who read too slowly."""
+HELD_POLL_SECONDS = 0.05
 
 
 class JournalledIntake:
@@ -39,6 +50,9 @@ class JournalledIntake:
         self._queue: deque[Batch] = deque()
         self._queued = 0
         self._arrived = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._held_since = 0.0
+        self._held_seconds = 0.0
         self.out = Records()
         self.oldest_ns = 0
         self._cut_at = journal.end
@@ -57,10 +71,24 @@ class JournalledIntake:
 
     @property
     def full(self) -> bool:
-        return self.journal.full
+        return self._queued > self._queue_bytes or self.journal.full
 
     async def room(self) -> None:
         await self.journal.room()
+        while self._queued > self._queue_bytes and self.behind_since is None:
+            began = self._clock.monotonic()
+            if began - self._held_since > HELD_WINDOW_SECONDS:
+                self._held_since, self._held_seconds = began, 0.0
+            too_old = self._clock.now_ns() - self._queue[0].oldest_ns > HELD_LAG_NS
+            if too_old or self._held_seconds > HELD_SHARE_SECONDS:
+                self._cut(self.journal.end)
+                self.fall_behind(self.journal.end, self.normaliser.fork())
+                return
+            self._drained.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HELD_POLL_SECONDS):
+                    await self._drained.wait()
+            self._held_seconds += self._clock.monotonic() - began
 
     def open(self, header: Mapping[str, Any]) -> JournalledSession:
         """Begin a session; its number is the time of its opening in microseconds, made unique."""
@@ -102,7 +130,7 @@ class JournalledIntake:
         size = end.offset - start.offset if end.segment == start.segment else end.offset
         batch = Batch(records, end.segment, end.offset, oldest_ns or self._clock.now_ns(), size)
         self.offer(batch)
-        if self._queued > self._queue_bytes:
+        if self._queued > 2 * self._queue_bytes:
             self.fall_behind(end, self.normaliser.fork())
 
     def fall_behind(self, position: Position, normaliser: Normaliser) -> None:
@@ -132,6 +160,7 @@ class JournalledIntake:
         """The batch is committed."""
         self._queue.popleft()
         self._queued -= batch.size
+        self._drained.set()
 
     @property
     def empty(self) -> bool:
