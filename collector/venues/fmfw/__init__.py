@@ -1,4 +1,4 @@
-"""FMFW.io, and every venue that speaks the same protocol (HitBTC, Bequant, Changelly PRO): public market data, API v3."""
+"""FMFW.io and the venues that speak the same protocol (HitBTC, Bequant, Changelly PRO): public market data, API v3."""
 
 from __future__ import annotations
 

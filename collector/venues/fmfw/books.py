@@ -60,7 +60,8 @@ def levels(side: Any, *, drop_zero: bool) -> tuple[str, str]:
         and size_text.count(",") == commas
     ):
         raise _BadLevelsError
-    if drop_zero and not all(size.strip("0.") for size in sizes):
+    # A size that is zero begins with one, and looking for that first spares most snapshots the walk.
+    if drop_zero and (size_text[0] == "0" or ",0" in size_text) and not all(size.strip("0.") for size in sizes):
         return levels([level for level in side if level[1].strip("0.")], drop_zero=False)
     return price_text, size_text
 

@@ -260,7 +260,7 @@ class FmfwConversation:
             entry = entries[symbol]
             entry.silent += 1
             if entry.silent > SILENT_SUBSCRIPTIONS:
-                # A market without any quote never sends; it is the line's fault only when no symbol of the channel speaks.
+                # A market without any quote never sends: the line is at fault only when the whole channel is silent.
                 if nobody:
                     self._give_up(f"{entry.status.channel} {symbol}: {reason}, {SILENT_SUBSCRIPTIONS} times")
                     return

@@ -61,7 +61,7 @@ class Answer:
         self.context.reject(self.out, stream, reason, self.body, self.received_us, items)
 
     def by_symbol(self, content: Any, stream: str) -> Iterable[tuple[str, Any]]:
-        """Pair the content with its symbols. Where the path named one, the venue keys some answers by it all the same."""
+        """Pair the content with its symbols. Where the path named one, some answers are keyed by it nevertheless."""
         symbol = self.symbol
         if symbol is not None:
             return content.items() if type(content) is dict and content.keys() == {symbol} else [(symbol, content)]

@@ -7,6 +7,7 @@ millisecond) is one row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records, Tick, content_key
@@ -53,13 +54,10 @@ MINI = Shape("t", last="c", volume="v")
 REST_TICKER = Shape("timestamp", bid="bid", ask="ask", last="last", volume="volume")
 REST_PRICE = Shape("timestamp", last="price")
 
-_top_values = joined(4)
 
-
-def make_tick(
-    instrument: Instrument, time_us: int, bid: str | None, bid_size: str | None, ask: str | None, ask_size: str | None,
-    last: str | None, volume: str | None, received_us: int,
-) -> Tick:  # fmt: skip
+def make_tick(instrument: Instrument, time_us: int, columns: tuple[str | None, ...], received_us: int) -> Tick:
+    """Make the row; `columns` are bid, its size, ask, its size, last price and volume."""
+    bid, bid_size, ask, ask_size, last, volume = columns
     key = content_key(f"{bid}|{bid_size}|{ask}|{ask_size}|{last}|{volume}")
     return Tick(instrument, time_us, key, bid, bid_size, ask, ask_size, last, None, volume, received_us)
 
@@ -67,7 +65,7 @@ def make_tick(
 class TickReader:
     """The socket channels `orderbook/top`, `ticker` and `ticker/price`, with and without `/batch`."""
 
-    __slots__ = ("_channel", "_context", "_rules", "_seen", "_shape")
+    __slots__ = ("_after", "_before", "_channel", "_context", "_match", "_rules", "_seen", "_shape", "_values")
 
     def __init__(self, context: Context, channel: str, shape: Shape) -> None:
         self._context = context
@@ -75,6 +73,11 @@ class TickReader:
         self._shape = shape
         self._rules = shape.rules(MILLIS)
         self._seen = context.seen(channel)
+        told = [name is not None for name in shape[1:]]
+        self._values = itemgetter(*shape.fields)
+        self._match = joined(len(shape.fields))
+        self._before = (None,) * told.index(True)
+        self._after = (None,) * told[::-1].index(True)
 
     def fork(self, context: Context) -> Self:
         return type(self)(context, self._channel, self._shape)
@@ -85,15 +88,12 @@ class TickReader:
             return None
         context = self._context
         received_us = received_ns // 1000
-        make = _top_tick if self._shape is TOP else None
         for symbol, item in content.items():
             instrument = context.instruments.get(symbol) or context.admit(symbol)
             if instrument is None:
                 context.reject_symbol(out, STREAM, symbol, item, payload, received_us)
                 continue
-            tick: Tick | str | None = make(instrument, item, received_us) if make is not None else None
-            if tick is None:
-                tick = read_tick(instrument, item, self._shape, self._rules, received_us)
+            tick = self._read(instrument, item, received_us)
             if isinstance(tick, str):
                 context.reject(out, STREAM, tick, payload, received_us)
                 continue
@@ -101,6 +101,18 @@ class TickReader:
             out.items += 1
             self._seen[symbol] = received_ns
         return ()
+
+    def _read(self, instrument: Instrument, item: Any, received_us: int) -> Tick | str:
+        # The usual message has every value; any other one goes the careful way.
+        try:
+            t = item["t"]
+            values = self._values(item)
+            usual = type(t) is int and FIRST_MS <= t <= LAST_MS and self._match("|".join(values))
+        except (KeyError, TypeError):
+            usual = None
+        if not usual:
+            return read_tick(instrument, item, self._shape, self._rules, received_us)
+        return make_tick(instrument, t * 1000, self._before + values + self._after, received_us)
 
 
 def read_tick(
@@ -112,25 +124,10 @@ def read_tick(
         return reason
     time_us = moment_us(item[shape.time])
     assert time_us is not None
-    bid, bid_size, ask, ask_size, last, volume = (None if name is None else item.get(name) for name in shape[1:])
-    return make_tick(instrument, time_us, bid, bid_size, ask, ask_size, last, volume, received_us)
+    columns = tuple(None if name is None else item.get(name) for name in shape[1:])
+    return make_tick(instrument, time_us, columns, received_us)
 
 
 def rest_rules(shape: Shape) -> Mapping[str, Rule]:
     """Return the rules of a REST shape."""
     return shape.rules(MOMENT)
-
-
-def _top_tick(instrument: Instrument, item: Any, received_us: int) -> Tick | None:
-    # The usual message, all four values there; None sends every other one the careful way.
-    try:
-        t = item["t"]
-        bid = item["b"]
-        bid_size = item["B"]
-        ask = item["a"]
-        ask_size = item["A"]
-        if not (type(t) is int and FIRST_MS <= t <= LAST_MS and _top_values("|".join((bid, bid_size, ask, ask_size)))):
-            return None
-    except (KeyError, TypeError):
-        return None
-    return make_tick(instrument, t * 1000, bid, bid_size, ask, ask_size, None, None, received_us)

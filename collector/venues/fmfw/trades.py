@@ -43,6 +43,7 @@ REMEMBERED_US = 60_000_000
 REMEMBERED_TRADES = 4096
 
 _SIDES = {"buy": 1, "sell": -1}
+_make = tuple.__new__  # half the price of calling the class; the order of fields is checked by a test
 _price_and_size = joined(2)
 _UPDATE_RULES = {"t": MILLIS, "p": UNSIGNED_TEXT, "q": UNSIGNED_TEXT, "s": SIDE, "i": TRADE_ID}
 _REST_RULES = {"timestamp": MOMENT, "price": UNSIGNED_TEXT, "qty": UNSIGNED_TEXT, "side": SIDE, "id": TRADE_ID}
@@ -60,19 +61,26 @@ class Ordinals:
     twice that number is held.
     """
 
-    __slots__ = ("_old", "_since_us", "_young")
+    __slots__ = ("_newest_us", "_old", "_turn_us", "_young")
 
-    def __init__(self, young: _Numbered | None = None, old: _Numbered | None = None, since_us: int = 0) -> None:
+    def __init__(
+        self, young: _Numbered | None = None, old: _Numbered | None = None, turn_us: int = 0, newest_us: int = 0
+    ) -> None:
         self._young = {} if young is None else young
         self._old = {} if old is None else old
-        self._since_us = since_us
+        self._turn_us = turn_us
+        self._newest_us = newest_us
 
     def number(self, content: str, identity: int | None, time_us: int) -> int:
         """Return the ordinal of a trade: its former one when its id is known, else the next."""
-        known = self._young.get(content) or self._old.get(content)
+        if time_us > self._newest_us:
+            self._newest_us = time_us
+            known = None
+        else:
+            known = self._young.get(content) or self._old.get(content)
         if known is None:
-            if time_us - self._since_us > REMEMBERED_US or len(self._young) >= REMEMBERED_TRADES:
-                self._old, self._young, self._since_us = self._young, {}, time_us
+            if time_us > self._turn_us or len(self._young) >= REMEMBERED_TRADES:
+                self._old, self._young, self._turn_us = self._young, {}, time_us + REMEMBERED_US
             self._young[content] = (identity,)
             return 0
         if identity is not None and identity in known:
@@ -82,14 +90,31 @@ class Ordinals:
 
     def at_least(self, content: str, count: int, time_us: int) -> None:
         """Let the next ordinal of this content be no lower than `count`."""
-        known = self._young.get(content) or self._old.get(content) or ()
-        if len(known) < count:
-            if not known:
-                self.number(content, None, time_us)
-            self._young[content] = known + (None,) * (count - len(known))
+        missing = count - len(self._young.get(content) or self._old.get(content) or ())
+        for _ in range(missing):
+            self.number(content, None, time_us)
 
     def fork(self) -> Ordinals:
-        return Ordinals(self._young.copy(), self._old.copy(), self._since_us)
+        return Ordinals(self._young.copy(), self._old.copy(), self._turn_us, self._newest_us)
+
+
+class _Counts:
+    """Numbers the equal trades of one list that have no ids: each list counts from 0."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def number(self, content: str, time_us: int) -> int:
+        ordinal, _ = self._counts.get(content, (0, 0))
+        self._counts[content] = (ordinal + 1, time_us)
+        return ordinal
+
+    def teach(self, ordinals: Ordinals) -> None:
+        """Let live trades count on from here."""
+        for content, (count, time_us) in self._counts.items():
+            ordinals.at_least(content, count, time_us)
 
 
 class _Tape:
@@ -138,6 +163,7 @@ class TradeReader:
             return None
         context = self._context
         received_us = received_ns // 1000
+        keep = out.trades.append
         for symbol, items in content.items():
             tape = self._tapes.get(symbol) or self._tapes.of(symbol, context)
             if tape is None:
@@ -146,7 +172,8 @@ class TradeReader:
             if type(items) is not list:
                 context.reject(out, STREAM, f"{symbol}: not a list of trades", payload, received_us)
                 continue
-            counted: dict[str, int] | None = {} if snapshot else None
+            counts = _Counts() if snapshot else None
+            number_of = tape.ordinals.number
             good = 0
             for item in items:
                 try:
@@ -154,29 +181,43 @@ class TradeReader:
                     price = item["p"]
                     size = item["q"]
                     side = _SIDES[item["s"]]
-                    number = item.get("i")
-                    if not (
-                        type(t) is int
-                        and FIRST_MS <= t <= LAST_MS
-                        and _price_and_size("|".join((price, size)))
-                        and (number is None or type(number) is int or trade_number(number) is not None)
-                    ):
+                    identity = item.get("i")
+                    if not (type(t) is int and FIRST_MS <= t <= LAST_MS and _price_and_size("|".join((price, size)))):
                         raise ValueError  # noqa: TRY301  the field at fault is looked for below
+                    if identity == t:
+                        identity = None
+                    elif type(identity) is not int:
+                        identity = _identity(identity)
                 except (KeyError, TypeError, ValueError, AttributeError):
                     reason = fault(item, _UPDATE_RULES) or "not a trade"
                     context.reject(out, STREAM, reason, payload, received_us)
                     continue
                 time_us = t * 1000
-                out.trades.append(
-                    _trade(tape, time_us, None if number == t else number, price, size, side, received_us, counted)
+                # `plain` is worth its call only where there may be a zero to strip.
+                content_text = (
+                    f"{time_us}|{plain(price) if price[-1] == '0' else price}"
+                    f"|{plain(size) if size[-1] == '0' else size}|{side}"
                 )
+                if counts is not None and identity is None:
+                    ordinal = counts.number(content_text, time_us)
+                else:
+                    ordinal = number_of(content_text, identity, time_us)
+                keep(
+                    _make(
+                        Trade,
+                        (
+                            tape.instrument, time_us,
+                            trade_key(content_text, ordinal) if ordinal else content_key(content_text + "|0"),
+                            None if identity is None else str(identity), price, size, side, received_us,
+                        ),
+                    )
+                )  # fmt: skip
                 good += 1
             out.items += good
             if good or not items:
                 self._seen[symbol] = received_ns
-            if counted:
-                for text, count in counted.items():
-                    tape.ordinals.at_least(text, count, int(text.partition("|")[0]))
+            if counts is not None:
+                counts.teach(tape.ordinals)
         return ()
 
 
@@ -192,16 +233,16 @@ class TradeListReader:
     def fork(self, context: Context) -> Self:
         return type(self)(context, self._tapes.fork())
 
-    def read(self, symbol: str, items: Any, body: bytes, received_us: int, out: Records) -> bool:
-        """Read one symbol's list; True when nothing in it was bad."""
+    def read(self, symbol: str, items: Any, body: bytes, received_us: int, out: Records) -> None:
+        """Read one symbol's list."""
         context = self._context
         tape = self._tapes.of(symbol, context)
         if tape is None:
             context.reject_symbol(out, STREAM, symbol, items, body, received_us)
-            return False
+            return
         if type(items) is not list:
             context.reject(out, STREAM, f"{symbol}: not a list of trades", body, received_us)
-            return False
+            return
         good: list[tuple[int, int, dict[str, Any]]] = []
         for item in items:
             reason = fault(item, _REST_RULES)
@@ -211,37 +252,30 @@ class TradeListReader:
             else:
                 good.append((time_us, trade_number(item.get("id")) or 0, item))
         good.sort(key=lambda entry: entry[:2])
-        counted: dict[str, int] = {}
+        counts = _Counts()
         for time_us, number, item in good:
             side = _SIDES[item["side"]]
+            content = f"{time_us}|{plain(item['price'])}|{plain(item['qty'])}|{side}"
+            ordinal = tape.ordinals.number(content, number, time_us) if number else counts.number(content, time_us)
             out.trades.append(
-                _trade(tape, time_us, number or None, item["price"], item["qty"], side, received_us, counted)
-            )
+                Trade(
+                    tape.instrument, time_us, trade_key(content, ordinal), str(number) if number else None,
+                    item["price"], item["qty"], side, received_us,
+                )
+            )  # fmt: skip
         out.items += len(good)
-        return len(good) == len(items)
 
 
-def _trade(
-    tape: _Tape, time_us: int, number: int | str | None, price: str, size: str, side: int, received_us: int,
-    counted: dict[str, int] | None,
-) -> Trade:  # fmt: skip
-    # `plain` is only worth its call where there may be a zero to strip.
-    key_price = plain(price) if price[-1] == "0" else price
-    key_size = plain(size) if size[-1] == "0" else size
-    content = f"{time_us}|{key_price}|{key_size}|{side}"
-    identity = int(number) if type(number) is str else number
-    if identity is None and counted is not None:
-        ordinal = counted.get(content, 0)
-        counted[content] = ordinal + 1
-    else:
-        ordinal = tape.ordinals.number(content, identity, time_us)  # type: ignore[arg-type]
-    return Trade(
-        tape.instrument,
-        time_us,
-        content_key(f"{content}|{ordinal}"),
-        None if identity is None else str(identity),
-        price,
-        size,
-        side,
-        received_us,
-    )
+def trade_key(content: str, ordinal: int) -> int:
+    """Return a trade's key. `content` is time in microseconds, price, size and side with bars between."""
+    return content_key(f"{content}|{ordinal}")
+
+
+def _identity(value: Any) -> int | None:
+    # An id written as text; ValueError for what is no id at all.
+    if value is None:
+        return None
+    number = trade_number(value)
+    if number is None:
+        raise ValueError
+    return number
