@@ -1,0 +1,107 @@
+"""How the log looks: lines for people on a terminal, JSON for machines, always on stderr, never with a secret in it.
+
+One event is one line with a stable name; facts are fields. Exceptions come without local variables, since these hold
+tokens and whole frames.
+"""
+
+from __future__ import annotations
+
+__all__ = ["configure", "redactor"]
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from pydantic import SecretBytes, SecretStr
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper, format_exc_info
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+HIDDEN = "***"
+SHORTEST_SECRET = 6
+"""Shorter secrets are not looked for inside texts: they would black out ordinary words."""
+
+_SECRET_FIELDS = frozenset({"password", "token", "secret"})
+_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
+_IN_PAIR = re.compile(r"(\b(?:password|passwd|token|secret)=)[^\s,;&'\"]+", re.IGNORECASE)
+
+
+def configure(
+    level: str = "info", form: str = "auto", *, secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """Set structlog up, and the standard library's log with it.
+
+    `level` is debug, info, warning or error; `form` console, json or auto (console on a terminal). `secrets` are texts
+    that must not be printed, besides passwords in addresses.
+    """
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    first: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        TimeStamper(fmt="%H:%M:%S.%f" if console else "iso", utc=not console),
+    ]
+    last: list[Processor] = (
+        [
+            format_exc_info,
+            redactor(secrets),
+            ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback),
+        ]
+        if console
+        else [_exception, redactor(secrets), JSONRenderer(serializer=_as_json)]
+    )
+    structlog.configure(
+        processors=[*first, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    # Libraries tell their steps at info; of theirs only what needs somebody is wanted.
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+def redactor(secrets: Iterable[str] = ()) -> Processor:
+    """Return a processor that hides secrets: their type, the given texts, passwords in addresses and `key=value`."""
+    known = sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            text = pattern.sub(HIDDEN, value) if pattern else value
+            text = _IN_ADDRESS.sub(rf"\1{HIDDEN}", text) if "://" in text else text
+            return _IN_PAIR.sub(rf"\1{HIDDEN}", text)
+        if isinstance(value, bool | int | float | None):
+            return value
+        if isinstance(value, SecretStr | SecretBytes):
+            return HIDDEN
+        if isinstance(value, Mapping):
+            return {clean(key): clean(one) for key, one in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [clean(one) for one in value]
+        return clean(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
+
+    def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        # Exceptions are texts by now, so none passes by.
+        return {key: HIDDEN if key in _SECRET_FIELDS else clean(value) for key, value in event.items()}
+
+    return redact
+
+
+_exception = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+
+def _as_json(event: EventDict, **_options: Any) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
