@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from collector.simulator.fmfw import extracts
+from collector.simulator.fmfw.expected import expected
 from collector.simulator.fmfw.faults import KINDS, FaultError
 from collector.simulator.fmfw.venue import FmfwVenue
 
@@ -20,6 +21,7 @@ def add_routes(router: web.UrlDispatcher, venue: FmfwVenue) -> None:
     """Add the control paths."""
     doors = Control(venue)
     router.add_get("/_sim/ledger", doors.ledger)
+    router.add_get("/_sim/expected", doors.expected)
     router.add_get("/_sim/state", doors.state)
     router.add_post("/_sim/rate", doors.rate)
     router.add_post("/_sim/market", doors.market)
@@ -51,6 +53,12 @@ class Control:
             return _json(extracts.extract(self._venue, request.query))
         except extracts.ExtractError as error:
             return _refused(str(error))
+
+    async def expected(self, request: web.Request) -> web.Response:
+        try:
+            return _json(expected(self._venue, request.query.get("symbol")))
+        except KeyError as error:
+            return _refused(f"there is no symbol {error}")
 
     async def state(self, _request: web.Request) -> web.Response:
         return _json(extracts.state(self._venue))
