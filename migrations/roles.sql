@@ -7,6 +7,8 @@
 do $$
 declare
   groups constant text[] := array['collector_reader', 'collector_writer'];
+  -- A daemon with no more than a writer's rights may run this too, and changes nothing then.
+  may_create constant boolean := has_schema_privilege(current_schema(), 'create');
   member text;
   thing  record;
 begin
@@ -23,7 +25,7 @@ begin
       end;
     end if;
 
-    if not has_schema_privilege(member, current_schema(), 'usage') then
+    if may_create and not has_schema_privilege(member, current_schema(), 'usage') then
       execute format('grant usage on schema %I to %I', current_schema(), member);
     end if;
 
@@ -45,7 +47,7 @@ begin
     end loop;
   end loop;
 
-  if exists (select from pg_roles where rolname = 'collector_reader') then
+  if may_create and exists (select from pg_roles where rolname = 'collector_reader') then
     execute format('alter default privileges in schema %I grant select on tables to collector_reader', current_schema());
   end if;
 end $$;

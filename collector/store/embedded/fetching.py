@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,7 @@ WHEEL_HASHES = (
     "sha256:321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65",  # glibc, x86_64
     "sha256:11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034",  # glibc, aarch64
 )
+SCRIPT = "timescaledb-debian.sh"
 DOWNLOAD_TIMEOUT_SECONDS = 900.0
 
 
@@ -78,9 +78,8 @@ def install_timescaledb(progress: Progress, folder: Path | None = None) -> Insta
     shell = shutil.which("bash")
     if shell is None:
         raise InstallError("TimescaleDB: bash is missing")
-    script = resources.files("collector.store.embedded") / "timescaledb-debian.sh"
-    with resources.as_file(script) as path:
-        said = _run([shell, str(path)], "TimescaleDB", progress, env={**os.environ, "TIMESCALEDB_HOME": str(home)})
+    script = str(Path(__file__).with_name(SCRIPT))
+    said = _run([shell, script], "TimescaleDB", progress, env={**os.environ, "TIMESCALEDB_HOME": str(home)})
     installed = programs_in(Kind.TIMESCALEDB, Path(said))
     if installed is None:
         raise InstallError(f"TimescaleDB: the programs in {said} do not run on this machine")
