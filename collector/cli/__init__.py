@@ -1,0 +1,63 @@
+"""The command line: `collector --help`.
+
+One module a command. A module imports at its top only what its help needs, and the rest inside the command, so that
+`collector --help` answers at once. Errors are turned into texts and exit statuses here and nowhere else: 0 done,
+1 failed, 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+__all__ = ["app", "main"]
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from collector import __version__
+from collector.cli import database, migrate, simulate
+from collector.cli.shared import show_failure, show_faults
+from collector.errors import CollectorError, ConfigError
+
+app = typer.Typer(
+    name="collector",
+    help="Record market data from FMFW, FMex, MetaAPI and Finam into TimescaleDB, and lose none of it.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage or configuration.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+simulate.add_to(app)
+migrate.add_to(app)
+database.add_to(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"collector {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="collector")
+    except ConfigError as error:
+        show_faults(error)
+        return 2
+    except CollectorError as error:
+        show_failure(error)
+        return 1
+    except SystemExit as end:  # typer's way to end: a wrong option, --help, a status of our own
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
