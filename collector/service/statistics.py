@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import itemgetter
 
 from prometheus_client import Histogram
 from prometheus_client.registry import CollectorRegistry
 
+from collector.model import Instrument, Records, Tick, Trade
 from collector.store.batch import Batch, Committed, TableCount
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
+
+_INSTRUMENT = itemgetter(0)
 
 
 class Statistics:
@@ -23,7 +27,10 @@ class Statistics:
         """Items in frames as the parsers counted them: what the tables' counts have to add up to."""
         self.last_commit_ns: int | None = None
         self.last_lag_seconds: float | None = None
-        self.rows_by_instrument: Counter[tuple[str, str]] = Counter()
+        self.rows_by_instrument: dict[Instrument, Counter[str]] = {}
+        """Items committed, by instrument and table."""
+        self.last_trade: dict[Instrument, Trade] = {}
+        self.last_tick: dict[Instrument, Tick] = {}
         self.lag = Histogram(
             "collector_commit_lag_seconds",
             "From the receipt of a batch's oldest frame to its commit.",
@@ -37,10 +44,18 @@ class Statistics:
             self.tables[table] = self.tables.get(table, TableCount()) + count
         self.batches += 1
         self.items += batch.records.items
+        self._by_instrument(batch.records)
         self.last_commit_ns = now_ns
         if batch.records:
             self.last_lag_seconds = max(0.0, (now_ns - batch.oldest_ns) / 1e9)
             self.lag.observe(self.last_lag_seconds)
+
+    def _by_instrument(self, records: Records) -> None:
+        for table in ("trades", "ticks", "books", "candles", "derivatives"):
+            for instrument, count in Counter(map(_INSTRUMENT, getattr(records, table))).items():
+                self.rows_by_instrument.setdefault(instrument, Counter())[table] += count
+        self.last_trade.update(zip(map(_INSTRUMENT, records.trades), records.trades, strict=True))
+        self.last_tick.update(zip(map(_INSTRUMENT, records.ticks), records.ticks, strict=True))
 
     @property
     def total(self) -> TableCount:

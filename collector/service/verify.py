@@ -1,0 +1,138 @@
+"""Compares the tables with a simulated venue's ledger, item by item: the proof behind the demo and the tests.
+
+The ledger speaks the tables' words (`GET /_sim/expected`), so nothing here knows a venue.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from collector.store.dsn import connect
+from collector.store.named import queries
+
+_SQL = queries("verify")
+_EXAMPLES = 3
+TIMEOUT_SECONDS = 60.0
+
+Row = tuple[Any, ...]
+
+
+class Verdict(NamedTuple):
+    """One table against one venue's ledger. `missing` and `surplus` count rows; `examples` shows some of them."""
+
+    venue: str
+    table: str
+    sent: int
+    stored: int
+    missing: int
+    surplus: int
+    examples: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        return not self.missing and not self.surplus
+
+
+class Ledger:
+    """A simulated venue's doors that no real venue has."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        parts = urlsplit(url)
+        self._base = f"http://{parts.netloc}/_sim"
+        self._http = http
+
+    async def ask(self, path: str, **params: str) -> Any:
+        """GET a door."""
+        async with self._http.get(f"{self._base}/{path}", params=params) as response:
+            response.raise_for_status()
+            return orjson.loads(await response.read())
+
+    async def tell(self, path: str, body: Mapping[str, Any]) -> Any:
+        """POST to a door."""
+        async with self._http.post(f"{self._base}/{path}", data=orjson.dumps(body)) as response:
+            response.raise_for_status()
+            return orjson.loads(await response.read())
+
+    async def pause(self) -> None:
+        """Stop the market: what was sent until now is all there will be."""
+        await self.tell("market", {"running": False})
+
+    async def resume(self) -> None:
+        await self.tell("market", {"running": True})
+
+
+async def verify(dsn: str, venue: str, ledger: Ledger, tables: Iterable[str] | None = None) -> list[Verdict]:
+    """Compare each table that the venue sent something for, or only `tables`."""
+    wanted = None if tables is None else set(tables)
+    overview = await ledger.ask("expected")
+    sums: dict[str, Verdict] = {}
+    connection = await connect(dsn)
+    try:
+        for symbol in overview["symbols"]:
+            sent = await ledger.ask("expected", symbol=symbol)
+            for table in overview["columns"]:
+                if (wanted is not None and table not in wanted) or (table == "rates") != (symbol == ""):
+                    continue
+                rows = await connection.fetch(_SQL[table], venue, symbol)
+                verdict = _compare(venue, table, symbol, sent.get(table, []), [tuple(row) for row in rows])
+                sums[table] = _add(sums.get(table), verdict)
+    finally:
+        await connection.close(timeout=5)
+    return [verdict for verdict in sums.values() if verdict.sent or verdict.stored]
+
+
+def _compare(venue: str, table: str, symbol: str, sent: Sequence[Sequence[Any]], stored: Sequence[Row]) -> Verdict:
+    prepare: Callable[[Row], Row] = _book if table == "books" else tuple
+    texts = _TEXTS.get(table, frozenset())
+    before = Counter(_exact(tuple(row), texts) for row in sent)
+    after = Counter(_exact(prepare(row), texts) for row in stored)
+    missing, surplus = before - after, after - before
+    examples = [f"{symbol}: sent and not stored: {_shown(row)}" for row in list(missing)[:_EXAMPLES]]
+    examples += [f"{symbol}: stored and not sent: {_shown(row)}" for row in list(surplus)[:_EXAMPLES]]
+    return Verdict(venue, table, len(sent), len(stored), missing.total(), surplus.total(), tuple(examples))
+
+
+_TEXTS = {"candles": frozenset({2}), "rates": frozenset({1})}
+"""Columns that are names and not numbers."""
+
+
+def _exact(row: Row, texts: frozenset[int]) -> Row:
+    """Make numbers comparable: 9.00 and 9 are one value."""
+    return tuple(
+        value if value is None or isinstance(value, bool) or place in texts else Decimal(value).normalize()
+        for place, value in enumerate(row)
+    )
+
+
+def _shown(row: Row) -> str:
+    return "(" + ", ".join("-" if value is None else str(value) for value in row) + ")"
+
+
+def _book(row: Row) -> Row:
+    time_us, seq, snapshot, *sides = row
+    ask_prices, ask_sizes, bid_prices, bid_sizes = sides
+    asks = orjson.dumps(list(zip(ask_prices, ask_sizes, strict=True)))
+    bids = orjson.dumps(list(zip(bid_prices, bid_sizes, strict=True)))
+    return time_us, seq, snapshot, zlib.crc32(asks + bids)
+
+
+def _add(one: Verdict | None, other: Verdict) -> Verdict:
+    if one is None:
+        return other
+    return Verdict(
+        one.venue,
+        one.table,
+        one.sent + other.sent,
+        one.stored + other.stored,
+        one.missing + other.missing,
+        one.surplus + other.surplus,
+        (one.examples + other.examples)[: _EXAMPLES * 2],
+    )
