@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from reprlib import Repr
 from typing import Any, NamedTuple
 
 from collector.model import DECIMAL, EARLIEST_US, LATEST_US, UNSIGNED
@@ -18,6 +19,10 @@ LAST_MS = LATEST_US // 1000
 LARGEST_BIGINT = 2**63 - 1
 
 _REASON_CHARACTERS = 100
+_BRIEF = Repr()  # frames can be huge, or nest deeply
+_BRIEF.maxlevel = 2
+_BRIEF.maxdict = _BRIEF.maxlist = 4
+_BRIEF.maxstring = _BRIEF.maxlong = 60
 _NAME = re.compile(r"[\x21-\x7e]{1,64}")
 _ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:?00)", re.ASCII)
 
@@ -38,7 +43,7 @@ DECIMAL_LIST: Matcher = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*+", re.ASCII).full
 
 def shorten(value: object) -> str:
     """Show a value in an error: printable, and never longer than a line."""
-    text = ascii(value)
+    text = _BRIEF.repr(value)
     return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 3] + "..."
 
 

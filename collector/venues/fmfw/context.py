@@ -58,7 +58,7 @@ class Context:
         """
         out.items += items
         held = out.quarantine
-        if held and held[-1].payload is payload:
+        if held and held[-1].payload is payload and held[-1].received_us == received_us:
             held[-1] = held[-1]._replace(items=held[-1].items + items)
         else:
             held.append(Quarantined(self.venue, stream, reason, payload, items, received_us))

@@ -57,8 +57,9 @@ def _trades(venue: str, settings: FmfwSettings, instrument: Instrument, from_us:
         newest_us = max(_time(venue, instrument, item) for item in items)
         if newest_us > to_us:
             return
-        newest_id = max((trade_number(item.get("id")) or 0 for item in items), default=0)
-        if newest_id > last_id and newest_id > 0:
+        ids = [trade_number(item.get("id")) for item in items]
+        newest_id = max(-1 if number is None else number for number in ids)
+        if newest_id > last_id:
             params = {"by": "id", "from": str(newest_id + 1)}
         elif newest_us > last_us:
             params = {"by": "timestamp", "from": iso(newest_us), "till": iso(to_us)}

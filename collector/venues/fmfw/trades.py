@@ -243,23 +243,26 @@ class TradeListReader:
         if type(items) is not list:
             context.reject(out, STREAM, f"{symbol}: not a list of trades", body, received_us)
             return
-        good: list[tuple[int, int, dict[str, Any]]] = []
+        good: list[tuple[int, int | None, dict[str, Any]]] = []
         for item in items:
             reason = fault(item, _REST_RULES)
             time_us = None if reason else moment_us(item["timestamp"])
             if time_us is None:
                 context.reject(out, STREAM, reason or "not a trade", body, received_us)
             else:
-                good.append((time_us, trade_number(item.get("id")) or 0, item))
-        good.sort(key=lambda entry: entry[:2])
+                good.append((time_us, trade_number(item.get("id")), item))
+        good.sort(key=lambda entry: (entry[0], -1 if entry[1] is None else entry[1]))
         counts = _Counts()
         for time_us, number, item in good:
             side = _SIDES[item["side"]]
             content = f"{time_us}|{plain(item['price'])}|{plain(item['qty'])}|{side}"
-            ordinal = tape.ordinals.number(content, number, time_us) if number else counts.number(content, time_us)
+            if number is None:
+                ordinal, trade_id = counts.number(content, time_us), None
+            else:
+                ordinal, trade_id = tape.ordinals.number(content, number, time_us), str(number)
             out.trades.append(
                 Trade(
-                    tape.instrument, time_us, trade_key(content, ordinal), str(number) if number else None,
+                    tape.instrument, time_us, trade_key(content, ordinal), trade_id,
                     item["price"], item["qty"], side, received_us,
                 )
             )  # fmt: skip
