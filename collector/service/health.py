@@ -1,8 +1,8 @@
 """Red or green, and why: the two verdicts that others act on.
 
-*Healthy* means alive: what is red here is cured by a restart or is a bug, so a supervisor may restart on it. *Ready*
-means recording: every venue brings frames and the journal takes them. A database that is away is not a reason against
-it, because nothing is lost then; it is a warning with the size of what waits. No verdict is green for want of knowledge.
+*Healthy* means alive: what is red here is a bug that a restart may cure, so a supervisor may restart on it. *Ready*
+means recording: every venue brings frames and the journal takes them. A database that is away is no reason against it,
+because nothing is lost then; it is a warning, with the size of what waits. Nothing is green for want of knowledge.
 """
 
 from __future__ import annotations
@@ -41,15 +41,13 @@ def judge(
 ) -> Health:
     """Return the verdicts; `enabled` are the venues that should be there."""
     not_healthy = tuple(_dead(venues))
-    not_ready = tuple(
-        [
-            *_lifecycle(started=started, stopping=stopping),
-            *not_healthy,
-            *_not_recording(enabled, venues),
-            *_not_written(journal, database),
-        ]
+    not_ready = (
+        *_lifecycle(started=started, stopping=stopping),
+        *not_healthy,
+        *_not_recording(enabled, venues),
+        *_not_written(journal, database),
     )
-    warnings = tuple([*_incomplete(venues), *_delayed(totals, journal, database, process)])
+    warnings = (*_incomplete(venues), *_delayed(totals, journal, database, process))
     return Health(not not_healthy, not not_ready, not_healthy, not_ready, warnings)
 
 

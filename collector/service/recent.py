@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
 from collector.service.facts import RateFacts
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram
 
     from collector.service.daemon import Daemon
+
+log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
 RATE_SECONDS = 10.0
@@ -51,7 +55,11 @@ class Recent:
         clock = self._daemon.clock
         late = 0.0
         while True:
-            self.look(late)
+            try:
+                self.look(late)
+            except Exception:
+                # Whoever only watches must never be what ends the recording.
+                log.exception("look_failed")
             due = clock.monotonic() + LOOK_SECONDS
             await clock.sleep(LOOK_SECONDS)
             late = max(0.0, clock.monotonic() - due)

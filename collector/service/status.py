@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collector import __version__
+from collector.journal import BEGINNING
 from collector.service.facts import (
     ConnectionFacts,
     CountFacts,
@@ -55,7 +56,7 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
     health = judge(
         started=daemon.started.is_set(),
         stopping=daemon.stopping.is_set(),
-        enabled=[name for name, venue in daemon.config.venues.items() if venue.settings.enabled],
+        enabled=[name for name, venue in daemon.config.venues.items() if venue.enabled],
         venues=venues,
         totals=totals,
         journal=journal,
@@ -112,9 +113,7 @@ def _venue(one: Supervised, now_ns: int, now: float, recent: Recent) -> VenueFac
         failed=failed,
         failures=one.failures,
         problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
-        connections=tuple(
-            _connection(worker.venue, feed, now_ns, now, recent) for feed in worker.connections.values()
-        ),
+        connections=tuple(_connection(worker.venue, feed, now_ns, now, recent) for feed in worker.connections.values()),
     )
 
 
@@ -185,6 +184,8 @@ def _lag(daemon: Daemon, recent: Recent) -> LagFacts:
 
 def _journal(daemon: Daemon) -> JournalFacts:
     journal, committed = daemon.journal, daemon.recorder.committed
+    if committed == BEGINNING:  # nothing is in the tables yet, and how much there is to read was not counted
+        committed = None
     return JournalFacts(
         segment=journal.end.segment,
         end=_place(journal.end),

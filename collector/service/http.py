@@ -1,0 +1,212 @@
+"""The daemon over HTTP: health, metrics, status and a page for people. It reads and never changes anything.
+
+Three guards stand before every answer. Only GET and HEAD exist. The Host header has to be a name of this machine, so
+that a foreign page whose name was made to point here (DNS rebinding) gets nothing. And the headers forbid a browser to
+run, frame, sniff or keep what it is sent.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import structlog
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from collector.service import listen
+from collector.service.metrics import DaemonMetrics
+from collector.service.recent import Recent
+from collector.service.status import snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp.typedefs import Middleware
+
+    from collector.service.daemon import Daemon
+    from collector.service.facts import Status
+
+log = structlog.get_logger()
+
+SHUTDOWN_SECONDS: Final = 0.25
+"""What an answer that is under way is given when the daemon stops, and then once more to be cancelled in."""
+KEEPALIVE_SECONDS: Final = 75.0
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": "collector",
+}
+
+PAGE: Final = {
+    "/": ("index.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def serve(daemon: Daemon) -> None:
+    """Serve until cancelled; `daemon.http_address` is set once it listens.
+
+    Raises:
+        ConfigError: the address of `http.listen` cannot be listened on.
+
+    """
+    host, port = daemon.config.http.host, daemon.config.http.port
+    recent = Recent(daemon)
+    metrics = DaemonMetrics(lambda: snapshot(daemon, recent))
+    app = application(daemon, recent, host)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=KEEPALIVE_SECONDS)
+    daemon.statistics.registry.register(metrics)
+    try:
+        await runner.setup()
+        sockets = listen.bind(host, port)
+        for bound in sockets:
+            await web.SockSite(runner, bound).start()
+        daemon.http_address = listen.url(sockets[0])
+        log.info("http_listening", url=daemon.http_address)
+        await recent.watch()
+    finally:
+        daemon.http_address = None
+        daemon.statistics.registry.unregister(metrics)
+        await runner.cleanup()
+
+
+def application(daemon: Daemon, recent: Recent, host: str) -> web.Application:
+    """Make the application; `host` is what it will listen on."""
+    app = web.Application(middlewares=[_only_reads, _only_as(host)])
+    app.on_response_prepare.append(_guard)
+    app.add_routes(_Facts(daemon, recent).routes())
+    app.add_routes(_page_routes())
+    return app
+
+
+class _Facts:
+    """The answers that speak of the daemon."""
+
+    def __init__(self, daemon: Daemon, recent: Recent) -> None:
+        self._daemon = daemon
+        self._recent = recent
+
+    def routes(self) -> Iterator[web.RouteDef]:
+        yield web.get("/healthz", self._healthz)
+        yield web.get("/readyz", self._readyz)
+        yield web.get("/metrics", self._metrics)
+        yield web.get("/api/status", self._status)
+
+    def _now(self) -> Status:
+        return snapshot(self._daemon, self._recent)
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        health = self._now().health
+        return _json(
+            {"status": "alive" if health.healthy else "dead", "reasons": health.not_healthy},
+            200 if health.healthy else 503,
+        )
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        health = self._now().health
+        return _json(
+            {
+                "status": "recording" if health.ready else "not recording",
+                "reasons": health.not_ready,
+                "warnings": health.warnings,
+            },
+            200 if health.ready else 503,
+        )
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(self._daemon.statistics.registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return _json(self._now(), 200)
+
+
+def _json(value: object, status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def _page_routes() -> list[web.RouteDef]:
+    folder = files("collector.service") / "page"
+    return [
+        web.get(path, _static((folder / name).read_bytes(), content_type))
+        for path, (name, content_type) in PAGE.items()
+    ]
+
+
+def _static(body: bytes, content_type: str) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8")
+
+    return answer
+
+
+# -- guards ------------------------------------------------------------------------------------------------------------
+
+
+async def _guard(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+@web.middleware
+async def _only_reads(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method not in {"GET", "HEAD"}:
+        return web.Response(
+            status=405, text="nothing can be changed here: only GET and HEAD\n", headers={"Allow": "GET, HEAD"}
+        )
+    return await handler(request)
+
+
+def _only_as(listening: str) -> Middleware:
+    names = {"localhost", listening.lower(), socket.gethostname().lower()}
+    private = _loopback(listening)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = host_name(request.headers.get("Host", ""))
+        if name not in names and not _address(name, private=private):
+            return web.Response(
+                status=421, text="this name is not one of this collector's: use its address, or the machine's name\n"
+            )
+        return await handler(request)
+
+    return check
+
+
+def host_name(header: str) -> str:
+    """Return a Host header's name, in lower case and without its port and brackets."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.rpartition(":")[0] if ":" in name else name
+
+
+def _loopback(host: str) -> bool:
+    return host == "localhost" or _address(host, private=True)
+
+
+def _address(name: str, *, private: bool) -> bool:
+    """Whether it is a plain address, which nobody else's name server can make point here; `private`: of loopback."""
+    try:
+        number = ip_address(name)
+    except ValueError:
+        return False
+    return number.is_loopback or not private

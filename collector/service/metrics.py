@@ -1,0 +1,174 @@
+"""The status as Prometheus metrics, made when somebody asks for them.
+
+Labels are bounded by the configuration: venues, connections, streams and states, never symbols. What is not known has
+no sample, so that no alert takes it for zero. `docs/metrics.md` lists all of them, and a test keeps the list true.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from collector.feed.connection import ConnectionState
+from collector.venues.adapter import SubscriptionState
+
+if TYPE_CHECKING:
+    from collector.service.facts import Status, SubscriptionFacts, VenueFacts
+
+_CONNECTION = ("venue", "connection")
+
+Samples = Iterable[tuple[tuple[str, ...], float | None]]
+"""Values with the values of their labels."""
+
+
+class DaemonMetrics(Collector):
+    """Turns one snapshot a scrape into metric families."""
+
+    def __init__(self, look: Callable[[], Status]) -> None:
+        self._look = look
+
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand: registering must not need a daemon that has started."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        status = self._look()
+        yield from _daemon(status)
+        yield from _counts(status)
+        yield from _venues(status.venues)
+        yield from _connections(status.venues)
+        yield from _subscriptions(status.venues)
+        yield from _storage(status)
+
+
+def _daemon(status: Status) -> Iterator[Metric]:
+    process, health = status.process, status.health
+    yield _gauge("build_info", "Always 1; the version is in the label.", [((status.version,), 1)], "version")
+    yield _gauge("healthy", "1 while /healthz is green.", [((), health.healthy)])
+    yield _gauge("ready", "1 while /readyz is green: every venue is recorded.", [((), health.ready)])
+    yield _gauge("uptime_seconds", "How long ago the daemon started.", [((), status.uptime_seconds)])
+    yield _gauge("memory_bytes", "Resident memory of the daemon.", [((), process.rss_bytes)])
+    yield _counter("cpu_seconds", "Processor time used by the daemon.", [((), process.cpu_seconds)])
+    yield _gauge(
+        "loop_late_seconds",
+        "The longest that the event loop stood still in the last minute.",
+        [((), process.loop_late_seconds)],
+    )
+
+
+def _counts(status: Status) -> Iterator[Metric]:
+    totals = status.totals
+    yield _counter(
+        "items",
+        "Items of frames by what became of them; the three outcomes add up to all items.",
+        (
+            ((table, outcome), value)
+            for table, count in totals.tables.items()
+            for outcome, value in (
+                ("stored", count.stored),
+                ("duplicate", count.duplicates),
+                ("quarantined", count.quarantined),
+            )
+        ),
+        "table",
+        "outcome",
+    )
+    yield _gauge("items_add_up", "1 while the outcomes add up to what the frames held.", [((), totals.adds_up)])
+
+
+def _venues(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
+    yield _counter(
+        "worker_failures",
+        "Crashes of a venue's worker, each followed by a new start.",
+        (((venue.venue,), venue.failures) for venue in venues),
+        "venue",
+    )
+    yield _gauge(
+        "venue_problems",
+        "Configured symbols that the venue does not have.",
+        (((venue.venue,), len(venue.problems)) for venue in venues),
+        "venue",
+    )
+
+
+def _connections(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
+    held = [((venue.venue, one.name), one) for venue in venues for one in venue.connections]
+    yield _counter("frames", "Frames received.", ((at, one.frames) for at, one in held), *_CONNECTION)
+    yield _counter("received_bytes", "Bytes of the frames received.", ((at, one.bytes) for at, one in held),
+                   *_CONNECTION)  # fmt: skip
+    yield _counter("reconnects", "Lost or failed connections, each followed by a new try.",
+                   ((at, one.reconnects) for at, one in held), *_CONNECTION)  # fmt: skip
+    yield _gauge("last_frame_age_seconds", "How long ago the last frame came.",
+                 ((at, one.last_frame_age_seconds) for at, one in held), *_CONNECTION)  # fmt: skip
+    yield _gauge(
+        "connection_state",
+        "1 for the state that the connection is in, 0 for the others.",
+        (((*at, str(state)), one.state == state) for at, one in held for state in ConnectionState),
+        *_CONNECTION,
+        "state",
+    )
+
+
+def _subscriptions(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    newest: dict[tuple[str, str], float] = {}
+    for venue, one in _each(venues):
+        counts[venue, one.stream, one.state] += 1
+        if one.last_record_age_seconds is not None:
+            stream = venue, one.stream
+            newest[stream] = min(one.last_record_age_seconds, newest.get(stream, one.last_record_age_seconds))
+    streams = dict.fromkeys((venue, one.stream) for venue, one in _each(venues))
+    yield _gauge(
+        "subscriptions",
+        "Subscriptions (one symbol on one channel) by state.",
+        (((*at, str(state)), counts[(*at, str(state))]) for at in streams for state in SubscriptionState),
+        "venue",
+        "stream",
+        "state",
+    )
+    yield _gauge(
+        "last_record_age_seconds",
+        "How long ago the stream's newest record came, over all its symbols.",
+        newest.items(),
+        "venue",
+        "stream",
+    )
+
+
+def _each(venues: tuple[VenueFacts, ...]) -> Iterator[tuple[str, SubscriptionFacts]]:
+    for venue in venues:
+        for connection in venue.connections:
+            for one in connection.subscriptions:
+                yield venue.venue, one
+
+
+def _storage(status: Status) -> Iterator[Metric]:
+    journal, database = status.journal, status.database
+    yield _gauge("journal_backlog_bytes", "Received and not in the tables yet.", [((), journal.backlog_bytes)])
+    yield _gauge("journal_buffered_bytes", "Received and not written to disk yet.", [((), journal.buffered_bytes)])
+    yield _gauge("journal_fault", "1 while the disk refuses the journal.", [((), journal.fault is not None)])
+    yield _gauge("journal_full", "1 while venues are held back because the disk is too slow.", [((), journal.full)])
+    yield _gauge("database_connected", "1 while the database takes what it is given.",
+                 [((), database.state == "connected")])  # fmt: skip
+    yield _gauge("last_commit_age_seconds", "How long ago the last batch was committed.",
+                 [((), database.last_commit_age_seconds)])  # fmt: skip
+
+
+def _gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(f"collector_{name}", text, labels=labels), samples)
+
+
+def _counter(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(f"collector_{name}", text, labels=labels), samples)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
+    for labels, value in samples:
+        if value is not None:
+            family.add_metric(labels, float(value))
+    return family

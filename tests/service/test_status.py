@@ -1,0 +1,306 @@
+"""What a snapshot tells, and the two verdicts in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import fields
+from pathlib import Path
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from collector.feed.connection import ConnectionState
+from collector.feed.worker import WorkerState
+from collector.journal import Kind
+from collector.service import facts
+from collector.service.facts import Health
+from collector.service.recent import Recent, quantile
+from collector.service.status import snapshot
+from collector.store.batch import TableCount
+from collector.venues.adapter import Problem
+from tests.feed.fakes import FakeClock
+from tests.service.watched import HINT, WatchedDaemon, watched
+
+DOCS = Path(__file__).parents[2] / "docs" / "status.md"
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[WatchedDaemon]:
+    async with watched(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def recording(daemon: WatchedDaemon) -> WatchedDaemon:
+    daemon.add_connection(daemon.add_venue(), "A", "B")
+    return daemon
+
+
+def health(daemon: WatchedDaemon) -> Health:
+    return snapshot(daemon.as_daemon).health
+
+
+def texts(reasons: tuple[facts.Reason, ...]) -> str:
+    return "\n".join(f"{one.part}: {one.reason}" for one in reasons)
+
+
+# -- facts -------------------------------------------------------------------------------------------------------------
+
+
+def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(recording: WatchedDaemon) -> None:
+    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed.frames, feed.bytes, feed.reconnects, feed.last_frame_ns = 7, 700, 2, recording.clock.now_ns() - 500_000_000
+    recent = Recent(recording.as_daemon)
+    recent.look()
+    status = orjson.loads(orjson.dumps(snapshot(recording.as_daemon, recent)))
+    connection = status["venues"][0]["connections"][0]
+    subscriptions = connection.pop("subscriptions")
+    assert connection == {
+        "name": "fake-1", "state": "live", "since": "2023-11-14T22:12:20.000Z", "state_seconds": 60.0, "reason": "",
+        "frames": 7, "bytes": 700, "reconnects": 2, "last_frame_age_seconds": 0.5,
+    }  # fmt: skip
+    assert subscriptions[1] == {
+        "channel": "deals", "stream": "trades", "symbol": "B", "state": "flowing",
+        "since": "2023-11-14T22:12:20.000Z", "reason": "", "last_record_age_seconds": 2.0,
+    }  # fmt: skip
+    assert status["now"] == "2023-11-14T22:13:20.000Z"
+    assert status["uptime_seconds"] == 3600
+    assert status["process"]["rss_bytes"] > 1_000_000
+
+
+def test_subscriptions_of_a_lost_connection_are_told_with_its_reason_and_their_last_record(
+    recording: WatchedDaemon,
+) -> None:
+    recent = Recent(recording.as_daemon)
+    recent.look()
+    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed.state, feed.reason, feed._conversation = ConnectionState.WAITING, "cut; next try in 3.0 s", None
+    recording.normaliser.sessions.clear()
+    recording.clock.now += 5
+    subscription = snapshot(recording.as_daemon, recent).venues[0].connections[0].subscriptions[0]
+    assert subscription.state == "waiting"
+    assert subscription.reason == "cut; next try in 3.0 s"
+    assert subscription.last_record_age_seconds == 7.0
+
+
+def test_subscription_that_never_brought_a_record_has_no_age(daemon: WatchedDaemon) -> None:
+    daemon.add_connection(daemon.add_venue(), "A", state=ConnectionState.CONNECTING)
+    assert snapshot(daemon.as_daemon).venues[0].connections[0].subscriptions[0].last_record_age_seconds is None
+
+
+def test_totals_are_given_by_table_and_add_up(recording: WatchedDaemon) -> None:
+    recording.commit(TableCount(10, 7, 2, 1))
+    recording.commit(TableCount(5, 5, 0, 0), table="books")
+    totals = snapshot(recording.as_daemon).totals
+    assert totals.tables["trades"] == facts.CountFacts(10, 7, 2, 1)
+    assert totals.total == facts.CountFacts(15, 12, 2, 1)
+    assert totals.adds_up
+
+
+def test_item_that_went_missing_between_parser_and_tables_is_noticed(recording: WatchedDaemon) -> None:
+    recording.commit(TableCount(10, 7, 2, 1))
+    recording.statistics.items += 1
+    status = snapshot(recording.as_daemon)
+    assert not status.totals.adds_up
+    assert "please report" in texts(status.health.warnings)
+
+
+def test_rate_is_the_average_of_the_last_ten_seconds_and_unknown_before_that(recording: WatchedDaemon) -> None:
+    recent = Recent(recording.as_daemon)
+    assert recent.rates().rows_per_second is None
+    feed = recording.workers["fake"].worker.connections["fake-1"]
+    for _ in range(30):
+        recent.look()
+        recording.clock.now += 1
+        recording.commit(TableCount(40, 40, 0, 0))
+        feed.frames += 5
+    rates = recent.rates()
+    assert rates.rows_per_second == 40
+    assert rates.frames_per_second == 5
+    recording.clock.now += 9
+    assert recent.rates().rows_per_second == pytest.approx(40 * 1 / 10, abs=0.5)
+
+
+def test_recent_lag_forgets_what_was_slow_two_minutes_ago(recording: WatchedDaemon) -> None:
+    recent = Recent(recording.as_daemon)
+    recent.look()
+    recording.commit(TableCount(1, 1, 0, 0), lag=50)
+    for _ in range(120):
+        recording.clock.now += 1
+        recent.look()
+    recording.commit(TableCount(1, 1, 0, 0), lag=0.02)
+    lag = snapshot(recording.as_daemon, recent).lag
+    assert lag.last_seconds == 0.02
+    assert lag.p99_seconds is not None
+    assert lag.p99_seconds > 15
+    assert lag.recent_p99_seconds is not None
+    assert lag.recent_p99_seconds <= 0.025
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"), [(0.5, 1.0), (0.25, 0.5), (0.75, 2.0), (0.99, 2.0)]
+)  # half of four under 1, the third between 1 and 2 .. and the last beyond all bounds
+def test_quantile_is_spread_within_its_bucket_and_stays_finite(q: float, expected: float) -> None:
+    assert quantile([(1.0, 2.0), (2.0, 3.0), (float("inf"), 4.0)], q) == expected
+
+
+def test_quantile_of_nothing_is_unknown() -> None:
+    assert quantile([(1.0, 0.0), (float("inf"), 0.0)], 0.5) is None
+    assert quantile([], 0.5) is None
+
+
+def test_backlog_is_unknown_until_the_tables_were_asked(recording: WatchedDaemon) -> None:
+    recording.recorder.committed = None
+    journal = snapshot(recording.as_daemon).journal
+    assert journal.committed is None
+    assert journal.backlog_bytes is None
+
+
+def test_embedded_database_tells_how_to_connect_and_no_password(recording: WatchedDaemon) -> None:
+    database = snapshot(recording.as_daemon).database
+    assert database.psql == HINT.command
+    assert database.embedded
+    recording.database.server = None
+    assert snapshot(recording.as_daemon).database.psql is None
+
+
+async def test_look_that_fails_does_not_end_the_watching(recording: WatchedDaemon) -> None:
+    recent = Recent(recording.as_daemon)
+    looks, thrice = 0, asyncio.Event()
+
+    def broken(late: float = 0.0) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            thrice.set()
+        raise ZeroDivisionError("a bug")
+
+    recent.look = broken  # type: ignore[method-assign]
+    recording.clock.sleep = FakeClock().sleep  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        watching = asyncio.ensure_future(recent.watch())
+        await asyncio.wait_for(thrice.wait(), 5)
+        watching.cancel()
+        await asyncio.wait([watching])
+    assert logs[0]["event"] == "look_failed"
+
+
+# -- verdicts ----------------------------------------------------------------------------------------------------------
+
+
+def test_daemon_that_records_everything_is_healthy_and_ready_without_a_word(recording: WatchedDaemon) -> None:
+    assert health(recording) == Health(healthy=True, ready=True, not_healthy=(), not_ready=(), warnings=())
+
+
+def test_failed_worker_is_red_until_it_works_again(recording: WatchedDaemon) -> None:
+    supervised = recording.workers["fake"]
+    recording.clock.now += 1
+    supervised.failures, supervised.failed_ns = 3, recording.clock.now_ns()
+    supervised.failure = "ZeroDivisionError: a bug"
+    verdict = health(recording)
+    assert not verdict.healthy
+    assert not verdict.ready
+    assert "the worker failed 3 times: ZeroDivisionError: a bug" in texts(verdict.not_healthy)
+    recording.clock.now += 1
+    supervised.worker.since_ns = recording.clock.now_ns()
+    assert health(recording).healthy
+
+
+@pytest.mark.parametrize("state", [ConnectionState.WAITING, ConnectionState.STOPPED])
+def test_connection_that_nobody_tries_again_is_red(recording: WatchedDaemon, state: ConnectionState) -> None:
+    feed = recording.add_connection(recording.workers["fake"].worker, "C", state=state, age=119)
+    assert health(recording).healthy
+    feed.since_ns -= 2_000_000_000
+    assert "connection fake-2: " in texts(health(recording).not_healthy)
+
+
+def test_venue_without_a_live_connection_is_not_recorded(daemon: WatchedDaemon) -> None:
+    feed = daemon.add_connection(daemon.add_venue(), "A", state=ConnectionState.CONNECTING)
+    feed.reason = "nobody answers"
+    verdict = health(daemon)
+    assert verdict.healthy
+    assert not verdict.ready
+    assert texts(verdict.not_ready) == "venue fake: no connection is live: nobody answers"
+
+
+def test_venue_that_cannot_be_discovered_says_why_it_is_not_recorded(daemon: WatchedDaemon) -> None:
+    worker = daemon.add_venue()
+    worker.state, worker.reason = WorkerState.WAITING, "fake: status 500; next try in 2.0 s"
+    assert "status 500" in texts(health(daemon).not_ready)
+
+
+def test_one_venue_down_is_not_hidden_by_another(recording: WatchedDaemon) -> None:
+    recording.add_venue("other")
+    assert "venue other" in texts(health(recording).not_ready)
+
+
+def test_enabled_venue_without_a_worker_is_not_ready_and_a_disabled_one_is_not_missed(
+    recording: WatchedDaemon,
+) -> None:
+    recording.add_venue("off", enabled=False)
+    assert health(recording).ready
+    recording.add_venue("late")
+    del recording.workers["late"]
+    assert "venue late: its worker has not started yet" in texts(health(recording).not_ready)
+
+
+def test_daemon_without_venues_is_not_ready(daemon: WatchedDaemon) -> None:
+    assert "none is configured" in texts(health(daemon).not_ready)
+
+
+def test_journal_that_the_disk_refuses_is_not_ready(recording: WatchedDaemon) -> None:
+    recording.journal.fault = "No space left on device"
+    verdict = health(recording)
+    assert verdict.healthy
+    assert "No space left on device" in texts(verdict.not_ready)
+
+
+def test_database_that_is_away_is_a_warning_because_the_journal_keeps_the_frames(recording: WatchedDaemon) -> None:
+    recording.writer.state = "DatabaseUnreachableError: nobody answers"
+    recording.journal.append(1, Kind.FRAME, recording.clock.now_ns(), b"x" * 1000)
+    verdict = health(recording)
+    assert verdict.ready
+    backlog = re.search(r"waits in the journal \((\d+) bytes\)", texts(verdict.warnings))
+    assert backlog
+    assert int(backlog[1]) >= 1000
+
+
+def test_recorder_that_stands_still_while_frames_wait_is_not_ready(recording: WatchedDaemon) -> None:
+    recording.commit(TableCount(1, 1, 0, 0))
+    recording.clock.now += 300
+    assert health(recording).ready
+    recording.journal.append(1, Kind.FRAME, recording.clock.now_ns(), b"x")
+    assert "nothing was committed for 300 s" in texts(health(recording).not_ready)
+
+
+def test_starting_and_stopping_daemons_are_not_ready(recording: WatchedDaemon) -> None:
+    recording.started.clear()
+    assert texts(health(recording).not_ready) == "daemon: is starting"
+    recording.started.set()
+    recording.stopping.set()
+    assert texts(health(recording).not_ready) == "daemon: is stopping"
+
+
+def test_unknown_symbols_are_named_in_a_warning(recording: WatchedDaemon) -> None:
+    recording.workers["fake"].worker.problems = tuple(Problem(f"S{n}", "no such symbol") for n in range(7))
+    assert "S0, S1, S2, S3, S4 and 2 more" in texts(health(recording).warnings)
+
+
+def test_event_loop_that_stood_still_is_told(recording: WatchedDaemon) -> None:
+    recent = Recent(recording.as_daemon)
+    recent.look(late=6.5)
+    assert "stood still for 6.5 s" in texts(snapshot(recording.as_daemon, recent).health.warnings)
+
+
+# -- documentation -----------------------------------------------------------------------------------------------------
+
+
+def test_every_key_is_documented_and_every_documented_key_exists() -> None:
+    shapes = [shape for shape in vars(facts).values() if isinstance(shape, type) and hasattr(shape, "__slots__")]
+    keys = {field.name for shape in shapes for field in fields(shape)}
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", DOCS.read_text(), re.MULTILINE)
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert keys == documented

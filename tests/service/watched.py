@@ -1,0 +1,161 @@
+"""A daemon for those who only watch one: real parts that nobody runs, and a database that is a few attributes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+from collector.feed.connection import ConnectionFeed, ConnectionState
+from collector.feed.worker import VenueWorker, WorkerState
+from collector.journal import Journal, JournalOptions
+from collector.model import Instrument, Records, Trade
+from collector.normalise.normaliser import Normaliser
+from collector.service.daemon import Daemon
+from collector.service.intake import JournalledIntake
+from collector.service.recorder import Recorder
+from collector.service.statistics import Statistics
+from collector.service.supervise import Supervised
+from collector.store.batch import Batch, Committed, TableCount
+from collector.store.embedded import Hint
+from collector.venues.adapter import ConnectionPlan, Subscription, SubscriptionState, SubscriptionStatus
+from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
+
+NOW = 1_700_000_000.0
+HINT = Hint("127.0.0.1", 15432, "market", "analyst", Path("/data/postgres/analyst.pgpass"))
+
+
+class WallClock(FakeClock):
+    """Real sleeping, and a time that stands until a test moves it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class FakeDatabase:
+    def __init__(self) -> None:
+        self.place = "embedded"
+        self.state = "ready"
+        self.server: object | None = object()
+
+    def hint(self) -> Hint | None:
+        return HINT if self.server else None
+
+
+@dataclass
+class FakeWriter:
+    state: str = "connected"
+    since: float = NOW - 60
+
+    @property
+    def connected(self) -> bool:
+        return self.state == "connected"
+
+
+@dataclass
+class WatchedDaemon:
+    """What `snapshot` and `serve` read of a `Daemon`."""
+
+    journal: Journal
+    clock: WallClock = field(default_factory=WallClock)
+    statistics: Statistics = field(default_factory=Statistics)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    workers: dict[str, Supervised] = field(default_factory=dict)
+    database: FakeDatabase = field(default_factory=FakeDatabase)
+    writer: FakeWriter = field(default_factory=FakeWriter)
+
+    def __post_init__(self) -> None:
+        self.started_ns = self.clock.now_ns() - 3_600_000_000_000
+        self.started.set()
+        self.listening = asyncio.Event()
+        self.config = SimpleNamespace(http=SimpleNamespace(host="127.0.0.1", port=0), venues={})
+        self.adapter = FakeAdapter()
+        self.normaliser = Normaliser(lambda _: self.adapter)
+        self.intake = JournalledIntake(self.journal, self.normaliser, self.clock, batch_rows=1000, queue_bytes=1 << 20)
+        self.recorder = Recorder(
+            self.journal, self.intake, cast(Any, self.writer), lambda: self.normaliser, self.statistics, self.clock,
+            batch_rows=1000, flush_seconds=0.1,
+        )  # fmt: skip
+        self.recorder.committed = self.journal.end
+        self._address: str | None = None
+
+    @property
+    def as_daemon(self) -> Daemon:
+        return cast(Daemon, self)
+
+    @property
+    def http_address(self) -> str | None:
+        return self._address
+
+    @http_address.setter
+    def http_address(self, address: str | None) -> None:
+        self._address = address
+        if address:
+            self.listening.set()
+
+    def add_venue(self, name: str = "fake", *, enabled: bool = True) -> VenueWorker:
+        """Configure a venue; an enabled one gets a worker that has found its instruments."""
+        self.config.venues[name] = SimpleNamespace(adapter="fake", enabled=enabled)
+        worker = VenueWorker(
+            name, self.adapter, None, network=FakeNetwork(), intake=FakeIntake(), clock=self.clock, random=Random(1)
+        )
+        worker.state = WorkerState.RUNNING
+        if enabled:
+            self.workers[name] = Supervised(worker, self.clock, Random(1))
+        return worker
+
+    def add_connection(
+        self, worker: VenueWorker, *symbols: str, state: ConnectionState = ConnectionState.LIVE, age: float = 60.0
+    ) -> ConnectionFeed:
+        """Give a worker a connection that has been in `state` for `age` seconds, its subscriptions flowing if live."""
+        name = f"{worker.venue}-{len(worker.connections) + 1}"
+        plan = ConnectionPlan(
+            name, "ws://fake", (Subscription("deals", "trades", symbols),), {"venue": worker.venue, "worker": name}
+        )
+        feed = ConnectionFeed(
+            plan, self.adapter, LIMITS, network=FakeNetwork(), intake=FakeIntake(), sending=cast(Any, None),
+            clock=self.clock, random=Random(1),
+        )  # fmt: skip
+        feed.state, feed.since_ns = state, self.clock.now_ns() - int(age * 1e9)
+        if state is ConnectionState.LIVE:
+            since = self.clock.monotonic() - age
+            flowing = [
+                SubscriptionStatus("deals", "trades", symbol, SubscriptionState.FLOWING, since) for symbol in symbols
+            ]
+            feed._conversation = cast(Any, SimpleNamespace(statuses=lambda: flowing))
+            session = self.normaliser.open(
+                len(self.normaliser.sessions) + 1, {**plan.header, "adapter": "fake"}, 0, Records()
+            )
+            session.parser.last_seen["deals"] = dict.fromkeys(symbols, self.clock.now_ns() - 2_000_000_000)
+        worker.connections[name] = feed
+        return feed
+
+    def commit(self, count: TableCount, *, table: str = "trades", lag: float = 0.1) -> None:
+        """Let the statistics see a batch whose items ended as `count` says."""
+        records = Records()
+        now_us = self.clock.now_ns() // 1000
+        records.trades.append(Trade(Instrument("fake", "A"), now_us, 1, None, "1", "1", 1, now_us))
+        records.items = count.items
+        batch = Batch(records, 1, 0, self.clock.now_ns() - int(lag * 1e9))
+        self.statistics.committed(batch, Committed({table: count}), self.clock.now_ns())
+
+
+@asynccontextmanager
+async def watched(folder: Path) -> AsyncIterator[WatchedDaemon]:
+    """A daemon with an open journal and no venue yet."""
+    clock = WallClock()
+    journal = await Journal.open(folder / "journal", JournalOptions(), now_ns=clock.now_ns)
+    try:
+        yield WatchedDaemon(journal, clock)
+    finally:
+        await journal.close()
