@@ -272,14 +272,16 @@ async def test_a_port_that_was_taken_meanwhile_is_left_to_its_owner(data_dir: Pa
     assert hint.port == moved
 
 
-async def test_the_hint_for_people_is_a_command_that_works(data_dir: Path, installation: Installation) -> None:
+async def test_the_hint_for_people_is_a_command_that_works_even_where_there_is_no_psql(
+    data_dir: Path, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
     async with EmbeddedServer(data_dir, installation).running():
         hint = EmbeddedServer(data_dir).describe()
         assert hint is not None
-        command = hint.command.replace("psql", shlex.quote(installation.program("psql")), 1)
         done = await asyncio.to_thread(
             subprocess.run,
-            [*shlex.split(f"env {command}"), "-XAtc", "select current_user"],
+            [*shlex.split(f"env {hint.command}"), "-XAtc", "select current_user"],
             check=False, capture_output=True, text=True, timeout=WAIT_SECONDS,
         )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == ("analyst", "")
@@ -296,6 +298,15 @@ async def test_an_interrupted_first_start_is_made_good_by_the_next(empty_dir: Pa
     async with EmbeddedServer(empty_dir, installation).running() as dsn, session(dsn) as connection:
         assert await connection.fetchval("select 1") == 1
     assert not half_made.exists()
+
+
+async def test_passwords_that_were_written_by_halves_are_completed(empty_dir: Path, installation: Installation) -> None:
+    (empty_dir / "postgres").mkdir()
+    (empty_dir / "postgres/collector.pgpass").write_text("127.0.0.1:*:*:postgres:one\n127.0.0.1:*:*:collector:two\n")
+    async with EmbeddedServer(empty_dir, installation).running() as dsn, session(dsn) as connection:
+        assert ":two@" in dsn
+        assert await connection.fetchval("select rolcanlogin from pg_roles where rolname = 'analyst'")
+    assert (empty_dir / "postgres/analyst.pgpass").exists()
 
 
 async def test_stopping_does_not_wait_for_clients(data_dir: Path, installation: Installation) -> None:

@@ -184,10 +184,11 @@ class Cluster:
 
     def passwords(self, account: Account) -> dict[str, str]:
         """Return the password of each login, made up once."""
-        if not self.data.exists() and not self.password_file(OWNER).exists():
-            for logins in ((SUPERUSER, OWNER), (ANALYST,)):
+        for logins in ((SUPERUSER, OWNER), (ANALYST,)):
+            file = self.password_file(logins[-1])
+            if not self.data.exists() and not file.exists():
                 lines = [f"{HOST}:*:*:{login}:{secrets.token_urlsafe(24)}" for login in logins]
-                self._write(account, self.password_file(logins[-1]), "\n".join(lines))
+                self._write(account, file, "\n".join(lines))
         found: dict[str, str] = {}
         for login in (OWNER, ANALYST):
             try:

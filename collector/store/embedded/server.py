@@ -12,6 +12,8 @@ __all__ = ["EmbeddedServer", "Hint"]
 import asyncio
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,18 +45,20 @@ PORTS_TRIED = 100
 
 
 class Hint(NamedTuple):
-    """How a person connects with psql; `command` is ready to be pasted."""
+    """How a person connects with psql, the one on the machine or else our own; `command` is ready to be pasted."""
 
     host: str
     port: int
     database: str
     user: str
     password_file: Path
+    psql: str
 
     @property
     def command(self) -> str:
         """The shell command."""
-        return f"PGPASSFILE={self.password_file} psql -h {self.host} -p {self.port} -U {self.user} {self.database}"
+        files = f"PGPASSFILE={shlex.quote(str(self.password_file))} {shlex.quote(self.psql)}"
+        return f"{files} -h {self.host} -p {self.port} -U {self.user} {self.database}"
 
 
 class EmbeddedServer:
@@ -176,7 +180,12 @@ class EmbeddedServer:
     def describe(self) -> Hint | None:
         """Tell people how to connect and read; works from any process. None where no server ever ran."""
         port = self.cluster.port
-        return None if port is None else Hint(HOST, port, DATABASE, ANALYST, self.cluster.password_file(ANALYST))
+        if port is None:
+            return None
+        psql = "psql"
+        if shutil.which(psql) is None and (ours := self.installation or find(major=self.cluster.major)):
+            psql = ours.program("psql")
+        return Hint(HOST, port, DATABASE, ANALYST, self.cluster.password_file(ANALYST), psql)
 
     def _dsn(self, user: str, database: str) -> str:
         if self._account is None or not self._port:
