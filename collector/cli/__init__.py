@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from collector import __version__
-from collector.cli import database, migrate, simulate
+from collector.cli import check, database, demo, instruments, migrate, run, simulate
 from collector.cli.shared import show_failure, show_faults
 from collector.errors import CollectorError, ConfigError
 
@@ -25,12 +25,16 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage or configuration.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+run.add_to(app)
+demo.add_to(app)
 simulate.add_to(app)
 migrate.add_to(app)
+check.add_to(app)
+instruments.add_to(app)
 database.add_to(app)
 
 

@@ -34,3 +34,21 @@ class Intake(Protocol):
     async def room(self) -> None: ...
 
     def open(self, header: Mapping[str, Any]) -> LiveSession: ...
+
+
+class Forgetful:
+    """A session that records nothing, for those who only want to look."""
+
+    @property
+    def parser(self) -> Parser:
+        raise AssertionError("nothing is parsed here")
+
+    def frame(self, payload: bytes, received_ns: int) -> tuple[Event, ...]:
+        return ()
+
+    def rest(self, call: RestCall, answer: RestAnswer) -> tuple[Event, ...]:
+        return ()
+
+    def beat(self, received_ns: int) -> None: ...
+
+    def close(self, reason: str) -> None: ...

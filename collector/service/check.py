@@ -15,15 +15,14 @@ from random import Random
 from typing import NamedTuple
 
 from collector import venues
-from collector.clock import SystemClock
 from collector.config import Config, VenueConfig
 from collector.errors import CollectorError
 from collector.feed.network import AiohttpNetwork, LineError, Network, shown
-from collector.feed.rest import RestClient
+from collector.service.catalogue import discover
 from collector.store.dsn import address, connect
 from collector.store.embedded import EmbeddedServer, find
 from collector.store.migrate import pending
-from collector.venues.adapter import Event, Parser, Plan, RestAnswer, RestCall
+from collector.venues.adapter import Plan
 
 VENUE_TIMEOUT_SECONDS = 30.0
 LITTLE_SPACE_BYTES = 5 << 30
@@ -130,15 +129,12 @@ async def _database(config: Config) -> AsyncIterator[Finding]:
 
 
 async def _venue(name: str, venue: VenueConfig) -> AsyncIterator[Finding]:
-    adapter = venues.find(venue.adapter)
     subject = f"venues.{name}"
-    clock = SystemClock()
-    limits = adapter.limits(venue.settings)
+    limits = venues.find(venue.adapter).limits(venue.settings)
     async with AiohttpNetwork.open() as network:
-        rest = RestClient(name, adapter, limits, network, clock, _Forgetful())
         try:
             async with asyncio.timeout(VENUE_TIMEOUT_SECONDS):
-                plan = await rest.drive(adapter.discover(name, venue.settings))
+                plan = await discover(name, venue, network)
         except TimeoutError:
             yield Finding(
                 subject, Verdict.FAILURE, f"no answer in {VENUE_TIMEOUT_SECONDS:.0f} s", "is the network open?"
@@ -172,21 +168,3 @@ async def _socket(subject: str, network: Network, plan: Plan, max_message_bytes:
         return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), "check the address, and that sockets may pass")
     await line.close()
     return Finding(f"{subject}.ws_url", Verdict.OK, f"{shown(url)} accepts connections")
-
-
-class _Forgetful:
-    """A session that records nothing: a check leaves no traces."""
-
-    @property
-    def parser(self) -> Parser:
-        raise AssertionError("a check parses nothing")
-
-    def frame(self, payload: bytes, received_ns: int) -> tuple[Event, ...]:
-        return ()
-
-    def rest(self, call: RestCall, answer: RestAnswer) -> tuple[Event, ...]:
-        return ()
-
-    def beat(self, received_ns: int) -> None: ...
-
-    def close(self, reason: str) -> None: ...

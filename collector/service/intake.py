@@ -51,6 +51,7 @@ class JournalledIntake:
         self._queued = 0
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
+        self._ended = False
         self._held_since = 0.0
         self._held_seconds = 0.0
         self.out = Records()
@@ -149,12 +150,20 @@ class JournalledIntake:
         self._queued += batch.size
         self._arrived.set()
 
-    async def next_batch(self) -> Batch:
-        """Take the oldest batch, waiting for one."""
+    async def next_batch(self) -> Batch | None:
+        """Return the oldest batch, waiting for one; None once `end` was called and none is left."""
         while not self._queue:
+            if self._ended:
+                return None
             self._arrived.clear()
             await self._arrived.wait()
         return self._queue[0]
+
+    def end(self) -> None:
+        """Nothing more will be received."""
+        self.cut()
+        self._ended = True
+        self._arrived.set()
 
     def done(self, batch: Batch) -> None:
         """The batch is committed."""
@@ -164,8 +173,18 @@ class JournalledIntake:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits for the writer."""
+        """Whether no batch waits for the writer."""
         return not self._queue
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was received is committed, or was found to be nothing."""
+        return self.live and not self._queue and not self.out
+
+    @property
+    def live(self) -> bool:
+        """Whether what is received goes to the writer directly, and not by way of the journal."""
+        return self.behind_since is None
 
 
 class JournalledSession:

@@ -59,7 +59,6 @@ class Recorder:
         self._batch_rows = batch_rows
         self._flush_seconds = flush_seconds
         self.committed: Position | None = None
-        self.draining = False
         self.damages = 0
         """Places in the journal that could not be read."""
 
@@ -75,25 +74,20 @@ class Recorder:
         await self._find_place()
         async with asyncio.TaskGroup() as group:
             cutter = group.create_task(self._cut_regularly())
-            while not (self.draining and self._finished()):
+            while True:
                 if self._intake.empty and self._intake.behind_since is not None:
                     await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
                     continue
-                if self.draining and self._intake.empty:
-                    self._intake.cut()
-                    continue
                 batch = await self._intake.next_batch()
+                if batch is None:
+                    break
                 await self._commit(batch)
                 self._intake.done(batch)
             cutter.cancel()
 
     def drain(self) -> None:
         """Nothing more will be received: commit what there is and end."""
-        self.draining = True
-        self._intake.cut()
-
-    def _finished(self) -> bool:
-        return self._intake.empty and self._intake.behind_since is None and self.committed == self._journal.end
+        self._intake.end()
 
     async def _cut_regularly(self) -> None:
         while True:

@@ -1,0 +1,56 @@
+"""`collector check`: what would go wrong, before it does."""
+
+from __future__ import annotations
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+EXAMPLES = """
+Examples:
+
+    collector check
+
+    collector check --config new.toml && systemctl restart collector
+
+    collector check --json | jq '.[] | select(.verdict != "ok")'
+"""
+
+_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("check", epilog=EXAMPLES)(check)
+
+
+def check(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Look at the configuration, the disk, the database and the venues, and change nothing.
+
+    Exit status 1 when something would keep the daemon from recording, 2 when the configuration is wrong.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from collector.cli.running import run
+    from collector.service.check import Finding, Verdict
+    from collector.service.check import check as look
+
+    settings = read_config(config)
+    console = Console(highlight=False)
+
+    async def all_of_it() -> list[Finding]:
+        findings = []
+        async for finding in look(settings):
+            findings.append(finding)
+            if not as_json:
+                line = Text(f"{finding.verdict:8}", style=_STYLES[finding.verdict])
+                line.append(f"{finding.subject}: {finding.text}", style="default not bold")
+                console.print(line, soft_wrap=True)
+                if finding.remedy and finding.verdict is not Verdict.OK:
+                    console.print(Text(f"         {finding.remedy}", style="cyan"), soft_wrap=True)
+        return findings
+
+    findings = run(all_of_it())
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    raise typer.Exit(any(finding.verdict is Verdict.FAILURE for finding in findings))

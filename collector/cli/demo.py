@@ -1,0 +1,93 @@
+"""`collector demo`: everything at once, without an account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.cli.shared import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from collector.service.verify import Verdict
+
+EXAMPLES = """
+Examples:
+
+    collector demo
+
+    collector demo --duration 20 --rate 500
+
+    collector demo --data-dir ./demo-data    keeps the database to look around in
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("demo", epilog=EXAMPLES)(demo)
+
+
+def demo(
+    duration: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="[default: until Ctrl-C]")] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Market events a second at each venue.")] = 100.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same market.")] = 1,
+    venues: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Names, separated by commas. [default: all]")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep journal and database here. [default: gone at the end]")
+    ] = None,
+    listen: Annotated[str, typer.Option(help="Address of the status page; port 0 takes a free one.")] = "127.0.0.1:0",
+    as_json: Json = False,
+) -> None:
+    """Simulated venues, a database, the daemon, a live table, and at the end the proof that nothing was lost.
+
+    The proof compares every table with what the venues say they sent. Exit status 1 if they differ.
+    """
+    from rich.console import Console
+
+    from collector.cli.running import run
+    from collector.cli.shared import print_json
+    from collector.logs import configure
+    from collector.service.demo import demo as run_demo
+
+    configure("warning", "auto")
+    console = Console(stderr=as_json)
+    verdicts = run(
+        run_demo(
+            duration_seconds=duration, rate=rate, seed=seed, venues=venues, data_dir=data_dir, listen=listen,
+            console=console,
+        )
+    )  # fmt: skip
+    equal = bool(verdicts) and all(verdict.equal for verdict in verdicts)
+    if as_json:
+        print_json({"equal": equal, "tables": [verdict._asdict() for verdict in verdicts]})
+    else:
+        _tell(console, verdicts, equal)
+    raise typer.Exit(0 if equal else 1)
+
+
+def _tell(console: Console, verdicts: list[Verdict], equal: bool) -> None:
+    from rich.table import Table
+
+    table = Table(title="Sent by the venues and held by the tables", title_justify="left")
+    for name in ("venue", "table"):
+        table.add_column(name)
+    for name in ("sent", "stored", "missing", "not sent"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for one in verdicts:
+        table.add_row(
+            one.venue, one.table, *(f"{n:,}" for n in (one.sent, one.stored, one.missing, one.surplus)),
+            "[green]equal[/]" if one.equal else "[bold red]different[/]",
+        )  # fmt: skip
+    console.print(table)
+    for one in verdicts:
+        for example in one.examples:
+            console.print(f"  {one.venue} {one.table} {example}", highlight=False, markup=False)
+    if equal:
+        console.print("[bold green]Nothing lost, nothing twice:[/] every table equals what was sent.")
+    else:
+        console.print("[bold red]The tables differ from what was sent.[/]")

@@ -1,0 +1,75 @@
+"""`collector instruments`: what the configured venues have, and what of it would be recorded."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+if TYPE_CHECKING:
+    from collector.config import Config
+    from collector.service.catalogue import Listed
+
+EXAMPLES = """
+Examples:
+
+    collector instruments
+
+    collector instruments 'BTC*' --venue fmfw
+
+    collector instruments --recorded --json
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("instruments", epilog=EXAMPLES)(instruments)
+
+
+def instruments(
+    pattern: Annotated[str, typer.Argument(help="Symbols to show, * and ? as in file names.")] = "*",
+    venue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this venue. [default: all]")] = None,
+    recorded: Annotated[bool, typer.Option("--recorded", help="Only what the configuration asks for.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List the venues' instruments as they are now; the streams column says what would be recorded of each."""
+    from collector.cli.running import run
+
+    settings = read_config(config)
+    if venue is not None and venue not in settings.venues:
+        raise typer.BadParameter(f"{venue!r} is not configured; there is {', '.join(settings.venues) or 'none'}")
+    listed = [one for one in run(_ask(settings, venue)) if fnmatchcase(one.symbol, pattern)]
+    if recorded:
+        listed = [one for one in listed if one.streams]
+    if as_json:
+        print_json([one._asdict() for one in listed])
+        return
+    _tell(listed)
+
+
+async def _ask(settings: Config, venue: str | None) -> list[Listed]:
+    from collector.service.catalogue import catalogue
+
+    found: list[Listed] = []
+    for name, configured in settings.venues.items():
+        if venue in (None, name):
+            found += await catalogue(name, configured)
+    return found
+
+
+def _tell(listed: list[Listed]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption=f"{len(listed):,} instruments", caption_justify="left")
+    for name in ("venue", "symbol", "kind", "base", "quote", "price step", "size step", "status", "streams"):
+        table.add_column(name)
+    for one in listed:
+        table.add_row(
+            one.venue, one.symbol, one.kind, one.base or "-", one.quote or "-", one.price_step or "-",
+            one.size_step or "-", one.status, ", ".join(one.streams) or "-",
+        )  # fmt: skip
+    Console().print(table)

@@ -1,0 +1,55 @@
+"""What a venue has and what of it would be recorded, asked of the venue now. Leaves no traces."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from collector import venues
+from collector.clock import SystemClock
+from collector.config import VenueConfig
+from collector.feed.intake import Forgetful
+from collector.feed.network import AiohttpNetwork, Network
+from collector.feed.rest import RestClient
+from collector.venues.adapter import Plan
+
+
+class Listed(NamedTuple):
+    """An instrument at a venue, and the streams that the configuration asks for."""
+
+    venue: str
+    symbol: str
+    kind: str
+    base: str | None
+    quote: str | None
+    price_step: str | None
+    size_step: str | None
+    status: str
+    streams: tuple[str, ...]
+
+
+async def discover(venue: str, configured: VenueConfig, network: Network) -> Plan:
+    """Ask the venue what the daemon would ask it at its start. Raises `VenueError`."""
+    adapter = venues.find(configured.adapter)
+    limits = adapter.limits(configured.settings)
+    rest = RestClient(venue, adapter, limits, network, SystemClock(), Forgetful())
+    return await rest.drive(adapter.discover(venue, configured.settings))
+
+
+async def catalogue(venue: str, configured: VenueConfig) -> list[Listed]:
+    """List every instrument of a venue. Raises `VenueError`."""
+    async with AiohttpNetwork.open() as network:
+        plan = await discover(venue, configured, network)
+    streams: dict[str, list[str]] = {}
+    for connection in plan.connections:
+        for subscription in connection.subscriptions:
+            for symbol in subscription.symbols:
+                wanted = streams.setdefault(symbol, [])
+                if subscription.stream not in wanted:
+                    wanted.append(subscription.stream)
+    return [
+        Listed(
+            venue, spec.instrument.symbol, spec.kind, spec.base, spec.quote, spec.price_step, spec.size_step,
+            spec.status, tuple(streams.get(spec.instrument.symbol, ())),
+        )
+        for spec in sorted(plan.instruments)
+    ]  # fmt: skip

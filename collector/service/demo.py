@@ -1,0 +1,230 @@
+"""The whole thing at once, without an account: simulated venues, a database of its own, the daemon, a live table.
+
+At the end the market stands still, everything is committed, and the tables are compared with what the venues say they
+sent. The comparison is the demo's point: it can fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from collector.config import load
+from collector.errors import CollectorError
+from collector.model import Instrument
+from collector.service.daemon import Daemon
+from collector.service.verify import TIMEOUT_SECONDS, Ledger, Verdict, verify
+
+START_SECONDS = 60.0
+SETTLE_SECONDS = 10.0
+QUIET_SECONDS = 0.5
+"""Nothing new for so long after the market stopped: everything sent has arrived."""
+REFRESH_SECONDS = 0.5
+SHOWN_INSTRUMENTS = 20
+
+
+async def demo(
+    *,
+    duration_seconds: float | None,
+    rate: float,
+    seed: int,
+    venues: str | None,
+    data_dir: Path | None,
+    listen: str,
+    console: Console,
+) -> list[Verdict]:
+    """Run until `duration_seconds` are over or somebody presses Ctrl-C, then compare; returns the comparison.
+
+    Without `data_dir` everything is in a temporary folder and gone at the end.
+    """
+    with _folder(data_dir) as folder:
+        async with _simulators(folder, rate=rate, seed=seed, venues=venues) as addresses:
+            environ = {"COLLECTOR_DATA_DIR": str(folder / "data"), "COLLECTOR_HTTP__LISTEN": listen,
+                       "COLLECTOR_LOG__LEVEL": "warning"}  # fmt: skip
+            config = load(folder / "demo.toml", environ)
+            daemon = Daemon(config)
+            loop = asyncio.get_running_loop()
+            ended = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, ended.set)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    running = group.create_task(daemon.run())
+                    await _show(daemon, running, ended, duration_seconds, console)
+                    verdicts = await _settle_and_compare(daemon, addresses)
+                    daemon.stop()
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.remove_signal_handler(number)
+            return verdicts
+
+
+class _folder:  # noqa: N801  used as a function
+    """A folder that the database's account can enter; removed at the end when it is temporary."""
+
+    def __init__(self, wanted: Path | None) -> None:
+        self._wanted = wanted
+        self._made: Path | None = None
+
+    def __enter__(self) -> Path:
+        if self._wanted is not None:
+            self._wanted.mkdir(parents=True, exist_ok=True)
+            return self._wanted.absolute()
+        self._made = Path(tempfile.mkdtemp(prefix="collector-demo-"))
+        self._made.chmod(0o755)
+        return self._made
+
+    def __exit__(self, *_: object) -> None:
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _simulators(
+    folder: Path, *, rate: float, seed: int, venues: str | None
+) -> AsyncIterator[Mapping[str, Mapping[str, str]]]:
+    """Run the venues in a process of their own, as they would be elsewhere in the world."""
+    command = [sys.executable, "-m", "collector.simulator", "--rate", str(rate), "--seed", str(seed),
+               "--write-config", str(folder / "demo.toml")]  # fmt: skip
+    if venues:
+        command += ["--venues", venues]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            line = await process.stdout.readline()
+        if not line:
+            raise CollectorError(f"the simulated venues ended at once with status {await process.wait()}")
+        yield json.loads(line)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(5):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _show(
+    daemon: Daemon, running: asyncio.Task[None], ended: asyncio.Event, duration: float | None, console: Console
+) -> None:
+    """Show the live table until the time is over, somebody ends it, or the daemon fails."""
+    until = None if duration is None else time.monotonic() + duration
+    seen = _Rates()
+    with Live(console=console, refresh_per_second=4, transient=not console.is_terminal) as live:
+        while not ended.is_set() and not running.done() and (until is None or time.monotonic() < until):
+            if daemon.started.is_set():
+                live.update(_screen(daemon, seen, until))
+            try:
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await ended.wait()
+            except TimeoutError:
+                continue
+        if daemon.started.is_set():
+            live.update(_screen(daemon, seen, until))
+
+
+class _Rates:
+    """Items a second by instrument, between two looks."""
+
+    def __init__(self) -> None:
+        self._last: dict[Instrument, tuple[float, int]] = {}
+
+    def of(self, instrument: Instrument, count: int, now: float) -> float:
+        at, before = self._last.get(instrument, (now, count))
+        if now - at >= 2.0 or instrument not in self._last:
+            self._last[instrument] = (now, count)
+        return (count - before) / (now - at) if now > at else 0.0
+
+
+def _screen(daemon: Daemon, rates: _Rates, until: float | None) -> Table:
+    facts, now = daemon.statistics, time.monotonic()
+    rest = "press Ctrl-C to end" if until is None else f"{max(0, until - now):.0f} s left"
+    table = Table(
+        title=f"collector demo, {rest}", caption=_footer(daemon), title_justify="left", caption_justify="left"
+    )
+    for name, justify in (("instrument", "left"), ("last", "right"), ("bid", "right"), ("ask", "right"),
+                          ("spread", "right"), ("items/s", "right"), ("trades", "right"), ("ticks", "right"),
+                          ("books", "right"), ("candles", "right")):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    busiest = sorted(facts.rows_by_instrument.items(), key=lambda entry: -entry[1].total())
+    for instrument, counts in busiest[:SHOWN_INSTRUMENTS]:
+        tick, trade = facts.last_tick.get(instrument), facts.last_trade.get(instrument)
+        last = trade.price if trade else (tick.last if tick else None)
+        table.add_row(
+            f"{instrument.venue} {instrument.symbol}", last or "-", (tick and tick.bid) or "-",
+            (tick and tick.ask) or "-", _spread(tick and tick.bid, tick and tick.ask),
+            f"{rates.of(instrument, counts.total(), now):.0f}",
+            *(f"{counts[name]:,}" for name in ("trades", "ticks", "books", "candles")),
+        )  # fmt: skip
+    if len(busiest) > SHOWN_INSTRUMENTS:
+        table.add_row(f"and {len(busiest) - SHOWN_INSTRUMENTS} more", *[""] * 9)
+    return table
+
+
+def _spread(bid: str | None, ask: str | None) -> str:
+    return str(Decimal(ask) - Decimal(bid)) if bid and ask else "-"
+
+
+def _footer(daemon: Daemon) -> Text:
+    total = daemon.statistics.total
+    lag = daemon.statistics.last_lag_seconds
+    counts = f"{total.stored:,} stored + {total.duplicates:,} duplicates + {total.quarantined:,} quarantined"
+    lines = [
+        f"{total.items:,} items = {counts}",
+        f"from receipt to commit: {'-' if lag is None else f'{lag * 1000:.0f} ms'}",
+        f"in the journal and not yet in the tables: {daemon.recorder.backlog_bytes:,} bytes",
+        f"status page: {daemon.http_address or '-'}",
+    ]
+    hint = daemon.database.hint()
+    if hint:
+        lines.append(f"psql: {hint.command}")
+    return Text("\n".join(lines), style="default")
+
+
+async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[str, str]]) -> list[Verdict]:
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        ledgers = {name: Ledger(http, _any_url(address)) for name, address in addresses.items()}
+        for ledger in ledgers.values():
+            await ledger.pause()
+        await _settled(daemon)
+        verdicts: list[Verdict] = []
+        for name, ledger in ledgers.items():
+            verdicts += await verify(daemon.database.dsn(), name, ledger)
+        return verdicts
+
+
+def _any_url(address: Mapping[str, Any]) -> str:
+    return next(str(address[key]) for key in ("rest_url", "url", "ws_url") if key in address)
+
+
+async def _settled(daemon: Daemon) -> None:
+    """Wait until nothing new arrives and all that arrived is committed."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        last, since = -1, time.monotonic()
+        while True:
+            frames = sum(feed.frames for one in daemon.workers.values() for feed in one.worker.connections.values())
+            if frames != last:
+                last, since = frames, time.monotonic()
+            if time.monotonic() - since > QUIET_SECONDS and daemon.intake.settled:
+                return
+            await asyncio.sleep(0.05)
