@@ -49,16 +49,7 @@ class Exchange:
         """Make one event in one market, not earlier than the event before it."""
         self.time_ms = time_ms = max(self.time_ms, time_ms)
         market = self._order[bisect(self._weights, self._random.random() * self._weights[-1])]
-        event = market.step(time_ms, self.next_trade_id, trade_share)
-        self.events += 1
-        if event.trades:
-            count = len(event.trades)
-            self.trades += count
-            # Ids are dealt out over all products of the venue, so neighbours are often not consecutive.
-            self.next_trade_id += count + (self.events & 1)
-            if not self.events & 0xFFF:
-                self._forget()
-        return event
+        return self._count(market.step(time_ms, self.next_trade_id, trade_share))
 
     def take_trade_id(self) -> int:
         """Use up one trade id for a trade that never happened."""
@@ -66,11 +57,16 @@ class Exchange:
         return self.next_trade_id - 1
 
     def make_history(self, now_ms: int, hours: float, events: int) -> None:
-        """Live through the hours before `now_ms` in `events` steps, so that history has something to show."""
+        """Live through the hours before `now_ms` in `events` steps, so that history has something to show.
+
+        Every symbol has traded at least once then.
+        """
         length = int(hours * 3_600_000)
         begin = now_ms - length
         for contract in self.contracts.values():
             contract.open(begin)
+        for market in self._order:
+            self._count(market.step(begin, self.next_trade_id, 1.0))
         sampled = begin
         for number in range(events):
             time_ms = begin + length * number // events + self._random.randrange(max(1, length // events))
@@ -79,8 +75,6 @@ class Exchange:
                 self.sample_contracts(sampled)
             self.step(time_ms, _HISTORY_TRADE_SHARE)
         self.sample_contracts(max(sampled, self.time_ms))
-        for market in self._order:
-            market.changed_ms = market.changed_ms or begin
 
     def sample_contracts(self, now_ms: int) -> None:
         """Take the mark, index and premium of every contract, as the venue does once a second."""
@@ -94,8 +88,19 @@ class Exchange:
                 return market
         return None
 
+    def _count(self, event: Event) -> Event:
+        self.events += 1
+        if event.trades:
+            count = len(event.trades)
+            self.trades += count
+            # Ids are dealt out over all products of the venue, so neighbours are often not consecutive.
+            self.next_trade_id += count + (self.events & 1)
+        if not self.events & 0xFFF:
+            self._forget()
+        return event
+
     def _forget(self) -> None:
-        surplus = self.kept - self._kept_trades
-        if surplus > 0:
+        """Bring the trades in memory back to their bound, the longest list first, a good part of it at once."""
+        while (surplus := self.kept - self._kept_trades) > 0:
             longest = max(self._order, key=lambda market: len(market.trades))
-            longest.trades.drop_oldest(min(len(longest.trades) // 2, surplus + self._kept_trades // 20))
+            longest.trades.drop_oldest(min(len(longest.trades), surplus + self._kept_trades // 20))

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from collector.simulator.fmfw import channels
+
 When = Literal["at once", "armed"]
 
 
@@ -62,15 +64,11 @@ class Fault:
     channel: str | None = None
     left: int | None = None
     until: float | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, float] = field(default_factory=dict)
     struck: int = 0
 
     def number(self, option: str, default: float) -> float:
-        """Give a numeric option; raises `FaultError` where it is something else."""
-        value = self.options.get(option, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise FaultError(f"{option} of {self.name} must be a number, not {value!r}")
-        return value
+        return self.options.get(option, default)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -103,12 +101,24 @@ class Faults:
         channel: str | None = None,
         count: int | None = None,
         seconds: float | None = None,
-        **options: object,
+        **options: float,
     ) -> Fault:
-        """Make a fault, and arm it if it is of that kind.  Raises `FaultError` for an unknown name."""
+        """Make a fault, and arm it if it is of that kind.  `options` are the fault's own numbers.
+
+        Raises `FaultError` for an unknown name or channel, and for what is no number above zero.
+        """
         kind = KINDS.get(name)
         if kind is None:
             raise FaultError(f"no fault is called {name!r}; there are {', '.join(KINDS)}")
+        if channel not in (None, "rest", "socket") and (
+            not isinstance(channel, str) or channels.channel(channel) is None
+        ):
+            raise FaultError(f"no channel is called {channel!r}")
+        for option, value in {"count": count, "seconds": seconds, **options}.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+                raise FaultError(f"{option} of {name} must be a number above zero, not {value!r}")
+        if isinstance(count, float):
+            raise FaultError(f"count of {name} must be a whole number, not {count!r}")
         self._asked += 1
         left = count if count is not None else (None if seconds is not None else kind.count)
         until = self._monotonic() + seconds if seconds is not None else None

@@ -11,6 +11,8 @@ from typing import Final
 
 _SIXTEEN_DIGITS: Final = Context(prec=16)
 
+_LATEST_MS: Final = 250_000_000_000_000
+
 PING_FRAME: Final = b"\x89\x00"
 
 
@@ -54,12 +56,18 @@ def parse_time(text: str) -> int:
     """
     if text.lstrip("-").isdigit():
         number = int(text)
-        return number if abs(number) >= 100_000_000_000 else number * 1000
+        return _within_reason(number if abs(number) >= 100_000_000_000 else number * 1000)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * 1000 + moment.microsecond // 1000
+    return _within_reason(whole * 1000 + moment.microsecond // 1000)
+
+
+def _within_reason(time_ms: int) -> int:
+    if not 0 <= time_ms < _LATEST_MS:
+        raise ValueError(f"{time_ms} ms is not a time from 1970 to 9891")
+    return time_ms
 
 
 def text_frame(text: str) -> bytes:

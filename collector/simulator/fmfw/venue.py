@@ -176,9 +176,10 @@ class FmfwVenue:
 
         Raises `FaultError` where there is no such fault, channel or symbol.
         """
+        symbol = asked.get("symbol")
+        if symbol is not None and symbol not in self.exchange.markets and symbol not in self.rates.currencies:
+            raise FaultError(f"no symbol is called {symbol!r}")
         fault = self.faults.ask(name, **asked)
-        if fault.symbol is not None and fault.symbol not in self.exchange.markets:
-            raise FaultError(f"no symbol is called {fault.symbol!r}")
         if KINDS[name].when == "armed":
             return fault.as_json()
         hit = self._strike(fault)
@@ -199,9 +200,9 @@ class FmfwVenue:
             return self._huge_snapshot(fault)
         channel = channels.channel(fault.channel or "trades")
         if channel is None:
-            raise FaultError(f"no channel is called {fault.channel!r}")
+            raise FaultError(f"{fault.name} strikes a channel of the socket, not {fault.channel!r}")
         hits = 0
-        for _ in range(fault.left or 1):
+        for _ in range(int(fault.left or 1)):
             symbol = fault.symbol or self._listened(channel.name)
             trade_id = self.exchange.take_trade_id()
             text, items = bad_frames.spoilt(fault.name, channel, symbol, trade_id, self.now_ms())
@@ -219,7 +220,7 @@ class FmfwVenue:
                 for topic, symbols in self.hub.subscriptions(connection).items()
             )
         ]
-        return chosen[: fault.left]
+        return chosen if fault.left is None else chosen[: int(fault.left)]
 
     def _listened(self, channel: str) -> str:
         """Give a symbol that somebody listens to on the channel, else the first listed."""

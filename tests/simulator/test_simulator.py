@@ -1,0 +1,80 @@
+"""The simulator as a whole: in this process, and in one of its own."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import tomllib
+
+import aiohttp
+import pytest
+
+from collector import simulator
+from collector.simulator.__main__ import main
+
+
+def test_venues_are_found_by_their_folders() -> None:
+    assert "fmfw" in simulator.venue_names()
+
+
+async def test_an_unknown_venue_is_refused_before_anything_starts() -> None:
+    with pytest.raises(simulator.UnknownVenueError, match="choose from fmfw"):
+        async with simulator.serve(("fmfw", "nasdaq")):
+            pass
+
+
+async def test_an_unknown_setting_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="idz"):
+        async with simulator.serve(("fmfw",), settings={"fmfw": {"idz": "time"}}):
+            pass
+
+
+async def test_the_configuration_points_at_the_addresses() -> None:
+    async with simulator.serve(("fmfw",), settings={"fmfw": {"history_events": 100}}) as running:
+        tables = tomllib.loads(running.config())
+        assert set(running.addresses["fmfw"]) == {"rest_url", "ws_url"}
+        assert running.addresses["fmfw"].items() <= tables["venues"]["fmfw"].items()
+        assert tables["venues"]["fmfw"]["symbols"] == ["*"]
+        assert "1 venues" not in repr(running)
+
+
+async def test_the_doors_are_shut_when_the_context_ends() -> None:
+    async with simulator.serve(("fmfw",), settings={"fmfw": {"history_events": 100}}) as running:
+        url = running.addresses["fmfw"]["rest_url"]
+        session = aiohttp.ClientSession()
+        line = await session.ws_connect(running.addresses["fmfw"]["ws_url"])
+    assert (await line.receive(timeout=5)).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await session.get(f"{url}/public/symbol")
+    await session.close()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_a_process_tells_its_addresses_first_and_stops_cleanly(tmp_path, stop) -> None:
+    file = tmp_path / "collector.toml"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "collector.simulator", "--venues", "fmfw", "--seed", "5", "--rate", "100",
+        "--symbols", "3", "--write-config", str(file),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    addresses = json.loads(await asyncio.wait_for(process.stdout.readline(), 10))
+    async with aiohttp.ClientSession() as session:
+        answer = await (await session.get(addresses["fmfw"]["rest_url"] + "/public/symbol")).json()
+    assert list(answer) == ["BTCUSDT", "ETHUSDT", "ETHBTC"]
+    assert tomllib.loads(file.read_text())["venues"]["fmfw"]["ws_url"] == addresses["fmfw"]["ws_url"]
+    process.send_signal(stop)
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_a_wrong_venue_on_the_command_line_is_wrong_usage(capsys) -> None:
+    assert main(["--venues", "nasdaq"]) == 2
+    assert "choose from" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told(capsys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["--venues", "fmfw", "--port", str(taken.getsockname()[1])]) == 1
+    assert "cannot serve" in capsys.readouterr().err
