@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["run"]
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from collector.errors import CollectorError
@@ -15,12 +16,11 @@ T = TypeVar("T")
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end. A `CollectorError` raised in a task group is raised alone: its text is what a person needs."""
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):  # an interpreter that it is not made for
+        from uvloop import new_event_loop as new_loop
     try:
-        from uvloop import new_event_loop
-    except ImportError:  # an interpreter that it is not made for
-        from asyncio import new_event_loop
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             return runner.run(work)
     except BaseExceptionGroup as group:
         told = group.subgroup(CollectorError)

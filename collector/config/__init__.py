@@ -20,8 +20,6 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from collector.config import faults as texts
 from collector.config.layers import (
-    CREDENTIAL_PREFIX,
-    SECRET_PREFIX,
     Layer,
     Tree,
     environment_layer,
@@ -66,9 +64,9 @@ def load(
     # Variables before secrets: which adapter a section has may be told there, and secrets are read by its model.
     variables = environment_layer(environ, below, Shape(lambda venue: _adapter_named(venue, tree, environ)), faults)
     layers.append(variables)
-    secrets = [folder_layer(docker_secrets, SECRET_PREFIX, below, shape, faults)]
+    secrets = [folder_layer(docker_secrets, below, shape, faults)]
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
-        secrets.append(folder_layer(Path(credentials), CREDENTIAL_PREFIX, below, shape, faults))
+        secrets.append(folder_layer(Path(credentials), below, shape, faults))
     layers[-1:] = [*secrets, variables]
 
     config = None

@@ -22,8 +22,8 @@ from collector.config.shape import Shape, is_list, is_secret, is_table
 from collector.errors import Fault
 
 PREFIX = "COLLECTOR_"
-CREDENTIAL_PREFIX = "collector."
-SECRET_PREFIX = "collector_"  # noqa: S105  a file's name, not a secret
+FOLDER_PREFIXES = ("collector_", "collector.")
+"""Of the files that are meant for us; systemd writes the first before the names of a folder's files."""
 SECRET_FILE_SUFFIX = "_file"  # noqa: S105
 LARGEST_SECRET_BYTES = 64 * 1024
 
@@ -128,18 +128,18 @@ def _meant(word: str, shape: Shape) -> str | None:
     return f"{PREFIX}{close[0]}".upper() if close else None
 
 
-def folder_layer(folder: Path, prefix: str, below: Tree, shape: Shape, faults: list[Fault]) -> Layer:
-    """Take files named prefix, section, `__` (or a dot), key; each file's text is the value."""
+def folder_layer(folder: Path, below: Tree, shape: Shape, faults: list[Fault]) -> Layer:
+    """Take files named like `collector_database__dsn` or `collector.database.dsn`; each file's text is the value."""
     layer = Layer()
     try:
-        found = sorted(one for one in folder.iterdir() if one.name.startswith(prefix))
+        found = sorted(one for one in folder.iterdir() if one.name.startswith(FOLDER_PREFIXES))
     except (FileNotFoundError, NotADirectoryError):
         return layer
     except OSError as error:
         faults.append(Fault(str(folder), f"cannot be read: {error.strerror}", "let the collector's user read it"))
         return layer
     for one in found:
-        keys = _as_written(one.name.removeprefix(prefix).replace(".", "__").split("__"), below, shape)
+        keys = _as_written(one.name[len(FOLDER_PREFIXES[0]) :].replace(".", "__").split("__"), below, shape)
         text = _secret_text(one, str(one), faults)
         if text is not None:
             _take_text(layer, keys, text, str(one), shape, faults)

@@ -1,0 +1,251 @@
+"""`collector status`: what the status page shows, in the terminal. It asks the daemon that runs, over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json as jsons
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, read_config
+from collector.errors import CollectorError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from collector.config import Config
+
+EXAMPLES = """
+Examples:
+
+    collector status
+
+    collector status --json | jq .totals
+"""
+
+ANSWER_SECONDS = 5.0
+LARGEST_ANSWER = 256 << 20
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(status)
+
+
+def status(config: ConfigFile = None, json: Json = False) -> None:
+    """Show how the running daemon stands, and how to connect to its database. Exit status 1 where none answers."""
+    from rich.console import Console
+
+    settings = read_config(config)
+    try:
+        body = ask(settings)
+    except CollectorError:
+        if not json:
+            _connect(Console(highlight=False), _psql(settings))
+        raise
+    if json:
+        sys.stdout.write(body.decode() + "\n")
+    else:
+        show(jsons.loads(body), Console(highlight=False), _psql(settings))
+
+
+def ask(config: Config) -> bytes:
+    """Return what the daemon says at `/api/status`.
+
+    Raises:
+        CollectorError: nobody answers at `http.listen`, or somebody else does.
+
+    """
+    from collector.service.listen import reachable
+
+    host, port = reachable(config.http.host), config.http.port
+    if port == 0:
+        raise CollectorError("http.listen leaves the port to the system: set one, so that the daemon can be found")
+    connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/api/status", headers={"Host": f"{host}:{port}"})
+        answer = connection.getresponse()
+        body = answer.read(LARGEST_ANSWER)
+    except ConnectionRefusedError as error:
+        raise CollectorError(
+            f"no collector runs here: nobody answers at {host}:{port} (http.listen); `collector run` starts one"
+        ) from error
+    except TimeoutError as error:
+        raise CollectorError(
+            f"{host}:{port} does not answer within {ANSWER_SECONDS:.0f} s: the daemon is stuck; see its log"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise CollectorError(f"{host}:{port} (http.listen) cannot be asked: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != http.client.OK or answer.getheader("Server") != "collector":
+        raise CollectorError(
+            f"{host}:{port} (http.listen) answers {answer.status} and is not this collector: "
+            "is another program on that port, or is this another configuration than the daemon's?"
+        )
+    return body
+
+
+def _psql(config: Config) -> str | None:
+    from collector.store.dsn import address
+    from collector.store.embedded import EmbeddedServer
+
+    if config.database.dsn is not None:
+        return f"psql postgresql://{address(config.database.dsn.get_secret_value())}"
+    try:
+        hint = EmbeddedServer(config.data_dir).describe()
+    except OSError as error:
+        return f"as the daemon's user, or root: {error.filename} cannot be read ({error.strerror})"
+    return hint.command if hint else None
+
+
+def show(status: dict[str, Any], console: Console, psql: str | None) -> None:
+    """Print the facts: the verdict and its reasons first."""
+    health = status["health"]
+    console.print(_verdict(health), _text(f"  version {status['version']}, up {span(status['uptime_seconds'])}", "dim"))
+    for colour, reasons in (("red", health["not_ready"]), ("yellow", health["warnings"])):
+        for one in reasons:
+            console.print(_text(f"  {one['part']}: {one['reason']}", colour), soft_wrap=True)
+    console.print()
+    console.print(_connections(status["venues"]))
+    console.print()
+    console.print(_streams(status["venues"]))
+    console.print()
+    console.print(_counts(status["totals"]))
+    console.print()
+    _storage(status, console)
+    _connect(console, psql)
+
+
+def _verdict(health: dict[str, Any]) -> RenderableType:
+    if not health["healthy"]:
+        return _text("a part is dead", "bold red")
+    if not health["ready"]:
+        return _text("not recording", "bold red")
+    return _text("recording, with warnings", "bold yellow") if health["warnings"] else _text("recording", "bold green")
+
+
+def _connections(venues: list[dict[str, Any]]) -> RenderableType:
+    table = _table("connection", "state", "for", ">frames", ">received", ">reconnects", ">last frame", "reason")
+    for venue in venues:
+        if venue["state"] != "running" or not venue["connections"]:
+            table.add_row(*_row(f"{venue['venue']} (worker)", _state(venue["state"]), "", "", "", "", "",
+                                venue["reason"]))  # fmt: skip
+        for problem in venue["problems"]:
+            table.add_row(*_row(f"{venue['venue']} {problem['symbol']}", _state("refused"), "", "", "", "", "",
+                                problem["reason"]))  # fmt: skip
+        for one in venue["connections"]:
+            table.add_row(*_row(
+                one["name"], _state(one["state"]), span(one["state_seconds"]), f"{one['frames']:,}",
+                size(one["bytes"]), f"{one['reconnects']:,}", span(one["last_frame_age_seconds"]), one["reason"],
+            ))  # fmt: skip
+    return table
+
+
+def _streams(venues: list[dict[str, Any]]) -> RenderableType:
+    """One line a venue and stream, and one for each subscription that has no data though it should."""
+    table = _table("venue", "stream", ">flowing", ">all", ">newest record", "without data")
+    for venue in venues:
+        streams: dict[str, list[dict[str, Any]]] = {}
+        for connection in venue["connections"]:
+            for one in connection["subscriptions"]:
+                streams.setdefault(one["stream"], []).append(one)
+        for stream, all_of_it in streams.items():
+            ages = [one["last_record_age_seconds"] for one in all_of_it]
+            still = [f"{one['symbol']} {one['state']}" for one in all_of_it if one["state"] != "flowing"]
+            more = f" and {len(still) - 3} more" if len(still) > 3 else ""
+            table.add_row(*_row(
+                venue["venue"], stream, str(len(all_of_it) - len(still)), str(len(all_of_it)),
+                span(min((age for age in ages if age is not None), default=None)), ", ".join(still[:3]) + more,
+            ))  # fmt: skip
+    return table
+
+
+def _counts(totals: dict[str, Any]) -> RenderableType:
+    table = _table("table", ">items", ">stored", ">duplicates", ">quarantined", "")
+    keys = ("items", "stored", "duplicates", "quarantined")
+    for name, count in totals["tables"].items():
+        table.add_row(*_row(name, *(f"{count[key]:,}" for key in keys), ""))
+    adds_up = _text("adds up", "green") if totals["adds_up"] else _text("does not add up", "bold red")
+    table.add_row(*_row("all", *(f"{totals['total'][key]:,}" for key in keys), adds_up))
+    return table
+
+
+def _storage(status: dict[str, Any], console: Console) -> None:
+    rates, lag, journal, database = (status[key] for key in ("rates", "lag", "journal", "database"))
+    rows = rates["rows_per_second"]
+    facts = {
+        "rows stored": "not known yet" if rows is None else f"{rows:,.0f}/s",
+        "receipt to commit": f"half under {span(lag['recent_p50_seconds'])}, "
+        f"99 % under {span(lag['recent_p99_seconds'])} (last minute)",
+        "journal": journal["fault"] or ("full" if journal["full"] else "recording"),
+        "not in the tables": size(journal["backlog_bytes"]),
+        "database": f"{database['place']}, {database['state']}"
+        + (f": {database['reason']}" if database["reason"] else ""),
+        "memory": size(status["process"]["rss_bytes"]),
+    }
+    for name, value in facts.items():
+        console.print(_text(f"{name:<18}", "dim"), _text(value), sep="", soft_wrap=True)
+
+
+def _connect(console: Console, psql: str | None) -> None:
+    hint = psql or "no server ever ran here: `collector run` starts one"
+    console.print(_text(f"{'connect':<18}", "dim"), _text(hint), sep="", soft_wrap=True)
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+_COLOURS = {
+    "live": "green", "flowing": "green", "running": "green", "refused": "red", "failed": "red", "stopped": "red",
+}  # fmt: skip
+
+
+def _state(state: str) -> RenderableType:
+    return _text(state, _COLOURS.get(state, "yellow"))
+
+
+def _text(value: str, style: str = "") -> RenderableType:
+    """Return a venue's words as words: no markup, and nothing that a terminal would obey."""
+    from rich.text import Text
+
+    return Text("".join(one if one.isprintable() else "�" for one in value), style)
+
+
+def _row(*cells: RenderableType) -> list[RenderableType]:
+    return [_text(cell) if isinstance(cell, str) else cell for cell in cells]
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def span(seconds: float | None) -> str:
+    """Return a span for people; None is not known."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if hours < 1:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: float | None) -> str:
+    """Return a number of bytes for people; None is not known."""
+    if count is None:
+        return "not known"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
