@@ -38,10 +38,10 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 import asyncpg
-from collector.store.embedded import EmbeddedServer, find
+from collector.store.embedded import EmbeddedServer, Kind, find
 
 async def main():
-    server = EmbeddedServer(Path(sys.argv[1]), find(major=int(sys.argv[2])))
+    server = EmbeddedServer(Path(sys.argv[1]), find(major=int(sys.argv[2]), kind=Kind(sys.argv[3])))
     async with server.running() as dsn:
         connection = await asyncpg.connect(dsn)
         await connection.execute("create table kept (x int); insert into kept values (7)")
@@ -100,7 +100,7 @@ def child(data_dir: Path, installation: Installation, *program: str) -> subproce
     """Another collector, as far as the database is concerned."""
     modules = [str(Path(collector.__file__).parents[1]), *(path for path in sys.path if "site-packages" in path)]
     return subprocess.Popen(
-        [*(program or [sys.executable]), "-c", CHILD, str(data_dir), str(installation.major)],
+        [*(program or [sys.executable]), "-c", CHILD, str(data_dir), str(installation.major), installation.kind.value],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         env={**os.environ, "COLLECTOR_SERVER_DIR": str(server_folder()), "PYTHONPATH": os.pathsep.join(modules)},
     )  # fmt: skip
@@ -179,13 +179,13 @@ def test_an_ordinary_user_starts_it_as_himself(empty_dir: Path, installation: In
     assert (empty_dir / "postgres").owner() == "nobody"
 
 
-async def test_a_killed_parent_takes_the_server_along_and_loses_no_row(
-    data_dir: Path, installation: Installation
-) -> None:
-    with child(data_dir, installation) as process:
+@pytest.mark.parametrize("kind", [TIMESCALEDB, POSTGRES])
+async def test_a_killed_parent_takes_the_server_along_and_loses_no_row(kind: str, empty_dir: Path) -> None:
+    installation = installation_for(kind)
+    with child(empty_dir, installation) as process:
         pid = server_pid(process)
         process.kill()
-    async with EmbeddedServer(data_dir, installation).running() as dsn, session(dsn) as connection:
+    async with EmbeddedServer(empty_dir, installation).running() as dsn, session(dsn) as connection:
         wait_for_end(pid)
         assert await connection.fetchval("select x from kept") == 7
 
