@@ -43,6 +43,7 @@ HOLD_SECONDS = 1.0
 """What the venue's sliding window wants after a 429."""
 
 ALL = "*"
+DEAD_MARKET = "no data though others of the channel have some: a dead market?"
 
 _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
 
@@ -154,10 +155,8 @@ class FmfwConversation:
     def proved(self) -> bool:
         return all(
             entry.status.state in (_FLOWING, _REFUSED)
-            or (
-                entry.status.state is _ACKNOWLEDGED
-                and (not entry.subscription.prompt or entry.silent > SILENT_SUBSCRIPTIONS)
-            )
+            or (entry.status.state is _ACKNOWLEDGED and not entry.subscription.prompt)
+            or entry.silent > SILENT_SUBSCRIPTIONS
             for entry in self._all()
         )
 
@@ -180,7 +179,7 @@ class FmfwConversation:
             if entry.status.state not in (_REQUESTED, _WAITING) or (entry.renewing and not request.wish.renewal):
                 continue
             if symbol in event.symbols or symbol == ALL:
-                entry.turn(_ACKNOWLEDGED, now)
+                entry.turn(_ACKNOWLEDGED, now, DEAD_MARKET if entry.silent > SILENT_SUBSCRIPTIONS else "")
                 if self._has_data(entry):
                     self._flowing(entry, now)
             else:
@@ -265,7 +264,7 @@ class FmfwConversation:
                     self._give_up(f"{entry.status.channel} {symbol}: {reason}, {SILENT_SUBSCRIPTIONS} times")
                     return
                 if entry.silent == SILENT_SUBSCRIPTIONS + 1:
-                    entry.turn(_ACKNOWLEDGED, now, "no data though others of the channel have some: a dead market?")
+                    entry.turn(_ACKNOWLEDGED, now, DEAD_MARKET)
                     continue
             self._renew(index, symbol, now, now, reason)
 
