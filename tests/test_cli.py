@@ -1,0 +1,177 @@
+"""The command line: what it prints where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from collector import __version__
+from collector.cli import app, main
+from tests.databases import DatabaseServer
+
+PLAIN = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no configuration of this machine come in."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("COLLECTOR_") and "__" in name]:
+        monkeypatch.delenv(name)
+    for name, value in PLAIN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLLECTOR_CONFIG", str(tmp_path / "collector.toml"))
+    (tmp_path / "collector.toml").write_text(f'data_dir = "{tmp_path / "data"}"\n')
+    monkeypatch.setattr("collector.logs.configure", lambda *_, **__: None)
+
+
+def commands() -> list[list[str]]:
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    nested = [
+        [str(name), command.name or str(command.callback and command.callback.__name__)]
+        for name, group in groups.items()
+        if group
+        for command in group.registered_commands
+    ]
+    plain = [
+        [command.name or str(command.callback and command.callback.__name__)] for command in app.registered_commands
+    ]
+    return [*plain, *nested]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_helps_with_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+
+    told = capsys.readouterr().out
+    assert f"collector {' '.join(command)}" in told
+    assert "Example" in told
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"aiohttp", "asyncpg", "pydantic", "sqlalchemy", "structlog", "zstandard", "collector.service.daemon"}
+    script = f"import sys, collector.cli; print(*sorted({heavy!r} & set(sys.modules)))"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.stdout.strip(), done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"collector {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nix"], ["migrate", "--nix"], ["simulate", "--rate", "fast"], ["database", "x"]]
+)
+def test_wrong_usage_ends_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_all_faults_of_the_configuration_are_listed_with_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.toml").write_text('[http]\nlisten = "x"\n[database]\ndsn = "hunter2"\n[log]\nlevl = 1')
+
+    assert main(["migrate", "--config", str(tmp_path / "bad.toml")]) == 2
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "3 faults" in told.err
+    for expected in ("http.listen  'x' is not", "database.dsn  is not", "did you mean log.level?"):
+        assert expected in told.err
+    assert "hunter2" not in told.err
+
+
+def test_a_failure_is_one_text_without_a_traceback_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLLECTOR_DATABASE__DSN", "postgresql://someone:hunter2@127.0.0.1:1/market")
+
+    assert main(["migrate"]) == 1
+
+    told = capsys.readouterr()
+    assert told.err.startswith("error: someone@127.0.0.1:1/market: ")
+    assert "Traceback" not in told.err
+    assert "hunter2" not in told.err
+
+
+@pytest.mark.parametrize("database_server", ["postgres"], indirect=True)
+def test_migrate_makes_the_tables_once_and_tells_scripts_in_json(
+    database_server: DatabaseServer, empty_database: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COLLECTOR_DATABASE__DSN", empty_database)
+
+    def said(*arguments: str) -> dict[str, list[str]]:
+        capsys.readouterr()
+        assert main(["migrate", "--json", *arguments]) == 0
+        told: dict[str, list[str]] = json.loads(capsys.readouterr().out)
+        return told
+
+    steps = said("--pending")["pending"]
+    assert steps
+    assert said() == {"applied": steps}
+    assert said() == {"applied": []}
+    assert said("--pending") == {"pending": []}
+
+
+def test_psql_of_a_configured_database_is_told_without_the_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLLECTOR_DATABASE__DSN", "postgresql://me:hunter2@box:5433/market")
+
+    assert main(["database", "psql"]) == 0
+
+    assert capsys.readouterr().out == "psql postgresql://me@box:5433/market\n"
+
+
+def test_psql_of_a_server_that_never_ran_fails_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["database", "psql"]) == 1
+    assert "collector run" in capsys.readouterr().err
+
+
+def test_a_configured_database_is_not_started(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLLECTOR_DATABASE__DSN", "postgresql://me@box/market")
+
+    assert main(["database", "start"]) == 1
+    assert "database.dsn names a server" in capsys.readouterr().err
+
+
+def test_simulate_prints_its_addresses_first_and_ends_orderly(tmp_path: Path) -> None:
+    written = tmp_path / "sim.toml"
+    with subprocess.Popen(
+        [sys.executable, "-m", "collector.cli", "simulate", "--rate", "10", "--write-config", str(written)],
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            addresses = json.loads(process.stdout.readline())
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(10)
+        finally:
+            process.kill()
+
+    assert set(addresses["fmfw"]) >= {"rest_url", "ws_url"}
+    assert addresses["fmfw"]["ws_url"] in written.read_text()
+    assert status == 0
+
+
+def test_a_venue_that_cannot_be_simulated_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--venues", "nix"]) == 2
+    assert "fmfw" in capsys.readouterr().err
+
+
+def test_tests_leave_the_log_as_it_was() -> None:
+    assert not structlog.is_configured()

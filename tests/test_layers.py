@@ -1,0 +1,103 @@
+"""Imports go one way, so that a reader can follow a frame from socket to table in the order of the folders."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "collector"
+
+BASICS = {"collector", "__version__", "errors", "clock"}
+MAY_IMPORT = {
+    "errors": set[str](),
+    "clock": set[str](),
+    "model": {"errors"},
+    "venues": {"model"},
+    "normalise": {"model", "venues"},
+    "feed": {"model", "venues", "normalise"},
+    "journal": {"model", "venues", "normalise"},
+    "store": {"model", "venues", "normalise"},
+    "repair": {"model", "venues", "normalise", "feed", "journal", "store"},
+    "config": {"model", "venues"},
+    "logs": set[str](),
+    "service": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "config", "logs", "simulator"},
+    "cli": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "config", "logs", "simulator",
+            "service"},
+    # It must not share a mistake with the program that it tests.
+    "simulator": set[str](),
+}  # fmt: skip
+
+
+def layer(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    return imported(path.read_text(), ("collector", *path.relative_to(PACKAGE).parent.parts))
+
+
+def imported(source: str, package: tuple[str, ...]) -> set[str]:
+    """Return the modules of ours that a source imports, those inside functions and for types included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            found.update([f"{module}.{name.name}" for name in node.names] if module == "collector" else [module])
+    return {name for name in found if name.split(".")[0] == "collector"}
+
+
+def own_layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_from_the_layers_below_it(path: Path) -> None:
+    own = own_layer(path)
+    assert own in MAY_IMPORT, f"{own} is a new layer: give it a place in the order"
+    allowed = {own, *MAY_IMPORT[own], *BASICS}
+
+    wrong = {module for module in imports(path) if layer(module) not in allowed}
+
+    assert not wrong, f"{path.relative_to(PACKAGE.parent)} may import from {', '.join(sorted(allowed))}, not {wrong}"
+
+
+def test_the_simulator_takes_nothing_from_the_program_but_its_errors() -> None:
+    used = {layer(module) for path in FILES if own_layer(path) == "simulator" for module in imports(path)}
+
+    assert used <= {"simulator", "errors", "collector"}
+
+
+def test_venues_do_not_know_each_other() -> None:
+    for path in (PACKAGE / "venues").rglob("*.py"):
+        inside = path.relative_to(PACKAGE / "venues").parts
+        if len(inside) > 1:
+            others = {module.split(".")[2] for module in imports(path) if module.startswith("collector.venues.")}
+            assert others <= {inside[0], "adapter"}, path
+
+
+@pytest.mark.parametrize("name", ["feed", "journal", "store", "service", "cli", "config", "normalise"])
+def test_no_venue_is_known_outside_its_folder(name: str) -> None:
+    venues = {f"collector.venues.{path.name}" for path in (PACKAGE / "venues").iterdir() if path.is_dir()}
+    for path in FILES:
+        if own_layer(path) == name:
+            assert not venues & set(imports(path)), path
+
+
+def test_the_walk_sees_imports_of_every_form() -> None:
+    source = (
+        "import collector.store.writer\nfrom collector import feed\nfrom . import x\nfrom ..journal import reader\n"
+        "def f():\n    from collector.cli import main\nimport json\nfrom collectors import x"
+    )
+
+    assert imported(source, ("collector", "store")) == {
+        "collector.store.writer", "collector.feed", "collector.store", "collector.journal", "collector.cli",
+    }  # fmt: skip
