@@ -38,7 +38,7 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
     """Show how the running daemon stands, and how to connect to its database. Exit status 1 where none answers."""
     from rich.console import Console
 
-    settings = read_config(config)
+    settings = read_config(config, log=False)
     try:
         body = ask(settings)
     except CollectorError:

@@ -100,7 +100,7 @@ def _incomplete(venues: Sequence[VenueFacts]) -> Iterator[Reason]:
     for venue in venues:
         live = sum(one.state == ConnectionState.LIVE for one in venue.connections)
         if 0 < live < len(venue.connections):
-            yield Reason(f"venue {venue.venue}", f"{len(venue.connections) - live} connections are not live")
+            yield Reason(f"venue {venue.venue}", f"{live} of {len(venue.connections)} connections are live")
         refused = sum(s.state == "refused" for one in venue.connections for s in one.subscriptions)
         if refused:
             yield Reason(f"venue {venue.venue}", f"{refused} subscriptions were refused")
@@ -116,7 +116,7 @@ def _delayed(
     if database.state != "connected":
         waiting = "" if journal.backlog_bytes is None else f" ({journal.backlog_bytes} bytes)"
         why = f": {database.reason}" if database.reason else ""
-        yield Reason("database", f"is {database.state}{why}; what is received waits in the journal{waiting}")
+        yield Reason("database", f"is {database.state}, and what is received waits in the journal{waiting}{why}")
     if not totals.adds_up:
         yield Reason("counts", "items are not stored + duplicates + quarantined: please report this bug")
     if process.loop_late_seconds is not None and process.loop_late_seconds > LATE_SECONDS:

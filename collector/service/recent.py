@@ -46,6 +46,8 @@ class Recent:
         self._daemon = daemon
         self._looks: deque[_Look] = deque(maxlen=int(LAG_SECONDS / LOOK_SECONDS) + 1)
         self._seen: dict[tuple[str, str], dict[str, int]] = {}
+        # Taken once, so that the same moment is told alike by every look.
+        self._zero_ns = daemon.clock.now_ns() - int(daemon.clock.monotonic() * 1e9)
 
     def __repr__(self) -> str:
         return f"<Recent looks={len(self._looks)}>"
@@ -92,6 +94,10 @@ class Recent:
     def late_seconds(self) -> float | None:
         """The longest delay of the event loop in the last minute."""
         return max((look.late for look in self._looks), default=None)
+
+    def wall_ns(self, monotonic: float) -> int:
+        """Return the time of day of a moment that was taken in monotonic seconds."""
+        return self._zero_ns + int(monotonic * 1e9)
 
     def last_seen_ns(self, venue: str, channel: str, symbol: str) -> int | None:
         """Return when the newest record of a subscription was received, over all its connections so far."""

@@ -10,7 +10,7 @@ import resource
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
         recent = Recent(daemon)
         recent.look()
     now_ns = daemon.clock.now_ns()
-    venues = tuple(_venue(one, now_ns, daemon.clock.monotonic(), recent) for one in daemon.workers.values())
+    venues = tuple(_venue(one, now_ns, recent) for one in daemon.workers.values())
     totals, journal, database = _totals(daemon), _journal(daemon), _database(daemon, now_ns)
     process = ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds)
     health = judge(
@@ -81,7 +81,12 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
 
 def iso(time_ns: int) -> str:
     """Return a time as ISO 8601 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(time_ns // 1_000_000 / 1000, UTC)
+    return _iso(time_ns // 1_000_000)
+
+
+@lru_cache(maxsize=8192)  # most times of a snapshot are those of the one before
+def _iso(time_ms: int) -> str:
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -101,7 +106,7 @@ def _age(then_ns: int | None, now_ns: int) -> float | None:
 # -- venues ------------------------------------------------------------------------------------------------------------
 
 
-def _venue(one: Supervised, now_ns: int, now: float, recent: Recent) -> VenueFacts:
+def _venue(one: Supervised, now_ns: int, recent: Recent) -> VenueFacts:
     worker = one.worker
     failed = one.failed_ns is not None and one.failed_ns >= worker.since_ns
     return VenueFacts(
@@ -113,11 +118,11 @@ def _venue(one: Supervised, now_ns: int, now: float, recent: Recent) -> VenueFac
         failed=failed,
         failures=one.failures,
         problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
-        connections=tuple(_connection(worker.venue, feed, now_ns, now, recent) for feed in worker.connections.values()),
+        connections=tuple(_connection(worker.venue, feed, now_ns, recent) for feed in worker.connections.values()),
     )
 
 
-def _connection(venue: str, feed: ConnectionFeed, now_ns: int, now: float, recent: Recent) -> ConnectionFacts:
+def _connection(venue: str, feed: ConnectionFeed, now_ns: int, recent: Recent) -> ConnectionFacts:
     return ConnectionFacts(
         name=feed.plan.name,
         state=str(feed.state),
@@ -128,30 +133,26 @@ def _connection(venue: str, feed: ConnectionFeed, now_ns: int, now: float, recen
         bytes=feed.bytes,
         reconnects=feed.reconnects,
         last_frame_age_seconds=_age(feed.last_frame_ns, now_ns),
-        subscriptions=tuple(_subscriptions(venue, feed, now_ns, now, recent)),
+        subscriptions=tuple(_subscriptions(venue, feed, now_ns, recent)),
     )
 
 
-def _subscriptions(
-    venue: str, feed: ConnectionFeed, now_ns: int, now: float, recent: Recent
-) -> Iterator[SubscriptionFacts]:
+def _subscriptions(venue: str, feed: ConnectionFeed, now_ns: int, recent: Recent) -> Iterator[SubscriptionFacts]:
     seen = partial(recent.last_seen_ns, venue)
     statuses = feed.statuses()
-    for status in statuses:
+    for one in statuses:
         # A conversation counts in monotonic seconds; people want to know the time of day.
-        since_ns = now_ns - int((now - status.since) * 1e9)
-        yield SubscriptionFacts(
-            status.channel, status.stream, status.symbol, str(status.state), iso(since_ns), status.reason,
-            _age(seen(status.channel, status.symbol), now_ns),
-        )  # fmt: skip
+        since = iso(recent.wall_ns(one.since))
+        age = _age(seen(one.channel, one.symbol), now_ns)
+        yield SubscriptionFacts(one.channel, one.stream, one.symbol, str(one.state), since, one.reason, age)
     if statuses:
         return
     for wanted in feed.plan.subscriptions:
         for symbol in wanted.symbols:
+            age = _age(seen(wanted.channel, symbol), now_ns)
             yield SubscriptionFacts(
-                wanted.channel, wanted.stream, symbol, NOT_ASKED, iso(feed.since_ns), feed.reason,
-                _age(seen(wanted.channel, symbol), now_ns),
-            )  # fmt: skip
+                wanted.channel, wanted.stream, symbol, NOT_ASKED, iso(feed.since_ns), feed.reason, age
+            )
 
 
 # -- what is behind them -----------------------------------------------------------------------------------------------
@@ -212,7 +213,8 @@ def _database(daemon: Daemon, now_ns: int) -> DatabaseFacts:
         state, reason = "away", database.state
     else:
         state, reason = "away", writer.state
-    hint = database.hint()
+    # Before that, the search for psql would run programs, which a look must not wait for.
+    hint = database.hint() if database.state == "ready" else None
     return DatabaseFacts(
         place=database.place,
         embedded=database.server is not None,

@@ -27,7 +27,7 @@ from collector.venues.adapter import ConnectionPlan, Subscription, SubscriptionS
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
 
 NOW = 1_700_000_000.0
-HINT = Hint("127.0.0.1", 15432, "market", "analyst", Path("/data/postgres/analyst.pgpass"))
+HINT = Hint("127.0.0.1", 15432, "market", "analyst", Path("/data/postgres/analyst.pgpass"), "psql")
 
 
 class WallClock(FakeClock):

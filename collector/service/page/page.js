@@ -77,7 +77,7 @@ function fill(body, rows) {
 }
 
 const text = (value) => ({ text: value });
-const wide = (value) => ({ text: value, as: "wide" });
+const wide = (value) => ({ text: value, as: "n wide" });
 const number = (value) => ({ text: value, as: "n" });
 const state = (value) => ({ text: value, pill: true });
 
@@ -127,19 +127,19 @@ function connections(venues) {
     const rows = venue.connections.map((one) => ({
       key: `${venue.venue}\n${one.name}`,
       cells: [
-        text(venue.venue), text(one.name), state(one.state), text(span(one.state_seconds)), number(count(one.frames)),
-        number(size(one.bytes)), number(count(one.reconnects)), number(ago(one.last_frame_age_seconds)),
+        text(venue.venue), text(one.name), state(one.state), number(span(one.state_seconds)), number(count(one.frames)),
+        wide(size(one.bytes)), wide(count(one.reconnects)), number(ago(one.last_frame_age_seconds)),
         text(one.reason),
       ],
     }));
-    const quiet = ["", "", "", ""].map(number);
+    const nothing = [number(""), number(""), wide(""), wide(""), number("")];
     const worker = {
       key: venue.venue,
-      cells: [text(venue.venue), text("(worker)"), state(venue.state), text(""), ...quiet, text(venue.reason)],
+      cells: [text(venue.venue), text("(worker)"), state(venue.state), ...nothing, text(venue.reason)],
     };
     const problems = venue.problems.map((one) => ({
       key: `${venue.venue}\n\n${one.symbol}`,
-      cells: [text(venue.venue), text(one.symbol), state("refused"), text(""), ...quiet, text(one.reason)],
+      cells: [text(venue.venue), text(one.symbol), state("refused"), ...nothing, text(one.reason)],
     }));
     return [worker, ...rows, ...problems];
   });
@@ -168,7 +168,7 @@ function streams(venues) {
     .map((one) => ({
       key: `${one.connection}\n${one.channel}\n${one.symbol}`,
       cells: [
-        text(one.venue), text(one.symbol), text(one.stream), wide(one.channel), state(one.state),
+        text(one.venue), text(one.symbol), text(one.stream), { text: one.channel, as: "wide" }, state(one.state),
         number(ago(one.last_record_age_seconds)), text(one.reason),
       ],
     }));
@@ -189,9 +189,9 @@ function show(status) {
     ["rows stored", rate(rates.rows_per_second)],
     ["frames", rate(rates.frames_per_second)],
     ["received", rates.bytes_per_second === null ? "–" : `${size(rates.bytes_per_second)}/s`],
-    ["receipt to commit, half under", delay(lag.recent_p50_seconds)],
-    ["and 99 % under", delay(lag.recent_p99_seconds)],
-    ["not in the tables yet", size(journal.backlog_bytes)],
+    ["lag, half under", delay(lag.recent_p50_seconds)],
+    ["lag, 99 % under", delay(lag.recent_p99_seconds)],
+    ["backlog", size(journal.backlog_bytes)],
     ["memory", size(process.rss_bytes)],
   ], true);
   fill($("connections"), connections(status.venues));
