@@ -48,7 +48,8 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
     if json:
         sys.stdout.write(body.decode() + "\n")
     else:
-        show(jsons.loads(body), Console(highlight=False), _psql(settings))
+        answer = jsons.loads(body)
+        show(answer, Console(highlight=False), answer["database"]["psql"] or _psql(settings))
 
 
 def ask(config: Config) -> bytes:
@@ -187,12 +188,12 @@ def _storage(status: dict[str, Any], console: Console) -> None:
         "memory": size(status["process"]["rss_bytes"]),
     }
     for name, value in facts.items():
-        console.print(_text(f"{name:<18}", "dim"), _text(value), sep="", soft_wrap=True)
+        console.print(_text(f"{name:<20}", "dim"), _text(value), sep="", soft_wrap=True)
 
 
 def _connect(console: Console, psql: str | None) -> None:
     hint = psql or "no server ever ran here: `collector run` starts one"
-    console.print(_text(f"{'connect':<18}", "dim"), _text(hint), sep="", soft_wrap=True)
+    console.print(_text(f"{'connect':<20}", "dim"), _text(hint), sep="", soft_wrap=True)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Recent:
     def look(self, late: float = 0.0) -> None:
         """Remember how things stand now; `late` is how many seconds later than planned this happens."""
         self._looks.append(self._now(late))
-        self._remember_last_seen()
+        self.remember_last_seen()
 
     def rates(self) -> RateFacts:
         """Return the averages between now and ten seconds ago."""
@@ -118,7 +118,8 @@ class Recent:
             late,
         )
 
-    def _remember_last_seen(self) -> None:
+    def remember_last_seen(self) -> None:
+        """Take over from the parsers of all living connections when each subscription last brought a record."""
         for session in self._daemon.intake.normaliser.sessions.values():
             for channel, symbols in session.parser.last_seen.items():
                 known = self._seen.setdefault((session.venue, channel), {})

@@ -49,6 +49,7 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
     if recent is None:
         recent = Recent(daemon)
         recent.look()
+    recent.remember_last_seen()
     now_ns = daemon.clock.now_ns()
     venues = tuple(_venue(one, now_ns, recent) for one in daemon.workers.values())
     totals, journal, database = _totals(daemon), _journal(daemon), _database(daemon, now_ns)

@@ -22,7 +22,7 @@ from collector.feed.connection import ConnectionState
 from collector.service.http import serve
 from collector.service.status import snapshot
 from collector.store.batch import TableCount
-from tests.service.watched import WatchedDaemon, watched
+from tests.service.watched import HINT, WatchedDaemon, watched
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_running_daemon_is_shown_with_its_verdict_counts_and_reasons(
     out = capsys.readouterr().out
     assert out.startswith("recording, with warnings")
     assert "waits in the journal" in out
-    for word in ("fake-1", "live", "trades", "1,007", "adds up", "connect"):
+    for word in ("fake-1", "live", "trades", "1,007", "adds up", HINT.command):
         assert word in out
 
 
