@@ -1,6 +1,6 @@
 """The journal: every frame received, on disk, before anything is made of it.
 
-Imports nothing from the rest of the collector.
+Imports nothing from the rest of the collector but the root of its errors.
 """
 
 from collector.journal.disk import Disk, RealDisk

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from collector.errors import CollectorError
 
-class JournalError(Exception):
+
+class JournalError(CollectorError):
     """Anything the journal refuses or cannot do."""
 
 

@@ -206,7 +206,7 @@ async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[st
         ledgers = {name: Ledger(http, _any_url(address)) for name, address in addresses.items()}
         for ledger in ledgers.values():
             await ledger.pause()
-        await _settled(daemon)
+        await settled(daemon)
         verdicts: list[Verdict] = []
         for name, ledger in ledgers.items():
             verdicts += await verify(daemon.database.dsn(), name, ledger)
@@ -217,7 +217,7 @@ def _any_url(address: Mapping[str, Any]) -> str:
     return next(str(address[key]) for key in ("rest_url", "url", "ws_url") if key in address)
 
 
-async def _settled(daemon: Daemon) -> None:
+async def settled(daemon: Daemon) -> None:
     """Wait until nothing new arrives and all that arrived is committed."""
     async with asyncio.timeout(SETTLE_SECONDS):
         last, since = -1, time.monotonic()

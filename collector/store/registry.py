@@ -34,7 +34,10 @@ class Registry:
         venues = {instrument.venue for instrument in missing}
         venues.update(row.venue for name in ("rates", "sessions", "quarantine") for row in getattr(records, name))
         for venue in venues.difference(self.venues):
-            self.venues[venue] = await connection.fetchval(_SQL["venue_id"], venue)
+            number = await connection.fetchval(_SQL["venue_id"], venue)
+            if number is None:  # somebody else made it in the same moment; now it is there
+                number = await connection.fetchval(_SQL["venue_id"], venue)
+            self.venues[venue] = number
         if not missing:
             return
         ordered = sorted(missing)

@@ -232,3 +232,13 @@ async def test_many_batches_in_a_row_use_one_connection(database: str) -> None:
             database, "select count(*) from pg_stat_activity where datname = current_database()"
         )
     assert connections == [(2,)]  # the writer's and this query's own
+
+
+async def test_looking_a_venue_up_uses_no_number_up(database: str) -> None:
+    for number in range(5):
+        async with writing(database) as writer:
+            await writer.commit(batch(trade(number)))
+    async with writing(database) as writer:
+        await writer.commit(batch(trade(9, instrument=Instrument("other", "X")), trade(9, instrument=ETH)))
+    assert await rows_of(database, "select venue_id from venues order by 1") == [(1,), (2,)]
+    assert await rows_of(database, "select instrument_id from instruments order by 1") == [(1,), (2,), (3,)]

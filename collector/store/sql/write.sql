@@ -129,14 +129,18 @@ set items = c.items + excluded.items, stored = c.stored + excluded.stored,
     duplicates = c.duplicates + excluded.duplicates, quarantined = c.quarantined + excluded.quarantined;
 
 -- name: venue_id
--- The number of a venue, which gets one when it is new.
-with new as (insert into venues (code) values ($1) on conflict (code) do nothing returning venue_id)
-select venue_id from new union all select venue_id from venues where code = $1 limit 1;
+-- The number of a venue, which gets one when it is new. An insert that finds the row there would use up a number.
+with known as (select venue_id from venues where code = $1),
+     new as (insert into venues (code) select $1 where not exists (select from known)
+             on conflict (code) do nothing returning venue_id)
+select venue_id from known union all select venue_id from new;
 
 -- name: add_instruments
 -- Instruments that have no number yet get one.
 insert into instruments (venue_id, symbol)
-select * from unnest($1::smallint[], $2::text[]) on conflict (venue_id, symbol) do nothing;
+select u.venue_id, u.symbol from unnest($1::smallint[], $2::text[]) as u (venue_id, symbol)
+where not exists (select from instruments i where i.venue_id = u.venue_id and i.symbol = u.symbol)
+on conflict (venue_id, symbol) do nothing;
 
 -- name: instrument_ids
 -- The numbers of all instruments.

@@ -1,0 +1,146 @@
+"""A simulated venue, a database and a daemon, put together for a test, and the comparison at the end of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from collector import simulator
+from collector.config import load
+from collector.service.daemon import Daemon
+from collector.service.demo import settled
+from collector.service.verify import Ledger, Verdict, verify
+
+PATIENCE_SECONDS = 30.0
+STREAMS = '["trades", "ticks", "books", "candles", "derivatives", "rates"]'
+
+
+class Stage:
+    """One simulated FMFW and a folder; daemons are started on it one after another."""
+
+    def __init__(self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str) -> None:
+        self.venue = venue
+        self.folder = folder
+        self.dsn = dsn
+        address = venue.address
+        self.ledger = Ledger(http, address["rest_url"])
+        self.config = folder / "collector.toml"
+        self.config.write_text(
+            f"""
+            data_dir = "{folder / "data"}"
+            [database]
+            dsn = "{dsn}"
+            [http]
+            listen = "127.0.0.1:0"
+            [venues.fmfw]
+            symbols = ["*"]
+            streams = {STREAMS}
+            rate_currencies = ["BTC", "ETH"]
+            rest_url = "{address["rest_url"]}"
+            ws_url = "{address["ws_url"]}"
+            {extra}
+            """
+        )
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator[Daemon]:
+        """A daemon in this process."""
+        daemon = Daemon(load(self.config, {}))
+        task = asyncio.ensure_future(daemon.run())
+        try:
+            started = asyncio.ensure_future(daemon.started.wait())
+            await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+            started.cancel()
+            if task.done():
+                await task
+            yield daemon
+        finally:
+            daemon.stop()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await task
+
+    @asynccontextmanager
+    async def process(self, *, environ: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A daemon in a process of its own, killed at the end if it still runs."""
+        with (self.folder / "daemon.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "collector.cli", "run", "--config", str(self.config),
+                stderr=log, env={**os.environ, "COLLECTOR_LOG__FORMAT": "json", **(environ or {})},
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+
+    async def query(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return [tuple(row) for row in await connection.fetch(query, *parameters)]
+        finally:
+            await connection.close()
+
+    async def rows(self, table: str) -> int:
+        [(count,)] = await self.query(f"select count(*) from {table}")
+        return int(count)
+
+    async def compare(self, daemon: Daemon, *tables: str) -> list[Verdict]:
+        """Stop the market, wait for the last of it, compare the tables with the ledger."""
+        await self.ledger.pause()
+        await settled(daemon)
+        return await verify(self.dsn, "fmfw", self.ledger, tables or None)
+
+    async def counts_add_up(self) -> None:
+        rows = await self.query("select sum(items), sum(stored), sum(duplicates), sum(quarantined) from journal_counts")
+        items, stored, duplicates, quarantined = rows[0]
+        assert items == stored + duplicates + quarantined
+        tables = ("trades", "ticks", "books", "derivatives", "rates")
+        [(per_table,)] = await self.query(
+            "select sum(stored) from journal_counts where table_name = any($1::text[])", list(tables)
+        )
+        assert per_table == sum([await self.rows(table) for table in tables])
+
+
+@asynccontextmanager
+async def stage(
+    dsn: str, folder: Path, *, rate: float = 300.0, extra: str = "", **settings: object
+) -> AsyncIterator[Stage]:
+    """Serve a simulated FMFW; `settings` are its own switches, `extra` more lines of `[venues.fmfw]`."""
+    async with (
+        simulator.serve(["fmfw"], seed=7, rate=rate, settings={"fmfw": settings}) as running,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Stage(running["fmfw"], folder, dsn, http, extra)
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a state that nobody announces."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+def all_equal(verdicts: list[Verdict]) -> bool:
+    """Whether there is something and all of it equal; prints what is not."""
+    for verdict in verdicts:
+        if not verdict.equal:
+            print(verdict)  # noqa: T201  shown by pytest when the test fails
+    return bool(verdicts) and all(verdict.equal for verdict in verdicts)
+
+
+def live(daemon: Daemon) -> bool:
+    """Whether every connection of every venue is live."""
+    feeds = [feed for one in daemon.workers.values() for feed in one.worker.connections.values()]
+    return bool(feeds) and all(feed.state == "live" for feed in feeds)
