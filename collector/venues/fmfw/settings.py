@@ -28,7 +28,7 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if text.startswith("[") and text.endswith("]") and '"' in text:
+    if text.startswith("[") and '"' in text:
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:

@@ -78,7 +78,7 @@ def choose(wanted: Iterable[str], listed: Sequence[InstrumentSpec]) -> tuple[lis
 def _choose_name(name: str, by_code: Mapping[str, InstrumentSpec], chosen: dict[str, InstrumentSpec]) -> Problem | None:
     spec = by_code.get(name)
     if spec is None:
-        close = get_close_matches(name.upper(), by_code, n=3)
+        close = _close(name, by_code)
         meant = f"; did you mean {' or '.join(close)}?" if close else "; `collector instruments` lists those it has"
         return Problem(name, f"the venue has no such symbol{meant}")
     if name.endswith(INTERNAL_SUFFIX):
@@ -97,8 +97,7 @@ def _choose_pattern(
         code for code in by_code if fnmatchcase(code, pattern) and not code.endswith(INTERNAL_SUFFIX)
     )  # fmt: skip
     if not matching:
-        bare = "".join(character for character in pattern if character not in "*?[]").upper()
-        close = get_close_matches(bare, by_code, n=3)
+        close = _close("".join(character for character in pattern if character not in "*?[]"), by_code)
         hint = f"; close to it: {', '.join(close)}" if close else ""
         return Problem(pattern, f"matches no symbol of the venue{hint}")
     idle = [code for code in matching if by_code[code].status != WORKING]
@@ -109,3 +108,7 @@ def _choose_pattern(
         shown = ", ".join(idle[:10]) + (f" and {len(idle) - 10} more" if len(idle) > 10 else "")
         return Problem(pattern, f"left out, since not traded now: {shown}")
     return None
+
+
+def _close(name: str, by_code: Mapping[str, InstrumentSpec]) -> list[str]:
+    return get_close_matches(name.upper(), [code for code in by_code if not code.endswith(INTERNAL_SUFFIX)], n=3)

@@ -1,0 +1,155 @@
+"""Paging through the past, against a venue of a few lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from collector.errors import VenueError
+from collector.model import Records
+from collector.venues.adapter import RestAnswer, RestCall
+from collector.venues.fmfw import ADAPTER, FmfwSettings
+from collector.venues.fmfw.history import PAGE, iso
+from tests.venues.fmfw.reading import BTC, T
+
+FROM_US = T * 1000
+Venue = Callable[[RestCall], Any]
+
+
+def us(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1_000_000)
+
+
+def drive(
+    venue: Venue, stream: str, to_us: int, from_us: int = FROM_US, **settings: Any
+) -> tuple[list[RestCall], Records]:
+    history = ADAPTER.history("fmfw", FmfwSettings(symbols="*", **settings), BTC, stream, from_us, to_us)
+    parser, out = ADAPTER.parser({"venue": "fmfw"}), Records()
+    calls: list[RestCall] = []
+    try:
+        call = next(history)
+        while len(calls) < 100:
+            calls.append(call)
+            body = orjson.dumps(venue(call))
+            parser.rest(call.channel, call.params, body, 2 * 10**18, out)
+            call = history.send(RestAnswer(200, {}, body, 2 * 10**18))
+    except StopIteration:
+        return calls, out
+    raise AssertionError("the history does not end")
+
+
+def trades(times: list[int], numbered: bool = True) -> Venue:
+    items = [
+        {"price": "1", "qty": "1", "side": "buy", "timestamp": iso(t)} | ({"id": 1000 + n} if numbered else {})
+        for n, t in enumerate(times)
+    ]
+
+    def answer(call: RestCall) -> Any:
+        assert call.params["sort"] == "ASC"
+        if call.params["by"] == "id":
+            found = [item for item in items if item["id"] >= int(call.params["from"])]  # type: ignore[operator]
+        else:
+            first, last = call.params["from"], call.params["till"]
+            found = [item for item in items if us(first) <= us(str(item["timestamp"])) <= us(last)]
+        return {call.params["symbols"]: found[: int(call.params["limit"])]}
+
+    return answer
+
+
+def test_trades_page_by_id_and_those_that_share_a_millisecond_are_all_found() -> None:
+    times = [FROM_US + n // 3 * 1000 for n in range(2500)]
+    calls, out = drive(trades(times), "trades", FROM_US + 10**9)
+    assert [call.params["by"] for call in calls] == ["timestamp", "id", "id"]
+    assert len({(row.time_us, row.trade_key) for row in out.trades}) == 2500
+
+
+def test_trades_without_ids_page_by_time() -> None:
+    times = [FROM_US + n // 3 * 1000 for n in range(2500)]
+    calls, out = drive(trades(times, numbered=False), "trades", FROM_US + 10**9)
+    assert {call.params["by"] for call in calls} == {"timestamp"}
+    assert len({(row.time_us, row.trade_key) for row in out.trades}) == 2500
+
+
+def test_trades_stop_at_the_end_of_the_span() -> None:
+    calls, out = drive(trades([FROM_US + n * 1000 for n in range(5000)]), "trades", FROM_US + 1_500_000)
+    assert len(calls) == 2
+    assert max(row.time_us for row in out.trades) >= FROM_US + 1_500_000
+
+
+def test_an_empty_past_is_one_call() -> None:
+    assert len(drive(trades([]), "trades", FROM_US + 1000)[0]) == 1
+    assert len(drive(lambda call: {}, "trades", FROM_US + 1000)[0]) == 1
+
+
+def test_a_millisecond_that_fills_a_page_without_ids_is_told() -> None:
+    with pytest.raises(VenueError, match="do not go on"):
+        drive(trades([FROM_US] * (PAGE + 1), numbered=False), "trades", FROM_US + 1000)
+
+
+def candles(call: RestCall) -> Any:
+    step = {"M1": 60, "H1": 3600}[call.params["period"]]
+    first, last = us(call.params["from"]) // 1_000_000, us(call.params["till"]) // 1_000_000
+    start = -(-first // step) * step
+    bars = [
+        {"timestamp": iso(t * 1_000_000), "open": "1", "close": "1", "min": "1", "max": "1"}
+        for t in range(start, last + 1, step)
+        if t // step % 2 == 0
+    ][:PAGE]
+    keyed = {call.params["symbols"]: bars}
+    target = call.params.get("target_currency")
+    return keyed if target is None else {"target_currency": target, "data": keyed}
+
+
+def test_candles_page_by_time_over_bars_that_do_not_exist() -> None:
+    minutes = 4500
+    calls, out = drive(candles, "candles", FROM_US + minutes * 60_000_000)
+    assert len(calls) == 3
+    assert len({row.time_us for row in out.candles}) == len(out.candles) == minutes // 2 + 1
+
+
+def test_candles_begin_with_the_bar_that_holds_the_start() -> None:
+    calls, _ = drive(candles, "candles", FROM_US + 10**9, from_us=FROM_US + 59_999_999)
+    assert us(calls[0].params["from"]) == FROM_US
+
+
+def test_every_period_and_every_conversion_is_paged() -> None:
+    calls, out = drive(candles, "candles", FROM_US + 10**10, candles="1m,1h", converted="EUR")
+    assert [(call.channel, call.params["period"]) for call in calls] == [
+        ("rest:candles", "M1"), ("rest:converted/candles", "M1"),
+        ("rest:candles", "H1"), ("rest:converted/candles", "H1"),
+    ]  # fmt: skip
+    assert {(row.series, row.period) for row in out.candles} == {
+        ("trade", 60), ("converted:EUR", 60), ("trade", 3600), ("converted:EUR", 3600)
+    }  # fmt: skip
+
+
+def test_fundings_are_the_past_of_derivatives() -> None:
+    def answer(call: RestCall) -> Any:
+        first = us(call.params["from"])
+        return {"BTCUSDT": [{"timestamp": iso(first), "funding_rate": "0.1"}] * (PAGE if first == FROM_US else 1)}
+
+    calls, out = drive(answer, "derivatives", FROM_US + 10**9)
+    assert [call.channel for call in calls] == ["rest:futures/history/funding"] * 2
+    assert out.derivatives[-1].time_us == FROM_US + 1000
+
+
+@pytest.mark.parametrize("stream", ["books", "ticks", "rates"])
+def test_a_stream_without_past_is_told(stream: str) -> None:
+    with pytest.raises(VenueError, match=f"keeps no past of {stream}") as error:
+        drive(candles, stream, FROM_US + 1)
+    assert error.value.permanent
+
+
+@pytest.mark.parametrize("content", [[], {"BTCUSDT": 5}, {"BTCUSDT": [5]}, "x", None, {"BTCUSDT": [{}] * PAGE}])
+def test_a_page_that_is_none_is_an_error(content: Any) -> None:
+    for stream in ("trades", "candles"):
+        with pytest.raises(VenueError):
+            drive(lambda call: content, stream, FROM_US + 10**12)
+
+
+def test_times_are_written_in_milliseconds() -> None:
+    assert iso(FROM_US + 7_999) == "2021-10-09T19:14:00.007Z"
