@@ -9,6 +9,7 @@ Every folder below this one is a venue; nothing here knows their names.  The sim
 
 import importlib
 import pkgutil
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
@@ -63,12 +64,13 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     symbols: int | None = None,
+    tls: ssl.SSLContext | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> AsyncIterator[Running]:
     """Serve the named venues (all when none are named) until the context ends.
 
-    `port` is the first venue's, the next ones follow it; 0 lets the system choose.  `settings` holds each venue's own
-    switches by venue name.  Raises `UnknownVenueError` before anything is started.
+    `port` is the first venue's, the next ones follow it; 0 lets the system choose.  With `tls` they speak https and
+    wss.  `settings` holds each venue's own switches by venue name.  Raises `UnknownVenueError` before anything starts.
     """
     known = venue_names()
     names = tuple(venues) if venues is not None else known
@@ -85,6 +87,7 @@ async def serve(
                 host=host,
                 port=port + position if port else 0,
                 symbols=symbols,
+                tls=tls,
                 settings=(settings or {}).get(name, {}),
             )
             started[name] = await stack.enter_async_context(package.serve(options))

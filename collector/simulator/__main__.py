@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="of the first venue; 0 lets the system choose")
     parser.add_argument("--symbols", type=int, default=None, metavar="N", help="how many symbols each venue lists")
     parser.add_argument("--write-config", type=Path, default=None, metavar="FILE", help="a configuration to go with it")
+    parser.add_argument(
+        "--certificate", type=Path, default=None, metavar="FILE", help="PEM with the key: https and wss"
+    )
     return parser.parse_args(argv)
 
 
@@ -30,6 +34,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
+    tls = None
+    if arguments.certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(arguments.certificate)
     async with simulator.serve(
         [name for name in arguments.venues.split(",") if name],
         seed=arguments.seed,
@@ -37,6 +45,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
         symbols=arguments.symbols,
+        tls=tls,
     ) as running:
         if arguments.write_config is not None:
             arguments.write_config.write_text(running.config(), encoding="utf-8")

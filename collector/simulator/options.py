@@ -4,6 +4,7 @@ This module only names the contract between `simulator.serve` and a venue's fold
 switches travel through `settings` and are understood in its folder alone.
 """
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +17,8 @@ class Options:
     """Start a venue with these: the same seed gives the same sequence of market events.
 
     `rate` is market events a second over all symbols, `port` 0 lets the system choose, `clock_ns` is the venue's wall
-    clock in nanoseconds.  `settings` are the venue's own switches by name.
+    clock in nanoseconds.  With `tls` it serves https and wss, which some clients insist on.  `settings` are the venue's
+    own switches by name.
     """
 
     seed: int = 1
@@ -25,6 +27,7 @@ class Options:
     port: int = 0
     symbols: int | None = None
     clock_ns: Callable[[], int] = time.time_ns
+    tls: ssl.SSLContext | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -104,11 +104,12 @@ async def serve(options: Options) -> AsyncIterator[FmfwVenue]:
     runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, options.host, options.port).start()
+        await web.TCPSite(runner, options.host, options.port, ssl_context=options.tls).start()
         port = runner.addresses[0][1]
+        secure = "s" if options.tls is not None else ""
         venue.address = {
-            "rest_url": f"http://{options.host}:{port}{_BASE}",
-            "ws_url": f"ws://{options.host}:{port}{_BASE}/ws/public",
+            "rest_url": f"http{secure}://{options.host}:{port}{_BASE}",
+            "ws_url": f"ws{secure}://{options.host}:{port}{_BASE}/ws/public",
         }
         async with asyncio.TaskGroup() as group:
             living = group.create_task(venue.run(), name="fmfw simulator")
