@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from collector import __version__
-from collector.cli import check, database, demo, instruments, migrate, run, simulate, status
+from collector.cli import check, database, demo, instruments, migrate, replay, run, simulate, status
 from collector.cli.shared import show_failure, show_faults
 from collector.errors import CollectorError, ConfigError
 
@@ -36,6 +36,7 @@ migrate.add_to(app)
 check.add_to(app)
 status.add_to(app)
 instruments.add_to(app)
+replay.add_to(app)
 database.add_to(app)
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigFile", "Json", "print_json", "read_config", "show_failure", "show_faults", "wait_for_signal"]
+__all__ = [
+    "ConfigFile",
+    "Json",
+    "print_json",
+    "quiet_progress",
+    "read_config",
+    "show_failure",
+    "show_faults",
+    "wait_for_signal",
+]
 
 import asyncio
 import signal
@@ -17,6 +26,8 @@ from rich.text import Text
 from collector.errors import CollectorError, ConfigError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from collector.config import Config
 
 ConfigFile = Annotated[
@@ -48,6 +59,23 @@ def print_json(value: Any) -> None:
     import orjson
 
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+def quiet_progress(*, quiet: bool) -> Progress:
+    """A progress bar on stderr for people who watch; nothing where nobody does, or for `--json`."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = _errors()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    return Progress(*columns, console=console, disable=quiet or not console.is_terminal)
 
 
 def show_faults(error: ConfigError) -> None:

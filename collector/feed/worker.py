@@ -73,7 +73,8 @@ class VenueWorker:
         self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled. May be run again after it failed: nothing of the failed run remains."""
+        self.connections.clear()
         header = {"venue": self.venue, "adapter": self.adapter.name, "worker": f"{self.venue}-rest", "url": "",
                   "symbols": None}  # fmt: skip
         session = self._intake.open(header)

@@ -161,6 +161,8 @@ class Daemon:
     async def _feed(self) -> None:
         async with AsyncExitStack() as stack:
             for name, venue in self.config.venues.items():
+                if not venue.settings.enabled:
+                    continue
                 network = await stack.enter_async_context(AiohttpNetwork.open())
                 worker = VenueWorker(
                     name,

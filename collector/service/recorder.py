@@ -59,6 +59,7 @@ class Recorder:
         self._batch_rows = batch_rows
         self._flush_seconds = flush_seconds
         self.committed: Position | None = None
+        """How far the journal is in the tables; None until that is known."""
         self.damages = 0
         """Places in the journal that could not be read."""
 

@@ -30,6 +30,8 @@ BATCH_BYTES = 4 << 20
 class Replayed:
     """What a replay did."""
 
+    segment: int = 0
+    """Where the replay is now."""
     frames: int = 0
     bytes: int = 0
     tables: dict[str, TableCount] = field(default_factory=dict)
@@ -73,6 +75,7 @@ async def replay(
             apply(record, normaliser, Records())
             continue
         apply(record, normaliser, out)
+        done.segment = record.position.segment
         done.frames += 1
         done.bytes += len(record.payload)
         size += len(record.payload)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 __all__ = ["known_steps", "migrate", "migrations_folder", "pending"]
 
+import asyncio
 from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +51,8 @@ async def migrate(dsn: str, *, progress: Progress = _quiet) -> list[str]:
     """
     applied: list[str] = []
     if await pending(dsn):
-        from collector.store import steps
-
+        # In a thread: the import would hold up everything that is received meanwhile.
+        steps = await asyncio.to_thread(import_module, "collector.store.steps")
         applied = await steps.apply(dsn, progress)
     async with locked(dsn, progress) as connection:
         await connection.execute((migrations_folder() / "roles.sql").read_text("utf-8"))

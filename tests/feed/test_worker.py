@@ -75,3 +75,16 @@ async def test_change_of_the_plan_leaves_the_other_connections_alone() -> None:
         await until(lambda: worker.connections.get("fake-2") not in {changed, None})
         assert set(worker.connections) == {"fake-1", "fake-2"}
         assert worker.connections["fake-1"] is kept
+
+
+async def test_worker_that_is_run_again_makes_its_connections_anew() -> None:
+    async with working(plan(connection_plan("fake-1"))) as worker:
+        await until(lambda: "fake-1" in worker.connections)
+        first = worker.connections["fake-1"]
+    task = asyncio.ensure_future(worker.run())
+    try:
+        await until(lambda: worker.connections.get("fake-1") not in {first, None})
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
