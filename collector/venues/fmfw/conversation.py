@@ -7,9 +7,7 @@ until the bad symbol is alone. A book that lost messages is subscribed anew, it 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from random import Random
 
 from collector.venues.adapter import (
@@ -23,13 +21,13 @@ from collector.venues.adapter import (
     Send,
     SequenceLost,
     SnapshotTaken,
-    Subscription,
     SubscriptionState,
     SubscriptionStatus,
 )
 from collector.venues.fmfw.channels import FULL_BOOK
 from collector.venues.fmfw.pace import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.fmfw.requests import SYMBOLS_PER_REQUEST, subscribe, unsubscribe
+from collector.venues.fmfw.wishes import Entry, Request, Wish, joined, parts
 
 ACK_SECONDS = 15.0
 FIRST_DATA_SECONDS = 30.0
@@ -48,41 +46,6 @@ DEAD_MARKET = "no data though others of the channel have some: a dead market?"
 _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One symbol of one subscription. `before`: the parser's last sight of it when it was asked for."""
-
-    status: SubscriptionStatus
-    subscription: Subscription
-    before: int = 0
-    whole: bool = False
-    silent: int = 0
-    renewing: bool = False
-
-    def turn(self, state: SubscriptionState, now: float, reason: str = "") -> None:
-        self.status.state = state
-        self.status.since = now
-        self.status.reason = reason
-
-
-@dataclass(slots=True)
-class _Wish:
-    """Symbols to ask for at a time. A renewal unsubscribes first, and can share its request with others."""
-
-    due: float
-    subscription: int
-    symbols: tuple[str, ...]
-    attempt: int = 0
-    renewal: bool = False
-
-
-@dataclass(slots=True)
-class _Request:
-    wish: _Wish
-    sent: float
-    expired: bool = False
-
-
 class FmfwConversation:
     """Meets `collector.venues.adapter.Conversation`."""
 
@@ -90,17 +53,17 @@ class FmfwConversation:
         self._plan = plan
         self._parser = parser
         self._random = random
-        self._entries: list[dict[str, _Entry]] = [
+        self._entries: list[dict[str, Entry]] = [
             {
-                symbol: _Entry(
+                symbol: Entry(
                     SubscriptionStatus(subscription.channel, subscription.stream, symbol, _WAITING, 0.0), subscription
                 )
                 for symbol in subscription.symbols
             }
             for subscription in plan.subscriptions
         ]
-        self._wishes: list[_Wish] = []
-        self._requests: dict[int, _Request] = {}
+        self._wishes: list[Wish] = []
+        self._requests: dict[int, Request] = {}
         self._last_id = 0
         self._losses = Losses()
         self._hold_until = float("-inf")
@@ -116,7 +79,7 @@ class FmfwConversation:
         """Ask for everything."""
         for index, subscription in enumerate(self._plan.subscriptions):
             for start in range(0, len(subscription.symbols), SYMBOLS_PER_REQUEST):
-                self._wishes.append(_Wish(now, index, subscription.symbols[start : start + SYMBOLS_PER_REQUEST]))
+                self._wishes.append(Wish(now, index, subscription.symbols[start : start + SYMBOLS_PER_REQUEST]))
             for entry in self._entries[index].values():
                 entry.turn(_WAITING, now)
         return self._send_due(now)
@@ -163,7 +126,7 @@ class FmfwConversation:
     def statuses(self) -> Sequence[SubscriptionStatus]:
         return [entry.status for entry in self._all()]
 
-    def _all(self) -> Iterable[_Entry]:
+    def _all(self) -> Iterable[Entry]:
         return (entry for entries in self._entries for entry in entries.values())
 
     # What the venue said
@@ -176,8 +139,9 @@ class FmfwConversation:
         missing = []
         for symbol in request.wish.symbols:
             entry = self._entries[request.wish.subscription][symbol]
-            if entry.status.state not in (_REQUESTED, _WAITING) or (entry.renewing and not request.wish.renewal):
-                continue
+            state = entry.status.state
+            if state not in (_REQUESTED, _WAITING) or (state is _WAITING and entry.renewing):
+                continue  # known already, or about to be unsubscribed so that this answer is worth nothing
             if symbol in event.symbols or symbol == ALL:
                 entry.turn(_ACKNOWLEDGED, now, DEAD_MARKET if entry.silent > SILENT_SUBSCRIPTIONS else "")
                 if self._has_data(entry):
@@ -186,7 +150,7 @@ class FmfwConversation:
                 missing.append(symbol)
         if missing and not request.expired:
             wish = request.wish
-            left = _Wish(now, wish.subscription, tuple(missing), wish.attempt)
+            left = Wish(now, wish.subscription, tuple(missing), wish.attempt, wish.renewal)
             self._ask_again(left, now, "left out of the acknowledgement")
 
     def _refused(self, event: Refused, now: float) -> None:
@@ -202,8 +166,8 @@ class FmfwConversation:
         elif len(wish.symbols) == 1:
             self._entries[wish.subscription][wish.symbols[0]].turn(_REFUSED, now, reason)
         else:
-            for part in _parts(wish.symbols, event.message):
-                self._wishes.append(_Wish(now, wish.subscription, part, wish.attempt))
+            for part in parts(wish.symbols, event.message):
+                self._wishes.append(Wish(now, wish.subscription, part, wish.attempt))
                 for symbol in part:
                     self._entries[wish.subscription][symbol].turn(_WAITING, now, reason)
 
@@ -225,7 +189,7 @@ class FmfwConversation:
             if entry.status.state is _ACKNOWLEDGED:
                 self._flowing(entry, now)
 
-    def _of(self, channel: str, symbol: str) -> list[tuple[int, _Entry]]:
+    def _of(self, channel: str, symbol: str) -> list[tuple[int, Entry]]:
         return [
             (index, entries[symbol])
             for index, entries in enumerate(self._entries)
@@ -234,21 +198,21 @@ class FmfwConversation:
 
     # Proof by data
 
-    def _has_data(self, entry: _Entry) -> bool:
+    def _has_data(self, entry: Entry) -> bool:
         if entry.subscription.channel == FULL_BOOK:
             return entry.whole
         return self._last_seen(entry) > entry.before
 
-    def _last_seen(self, entry: _Entry) -> int:
+    def _last_seen(self, entry: Entry) -> int:
         seen = self._parser.last_seen.get(entry.status.channel, {})
         return max(seen.values(), default=0) if entry.status.symbol == ALL else seen.get(entry.status.symbol, 0)
 
-    def _flowing(self, entry: _Entry, now: float) -> None:
+    def _flowing(self, entry: Entry, now: float) -> None:
         entry.turn(_FLOWING, now)
         entry.silent = 0
         entry.renewing = False
 
-    def _patience(self, entry: _Entry) -> float:
+    def _patience(self, entry: Entry) -> float:
         return FIRST_DATA_SECONDS if entry.silent <= SILENT_SUBSCRIPTIONS else QUIET_SECONDS
 
     def _silent(self, index: int, symbols: list[str], now: float) -> None:
@@ -274,16 +238,16 @@ class FmfwConversation:
         entry = self._entries[index][symbol]
         entry.renewing = True
         entry.turn(_WAITING, now, reason)
-        self._wishes.append(_Wish(due, index, (symbol,), renewal=True))
+        self._wishes.append(Wish(due, index, (symbol,), renewal=True))
 
-    def _ask_again(self, wish: _Wish, now: float, reason: str) -> None:
+    def _ask_again(self, wish: Wish, now: float, reason: str) -> None:
         attempt = wish.attempt + 1
         for symbol in wish.symbols:
             entry = self._entries[wish.subscription][symbol]
             if entry.status.state in (_REQUESTED, _WAITING):
                 entry.turn(_WAITING, now, reason)
         due = now + backoff(attempt, self._random)
-        self._wishes.append(_Wish(due, wish.subscription, wish.symbols, attempt, wish.renewal))
+        self._wishes.append(Wish(due, wish.subscription, wish.symbols, attempt, wish.renewal))
 
     def _give_up(self, reason: str) -> None:
         if self._given_up is None:
@@ -295,20 +259,20 @@ class FmfwConversation:
         if now < self._hold_until or not self._wishes:
             return ()
         renewals_wait = now - self._renewed_at < RENEWAL_SPACING_SECONDS
-        due: list[_Wish] = []
-        later: list[_Wish] = []
+        due: list[Wish] = []
+        later: list[Wish] = []
         for wish in self._wishes:
             (later if wish.due > now or (wish.renewal and renewals_wait) else due).append(wish)
         self._wishes = later
         actions: list[Action] = []
-        for wish in _joined(due):
+        for wish in joined(due):
             symbols = tuple(s for s in wish.symbols if self._entries[wish.subscription][s].status.state is _WAITING)
             if symbols:
                 wish.symbols = symbols
                 actions += self._ask(wish, now)
         return actions
 
-    def _ask(self, wish: _Wish, now: float) -> list[Action]:
+    def _ask(self, wish: Wish, now: float) -> list[Action]:
         subscription = self._plan.subscriptions[wish.subscription]
         actions: list[Action] = []
         if wish.renewal:
@@ -319,7 +283,7 @@ class FmfwConversation:
             entry.turn(_REQUESTED, now, entry.status.reason)
             entry.before = self._last_seen(entry)
         request_id = self._next_id()
-        self._requests[request_id] = _Request(wish, now)
+        self._requests[request_id] = Request(wish, now)
         if len(self._requests) > REQUESTS_REMEMBERED:
             del self._requests[next(iter(self._requests))]
         actions.append(Send(subscribe(subscription, wish.symbols, request_id)))
@@ -328,28 +292,3 @@ class FmfwConversation:
     def _next_id(self) -> int:
         self._last_id += 1
         return self._last_id
-
-
-def _joined(wishes: list[_Wish]) -> list[_Wish]:
-    """Let renewals of one subscription share their requests; what was halved on purpose stays apart."""
-    apart = [wish for wish in wishes if not wish.renewal]
-    renewals: dict[tuple[int, int], list[str]] = {}
-    for wish in wishes:
-        if wish.renewal:
-            renewals.setdefault((wish.subscription, wish.attempt), []).extend(wish.symbols)
-    for (index, attempt), symbols in renewals.items():
-        once = tuple(dict.fromkeys(symbols))
-        for start in range(0, len(once), SYMBOLS_PER_REQUEST):
-            part = once[start : start + SYMBOLS_PER_REQUEST]
-            apart.append(_Wish(0.0, index, part, attempt, renewal=True))
-    return apart
-
-
-def _parts(symbols: tuple[str, ...], message: str) -> Iterable[tuple[str, ...]]:
-    """Split a refused request: the symbols that the message names from the rest, else in halves."""
-    words = set(re.findall(r"[\w-]+", message))
-    named = tuple(symbol for symbol in symbols if symbol in words)
-    if named and len(named) < len(symbols):
-        return named, tuple(symbol for symbol in symbols if symbol not in words)
-    middle = len(symbols) // 2
-    return symbols[:middle], symbols[middle:]

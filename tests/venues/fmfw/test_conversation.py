@@ -358,3 +358,43 @@ def test_backoff_grows_from_a_second_to_a_minute() -> None:
     assert all(1 <= wait <= 60 for wait in waits)
     assert waits[0] < 2 < waits[3]
     assert waits[-1] == 60
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_went_wrong_all_is_proved_once_the_venue_behaves(seed: int) -> None:
+    random = Random(seed)
+    talk = Talk(TRADES, BOOKS, TICKS)
+    pending: list[dict[str, Any]] = []
+    answered = 0
+    for second in range(600):
+        faulty = second < 120
+        pending += talk.sent[answered:]
+        answered = len(talk.sent)
+        random.shuffle(pending)
+        kept = []
+        for request in pending:
+            channel, names = request["ch"], request["params"]["symbols"]
+            fate = random.random() if faulty else 1.0
+            if fate < 0.2:
+                kept.append(request)
+            elif fate < 0.3:
+                talk.hear(Refused(request["id"], random.choice(["429", "500"]), "later", permanent=False))
+            elif fate < 0.4 or "D" in names:
+                talk.hear(Refused(request["id"], "2001", "no such symbol", permanent="D" in names))
+            elif fate < 0.5:
+                talk.hear(Acknowledged(request["id"], channel, frozenset(names[1:])))
+            elif fate > 0.6:
+                talk.hear(Acknowledged(request["id"], channel, frozenset(names)))
+                if request["method"] == "subscribe" and (not faulty or random.random() < 0.5):
+                    talk.show(channel, *names)
+                    talk.hear(*(SnapshotTaken(FULL, name) for name in names if channel == FULL))
+        pending = kept
+        if faulty and random.random() < 0.02:
+            talk.hear(SequenceLost(FULL, random.choice("ABC"), 5, 7))
+        talk.wait(1)
+    assert talk.reconnects or talk.conversation.proved, talk.conversation
+    if not talk.reconnects:
+        assert talk.states("trades")["D"] == "refused"
+        before = len(talk.sent)
+        talk.wait(600)
+        assert len(talk.sent) == before
