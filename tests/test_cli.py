@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import structlog
 
 from collector import __version__
 from collector.cli import app, main
@@ -171,7 +170,3 @@ def test_simulate_prints_its_addresses_first_and_ends_orderly(tmp_path: Path) ->
 def test_a_venue_that_cannot_be_simulated_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--venues", "nix"]) == 2
     assert "fmfw" in capsys.readouterr().err
-
-
-def test_tests_leave_the_log_as_it_was() -> None:
-    assert not structlog.is_configured()
