@@ -10,6 +10,7 @@ from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import (
     Adapter,
+    AdapterDefaults,
     ConnectionPlan,
     Conversation,
     Discovery,
@@ -30,7 +31,7 @@ from collector.venues.fmfw.settings import FmfwSettings
 __all__ = ["ADAPTER", "FmfwAdapter", "FmfwConversation", "FmfwParser", "FmfwSettings"]
 
 
-class FmfwAdapter:
+class FmfwAdapter(AdapterDefaults):
     """Meets `collector.venues.adapter.Adapter`."""
 
     name: ClassVar[str] = ADAPTER_NAME

@@ -38,6 +38,9 @@ VENUE_PERIODS = {
 }  # fmt: skip
 """The venue's names of periods and ours."""
 
+AHEAD_US = 3_600_000_000
+"""A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong."""
+
 _MONTH = PERIODS["1mo"]
 _prices_and_volumes = joined(6)
 _RULES = {"t": MILLIS} | dict.fromkeys("ochl", UNSIGNED_TEXT) | dict.fromkeys("vq", optional(UNSIGNED_TEXT))
@@ -115,6 +118,9 @@ class CandleReader:
                 candle = _read(instrument, item, self._period, series, received_us)
                 if isinstance(candle, str):
                     context.reject(out, STREAM, candle, payload, received_us)
+                elif candle.time_us > received_us + AHEAD_US:
+                    out.candles.append(candle)
+                    out.items += 1
                 else:
                     candles.append(candle)
             if snapshot and len(candles) > 1:
@@ -161,8 +167,8 @@ class CandleReader:
             bar = self._bars[key] = _Bar(candle, due_us)
             if due_us <= candle.received_us:
                 bar.candle = candle = candle._replace(closed=True)
-            elif due_us < self._context.due_us:
-                self._context.due_us = due_us
+            elif due_us * 1000 < self._context.due_ns:
+                self._context.due_ns = due_us * 1000
         elif candle.time_us < bar.candle.time_us:
             candle = candle._replace(closed=True)
         else:

@@ -19,7 +19,7 @@ class Context:
     that was not asked for is a fault of the venue and goes to quarantine.
     """
 
-    __slots__ = ("any_symbol", "due_us", "grace_us", "instruments", "last_seen", "venue")
+    __slots__ = ("any_symbol", "due_ns", "grace_us", "instruments", "last_seen", "venue")
 
     def __init__(self, venue: str, symbols: Sequence[str] | None, grace_us: int) -> None:
         self.venue = venue
@@ -27,15 +27,15 @@ class Context:
         self.any_symbol = symbols is None
         self.instruments = {symbol: Instrument(venue, symbol) for symbol in symbols or ()}
         self.last_seen: dict[str, dict[str, int]] = {}
-        self.due_us = NEVER_US
-        """When the next open bar is over by the clock."""
+        self.due_ns = NEVER_US * 1000
+        """When the next open bar is over by the clock; nanoseconds, because each frame's receipt is compared."""
 
     def fork(self) -> Context:
         copy = Context(self.venue, None, self.grace_us)
         copy.any_symbol = self.any_symbol
         copy.instruments = self.instruments.copy()
         copy.last_seen = {channel: symbols.copy() for channel, symbols in self.last_seen.items()}
-        copy.due_us = self.due_us
+        copy.due_ns = self.due_ns
         return copy
 
     def seen(self, channel: str) -> dict[str, int]:

@@ -92,7 +92,7 @@ class FmfwParser:
         else:
             found = reader.read(message, payload, received_ns, out)
             events = self._misshapen(message, payload, received_ns, out) if found is None else found
-        if received_ns >= self._context.due_us * 1000:
+        if received_ns >= self._context.due_ns:
             self.beat(received_ns, out)
         return events
 
@@ -119,17 +119,18 @@ class FmfwParser:
                 bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
                 for bad in out.quarantine[before:]
             ]
-        if received_us >= self._context.due_us:
+        if received_ns >= self._context.due_ns:
             self.beat(received_ns, out)
         return events
 
     def beat(self, received_ns: int, out: Records) -> None:
         """Close the bars that are over by the clock."""
-        received_us = received_ns // 1000
-        if received_us < self._context.due_us:
+        if received_ns < self._context.due_ns:
             return
+        received_us = received_ns // 1000
         readers = [reader for reader in self._readers.values() if isinstance(reader, CandleReader)]
-        self._context.due_us = min((reader.close_due(received_us, out) for reader in readers), default=NEVER_US)
+        due_us = min((reader.close_due(received_us, out) for reader in readers), default=NEVER_US)
+        self._context.due_ns = due_us * 1000
 
     def _other(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         # The first message of a channel, an answer to a request, or nothing that we know.

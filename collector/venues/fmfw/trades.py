@@ -163,7 +163,6 @@ class TradeReader:
             return None
         context = self._context
         received_us = received_ns // 1000
-        keep = out.trades.append
         for symbol, items in content.items():
             tape = self._tapes.get(symbol) or self._tapes.of(symbol, context)
             if tape is None:
@@ -173,7 +172,6 @@ class TradeReader:
                 context.reject(out, STREAM, f"{symbol}: not a list of trades", payload, received_us)
                 continue
             counts = _Counts() if snapshot else None
-            number_of = tape.ordinals.number
             good = 0
             for item in items:
                 try:
@@ -201,8 +199,8 @@ class TradeReader:
                 if counts is not None and identity is None:
                     ordinal = counts.number(content_text, time_us)
                 else:
-                    ordinal = number_of(content_text, identity, time_us)
-                keep(
+                    ordinal = tape.ordinals.number(content_text, identity, time_us)
+                out.trades.append(
                     _make(
                         Trade,
                         (

@@ -110,6 +110,15 @@ def test_what_a_snapshot_says_of_the_former_bar_is_final_and_not_what_we_held() 
     assert told(reading) == [(0, "5", False), (0, "9", True), (1, "1", False)]
 
 
+def test_a_bar_from_the_far_future_closes_nothing() -> None:
+    reading = Reading()
+    for kind, bars in (("update", [bar()]), ("update", [bar(T + 2000 * MINUTE)]), ("snapshot", [bar(), bar(T * 2)])):
+        reading.send(M1, kind, {"BTCUSDT": bars}, at_ms=T + 10)
+    reading.send(M1, "update", {"BTCUSDT": [bar(c="9")]}, at_ms=T + 20)
+    assert len(reading.out.candles) == 5
+    assert not any(row.closed for row in reading.out.candles)
+
+
 def test_a_fork_closes_bars_of_its_own() -> None:
     reading = Reading()
     reading.send(M1, "update", {"BTCUSDT": [bar()]})
