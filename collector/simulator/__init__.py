@@ -10,7 +10,8 @@ Every folder below this one is a venue; nothing here knows their names.  The sim
 import importlib
 import pkgutil
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -65,12 +66,14 @@ async def serve(
     port: int = 0,
     symbols: int | None = None,
     tls: ssl.SSLContext | None = None,
+    clock_ns: Callable[[], int] = time.time_ns,
     settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> AsyncIterator[Running]:
     """Serve the named venues (all when none are named) until the context ends.
 
     `port` is the first venue's, the next ones follow it; 0 lets the system choose.  With `tls` they speak https and
-    wss.  `settings` holds each venue's own switches by venue name.  Raises `UnknownVenueError` before anything starts.
+    wss.  `clock_ns` is their wall clock.  `settings` holds each venue's own switches by venue name.  Raises
+    `UnknownVenueError` before anything starts.
     """
     known = venue_names()
     names = tuple(venues) if venues is not None else known
@@ -88,6 +91,7 @@ async def serve(
                 port=port + position if port else 0,
                 symbols=symbols,
                 tls=tls,
+                clock_ns=clock_ns,
                 settings=(settings or {}).get(name, {}),
             )
             started[name] = await stack.enter_async_context(package.serve(options))

@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unknown_fields": Kind("armed", "the next messages carry keys that nobody knows", count=None),
     "429": Kind("armed", 'requests are refused (channel "rest" or "socket", both without)', count=None),
     "5xx": Kind("armed", "REST answers with `status` (503)", count=None),
+    "refuse_connections": Kind("armed", "new sockets are refused with HTTP `status` (503)", count=None),
     "refuse_symbol": Kind("armed", "a subscribe that names the symbol gets error 2001", count=None),
     "late_acks": Kind("armed", "acknowledgements take `delay` seconds (0.4)", count=None),
     "reordered_acks": Kind("armed", "acknowledgements come in reverse order, after `delay` seconds (0.2)", count=None),

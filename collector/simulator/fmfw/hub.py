@@ -15,28 +15,7 @@ from collector.simulator.fmfw.ledger import SNAPSHOT, UPDATE, Injected, Ledger
 from collector.simulator.fmfw.market import Event, Market
 from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.text import levels_checksum, plain_text, text_frame
-
-Subscribers = dict[Connection, None]
-
-
-class Topic:
-    """One channel with one target currency (or none): its subscribers and the last state sent, by symbol."""
-
-    def __init__(self, channel: Channel, target: str) -> None:
-        self.channel = channel
-        self.target = target
-        self.key = f"{channel.name}@{target}" if target else channel.name
-        self.head = f'{{"ch":"{channel.name}",' + (f'"target_currency":"{target}",' if target else "")
-        self.subscribers: dict[str, Subscribers] = {}
-        self.last: dict[str, tuple[str, str]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Topic {self.key} {len(self.subscribers)} symbols>"
-
-    def message(self, kind: str, items: Iterable[tuple[str, str]]) -> str:
-        """Write one message of (symbol, payload) pairs."""
-        pairs = [f'"{key}":{text}' for key, text in items]
-        return f'{self.head}"{kind}":{{{",".join(pairs)}}}}}'
+from collector.simulator.fmfw.topics import Subscribers, Topic
 
 
 class Hub:

@@ -21,8 +21,9 @@ from collector.simulator.fmfw.errors import (
     VenueError,
 )
 from collector.simulator.fmfw.faults import Fault
-from collector.simulator.fmfw.hub import Hub, Topic
+from collector.simulator.fmfw.hub import Hub
 from collector.simulator.fmfw.limits import SlidingWindow
+from collector.simulator.fmfw.topics import Topic
 
 _MOST_LIMIT = 1000
 

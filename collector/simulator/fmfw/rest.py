@@ -3,8 +3,7 @@
 Nothing here knows HTTP: limits, statuses and faults of the line are the server's.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from collector.simulator.fmfw import currencies, payloads, query
@@ -16,7 +15,8 @@ from collector.simulator.fmfw.instruments import Instrument
 from collector.simulator.fmfw.market import Market
 from collector.simulator.fmfw.query import Page, Query
 from collector.simulator.fmfw.rates import Rates
-from collector.simulator.fmfw.text import iso_time, iso_time_ns, plain_text, ratio_text
+from collector.simulator.fmfw.rest_conversion import Conversion
+from collector.simulator.fmfw.text import iso_time, iso_time_ns
 
 _FUTURES_SERIES: Final = ("index_price", "mark_price", "premium_index", "open_interest")
 _NAMELESS: Final = ("price/rate", "price/history")
@@ -31,6 +31,7 @@ class Rest:
         self._exchange = exchange
         self._rates = rates
         self._now_ms = now_ms
+        self._conversion = Conversion(rates, now_ms)
         self._per_market: dict[str, Callable[[Market, Query, bool], Answer]] = {
             "symbol": self._symbol,
             "ticker": self._ticker,
@@ -47,7 +48,7 @@ class Rest:
     def answer(self, path: str, asked: Query) -> Answer:
         """Answer `path` (what follows `/public/`)."""
         if path in _NAMELESS:
-            return self._price_rate(asked) if path == "price/rate" else self._price_history(asked)
+            return self._conversion.rate(asked) if path == "price/rate" else self._conversion.history(asked)
         if path.split("/")[0] == "currency":
             return self._currency(path, asked)
         if path == "converted/candles" or path.startswith("converted/candles/"):
@@ -198,67 +199,6 @@ class Rest:
                 raise NoSuchCurrency(one)
         listing = {one: currencies.listing(one) for one in chosen}
         return listing[code] if code else listing
-
-    def _price_rate(self, asked: Query) -> Answer:
-        target = self._target(asked)
-        answer: dict[str, object] = {}
-        for source in self._sources(asked, target):
-            rate = self._rates.rate(source, target)
-            if rate is not None:
-                at = self._rates.changed_ms(source, target) or self._now_ms()
-                answer[source] = {"currency": target, "price": plain_text(rate), "timestamp": iso_time(at)}
-        return answer
-
-    def _price_history(self, asked: Query) -> Answer:
-        target = self._target(asked)
-        wanted = query.page(asked, single=False, names=("since", "until"), default_limit=1)
-        chosen_period = query.period(asked)
-        answer: dict[str, object] = {}
-        for source in self._sources(asked, target):
-            path = self._rates.path(source, target)
-            if not path:
-                continue
-            # Through two markets, the first one's bars are converted at the second one's price before each bar.
-            market, inverse = path[0]
-            bars = wanted.cut(market.series.bars(chosen_period, wanted.first, wanted.last))
-            answer[source] = {
-                "currency": target,
-                "history": [self._history_item(bar, market, inverse, path[1:]) for bar in bars],
-            }
-        return answer
-
-    def _history_item(self, bar: Bar, market: Market, inverse: bool, further: Iterable[tuple[Market, bool]]) -> Answer:
-        factor = Decimal(1)
-        for other, divide in further:
-            units = other.series.close_before(bar.start)
-            price = Decimal(units or 1).scaleb(-other.instrument.price_decimals)
-            factor = factor / price if divide else factor * price
-        shift = Decimal(1).scaleb(-market.instrument.price_decimals)
-
-        def text(units: int) -> str:
-            return ratio_text(factor, units * shift) if inverse else plain_text(factor * units * shift)
-
-        low, high = (bar.high, bar.low) if inverse else (bar.low, bar.high)
-        return {
-            "timestamp": iso_time(bar.start),
-            "open": text(bar.open),
-            "close": text(bar.close),
-            "min": text(low),
-            "max": text(high),
-        }
-
-    def _target(self, asked: Query) -> str:
-        target = query.required(asked, "to")
-        if target not in self._rates.currencies:
-            raise NoSuchCurrency(target)
-        return target
-
-    def _sources(self, asked: Query, target: str) -> list[str]:
-        chosen = query.names(asked, "from")
-        for one in chosen or ():
-            if one not in self._rates.currencies:
-                raise NoSuchCurrency(one)
-        return [one for one in chosen or self._rates.currencies if one != target]
 
 
 def _bar_times(bar: Bar, text: Callable[[int], str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from collector.simulator.fmfw.venue import FmfwVenue
 from collector.simulator.options import Options
 
 _BASE: Final = "/api/3"
+_FROZEN_LOOK_SECONDS: Final = 0.02
 _MOST_REQUEST_BYTES: Final = 1024 * 1024
 
 
@@ -64,9 +65,13 @@ class Doors:
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """Serve one client's socket from its opening to its end."""
         venue, address = self.venue, request.remote or ""
+        if (refusal := venue.faults.take("refuse_connections")) is not None:
+            return self._error(request, OutOfService(int(refusal.number("status", 503))))
         if venue.connections_of(address) >= venue.settings.most_connections:
             return self._error(request, TooManyRequests())
-        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_MOST_REQUEST_BYTES, timeout=1.0)
+        socket = web.WebSocketResponse(
+            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_REQUEST_BYTES, timeout=1.0
+        )
         await socket.prepare(request)
         transport = cast("asyncio.Transport", request.transport)
         connection = Connection(transport, address, time.monotonic(), venue.settings.buffer_limit)
@@ -83,9 +88,16 @@ class Doors:
                 elif message.type == WSMsgType.BINARY:
                     venue.requests.handle(connection, "", time.monotonic())
                 connection.flush()
+            await self._leave_unanswered(connection)
         finally:
             venue.disconnected(connection)
         return socket
+
+    @staticmethod
+    async def _leave_unanswered(connection: Connection) -> None:
+        """Hold back the answer to a close frame for as long as the connection is frozen."""
+        while connection.frozen and not connection.closed:  # noqa: ASYNC110  a fault that ends by time or by the client
+            await asyncio.sleep(_FROZEN_LOOK_SECONDS)
 
     def _error(self, request: web.Request, error: VenueError) -> web.Response:
         body = {

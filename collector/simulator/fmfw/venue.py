@@ -15,13 +15,14 @@ from collector.simulator.fmfw import bad_frames, channels
 from collector.simulator.fmfw.connection import Cause, Connection
 from collector.simulator.fmfw.exchange import Exchange
 from collector.simulator.fmfw.faults import KINDS, Fault, FaultError, Faults
-from collector.simulator.fmfw.hub import Hub, Topic
+from collector.simulator.fmfw.hub import Hub
 from collector.simulator.fmfw.instruments import instruments
 from collector.simulator.fmfw.ledger import Ledger
 from collector.simulator.fmfw.limits import SlidingWindow
 from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.requests import Requests
 from collector.simulator.fmfw.rest import Rest
+from collector.simulator.fmfw.topics import Topic
 from collector.simulator.options import Options
 
 _SLICE_SECONDS: Final = 0.005

@@ -183,6 +183,22 @@ async def test_a_frozen_connection_is_open_and_silent_pings_too(venue, book, eve
     assert sent[0]["s"] > lost_from
 
 
+async def test_a_frozen_connection_does_not_answer_a_close(venue, client, eventually) -> None:
+    venue.fault("freeze")
+    client.socket.close_timeout = 0.2
+    await client.socket.close()
+    assert client.socket.protocol.close_rcvd is None
+    await eventually(lambda: not venue.connections)
+
+
+async def test_new_sockets_are_refused_while_the_old_ones_stay(venue, client, connect) -> None:
+    venue.fault("refuse_connections", count=1, status=504)
+    with pytest.raises(websockets.InvalidStatus, match="504"):
+        await connect()
+    await connect()
+    await client.ask("subscriptions", "trades")
+
+
 async def test_a_huge_snapshot_is_megabytes_and_the_book_goes_on_from_it(venue, book, rest) -> None:
     venue.fault("huge_snapshot", symbol="BTCUSDT")
     text = await book.socket.recv()
