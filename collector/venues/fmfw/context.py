@@ -11,6 +11,8 @@ from collector.venues.fmfw.checks import is_name, shorten
 
 NEVER_US = LATEST_US * 10
 
+_LISTED = ("trades", "candles")  # the streams whose messages hold lists of items, not one of each symbol
+
 
 class Context:
     """The state that belongs to the session and to no single channel.
@@ -67,7 +69,7 @@ class Context:
         self, out: Records, stream: str, symbol: object, content: object, payload: bytes, received_us: int
     ) -> None:
         """Put into quarantine what came for a symbol that this session does not have."""
-        items = len(content) if type(content) is list and content else 1
+        items = len(content) if stream in _LISTED and type(content) is list and content else 1
         reason = f"symbol: {shorten(symbol)} is not one of this session"
         self.reject(out, stream, reason, payload, received_us, items)
 
