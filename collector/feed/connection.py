@@ -75,6 +75,7 @@ class ConnectionFeed:
         self._conversation: Conversation | None = None
         self._last_heard = 0.0
         self._held_back = False
+        self._told = ""
         self.state = ConnectionState.CONNECTING
         self.since_ns = clock.now_ns()
         self.reason = ""
@@ -100,7 +101,10 @@ class ConnectionFeed:
             pause = self._backoff.next()
             self.reconnects += 1
             self._become(ConnectionState.WAITING, f"{reason}; next try in {pause:.1f} s")
-            log.warning("connection_lost", connection=self.plan.name, reason=reason, next_try_s=round(pause, 2))
+            # A venue that is closed for good must not fill the log: the same reason again is for the curious only.
+            tell = log.debug if reason == self._told else log.warning
+            tell("connection_lost", connection=self.plan.name, reason=reason, next_try_s=round(pause, 2))
+            self._told = reason
             await self._clock.sleep(pause)
 
     def _become(self, state: ConnectionState, reason: str = "") -> None:
@@ -109,11 +113,14 @@ class ConnectionFeed:
     async def _one_session(self) -> str:
         """Connect and stream until something ends it; returns why."""
         self._become(ConnectionState.CONNECTING)
+        url, headers = self._adapter.address(self.plan, self._random)
         try:
-            line = await self._network.connect(self.plan.url, max_message_bytes=self._limits.max_message_bytes)
+            line = await self._network.connect(url, headers=headers, max_message_bytes=self._limits.max_message_bytes)
         except LineError as error:
             return str(error)
-        session = self._intake.open({**self.plan.header, "worker": self.plan.name, "url": shown(self.plan.url)})
+        session = self._intake.open(
+            {**self.plan.header, "worker": self.plan.name, "url": shown(url)}, strip=self._adapter.strip
+        )
         reason = "stopped"
         try:
             await self._hold(line, session)
@@ -197,6 +204,7 @@ class ConnectionFeed:
             self._act(conversation.tick(now), outbox)
             if self.state is ConnectionState.SUBSCRIBING and conversation.proved:
                 self._become(ConnectionState.LIVE)
+                self._told = ""
                 log.info("connection_live", connection=self.plan.name)
             await clock.sleep(TICK_SECONDS)
 

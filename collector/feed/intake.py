@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
@@ -33,7 +33,8 @@ class Intake(Protocol):
 
     async def room(self) -> None: ...
 
-    def open(self, header: Mapping[str, Any]) -> LiveSession: ...
+    def open(self, header: Mapping[str, Any], *, strip: Callable[[bytes], bytes | None] | None = None) -> LiveSession:
+        """Begin a session; `strip` (see `Adapter.strip`) is applied to its messages before anything else."""
 
 
 class Forgetful:

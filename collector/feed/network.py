@@ -77,7 +77,7 @@ class Response(Protocol):
 class Network(Protocol):
     """What a worker needs of the network."""
 
-    async def connect(self, url: str, *, max_message_bytes: int) -> Line: ...
+    async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line: ...
 
     async def request(
         self, method: str, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
@@ -160,11 +160,12 @@ class AiohttpNetwork:
         async with aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as session:
             yield cls(session)
 
-    async def connect(self, url: str, *, max_message_bytes: int) -> Line:
+    async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 socket = await self._session.ws_connect(
                     url,
+                    headers=headers,
                     autoping=False,
                     autoclose=False,
                     max_msg_size=max_message_bytes,

@@ -5,7 +5,7 @@ One client a venue, so that everything that talks to it shares one budget and on
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 import structlog
@@ -16,7 +16,7 @@ from collector.clock import Clock
 from collector.errors import VenueError
 from collector.feed.intake import LiveSession
 from collector.feed.network import LineError, Network
-from collector.venues.adapter import Adapter, Limits, RestAnswer, RestCall
+from collector.venues.adapter import Adapter, Event, Limits, RestAnswer, RestCall
 
 log = structlog.get_logger()
 R = TypeVar("R")
@@ -60,7 +60,10 @@ class RestClient:
             return result
 
     async def fetch(self, call: RestCall) -> RestAnswer:
-        """Make one call; transient failures are tried again a few times. Raises `VenueError`."""
+        """Make one call, journal and parse its answer; transient failures are tried again a few times.
+
+        Raises `VenueError`.
+        """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_is_transient),
             stop=stop_after_attempt(ATTEMPTS),
@@ -73,6 +76,11 @@ class RestClient:
         if call.record:
             self._session.rest(call, answer)
         return answer
+
+    async def fetch_once(self, call: RestCall, session: LiveSession) -> tuple[RestAnswer, Sequence[Event]]:
+        """Make one call for a session of its own, without trying again. Raises `VenueError`."""
+        answer = await self._once(call)
+        return answer, session.rest(call, answer) if call.record else ()
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

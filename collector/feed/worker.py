@@ -19,12 +19,14 @@ from collector.errors import VenueError
 from collector.feed.connection import Backoff, ConnectionFeed
 from collector.feed.intake import Intake
 from collector.feed.network import Network
+from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Adapter, Plan, Problem
+from collector.venues.adapter import Adapter, ConnectionPlan, Plan, PollPlan, Problem
 
 log = structlog.get_logger()
 
 REFRESH_SECONDS = 3600.0
+PERMANENT_SECONDS = 300.0
 
 
 class WorkerState(StrEnum):
@@ -58,9 +60,10 @@ class VenueWorker:
         self._random = random
         self._refresh_seconds = refresh_seconds
         self._backoff = Backoff(random)
+        self._told = ""
         # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
         self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
-        self.connections: dict[str, ConnectionFeed] = {}
+        self.connections: dict[str, ConnectionFeed | PollFeed] = {}
         self.problems: tuple[Problem, ...] = ()
         self.state = WorkerState.DISCOVERING
         self.since_ns = clock.now_ns()
@@ -85,7 +88,7 @@ class VenueWorker:
                 while True:
                     plan = await self._discover(rest)
                     self._report(plan)
-                    await self._hold(plan, holding, group)
+                    await self._hold(plan, holding, group, rest)
                     await self._clock.sleep(self._refresh_seconds)
         finally:
             session.close("stopped")
@@ -97,13 +100,17 @@ class VenueWorker:
             try:
                 plan = await rest.drive(self.adapter.discover(self.venue, self._settings))
             except VenueError as error:
-                pause = self._backoff.next()
-                log.warning("discovery_failed", venue=self.venue, reason=str(error), next_try_s=round(pause, 1))
+                # What a person has to put right (a token, a name) is not asked for every minute.
+                pause = max(self._backoff.next(), PERMANENT_SECONDS if error.permanent else 0.0)
+                tell = log.debug if str(error) == self._told else log.warning
+                tell("discovery_failed", venue=self.venue, reason=str(error), next_try_s=round(pause, 1))
+                self._told = str(error)
                 if not self.connections:
                     self._become(WorkerState.WAITING, f"{error}; next try in {pause:.1f} s")
                 await self._clock.sleep(pause)
             else:
                 self._backoff.reset()
+                self._told = ""
                 return plan
 
     def _report(self, plan: Plan) -> None:
@@ -111,12 +118,14 @@ class VenueWorker:
             if problem not in self.problems:
                 log.warning("symbol_refused", venue=self.venue, symbol=problem.subject, reason=problem.reason)
         self.problems = plan.problems
-        reason = "" if plan.connections else "none of the configured symbols can be recorded"
+        reason = "" if plan.lines else "none of the configured symbols can be recorded"
         self._become(WorkerState.RUNNING, reason)
 
-    async def _hold(self, plan: Plan, holding: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup) -> None:
+    async def _hold(
+        self, plan: Plan, holding: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup, rest: RestClient
+    ) -> None:
         """Start what is new in the plan, end what is no longer in it, leave the rest alone."""
-        wanted = {connection.name: connection for connection in plan.connections}
+        wanted = {one.name: one for one in plan.lines}
         for name, feed in list(self.connections.items()):
             if wanted.get(name) == feed.plan:
                 continue
@@ -124,17 +133,25 @@ class VenueWorker:
             task.cancel()
             await asyncio.wait([task])
             del self.connections[name]
-        for name, connection in wanted.items():
+        for name, one in wanted.items():
             if name not in self.connections:
-                feed = ConnectionFeed(
-                    connection,
-                    self.adapter,
-                    self._limits,
-                    network=self._network,
-                    intake=self._intake,
-                    sending=self._sending,
-                    clock=self._clock,
-                    random=self._random,
-                )
+                feed = self._feed_of(one, rest)
                 self.connections[name] = feed
                 holding[name] = group.create_task(feed.run(), name=name)
+
+    def _feed_of(self, plan: ConnectionPlan | PollPlan, rest: RestClient) -> ConnectionFeed | PollFeed:
+        if isinstance(plan, PollPlan):
+            return PollFeed(
+                plan, self.adapter, self._settings, rest=rest, intake=self._intake, clock=self._clock,
+                random=self._random,
+            )  # fmt: skip
+        return ConnectionFeed(
+            plan,
+            self.adapter,
+            self._limits,
+            network=self._network,
+            intake=self._intake,
+            sending=self._sending,
+            clock=self._clock,
+            random=self._random,
+        )

@@ -40,7 +40,7 @@ async def catalogue(venue: str, configured: VenueConfig) -> list[Listed]:
     async with AiohttpNetwork.open() as network:
         plan = await discover(venue, configured, network)
     streams: dict[str, list[str]] = {}
-    for connection in plan.connections:
+    for connection in plan.lines:
         for subscription in connection.subscriptions:
             for symbol in subscription.symbols:
                 wanted = streams.setdefault(symbol, [])

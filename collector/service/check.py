@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from random import Random
@@ -147,23 +147,25 @@ async def _venue(name: str, venue: VenueConfig) -> AsyncIterator[Finding]:
             yield Finding(f"{subject}.symbols", Verdict.WARNING, f"{problem.subject}: {problem.reason}")
         yield _planned(subject, plan)
         if plan.connections:
-            yield await _socket(subject, network, plan, limits.max_message_bytes)
+            address = venues.find(venue.adapter).address(plan.connections[0], Random())  # noqa: S311  no secret
+            yield await _socket(subject, network, *address, limits.max_message_bytes)
 
 
 def _planned(subject: str, plan: Plan) -> Finding:
-    pairs = {(one.stream, symbol) for line in plan.connections for one in line.subscriptions for symbol in one.symbols}
+    pairs = {(one.stream, symbol) for line in plan.lines for one in line.subscriptions for symbol in one.symbols}
     streams = sorted({stream for stream, _ in pairs})
     symbols = {symbol for _, symbol in pairs}
     text = f"{len(symbols)} symbols, {', '.join(streams) or 'no streams'}, {len(plan.connections)} connection(s)"
-    if not plan.connections:
+    if not plan.lines:
         return Finding(subject, Verdict.FAILURE, text, "no configured symbol can be recorded")
     return Finding(subject, Verdict.OK, text)
 
 
-async def _socket(subject: str, network: Network, plan: Plan, max_message_bytes: int) -> Finding:
-    url = plan.connections[0].url
+async def _socket(
+    subject: str, network: Network, url: str, headers: Mapping[str, str], max_message_bytes: int
+) -> Finding:
     try:
-        line = await network.connect(url, max_message_bytes=max_message_bytes)
+        line = await network.connect(url, headers=headers, max_message_bytes=max_message_bytes)
     except LineError as error:
         return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), "check the address, and that sockets may pass")
     await line.close()

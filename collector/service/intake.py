@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -91,13 +91,15 @@ class JournalledIntake:
                     await self._drained.wait()
             self._held_seconds += self._clock.monotonic() - began
 
-    def open(self, header: Mapping[str, Any]) -> JournalledSession:
+    def open(
+        self, header: Mapping[str, Any], *, strip: Callable[[bytes], bytes | None] | None = None
+    ) -> JournalledSession:
         """Begin a session; its number is the time of its opening in microseconds, made unique."""
         received_ns = self._clock.now_ns()
         self._last_session = max(received_ns // 1000, self._last_session + 1)
         self.append(self._last_session, Kind.OPEN, received_ns, orjson.dumps(dict(header)))
         parsed = self.normaliser.open(self._last_session, header, received_ns, self.out)
-        return JournalledSession(self, parsed)
+        return JournalledSession(self, parsed) if strip is None else StrippedSession(self, parsed, strip)
 
     # -- what the sessions use ---------------------------------------------------------------------------------------
 
@@ -223,3 +225,19 @@ class JournalledSession:
         received_ns = self._intake._clock.now_ns()  # noqa: SLF001  the two classes are one thing
         self._append(self._session.session_id, Kind.CLOSE, received_ns, orjson.dumps({"reason": reason}))
         self._intake.normaliser.close(self._session.session_id, reason, received_ns, self._intake.out)
+
+
+class StrippedSession(JournalledSession):
+    """A session whose messages also carry what must not be kept; that is taken out before the journal sees them."""
+
+    __slots__ = ("_strip",)
+
+    def __init__(
+        self, intake: JournalledIntake, session: SessionParser, strip: Callable[[bytes], bytes | None]
+    ) -> None:
+        super().__init__(intake, session)
+        self._strip = strip
+
+    def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
+        kept = self._strip(payload)
+        return () if kept is None else super().frame(kept, received_ns)

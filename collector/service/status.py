@@ -35,6 +35,7 @@ from collector.service.recent import Recent, buckets, quantile
 
 if TYPE_CHECKING:
     from collector.feed.connection import ConnectionFeed
+    from collector.feed.polling import PollFeed
     from collector.journal import Position
     from collector.service.daemon import Daemon
     from collector.service.supervise import Supervised
@@ -123,7 +124,7 @@ def _venue(one: Supervised, now_ns: int, recent: Recent) -> VenueFacts:
     )
 
 
-def _connection(venue: str, feed: ConnectionFeed, now_ns: int, recent: Recent) -> ConnectionFacts:
+def _connection(venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent) -> ConnectionFacts:
     return ConnectionFacts(
         name=feed.plan.name,
         state=str(feed.state),
@@ -138,7 +139,9 @@ def _connection(venue: str, feed: ConnectionFeed, now_ns: int, recent: Recent) -
     )
 
 
-def _subscriptions(venue: str, feed: ConnectionFeed, now_ns: int, recent: Recent) -> Iterator[SubscriptionFacts]:
+def _subscriptions(
+    venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent
+) -> Iterator[SubscriptionFacts]:
     seen = partial(recent.last_seen_ns, venue)
     statuses = feed.statuses()
     for one in statuses:

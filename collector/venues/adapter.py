@@ -4,18 +4,19 @@ A folder below `collector/venues/` is one adapter. Its package exports `ADAPTER`
 is found by its name (`collector.venues.find`). Everything in it is sans-I/O: no sockets, no clock, no randomness that
 was not passed in. The feed (`collector/feed/`) does the talking:
 
-    discover    a generator of REST calls that returns a `Plan`: which connections, which subscriptions
+    discover    a generator of REST calls that returns a `Plan`: which connections and polls, which subscriptions
     parser      bytes to records and events, one for each session, built from the session's header alone
-    conversation    events and time to messages to send: subscribing, proving, resubscribing
+    conversation    a socket's client side: events and time to messages to send (subscribing, proving, resubscribing)
+    polling     a polled venue's client side: time and answers to the next REST call
     history     a generator of REST calls that page through the past of one instrument
 
 Generators yield a `RestCall` and are sent its `RestAnswer`; an answer that means failure is thrown into them as a
-`VenueError`.
+`VenueError`. `AdapterDefaults` holds what most venues have in common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -98,9 +99,22 @@ class ConnectionPlan:
     """One connection. `header` is all that `Adapter.parser` needs; it is JSON and opens the session in the journal."""
 
     name: str
-    url: str
+    url: str = field(repr=False)  # some venues want a token in it
     subscriptions: tuple[Subscription, ...]
     header: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PollPlan:
+    """Instruments that are asked for again and again over REST. `header`: see `ConnectionPlan`.
+
+    `lanes` are queues that do not wait for each other (a venue's methods with a quota each, say).
+    """
+
+    name: str
+    subscriptions: tuple[Subscription, ...]
+    header: Mapping[str, Any]
+    lanes: tuple[str, ...] = ("rest",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +130,14 @@ class Plan:
     """What discovery found: the connections to hold and the polls to make."""
 
     connections: tuple[ConnectionPlan, ...] = ()
+    polls: tuple[PollPlan, ...] = ()
     instruments: tuple[InstrumentSpec, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def lines(self) -> tuple[ConnectionPlan | PollPlan, ...]:
+        """Connections and polls."""
+        return (*self.connections, *self.polls)
 
 
 # -- what the parser reports to the conversation --------------------------------------------------------------------
@@ -238,6 +258,28 @@ class Conversation(Protocol):
     def statuses(self) -> Sequence[SubscriptionStatus]: ...
 
 
+class Polling(Protocol):
+    """The client's side of a polled venue: logs in, spreads its calls over time, looks whether answers overlap.
+
+    `now` is a monotonic time in seconds, `now_ns` the wall clock. Calls of one lane are made one after the other.
+    Answers have been journalled (unless the call said not to) and parsed by the session's parser when `answered` is
+    called; calls that failed are not repeated by the feed.
+    """
+
+    def next(self, lane: str, now: float, now_ns: int) -> RestCall | float:
+        """Return the lane's next call, or how many seconds to wait before asking again."""
+
+    def answered(self, lane: str, call: RestCall, answer: RestAnswer, events: Sequence[Event], now: float) -> None: ...
+
+    def failed(self, lane: str, call: RestCall, error: VenueError, now: float) -> None: ...
+
+    @property
+    def proved(self) -> bool:
+        """Every subscription flows, or is refused for good."""
+
+    def statuses(self) -> Sequence[SubscriptionStatus]: ...
+
+
 Discovery = Generator[RestCall, RestAnswer, Plan]
 History = Generator[RestCall, RestAnswer, None]
 
@@ -254,7 +296,20 @@ class Adapter(Protocol):
 
     def parser(self, header: Mapping[str, Any]) -> Parser: ...
 
+    def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
+        """Return the URL and the headers for the next attempt to connect."""
+
+    @property
+    def strip(self) -> Callable[[bytes], bytes | None] | None:
+        """Takes out of a socket message what must not be kept (account data), before anything sees it.
+
+        What it returns is journalled and parsed; None drops the message. The property is None where a venue sends
+        nothing such.
+        """
+
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation: ...
+
+    def polling(self, plan: PollPlan, settings: Any, parser: Parser, random: Random) -> Polling: ...
 
     def history(
         self, venue: str, settings: Any, instrument: Instrument, stream: str, from_us: int, to_us: int
@@ -262,3 +317,17 @@ class Adapter(Protocol):
 
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         """Tell whether an answer means failure, and whether trying again can help. The one place that decides it."""
+
+
+class AdapterDefaults:
+    """What most venues have in common: a plain address, nothing to hide, nothing to poll."""
+
+    @property
+    def strip(self) -> Callable[[bytes], bytes | None] | None:
+        return None
+
+    def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
+        return plan.url, {}
+
+    def polling(self, plan: PollPlan, settings: Any, parser: Parser, random: Random) -> Polling:
+        raise AssertionError("this venue's plans have no polls")

@@ -16,6 +16,7 @@ from collector.model import Records
 from collector.venues.adapter import (
     Acknowledged,
     Action,
+    AdapterDefaults,
     ConnectionPlan,
     Discovery,
     Event,
@@ -95,7 +96,7 @@ class FakeNetwork:
         self.connects = 0
         self.requests: list[str] = []
 
-    async def connect(self, url: str, *, max_message_bytes: int) -> Line:
+    async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line:
         self.connects += 1
         if not self.lines:
             await asyncio.Event().wait()
@@ -172,7 +173,7 @@ LIMITS = Limits(
 
 
 @dataclass
-class FakeAdapter:
+class FakeAdapter(AdapterDefaults):
     """A venue of one symbol."""
 
     name: ClassVar[str] = "fake"
@@ -243,7 +244,7 @@ class FakeIntake:
         self.waited_for_room += 1
         self.full = False
 
-    def open(self, header: Mapping[str, Any]) -> FakeSession:
+    def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
         self.sessions.append(FakeSession(header))
         return self.sessions[-1]
 
@@ -254,4 +255,4 @@ def connection_plan(name: str = "fake-1", *symbols: str) -> ConnectionPlan:
 
 
 def plan(*connections: ConnectionPlan, problems: Sequence[Problem] = ()) -> Plan:
-    return Plan(connections, (), tuple(problems))
+    return Plan(connections, problems=tuple(problems))

@@ -1,0 +1,112 @@
+"""Instruments that are asked for over REST: makes the calls that a venue's polling wants, in the order that it wants.
+
+One task a lane, so that a slow method does not hold up another. What to ask next, how often, and what an answer means
+is the venue's business (`collector.venues.adapter.Polling`); this module has the network, the clock and the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import structlog
+
+from collector.clock import Clock
+from collector.errors import VenueError
+from collector.feed.connection import BEAT_SECONDS, ConnectionState
+from collector.feed.intake import Intake, LiveSession
+from collector.feed.rest import RestClient
+from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionStatus
+
+log = structlog.get_logger()
+
+LONGEST_WAIT_SECONDS = 1.0
+"""How long a lane sleeps at the most before the polling is asked again."""
+
+
+class PollFeed:
+    """Runs one poll plan; it shows itself like a connection."""
+
+    def __init__(
+        self, plan: PollPlan, adapter: Adapter, settings: Any, *, rest: RestClient, intake: Intake, clock: Clock,
+        random: Random,
+    ) -> None:  # fmt: skip
+        self.plan = plan
+        self._adapter = adapter
+        self._settings = settings
+        self._rest = rest
+        self._intake = intake
+        self._clock = clock
+        self._random = random
+        self._polling: Polling | None = None
+        self._told: dict[str, str] = {}
+        self.state = ConnectionState.CONNECTING
+        self.since_ns = clock.now_ns()
+        self.reason = ""
+        self.reconnects = 0
+        self.frames = 0
+        self.bytes = 0
+        self.last_frame_ns: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<PollFeed {self.plan.name} {self.state} answers={self.frames}>"
+
+    def statuses(self) -> Sequence[SubscriptionStatus]:
+        """How each subscription stands."""
+        return self._polling.statuses() if self._polling else ()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        session = self._intake.open({**self.plan.header, "worker": self.plan.name, "url": ""})
+        self._polling = self._adapter.polling(self.plan, self._settings, session.parser, self._random)
+        self._become(ConnectionState.SUBSCRIBING)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in self.plan.lanes:
+                    group.create_task(self._work(lane, self._polling, session), name=f"{self.plan.name} {lane}")
+                group.create_task(self._beat(session))
+        finally:
+            session.close("stopped")
+            self._become(ConnectionState.STOPPED)
+
+    def _become(self, state: ConnectionState, reason: str = "") -> None:
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
+
+    async def _work(self, lane: str, polling: Polling, session: LiveSession) -> None:
+        clock = self._clock
+        while True:
+            if self._intake.full:
+                await self._intake.room()
+            step = polling.next(lane, clock.monotonic(), clock.now_ns())
+            if isinstance(step, (int, float)):
+                await clock.sleep(min(max(step, 0.001), LONGEST_WAIT_SECONDS))
+                continue
+            try:
+                answer, events = await self._rest.fetch_once(step, session)
+            except VenueError as error:
+                polling.failed(lane, step, error, clock.monotonic())
+                self._failed(lane, error, polling)
+                continue
+            self.frames += 1
+            self.bytes += len(answer.body)
+            self.last_frame_ns = answer.received_ns
+            self._told.pop(lane, None)
+            polling.answered(lane, step, answer, events, clock.monotonic())
+            if polling.proved:
+                self._become(ConnectionState.LIVE)
+
+    def _failed(self, lane: str, error: VenueError, polling: Polling) -> None:
+        if self._told.get(lane) != str(error):
+            self._told[lane] = str(error)
+            log.warning("poll_failed", connection=self.plan.name, lane=lane, reason=str(error))
+        if not polling.proved:
+            self._become(ConnectionState.SUBSCRIBING, str(error))
+
+    async def _beat(self, session: LiveSession) -> None:
+        while True:
+            await self._clock.sleep(BEAT_SECONDS)
+            if self.last_frame_ns is not None:
+                session.beat(self._clock.now_ns())

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+
+from structlog.testing import capture_logs
+
+from collector.errors import VenueError
+from collector.feed.connection import ConnectionState
+from collector.feed.polling import PollFeed
+from collector.feed.rest import RestClient
+from collector.venues.adapter import Event, PollPlan, RestAnswer, RestCall, SubscriptionStatus
+
+from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
+
+OK = (200, {}, b"[]")
+
+
+class Script:
+    """A polling that asks for one thing a second and remembers what came of it."""
+
+    def __init__(self) -> None:
+        self.answers: list[str] = []
+        self.failures: list[str] = []
+        self.proved = False
+        self._next: dict[str, float] = {}
+
+    def next(self, lane: str, now: float, now_ns: int) -> RestCall | float:
+        due = self._next.get(lane, now)
+        if now < due:
+            return due - now
+        self._next[lane] = now + 1.0
+        return RestCall(lane, f"http://fake/{lane}", record=lane != "login")
+
+    def answered(self, lane: str, call: RestCall, answer: RestAnswer, events: Sequence[Event], now: float) -> None:
+        self.answers.append(lane)
+        self.proved = True
+
+    def failed(self, lane: str, call: RestCall, error: VenueError, now: float) -> None:
+        self.failures.append(str(error))
+        self.proved = False
+
+    def statuses(self) -> Sequence[SubscriptionStatus]:
+        return ()
+
+
+class PollAdapter(FakeAdapter):
+    script = Script()
+
+    def polling(self, *_: object) -> Script:
+        return self.script
+
+
+@asynccontextmanager
+async def polled(
+    *answers: tuple[int, Mapping[str, str], bytes], lanes: tuple[str, ...] = ("quotes",)
+) -> AsyncIterator[tuple[PollFeed, Script, FakeIntake]]:
+    adapter, clock, intake = PollAdapter(), FakeClock(), FakeIntake()
+    adapter.script = Script()
+    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, intake.open({}))
+    plan = PollPlan("fake-poll", (), {"venue": "fake"}, lanes)
+    feed = PollFeed(plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1))
+    task = asyncio.ensure_future(feed.run())
+    try:
+        yield feed, adapter.script, intake
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  any state of the feed may be waited for
+            await asyncio.sleep(0)
+
+
+async def test_answers_are_journalled_in_the_polls_own_session() -> None:
+    async with polled(OK, OK) as (feed, script, intake):
+        await until(lambda: len(script.answers) == 2)
+        assert len(intake.sessions[1].answers) == 2
+        assert feed.frames == 2
+        assert feed.state is ConnectionState.LIVE
+
+
+async def test_logins_are_not_journalled() -> None:
+    async with polled(OK, lanes=("login",)) as (_, script, intake):
+        await until(lambda: script.answers == ["login"])
+        assert intake.sessions[1].answers == []
+
+
+async def test_failure_is_told_once_and_the_lane_goes_on() -> None:
+    with capture_logs() as logs:
+        async with polled((500, {}, b""), (500, {}, b""), OK) as (feed, script, _):
+            await until(lambda: len(script.answers) == 1)
+            assert len(script.failures) == 2
+            assert feed.state is ConnectionState.LIVE
+    assert len([entry for entry in logs if entry["event"] == "poll_failed"]) == 1
+
+
+async def test_lane_that_gets_no_answer_does_not_hold_up_another() -> None:
+    async with polled(OK, OK, OK, lanes=("quotes", "trades")) as (_, script, _intake):
+        await until(lambda: len(script.answers) == 3)
+        assert set(script.answers) == {"quotes", "trades"}
+
+
+async def test_stopping_closes_the_session() -> None:
+    async with polled(OK) as (_, script, intake):
+        await until(lambda: len(script.answers) == 1)
+    assert intake.sessions[1].closed == "stopped"
