@@ -128,6 +128,16 @@ async def test_growing_candle_is_one_row_and_an_older_state_never_wins(database:
     assert await rows_of(database, "select close, closed from candles") == [(3, True)]
 
 
+async def test_closed_candle_is_never_opened_again(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.commit(batch(candle("1", closed=True)))
+        again = await writer.commit(batch(candle("1", received_us=T + 1)))
+        corrected = await writer.commit(batch(candle("2", received_us=T + 2)))
+    assert again.counts["candles"] == TableCount(1, 0, 1, 0)
+    assert corrected.counts["candles"] == TableCount(1, 1, 0, 0)
+    assert await rows_of(database, "select close, closed from candles") == [(2, True)]
+
+
 async def test_position_moves_with_the_rows(database: str) -> None:
     async with writing(database) as writer:
         assert await writer.position() is None

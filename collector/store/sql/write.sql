@@ -34,7 +34,8 @@ from unnest($1::text::int[], $2::text::bigint[], $3::text::bigint[], $4::text::b
 on conflict do nothing;
 
 -- name: upsert_candles
--- A bar grows: what was received later replaces what was received earlier, an equal one writes nothing.
+-- A bar grows: what was received later replaces what was received earlier, an equal one writes nothing. A bar that was
+-- found closed stays closed.
 insert into candles as c (time, instrument_id, period, series, open, high, low, close, volume, quote_volume, trades,
                           closed, received_at)
 select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, period, series, open, high, low, close,
@@ -45,12 +46,12 @@ from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::text
   as u (instrument_id, t, period, series, open, high, low, close, volume, quote_volume, trades, closed, r)
 on conflict (instrument_id, series, period, time) do update
 set open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume,
-    quote_volume = excluded.quote_volume, trades = excluded.trades, closed = excluded.closed,
+    quote_volume = excluded.quote_volume, trades = excluded.trades, closed = c.closed or excluded.closed,
     received_at = excluded.received_at
 where excluded.received_at >= c.received_at
   and (c.open, c.high, c.low, c.close, c.volume, c.quote_volume, c.trades, c.closed)
       is distinct from (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume,
-                        excluded.quote_volume, excluded.trades, excluded.closed);
+                        excluded.quote_volume, excluded.trades, c.closed or excluded.closed);
 
 -- name: insert_derivatives
 -- Mark and index price, funding, open interest.
