@@ -36,7 +36,7 @@ from collector.store.writer import Writer
 
 log = structlog.get_logger()
 
-DRAIN_SECONDS = 7.0
+DRAIN_SECONDS = 5.0
 """For the last commits. With the rest of the shutdown it stays under the ten seconds that we promise."""
 
 

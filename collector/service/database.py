@@ -18,6 +18,9 @@ from collector.store.migrate import migrate
 
 log = structlog.get_logger()
 
+STOP_SECONDS = 2.5
+"""For an orderly stop of our own server; after it a forced one, which loses nothing that was committed."""
+
 MAY_PASS = (DatabaseUnreachableError, DatabaseRefusedError, ServerStartError)
 """A server that is away comes back, a refused login is put right by somebody; the journal grows meanwhile."""
 
@@ -49,7 +52,7 @@ class Database:
             yield database
         finally:
             if server is not None:
-                await server.stop()
+                await server.stop(timeout_seconds=STOP_SECONDS)
 
     def dsn(self) -> str:
         """Where to connect, with the password; the embedded server's port may change when it is started again."""
