@@ -11,6 +11,15 @@ from pathlib import Path
 from collector import simulator
 
 
+def _certificate(file: str) -> ssl.SSLContext:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        tls.load_cert_chain(file)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file} is no PEM file with a certificate and its key: {error}") from error
+    return tls
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="collector simulate",
@@ -24,7 +33,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--symbols", type=int, default=None, metavar="N", help="how many symbols each venue lists")
     parser.add_argument("--write-config", type=Path, default=None, metavar="FILE", help="a configuration to go with it")
     parser.add_argument(
-        "--certificate", type=Path, default=None, metavar="FILE", help="PEM with the key: https and wss"
+        "--certificate", type=_certificate, default=None, metavar="FILE", help="PEM with the key: https and wss"
     )
     return parser.parse_args(argv)
 
@@ -34,10 +43,6 @@ async def _serve(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    tls = None
-    if arguments.certificate is not None:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(arguments.certificate)
     async with simulator.serve(
         [name for name in arguments.venues.split(",") if name],
         seed=arguments.seed,
@@ -45,7 +50,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
         symbols=arguments.symbols,
-        tls=tls,
+        tls=arguments.certificate,
     ) as running:
         if arguments.write_config is not None:
             arguments.write_config.write_text(running.config(), encoding="utf-8")

@@ -78,3 +78,11 @@ def test_a_port_that_is_taken_is_told(capsys) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["--venues", "fmfw", "--port", str(taken.getsockname()[1])]) == 1
     assert "cannot serve" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none_is_wrong_usage(tmp_path, capsys) -> None:
+    file = tmp_path / "empty.pem"
+    file.touch()
+    with pytest.raises(SystemExit, match="2"):
+        main(["--certificate", str(file)])
+    assert f"{file} is no PEM file" in capsys.readouterr().err

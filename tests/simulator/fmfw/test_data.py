@@ -163,6 +163,17 @@ async def test_a_data_channel_sends_the_last_state_and_then_what_changed(venue, 
             assert json.loads(rows[-1]) == state
 
 
+async def test_the_first_state_is_a_fresh_one_when_nobody_listened(venue, client, rest) -> None:
+    await client.ask("subscribe", "ticker/1s", symbols=["BTCUSDT"])
+    old = (await client.receive())["data"]["BTCUSDT"]
+    await client.ask("unsubscribe", "ticker/1s", symbols=["BTCUSDT"])
+    venue.step(300)
+    await client.ask("subscribe", "ticker/1s", symbols=["BTCUSDT"])
+    new = (await client.receive())["data"]["BTCUSDT"]
+    assert new["L"] > old["L"]
+    assert new["c"] == (await rest.get("ticker/BTCUSDT"))["last"]
+
+
 @pytest.mark.parametrize(("channel", "keys"), DATA_CHANNELS)
 async def test_a_batch_channel_joins_the_symbols_of_a_period(venue, client, channel, keys) -> None:
     await client.ask("subscribe", f"{channel}/batch", symbols=["BTCUSDT", "ETHBTC"])
