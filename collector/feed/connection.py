@@ -25,7 +25,9 @@ from collector.venues.adapter import (
     Conversation,
     Limits,
     Reconnect,
+    Refused,
     Send,
+    SubscriptionState,
     SubscriptionStatus,
 )
 
@@ -76,6 +78,7 @@ class ConnectionFeed:
         self._last_heard = 0.0
         self._held_back = False
         self._told = ""
+        self._told_refused: set[tuple[str, str]] = set()
         self.state = ConnectionState.CONNECTING
         self.since_ns = clock.now_ns()
         self.reason = ""
@@ -171,6 +174,8 @@ class ConnectionFeed:
                 self.last_frame_ns = received_ns
                 if events:
                     self._act(conversation.handle(events, monotonic()), outbox)
+                    if any(type(event) is Refused for event in events):
+                        self._tell_refused(conversation)
                 if not self.frames % ROOM_EVERY and intake.full:
                     self._held_back = True  # the line's silence is our own doing now
                     await intake.room()
@@ -178,6 +183,15 @@ class ConnectionFeed:
                     self._last_heard = monotonic()
             elif kind is PING:
                 await line.pong(message.data)
+
+    def _tell_refused(self, conversation: Conversation) -> None:
+        """Report what the venue refused for good: once, however often the line is made anew."""
+        for status in conversation.statuses():
+            name = status.channel, status.symbol
+            if status.state is SubscriptionState.REFUSED and name not in self._told_refused:
+                self._told_refused.add(name)
+                log.warning("subscription_refused", connection=self.plan.name, channel=status.channel,
+                            symbol=status.symbol, reason=status.reason)  # fmt: skip
 
     async def _send(self, line: Line, outbox: asyncio.Queue[bytes]) -> None:
         while True:

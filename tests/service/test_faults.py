@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from collector.feed import rest as rest_module
 from collector.service.daemon import Daemon
@@ -324,19 +325,23 @@ async def test_a_refused_symbol_takes_no_other_with_it(
 ) -> None:
     async with stage(database, tmp_path) as on:
         on.venue.fault("refuse_symbol", symbol="ETHBTC")
-        asked = asked_of(on, monkeypatch)
-        async with on.daemon() as daemon:
-            await recording(daemon)
-            before = len(asked)
-            statuses = feed_of(daemon).statuses()
-            refused = [status for status in statuses if status.state is SubscriptionState.REFUSED]
-            assert {status.symbol for status in refused} == {"ETHBTC"}
-            assert {status.stream for status in refused} == {"trades", "candles", "books", "ticks"}
-            assert all("2001" in status.reason for status in refused)
-            await recording(daemon)
-            assert len(asked) == before  # reported and left alone
-            assert all_equal(await on.compare(daemon))
-            assert await on.query("select from v_books where symbol = 'ETHBTC'") == []
+        with capture_logs() as told:
+            async with on.daemon() as daemon:
+                await recording(daemon)
+                asked = asked_of(on, monkeypatch)
+                refused = [one for one in feed_of(daemon).statuses() if one.state is SubscriptionState.REFUSED]
+                assert {status.symbol for status in refused} == {"ETHBTC"}
+                assert {status.stream for status in refused} == {"trades", "candles", "books", "ticks"}
+                assert all("2001" in status.reason for status in refused)
+                await recording(daemon)
+                assert asked == []  # left alone
+                on.venue.fault("cut")
+                await until(lambda: feed_of(daemon).reconnects == 1, "a new line")
+                await recording(daemon)
+                assert all_equal(await on.compare(daemon, "trades", "candles"))
+                assert await on.query("select from v_books where symbol = 'ETHBTC'") == []
+        told = [one for one in told if one["event"] == "subscription_refused"]
+        assert sorted(one["channel"] for one in told) == sorted(status.channel for status in refused)
 
 
 @pytest.mark.parametrize("fault", ["late_acks", "reordered_acks"])
