@@ -150,7 +150,7 @@ class InstrumentSpec(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A span of a stream that was not recorded. `to_us` None while it lasts."""
+    """A span of a stream that was not recorded. `to_us` None while it lasts; `cause` is its kind, `reason` the details."""
 
     instrument: Instrument
     stream: str
@@ -159,6 +159,7 @@ class Gap(NamedTuple):
     from_seq: int | None
     to_seq: int | None
     cause: str
+    reason: str | None = None
 
 
 class Quarantined(NamedTuple):

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 import structlog
 from aiolimiter import AsyncLimiter
@@ -24,6 +25,7 @@ from collector.venues.adapter import (
     ConnectionPlan,
     Conversation,
     Limits,
+    PollPlan,
     Reconnect,
     Refused,
     Send,
@@ -48,6 +50,12 @@ class ConnectionState(StrEnum):
     LIVE = "live"
     WAITING = "waiting"  # for the next try
     STOPPED = "stopped"
+
+
+def session_header(plan: ConnectionPlan | PollPlan, url: str) -> dict[str, Any]:
+    """Describe a session for the journal: what its parser needs, and what it has to receive."""
+    subscriptions = [[one.channel, one.stream, list(one.symbols)] for one in plan.subscriptions]
+    return {**plan.header, "worker": plan.name, "url": url, "subscriptions": subscriptions}
 
 
 class ConnectionFeed:
@@ -121,9 +129,7 @@ class ConnectionFeed:
             line = await self._network.connect(url, headers=headers, max_message_bytes=self._limits.max_message_bytes)
         except LineError as error:
             return str(error)
-        session = self._intake.open(
-            {**self.plan.header, "worker": self.plan.name, "url": shown(url)}, strip=self._adapter.strip
-        )
+        session = self._intake.open(session_header(self.plan, shown(url)), strip=self._adapter.strip)
         reason = "stopped"
         try:
             await self._hold(line, session)

@@ -15,7 +15,7 @@ import structlog
 
 from collector.clock import Clock
 from collector.errors import VenueError
-from collector.feed.connection import BEAT_SECONDS, ConnectionState
+from collector.feed.connection import BEAT_SECONDS, ConnectionState, session_header
 from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
 from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionStatus
@@ -59,7 +59,7 @@ class PollFeed:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        session = self._intake.open({**self.plan.header, "worker": self.plan.name, "url": ""})
+        session = self._intake.open(session_header(self.plan, ""))
         self._polling = self._adapter.polling(self.plan, self._settings, session.parser, self._random)
         self._become(ConnectionState.SUBSCRIBING)
         try:

@@ -13,46 +13,66 @@ from typing import Any
 import orjson
 
 from collector.model import Quarantined, Records, Session
+from collector.normalise.gaps import DISCONNECT, KILLED, STOPPED, Coverage, Gaps
 from collector.venues.adapter import Adapter, Event, Parser
 
 
 class SessionParser:
     """One session's parser with what is known of the session."""
 
-    __slots__ = ("frames", "header", "opened_ns", "parser", "session_id", "venue")
+    __slots__ = ("alive_ns", "coverage", "frames", "gaps", "header", "opened_ns", "parser", "session_id", "venue")
 
-    def __init__(self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser) -> None:
+    def __init__(
+        self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser, gaps: Gaps, coverage: Coverage
+    ) -> None:
         self.session_id = session_id
         self.header = header
         self.opened_ns = opened_ns
         self.parser = parser
         self.venue: str = header["venue"]
         self.frames = 0
+        self.gaps = gaps
+        self.coverage = coverage
+        self.alive_ns = opened_ns
+        """When the line was last known to be alive."""
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Parse a socket message; never raises."""
         self.frames += 1
+        self.alive_ns = received_ns
         try:
-            return self.parser.frame(payload, received_ns, out)
+            events = self.parser.frame(payload, received_ns, out)
         except Exception as error:  # noqa: BLE001  a parser's bug costs its frame, never the daemon
             _quarantine_whole(out, self.venue, error, payload, received_ns)
             return ()
+        if events:
+            self._observe(events, received_ns, out)
+        return events
 
     def rest(self, request: Mapping[str, Any], body: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Parse a REST answer; never raises."""
         self.frames += 1
+        self.alive_ns = received_ns
         try:
-            return self.parser.rest(request["channel"], request.get("params", {}), body, received_ns, out)
+            events = self.parser.rest(request["channel"], request.get("params", {}), body, received_ns, out)
         except Exception as error:  # noqa: BLE001  as above
             _quarantine_whole(out, self.venue, error, rest_payload(request, body), received_ns)
             return ()
+        self._observe(events, received_ns, out)
+        return events
 
     def beat(self, received_ns: int, out: Records) -> None:
         """Let a living line's time pass; never raises."""
+        self.alive_ns = received_ns
         try:
             self.parser.beat(received_ns, out)
         except Exception as error:  # noqa: BLE001  as above
             _quarantine_whole(out, self.venue, error, b"", received_ns)
+        self.gaps.end(self.coverage.seen(self.parser), received_ns // 1000, out)
+
+    def _observe(self, events: Sequence[Event], received_ns: int, out: Records) -> None:
+        self.gaps.note(out.gaps)
+        self.gaps.end(self.coverage.acknowledged(events), received_ns // 1000, out)
 
     def describe(self, closed_ns: int | None = None, reason: str | None = None) -> Session:
         """Return the row of `sessions`."""
@@ -67,38 +87,56 @@ class SessionParser:
             frames=self.frames,
         )
 
-    def fork(self) -> SessionParser:
-        copy = SessionParser(self.session_id, self.header, self.opened_ns, self.parser.fork())
-        copy.frames = self.frames
+    def fork(self, gaps: Gaps) -> SessionParser:
+        copy = SessionParser(
+            self.session_id, self.header, self.opened_ns, self.parser.fork(), gaps, self.coverage.fork()
+        )
+        copy.frames, copy.alive_ns = self.frames, self.alive_ns
         return copy
 
 
 class Normaliser:
     """The parsers of all open sessions, driven by journal records."""
 
-    def __init__(self, find_adapter: Callable[[str], Adapter]) -> None:
+    def __init__(self, find_adapter: Callable[[str], Adapter], gaps: Gaps | None = None) -> None:
         self._find_adapter = find_adapter
+        self._gaps = gaps or Gaps()
         self.sessions: dict[int, SessionParser] = {}
         self.events: Counter[str] = Counter()
 
     def open(self, session_id: int, header: Mapping[str, Any], received_ns: int, out: Records) -> SessionParser:
         """Begin a session; `header` is the JSON object that its OPEN record holds."""
         parser = self._find_adapter(header["adapter"]).parser(header)
-        session = SessionParser(session_id, header, received_ns, parser)
+        session = SessionParser(session_id, header, received_ns, parser, self._gaps, Coverage(header))
         self.sessions[session_id] = session
         out.sessions.append(session.describe())
         return session
 
     def close(self, session_id: int, reason: str, received_ns: int, out: Records) -> None:
-        """End a session."""
+        """End a session: from the last time its line was alive, what it covered is missing."""
+        self._close(session_id, STOPPED if reason == STOPPED else DISCONNECT, reason, received_ns, out)
+
+    def close_all(self, reason: str, received_ns: int, out: Records) -> None:
+        """End every session: a new run of the daemon has begun, and the last one did not end them."""
+        for session_id in list(self.sessions):
+            self._close(session_id, KILLED, reason, received_ns, out)
+
+    def _close(self, session_id: int, cause: str, reason: str, received_ns: int, out: Records) -> None:
         session = self.sessions.pop(session_id, None)
         if session is not None:
             out.sessions.append(session.describe(received_ns, reason))
+            self._gaps.begin(session.coverage.keys(), cause, reason, session.alive_ns // 1000, out)
 
-    def close_all(self, reason: str, received_ns: int, out: Records) -> None:
-        """End every session: a new run of the daemon has begun."""
-        for session_id in list(self.sessions):
-            self.close(session_id, reason, received_ns, out)
+    @property
+    def gaps(self) -> Gaps:
+        """The gaps that are open; may be replaced by what somebody knows better."""
+        return self._gaps
+
+    @gaps.setter
+    def gaps(self, known: Gaps) -> None:
+        self._gaps = known
+        for session in self.sessions.values():
+            session.gaps = known
 
     def note(self, events: Sequence[Event]) -> None:
         """Count events that nobody acts on."""
@@ -115,8 +153,8 @@ class Normaliser:
 
     def fork(self) -> Normaliser:
         """Return an independent copy with the parsers' present state."""
-        copy = Normaliser(self._find_adapter)
-        copy.sessions = {number: session.fork() for number, session in self.sessions.items()}
+        copy = Normaliser(self._find_adapter, self._gaps.fork())
+        copy.sessions = {number: session.fork(copy.gaps) for number, session in self.sessions.items()}
         return copy
 
 

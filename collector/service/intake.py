@@ -140,8 +140,12 @@ class JournalledIntake:
         """From here on the journal alone remembers; what is queued already is still written."""
         self.behind_since, self.behind_with = position, normaliser
 
-    def catch_up(self) -> None:
-        """The reader of the journal has reached its very end: live batches flow again, starting here."""
+    def catch_up(self, reader: Normaliser) -> None:
+        """The reader of the journal has reached its very end: live batches flow again, starting here.
+
+        What the reader knows of gaps is the truth: it has seen the end of the former run, too.
+        """
+        self.normaliser.gaps = reader.gaps
         self.out, self.oldest_ns = Records(), 0
         self._cut_at = self.journal.end
         self.behind_since = self.behind_with = None

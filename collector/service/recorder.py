@@ -17,6 +17,7 @@ from collector.clock import Clock
 from collector.journal import DamagedJournal, Journal, Position, Record
 from collector.journal.segments import numbers
 from collector.model import Records
+from collector.normalise.gaps import Gaps
 from collector.normalise.normaliser import Normaliser
 from collector.service.journalled import apply
 from collector.service.statistics import Statistics
@@ -130,6 +131,7 @@ class Recorder:
             if not number % YIELD_EVERY:
                 scratch = Records()
                 await asyncio.sleep(0)
+        normaliser.gaps = Gaps(await self._writer.open_gaps())
         self._intake.fall_behind(start, normaliser)
 
     def _read(self, start: Position, end: Position | None = None) -> Iterator[Record]:
@@ -149,7 +151,7 @@ class Recorder:
         # No await from here on: what is received next finds the intake live again.
         self._journal.flush_now()
         batches = list(self._batches(self._read(position), normaliser))
-        self._intake.catch_up()
+        self._intake.catch_up(normaliser)
         for batch in batches:
             self._intake.offer(batch)
         log.info("caught_up")

@@ -17,7 +17,7 @@ import orjson
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from collector.model import Quarantined
+from collector.model import Gap, Instrument, Quarantined
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import connect, refusals
@@ -93,6 +93,14 @@ class Writer:
         """Return the segment and offset up to which the journal is in the tables; None for a database without any."""
         row = await self._for_ever(lambda connection: connection.fetchrow(_SQL["load_position"], self._journal))
         return None if row is None else (row["segment"], row["byte_offset"])
+
+    async def open_gaps(self) -> list[Gap]:
+        """Return the gaps that have no end yet."""
+        rows = await self._for_ever(lambda connection: connection.fetch(_SQL["open_gaps"]))
+        return [
+            Gap(Instrument(venue, symbol), stream, from_us, None, from_seq, None, cause, reason)
+            for venue, symbol, stream, from_us, from_seq, cause, reason in rows
+        ]
 
     async def commit(self, batch: Batch) -> Committed:
         """Store a batch; returns once it is committed, however long the database is away."""
@@ -213,14 +221,12 @@ class Writer:
         self, connection: Connection, batch: Batch, quarantined: list[Quarantined], committed: Committed
     ) -> None:
         records, venues, instruments = batch.records, self._registry.venues, self._registry.instruments
-        for spec in records.instruments:
-            await connection.execute(
-                _SQL["update_instrument"], venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]
-            )
-        for session in records.sessions:
-            await connection.execute(_SQL["upsert_session"], session.session_id, venues[session.venue], *session[2:])
-        for gap in records.gaps:
-            await connection.execute(_SQL["upsert_gap"], instruments[gap.instrument], *gap[1:])
+        specs = [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments]
+        sessions = [(session.session_id, venues[session.venue], *session[2:]) for session in records.sessions]
+        gaps = [(instruments[gap.instrument], *gap[1:]) for gap in records.gaps]
+        for statement, rows in (("update_instrument", specs), ("upsert_session", sessions), ("upsert_gap", gaps)):
+            if rows:
+                await connection.executemany(_SQL[statement], rows)
         if quarantined:
             await connection.executemany(
                 _SQL["insert_quarantine" if self._journal else "insert_quarantine_once"],

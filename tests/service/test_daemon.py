@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from collector.service.demo import settled
+
 from .stage import Stage, all_equal, live, stage, until
 
 timescaledb = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
@@ -65,6 +67,30 @@ async def test_killed_daemon_loses_nothing_that_it_had_received(database: str, t
             assert all_equal(await on.compare(daemon, "trades", "candles"))
             await on.counts_add_up()
             assert daemon.statistics.total.quarantined == 0
+
+
+@timescaledb
+async def test_time_without_a_daemon_is_a_gap_with_both_ends(database: str, tmp_path: Path) -> None:
+    async with stage(database, tmp_path) as on:
+        async with on.process() as process:
+            await recorded(on, 300)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+        async with on.daemon() as daemon:
+            await until(lambda: live(daemon) and daemon.intake.live, "a live daemon")
+            on.venue.fault("cut")
+            feed = daemon.workers["fmfw"].worker.connections["fmfw-1"]
+            await until(lambda: feed.reconnects == 1 and live(daemon), "another connection")
+            await on.ledger.pause()
+            await settled(daemon)
+            causes = await on.query(
+                "select cause, count(*), count(to_time), bool_and(from_time <= to_time) from gaps group by 1 order by 1"
+            )
+        [(covered,)] = await on.query("select count(distinct (symbol, stream)) from v_gaps")
+        assert covered > 40
+        assert causes == [("disconnect", covered, covered, True), ("killed", covered, covered, True)]
+        stopped = await on.query("select count(*), count(to_time) from gaps where cause = 'stopped'")
+        assert stopped == [(covered, 0)]
 
 
 @timescaledb

@@ -103,12 +103,17 @@ where excluded.closed_at is not null;
 
 -- name: upsert_gap
 -- A gap as it is found, and again when its end is known.
-insert into gaps (instrument_id, stream, from_time, to_time, from_seq, to_seq, cause)
+insert into gaps (instrument_id, stream, from_time, to_time, from_seq, to_seq, cause, reason)
 select $1, $2, timestamptz 'epoch' + $3::bigint * interval '1 microsecond',
-       timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5, $6, $7
+       timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5, $6, $7, $8
 on conflict (instrument_id, stream, from_time, cause) do update
 set to_time = excluded.to_time, to_seq = excluded.to_seq
 where excluded.to_time is not null and gaps.to_time is null;
+
+-- name: open_gaps
+-- The gaps that last at the position where the tables end.
+select v.code, i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.from_seq, g.cause, g.reason
+from gaps g join instruments i using (instrument_id) join venues v using (venue_id) where g.to_time is null;
 
 -- name: save_position
 -- How far the journal is in the tables.

@@ -1,0 +1,124 @@
+"""Gaps as the journal tells them: from when to when was no session receiving a stream?
+
+A gap opens when a session ends, at the last time its line was known to be alive, and closes when a later session has
+the stream's subscription acknowledged, or data of it. Gaps that parsers find within a session (lost sequence numbers)
+and could not close before its end are closed here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from collector.model import Gap, Instrument, Records
+from collector.venues.adapter import Acknowledged, Event, Parser
+
+STOPPED = "stopped"
+KILLED = "killed"
+DISCONNECT = "disconnect"
+
+_OF_THE_VENUE = frozenset({"rates", "news"})
+"""Streams whose symbols are no instruments."""
+
+_Key = tuple[Instrument, str]
+
+
+class Coverage:
+    """The streams that a session has to receive, by the venue's channel."""
+
+    __slots__ = ("_awaited", "_streams", "_venue")
+
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        self._venue: str = header["venue"]
+        self._streams: dict[str, tuple[str, tuple[str, ...]]] = {
+            channel: (stream, tuple(symbols)) for channel, stream, symbols in header.get("subscriptions", ())
+        }
+        self._awaited: set[tuple[str, str]] = {
+            (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
+        }
+
+    def keys(self) -> list[_Key]:
+        """Everything that this session covers."""
+        return [
+            (Instrument(self._venue, symbol), stream)
+            for stream, symbols in self._streams.values()
+            for symbol in symbols
+        ]
+
+    def acknowledged(self, events: Sequence[Event]) -> list[_Key]:
+        """What is covered from now on, as the venue says."""
+        return [
+            key
+            for event in events
+            if isinstance(event, Acknowledged)
+            for symbol in event.symbols
+            for key in self._arrived(event.channel, symbol)
+        ]
+
+    def seen(self, parser: Parser) -> list[_Key]:
+        """What is covered from now on, since data of it came."""
+        return [
+            key
+            for channel, symbol in sorted(self._awaited)
+            if symbol in parser.last_seen.get(channel, ())
+            for key in self._arrived(channel, symbol)
+        ]
+
+    def _arrived(self, channel: str, symbol: str) -> Iterable[_Key]:
+        if (channel, symbol) in self._awaited:
+            self._awaited.discard((channel, symbol))
+            yield Instrument(self._venue, symbol), self._streams[channel][0]
+
+    def fork(self) -> Coverage:
+        copy = Coverage({"venue": self._venue})
+        copy._streams, copy._awaited = self._streams, set(self._awaited)
+        return copy
+
+
+class Gaps:
+    """All gaps that are open now."""
+
+    def __init__(self, known: Iterable[Gap] = ()) -> None:
+        self._missing: dict[_Key, Gap] = {}
+        self._within: dict[tuple[Instrument, str, str], Gap] = {}
+        for gap in known:
+            self._take(gap)
+
+    def _take(self, gap: Gap) -> None:
+        if gap.cause in (STOPPED, KILLED, DISCONNECT):
+            self._missing.setdefault(gap[:2], gap)
+        else:
+            self._within[gap.instrument, gap.stream, gap.cause] = gap
+
+    def __len__(self) -> int:
+        return len(self._missing) + len(self._within)
+
+    def begin(self, keys: Iterable[_Key], cause: str, reason: str, from_us: int, out: Records) -> None:
+        """Nobody receives these any more."""
+        for instrument, stream in keys:
+            for key in [key for key in self._within if key[:2] == (instrument, stream)]:
+                out.gaps.append(self._within.pop(key)._replace(to_us=from_us))
+            if (instrument, stream) not in self._missing:
+                gap = Gap(instrument, stream, from_us, None, None, None, cause, reason)
+                self._missing[instrument, stream] = gap
+                out.gaps.append(gap)
+
+    def end(self, keys: Iterable[_Key], to_us: int, out: Records) -> None:
+        """These are received again."""
+        for key in keys:
+            gap = self._missing.pop(key, None)
+            if gap is not None:
+                out.gaps.append(gap._replace(to_us=max(to_us, gap.from_us)))
+
+    def note(self, found: Sequence[Gap]) -> None:
+        """Remember what a parser found, until it finds the end of it."""
+        for gap in found:
+            if gap.to_us is None:
+                self._within[gap.instrument, gap.stream, gap.cause] = gap
+            else:
+                self._within.pop((gap.instrument, gap.stream, gap.cause), None)
+
+    def fork(self) -> Gaps:
+        copy = Gaps()
+        copy._missing, copy._within = self._missing.copy(), self._within.copy()
+        return copy

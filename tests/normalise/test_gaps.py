@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collector.model import Gap, Instrument, Records
+from collector.normalise.gaps import Gaps
+from collector.normalise.normaliser import Normaliser
+from collector.venues.adapter import Acknowledged
+from tests.feed.fakes import FakeAdapter, FakeParser
+
+A = Instrument("fake", "A")
+HEADER = {"venue": "fake", "adapter": "fake", "subscriptions": [["trades", "trades", ["A", "B"]]]}
+S = 1_000_000_000
+
+
+def normaliser(gaps: Gaps | None = None) -> Normaliser:
+    return Normaliser(lambda _name: FakeAdapter(), gaps)
+
+
+def told(out: Records) -> list[tuple[str, int, int | None, str]]:
+    return [(gap.instrument.symbol, gap.from_us, gap.to_us, gap.cause) for gap in out.gaps]
+
+
+def test_gap_lasts_from_the_last_sign_of_life_to_the_next_acknowledgement() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out).frame(b"x", 12 * S, out)
+    of.close(1, "the line was cut", 20 * S, out)
+    assert told(out) == [("A", 12_000_000, None, "disconnect"), ("B", 12_000_000, None, "disconnect")]
+    assert out.gaps[0].reason == "the line was cut"
+    out.gaps.clear()
+    of.open(2, HEADER, 30 * S, out).frame(b"ack", 31 * S, out)  # of A alone
+    assert told(out) == [("A", 12_000_000, 31_000_000, "disconnect")]
+
+
+def test_beats_are_signs_of_life() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out).beat(15 * S, out)
+    of.close(1, "stopped", 20 * S, out)
+    assert told(out)[0] == ("A", 15_000_000, None, "stopped")
+
+
+def test_data_ends_a_gap_where_a_venue_acknowledges_nothing() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out)
+    of.close(1, "cut", 11 * S, out)
+    out.gaps.clear()
+    session = of.open(2, HEADER, 30 * S, out)
+    assert isinstance(session.parser, FakeParser)
+    session.parser.last_seen["trades"] = {"B": 31 * S}
+    session.beat(32 * S, out)
+    assert told(out) == [("B", 10_000_000, 32_000_000, "disconnect")]
+
+
+def test_reconnects_in_vain_make_one_gap_of_it() -> None:
+    out, of = Records(), normaliser()
+    for number in range(1, 4):
+        of.open(number, HEADER, number * S, out)
+        of.close(number, "cut again", number * S + 1, out)
+    assert told(out) == [("A", 1_000_000, None, "disconnect"), ("B", 1_000_000, None, "disconnect")]
+
+
+def test_sessions_that_a_kill_left_open_are_gaps_of_their_own_kind() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out).frame(b"x", 12 * S, out)
+    of.close_all("the daemon was ended without warning", 40 * S, out)
+    assert told(out)[0] == ("A", 12_000_000, None, "killed")
+    assert out.sessions[-1].reason == "the daemon was ended without warning"
+
+
+def test_gap_within_a_session_ends_where_the_session_does() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out).frame(b"x", 12 * S, out)
+    lost = Gap(A, "trades", 11_000_000, None, 5, 9, "sequence lost")
+    of.gaps.note([lost])
+    of.close(1, "cut", 12 * S, out)
+    assert told(out)[0] == ("A", 11_000_000, 12_000_000, "sequence lost")
+
+
+def test_what_is_known_to_be_missing_is_not_missing_twice() -> None:
+    known = Gaps([Gap(A, "trades", 1, None, None, None, "killed")])
+    out, of = Records(), normaliser(known)
+    session = of.open(1, HEADER, 10 * S, out)
+    session.coverage.acknowledged([])
+    of.close(1, "cut", 11 * S, out)
+    assert told(out) == [("B", 10_000_000, None, "disconnect")]
+    out.gaps.clear()
+    of.open(2, HEADER, 30 * S, out)
+    known.end(of.sessions[2].coverage.acknowledged([Acknowledged(1, "trades", frozenset("A"))]), 31, out)
+    assert told(out) == [("A", 1, 31, "killed")]
+
+
+def test_fork_goes_its_own_way() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out)
+    copy = of.fork()
+    copy.close(1, "cut", 11 * S, Records())
+    assert (len(of.gaps), len(copy.gaps)) == (0, 2)
+    assert 1 in of.sessions
