@@ -25,9 +25,9 @@ from collector.venues.adapter import (
     SubscriptionStatus,
 )
 from collector.venues.fmfw.channels import FULL_BOOK
-from collector.venues.fmfw.pace import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.fmfw.requests import SYMBOLS_PER_REQUEST, subscribe, unsubscribe
 from collector.venues.fmfw.wishes import Entry, Request, Wish, joined, parts
+from collector.venues.pace import LOSSES_ALLOWED, Losses, backoff
 
 ACK_SECONDS = 15.0
 FIRST_DATA_SECONDS = 30.0

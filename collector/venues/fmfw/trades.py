@@ -36,85 +36,15 @@ from collector.venues.fmfw.checks import (
     trade_number,
 )
 from collector.venues.fmfw.context import Context
+from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
-
-REMEMBERED_US = 60_000_000
-REMEMBERED_TRADES = 4096
 
 _SIDES = {"buy": 1, "sell": -1}
 _make = tuple.__new__  # half the price of calling the class; the order of fields is checked by a test
 _price_and_size = joined(2)
 _UPDATE_RULES = {"t": MILLIS, "p": UNSIGNED_TEXT, "q": UNSIGNED_TEXT, "s": SIDE, "i": TRADE_ID}
 _REST_RULES = {"timestamp": MOMENT, "price": UNSIGNED_TEXT, "qty": UNSIGNED_TEXT, "side": SIDE, "id": TRADE_ID}
-
-
-_Numbered = dict[str, tuple[int | None, ...]]
-"""What equal trades say, to their ids in the order of their ordinals (None: no id)."""
-
-
-class Ordinals:
-    """Remembers the equal trades of one instrument long enough to number them.
-
-    Two generations of memory, the older one dropped when the younger is `REMEMBERED_US` of venue time or
-    `REMEMBERED_TRADES` long: what is younger than that is always remembered up to that number, and never more than
-    twice that number is held.
-    """
-
-    __slots__ = ("_newest_us", "_old", "_turn_us", "_young")
-
-    def __init__(
-        self, young: _Numbered | None = None, old: _Numbered | None = None, turn_us: int = 0, newest_us: int = 0
-    ) -> None:
-        self._young = {} if young is None else young
-        self._old = {} if old is None else old
-        self._turn_us = turn_us
-        self._newest_us = newest_us
-
-    def number(self, content: str, identity: int | None, time_us: int) -> int:
-        """Return the ordinal of a trade: its former one when its id is known, else the next."""
-        if time_us > self._newest_us:
-            self._newest_us = time_us
-            known = None
-        else:
-            known = self._young.get(content) or self._old.get(content)
-        if known is None:
-            if time_us > self._turn_us or len(self._young) >= REMEMBERED_TRADES:
-                self._old, self._young, self._turn_us = self._young, {}, time_us + REMEMBERED_US
-            self._young[content] = (identity,)
-            return 0
-        if identity is not None and identity in known:
-            return known.index(identity)
-        self._young[content] = (*known, identity)
-        return len(known)
-
-    def at_least(self, content: str, count: int, time_us: int) -> None:
-        """Let the next ordinal of this content be no lower than `count`."""
-        missing = count - len(self._young.get(content) or self._old.get(content) or ())
-        for _ in range(missing):
-            self.number(content, None, time_us)
-
-    def fork(self) -> Ordinals:
-        return Ordinals(self._young.copy(), self._old.copy(), self._turn_us, self._newest_us)
-
-
-class _Counts:
-    """Numbers the equal trades of one list that have no ids: each list counts from 0."""
-
-    __slots__ = ("_counts",)
-
-    def __init__(self) -> None:
-        self._counts: dict[str, tuple[int, int]] = {}
-
-    def number(self, content: str, time_us: int) -> int:
-        ordinal, _ = self._counts.get(content, (0, 0))
-        self._counts[content] = (ordinal + 1, time_us)
-        return ordinal
-
-    def teach(self, ordinals: Ordinals) -> None:
-        """Let live trades count on from here."""
-        for content, (count, time_us) in self._counts.items():
-            ordinals.at_least(content, count, time_us)
 
 
 class _Tape:
@@ -171,7 +101,7 @@ class TradeReader:
             if type(items) is not list:
                 context.reject(out, STREAM, f"{symbol}: not a list of trades", payload, received_us)
                 continue
-            counts = _Counts() if snapshot else None
+            counts = Counts() if snapshot else None
             good = 0
             for item in items:
                 try:
@@ -250,7 +180,7 @@ class TradeListReader:
             else:
                 good.append((time_us, trade_number(item.get("id")), item))
         good.sort(key=lambda entry: (entry[0], -1 if entry[1] is None else entry[1]))
-        counts = _Counts()
+        counts = Counts()
         for time_us, number, item in good:
             side = _SIDES[item["side"]]
             content = f"{time_us}|{plain(item['price'])}|{plain(item['qty'])}|{side}"
@@ -265,11 +195,6 @@ class TradeListReader:
                 )
             )  # fmt: skip
         out.items += len(good)
-
-
-def trade_key(content: str, ordinal: int) -> int:
-    """Return a trade's key. `content` is time in microseconds, price, size and side with bars between."""
-    return content_key(f"{content}|{ordinal}")
 
 
 def _identity(value: Any) -> int | None:

@@ -23,8 +23,8 @@ from collector.venues.adapter import (
     Subscription,
 )
 from collector.venues.fmfw.conversation import ACK_SECONDS, FIRST_DATA_SECONDS, QUIET_SECONDS, FmfwConversation
-from collector.venues.fmfw.pace import LOSSES_ALLOWED, backoff
 from collector.venues.fmfw.parser import FmfwParser
+from collector.venues.pace import LOSSES_ALLOWED, backoff
 
 FULL = "orderbook/full"
 TOP = "orderbook/top/100ms"

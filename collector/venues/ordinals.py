@@ -1,0 +1,94 @@
+"""The how-manieth equal trade: what makes a key of content where a venue's trade ids cannot be trusted.
+
+The key of such a trade is made of what it says (time, price, size, side) and its ordinal among those of its instrument
+that say the same: 0, 1, .. Socket, snapshot, REST and replay each count equal trades from 0, so n equal trades get the
+ordinals 0 to n-1 everywhere, in whatever order a source tells them: the same set of keys. Which sources count together,
+and which begin anew, is the venue's business.
+"""
+
+from __future__ import annotations
+
+from collector.model import content_key
+
+REMEMBERED_US = 60_000_000
+REMEMBERED_TRADES = 4096
+
+_Identities = tuple[int | None, ...]
+
+_Numbered = dict[str, _Identities]
+"""What equal trades say, to their ids in the order of their ordinals (None: no id)."""
+
+
+def trade_key(content: str, ordinal: int) -> int:
+    """Return a trade's key. `content` is time in microseconds, plain price, plain size and side with bars between."""
+    return content_key(f"{content}|{ordinal}")
+
+
+class Ordinals:
+    """Remembers the equal trades of one instrument long enough to number them.
+
+    Two generations of memory, the older one dropped when the younger is `REMEMBERED_US` of venue time or
+    `REMEMBERED_TRADES` long: what is younger than that is always remembered up to that number, and never more than
+    twice that number is held.
+    """
+
+    __slots__ = ("_newest_us", "_old", "_turn_us", "_young")
+
+    def __init__(
+        self, young: _Numbered | None = None, old: _Numbered | None = None, turn_us: int = 0, newest_us: int = 0
+    ) -> None:
+        self._young = {} if young is None else young
+        self._old = {} if old is None else old
+        self._turn_us = turn_us
+        self._newest_us = newest_us
+
+    def number(self, content: str, identity: int | None, time_us: int) -> int:
+        """Return the ordinal of a trade: its former one when its id is known, else the next."""
+        if time_us > self._newest_us:
+            self._newest_us = time_us
+            known = None
+        else:
+            known = self._young.get(content) or self._old.get(content)
+        if known is None:
+            if time_us > self._turn_us or len(self._young) >= REMEMBERED_TRADES:
+                self._old, self._young, self._turn_us = self._young, {}, time_us + REMEMBERED_US
+            self._young[content] = (identity,)
+            return 0
+        if identity is not None and identity in known:
+            return known.index(identity)
+        self._young[content] = (*known, identity)
+        return len(known)
+
+    def learn(self, content: str, identities: _Identities, time_us: int) -> None:
+        """Know of these equal trades, in the order of their ordinals; what was known of the first of them stays."""
+        known = len(self._young.get(content) or self._old.get(content) or ())
+        for identity in identities[known:]:
+            self.number(content, identity, time_us)
+
+    def fork(self) -> Ordinals:
+        return Ordinals(self._young.copy(), self._old.copy(), self._turn_us, self._newest_us)
+
+
+class Counts:
+    """Numbers the equal trades of one list, from 0, whatever was known of them before."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[_Identities, int]] = {}
+
+    def number(self, content: str, time_us: int, identity: int | None = None) -> int:
+        """Return the ordinal of the list's next trade."""
+        identities, _ = self._counts.get(content, ((), 0))
+        self._counts[content] = ((*identities, identity), time_us)
+        return len(identities)
+
+    def teach(self, ordinals: Ordinals) -> None:
+        """Let trades that come one by one count on from here."""
+        for content, (identities, time_us) in self._counts.items():
+            ordinals.learn(content, identities, time_us)
+
+    def fork(self) -> Counts:
+        copy = Counts()
+        copy._counts = self._counts.copy()
+        return copy
