@@ -82,13 +82,12 @@ class Tail:
     def append(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
         """Put a record at the end; raise, and put nothing, when it cannot be one."""
         size = len(payload)
-        rest = _pack_rest(received_ns, session, kind)
+        rest = _pack_rest(received_ns, session, kind) + payload  # one piece is cheaper than two, up to many KB
         if self._offset + size > self._limit:
             self._make_way(size)
         buffer = self._buffer
-        buffer += _pack_head(size, _crc32(payload, _crc32(rest, size)))
+        buffer += _pack_head(size, _crc32(rest, size))
         buffer += rest
-        buffer += payload
         self._offset += RECORD_BYTES + size
         self._last_ns = received_ns
         if kind is not _FRAME:
