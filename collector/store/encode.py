@@ -109,8 +109,17 @@ def rates(rows: Sequence[Rate], ids: VenueIds) -> tuple[str, ...]:
 
 
 def latest_candles(rows: Sequence[Candle]) -> list[Candle]:
-    """Keep the last of the candles that share a key: an upsert cannot touch a row twice in one statement."""
-    return list({(row[0], row[1], row[2], row[3]): row for row in rows}.values())
+    """Keep the last state of the candles that share a key: an upsert cannot touch a row twice in one statement.
+
+    A state that came again is kept as it was first received, as if each had come in a batch of its own: where batches
+    were cut must not show in the tables.
+    """
+    latest: dict[tuple[object, ...], Candle] = {}
+    for row in rows:
+        before = latest.get(row[:4])
+        if before is None or before[4:-1] != row[4:-1]:
+            latest[row[:4]] = row
+    return list(latest.values())
 
 
 Encode = Callable[[Sequence[Any], Mapping[Any, int]], tuple[str, ...]]
