@@ -93,12 +93,12 @@ where not exists (
     and venue_id = $2 and stream is not distinct from $3 and payload = $5);
 
 -- name: upsert_session
--- A session as it opens, and again as it closes.
+-- A session as it opens, and again as it closes. A replay that began within it has counted only a part of its frames.
 insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames)
 select $1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond',
        timestamptz 'epoch' + $6::bigint * interval '1 microsecond', $7, $8
 on conflict (session_id) do update
-set closed_at = excluded.closed_at, reason = excluded.reason, frames = excluded.frames
+set closed_at = excluded.closed_at, reason = excluded.reason, frames = greatest(sessions.frames, excluded.frames)
 where excluded.closed_at is not null;
 
 -- name: upsert_gap
