@@ -40,25 +40,27 @@ class SessionParser:
         """Parse a socket message; never raises."""
         self.frames += 1
         self.alive_ns = received_ns
+        known = len(out.gaps)
         try:
             events = self.parser.frame(payload, received_ns, out)
         except Exception as error:  # noqa: BLE001  a parser's bug costs its frame, never the daemon
             _quarantine_whole(out, self.venue, error, payload, received_ns)
             return ()
         if events:
-            self._observe(events, received_ns, out)
+            self._observe(events, known, received_ns, out)
         return events
 
     def rest(self, request: Mapping[str, Any], body: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Parse a REST answer; never raises."""
         self.frames += 1
         self.alive_ns = received_ns
+        known = len(out.gaps)
         try:
             events = self.parser.rest(request["channel"], request.get("params", {}), body, received_ns, out)
         except Exception as error:  # noqa: BLE001  as above
             _quarantine_whole(out, self.venue, error, rest_payload(request, body), received_ns)
             return ()
-        self._observe(events, received_ns, out)
+        self._observe(events, known, received_ns, out)
         return events
 
     def beat(self, received_ns: int, out: Records) -> None:
@@ -70,8 +72,9 @@ class SessionParser:
             _quarantine_whole(out, self.venue, error, b"", received_ns)
         self.gaps.end(self.coverage.seen(self.parser), received_ns // 1000, out)
 
-    def _observe(self, events: Sequence[Event], received_ns: int, out: Records) -> None:
-        self.gaps.note(out.gaps)
+    def _observe(self, events: Sequence[Event], known: int, received_ns: int, out: Records) -> None:
+        # The first `known` are of frames before this one, and of sessions' ends, which are no parser's finding.
+        self.gaps.note(out.gaps[known:])
         self.gaps.end(self.coverage.acknowledged(events), received_ns // 1000, out)
 
     def describe(self, closed_ns: int | None = None, reason: str | None = None) -> Session:

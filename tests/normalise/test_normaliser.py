@@ -168,3 +168,19 @@ def test_rest_records_survive_the_journal() -> None:
     payload = rest_payload(request, body)
     assert split_rest(payload) == (request, body)
     assert orjson.loads(payload.split(b"\n")[0]) == request
+
+
+def test_gap_of_an_ended_session_is_no_finding_of_the_next_ones_parser() -> None:
+    out, of = Records(), Normaliser(lambda _name: FakeAdapter())
+    header = HEADER | {"subscriptions": [["trades", "trades", ["A", "B"]]]}
+    of.open(1, header, 10 * S, out)
+    of.close(1, "stopped", 20 * S, out)
+    session = of.open(2, header, 30 * S, out)
+    session.frame(b"ack", 31 * S, out)  # of A alone, in the batch that holds the gaps of both
+    of.close_all("ended without warning", 40 * S, out)
+    assert [(gap.from_us, gap.to_us, gap.cause) for gap in out.gaps if gap.instrument.symbol == "B"] == [
+        (10_000_000, None, "stopped")
+    ]
+    assert [(gap.to_us, gap.cause) for gap in out.gaps if gap.instrument.symbol == "A"] == [
+        (None, "stopped"), (31_000_000, "stopped"), (None, "killed"),
+    ]  # fmt: skip
