@@ -242,6 +242,9 @@ async def test_numbers_of_sixty_digits_are_stored_to_the_last(database: str, tmp
         verdicts = await on.compare(daemon)
         assert [one.missing for one in verdicts] == [0] * len(verdicts)
         assert {one.table for one in verdicts if one.surplus == 1} == {"trades", "candles", "ticks"}
+        # The bar of tomorrow that it came in has closed none of today's before its time.
+        early = "select from candles where closed and time + interval '1 minute' > received_at"
+        assert await on.query(early) == []
         for query in (
             "select price::text, size::text from trades where size > 1e20",
             "select close::text, volume::text from candles where volume > 1e20",
