@@ -89,7 +89,8 @@ class VenueWorker:
                     plan = await self._discover(rest)
                     self._report(plan)
                     await self._hold(plan, holding, group, rest)
-                    await self._clock.sleep(self._refresh_seconds)
+                    soon = plan.look_again_seconds
+                    await self._clock.sleep(min(self._refresh_seconds, soon or self._refresh_seconds))
         finally:
             session.close("stopped")
 

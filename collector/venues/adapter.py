@@ -133,6 +133,8 @@ class Plan:
     polls: tuple[PollPlan, ...] = ()
     instruments: tuple[InstrumentSpec, ...] = ()
     problems: tuple[Problem, ...] = ()
+    look_again_seconds: float | None = None
+    """Discover again so soon, since something is about to change; None: when the feed always does."""
 
     @property
     def lines(self) -> tuple[ConnectionPlan | PollPlan, ...]:
@@ -176,7 +178,14 @@ class SnapshotTaken(NamedTuple):
     symbol: str
 
 
-Event = Acknowledged | Refused | SequenceLost | SnapshotTaken
+class Told(NamedTuple):
+    """Something that this venue's own conversation alone acts on. `topic` and the names of `facts` are the venue's."""
+
+    topic: str
+    facts: Mapping[str, Any]
+
+
+Event = Acknowledged | Refused | SequenceLost | SnapshotTaken | Told
 
 
 class Parser(Protocol):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 from structlog.testing import capture_logs
@@ -75,6 +76,15 @@ async def test_change_of_the_plan_leaves_the_other_connections_alone() -> None:
         await until(lambda: worker.connections.get("fake-2") not in {changed, None})
         assert set(worker.connections) == {"fake-1", "fake-2"}
         assert worker.connections["fake-1"] is kept
+
+
+async def test_plan_that_asks_for_it_is_made_again_sooner() -> None:
+    before = replace(plan(connection_plan("fake-1")), look_again_seconds=0.25)
+    after = plan(connection_plan("fake-2"))
+    async with working(before, after) as worker:
+        began = worker._clock.monotonic()
+        await until(lambda: "fake-2" in worker.connections)
+        assert worker._clock.monotonic() - began < 1
 
 
 async def test_worker_that_is_run_again_makes_its_connections_anew() -> None:
