@@ -10,8 +10,11 @@ from collector.store.named import queries
 if TYPE_CHECKING:
     from asyncpg import Connection
 
+LONGEST_SYMBOL = 255
+"""Characters; far longer ones do not fit into an index."""
+
 _SQL = queries("write")
-_BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "instruments")
+BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "instruments")
 
 
 class Registry:
@@ -27,10 +30,11 @@ class Registry:
         self.venues.clear()
         self.instruments.clear()
 
-    async def prepare(self, connection: Connection, records: Records) -> None:
-        """Make sure that everything in `records` has a number."""
-        wanted = {row.instrument for name in _BY_INSTRUMENT for row in getattr(records, name)}
+    async def prepare(self, connection: Connection, records: Records) -> set[Instrument]:
+        """Make sure that everything in `records` has a number; return the instruments that can have none."""
+        wanted = {row.instrument for name in BY_INSTRUMENT for row in getattr(records, name)}
         missing = wanted.difference(self.instruments)
+        unnamable = {instrument for instrument in missing if not _is_name(instrument.symbol)}
         venues = {instrument.venue for instrument in missing}
         venues.update(row.venue for name in ("rates", "sessions", "quarantine") for row in getattr(records, name))
         for venue in venues.difference(self.venues):
@@ -38,11 +42,21 @@ class Registry:
             if number is None:  # somebody else made it in the same moment; now it is there
                 number = await connection.fetchval(_SQL["venue_id"], venue)
             self.venues[venue] = number
+        missing -= unnamable
         if not missing:
-            return
+            return unnamable
         ordered = sorted(missing)
         await connection.execute(
             _SQL["add_instruments"], [self.venues[one.venue] for one in ordered], [one.symbol for one in ordered]
         )
         for number, venue, symbol in await connection.fetch(_SQL["instrument_ids"]):
             self.instruments[Instrument(venue, symbol)] = number
+        return unnamable
+
+
+def _is_name(symbol: str) -> bool:
+    try:
+        symbol.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in symbol and len(symbol) <= LONGEST_SYMBOL

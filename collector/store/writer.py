@@ -2,28 +2,30 @@
 
 The writer never gives a batch up. While the database is away it tries again, for ever, and says so in `state`; a row
 that the database refuses is found by bisection and quarantined, and the rest of its batch is stored. Because keys are
-natural and the position moves with the rows, writing a batch again changes nothing.
+natural and the position moves with the rows, writing a batch again changes nothing. Where the line is cut between the
+server's commit and its answer, the position tells which it was, so that nothing is counted twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
-import orjson
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from collector.model import Gap, Instrument, Quarantined
+from collector.model import Gap, Instrument, Quarantined, Records, Session
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import connect, refusals
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
-from collector.store.registry import Registry
+from collector.store.registry import BY_INSTRUMENT, Registry
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -33,6 +35,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 COMMIT_TIMEOUT_SECONDS = 60.0
+CAREFUL_TIMEOUT_SECONDS = 600.0
+"""For a batch that is searched, row by row at the worst, for what the database refuses in it."""
 _SQL = queries("write")
 
 _BAD_ROW = ("22", "23", "54", "0A", "XX")
@@ -78,6 +82,8 @@ class Writer:
         self._wait = wait_exponential_jitter(multiplier=0.1, max=longest_wait_seconds, jitter=0.5)
         self._connection: Connection | None = None
         self._registry = Registry()
+        self._unanswered: Committed | None = None
+        """What became of a batch whose commit was asked for and never answered."""
         self.state = "not connected yet"
         self.since = time.time()
 
@@ -122,7 +128,8 @@ class Writer:
         ):
             with attempt, refusals(self._dsn()):
                 try:
-                    result = await work(await self._open())
+                    async with asyncio.timeout(CAREFUL_TIMEOUT_SECONDS):
+                        result = await work(await self._open())
                 except BaseException:
                     # Cut, cancelled or refused in the middle: nobody knows the connection's state. A new one is cheap.
                     self._drop_connection()
@@ -154,16 +161,33 @@ class Writer:
     # -- one batch ---------------------------------------------------------------------------------------------------
 
     async def _commit(self, connection: Connection, batch: Batch) -> Committed:
-        await self._registry.prepare(connection, batch.records)
+        unanswered, self._unanswered = self._unanswered, None
+        if unanswered is not None and await self._reached(connection, batch):
+            return unanswered
+        unnamable = await self._registry.prepare(connection, batch.records)
+        if unnamable:
+            batch = replace(batch, records=_without(batch.records, unnamable))
         try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS), connection.transaction():
-                return await self._store(connection, batch, careful=False)
-        except asyncpg.PostgresError as error:
+            return await self._transact(connection, batch, careful=False)
+        except _REFUSALS as error:
             if not _speaks_of_data(error):
                 raise
-            log.warning("batch_refused", reason=str(error), sqlstate=error.sqlstate)
-        async with connection.transaction():
-            return await self._store(connection, batch, careful=True)
+            log.warning("batch_refused", reason=str(error), sqlstate=getattr(error, "sqlstate", None))
+        return await self._transact(connection, batch, careful=True)
+
+    async def _reached(self, connection: Connection, batch: Batch) -> bool:
+        async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS), connection.transaction():
+            # Waits for the former transaction where the server is still busy with it.
+            row = await connection.fetchrow(_SQL["lock_position"], self._journal)
+        return row is not None and tuple(row) == (batch.segment, batch.byte_offset)
+
+    async def _transact(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
+        async with asyncio.timeout(CAREFUL_TIMEOUT_SECONDS if careful else COMMIT_TIMEOUT_SECONDS):
+            async with connection.transaction():
+                committed = await self._store(connection, batch, careful=careful)
+                self._unanswered = committed
+            self._unanswered = None
+        return committed
 
     async def _store(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
         records = batch.records
@@ -171,7 +195,7 @@ class Writer:
         committed = Committed()
         parsed_away: dict[str, int] = {}
         for bad in records.quarantine:
-            stream = bad.stream or "frames"
+            stream = _clean(bad.stream or "frames")
             parsed_away[stream] = parsed_away.get(stream, 0) + bad.items
         for table in _TABLES:
             rows: list[Any] = getattr(records, table.name)
@@ -191,7 +215,9 @@ class Writer:
                 )
         for name, away in parsed_away.items():
             committed.counts[name] = TableCount(away, 0, 0, away)
-        await self._keep_books(connection, batch, [*records.quarantine, *refused], committed)
+        await self._keep_books(connection, batch, refused, careful=careful)
+        await self._quarantine(connection, batch, [*records.quarantine, *refused])
+        await self._move_on(connection, batch, committed)
         return committed
 
     async def _insert(self, connection: Connection, table: _Table, rows: Sequence[Any]) -> int:
@@ -206,7 +232,7 @@ class Writer:
         try:
             async with connection.transaction():
                 return await self._insert(connection, table, rows)
-        except asyncpg.PostgresError as error:
+        except _REFUSALS as error:
             if not _speaks_of_data(error):
                 raise
             if len(rows) == 1:
@@ -218,26 +244,48 @@ class Writer:
         )
 
     async def _keep_books(
-        self, connection: Connection, batch: Batch, quarantined: list[Quarantined], committed: Committed
+        self, connection: Connection, batch: Batch, refused: list[Quarantined], *, careful: bool
     ) -> None:
+        """Write what is told beside the market data; what is refused of it goes to `refused`, and is no item."""
         records, venues, instruments = batch.records, self._registry.venues, self._registry.instruments
-        specs = [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments]
-        sessions = [(session.session_id, venues[session.venue], *session[2:]) for session in records.sessions]
-        gaps = [(instruments[gap.instrument], *gap[1:]) for gap in records.gaps]
-        for statement, rows in (("update_instrument", specs), ("upsert_session", sessions), ("upsert_gap", gaps)):
-            if rows:
-                await connection.executemany(_SQL[statement], rows)
+        tables = (
+            ("instruments", "update_instrument", records.instruments,
+             [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments]),
+            ("sessions", "upsert_session", records.sessions,
+             [(session.session_id, venues[session.venue], *map(_clean, session[2:])) for session in records.sessions]),
+            ("gaps", "upsert_gap", records.gaps,
+             [(instruments[gap.instrument], *map(_clean, gap[1:])) for gap in records.gaps]),
+        )  # fmt: skip
+        for name, statement, told, rows in tables:
+            if not careful:
+                if rows:
+                    await connection.executemany(_SQL[statement], rows)
+                continue
+            for one, row in zip(told, rows, strict=True):
+                try:
+                    async with connection.transaction():
+                        await connection.execute(_SQL[statement], *row)
+                except _REFUSALS as error:
+                    if not _speaks_of_data(error):
+                        raise
+                    refused.append(_refused_row(name, one, error, items=0))
+
+    async def _quarantine(self, connection: Connection, batch: Batch, quarantined: Sequence[Quarantined]) -> None:
         if quarantined:
+            venues = self._registry.venues
             await connection.executemany(
                 _SQL["insert_quarantine" if self._journal else "insert_quarantine_once"],
                 [
                     (
-                        bad.received_us, venues[bad.venue], bad.stream, bad.error.replace("\0", "�"), bad.payload,
-                        bad.items, "row" if bad.payload.startswith(_ROW) else "frame", batch.segment, batch.byte_offset,
+                        bad.received_us, venues[bad.venue], _clean(bad.stream), _clean(bad.error), bad.payload,
+                        bad.items, "row" if bad.payload.startswith(_ROW) else "frame", batch.segment,
+                        batch.byte_offset,
                     )
                     for bad in quarantined
                 ],
             )  # fmt: skip
+
+    async def _move_on(self, connection: Connection, batch: Batch, committed: Committed) -> None:
         if self._journal is None:
             return
         counts = committed.counts
@@ -252,10 +300,46 @@ class Writer:
 _ROW = b'{"row":'
 
 
-def _refused_row(table: str, row: Any, error: asyncpg.PostgresError) -> Quarantined:
-    venue = row.venue if table == "rates" else row.instrument.venue
-    payload = orjson.dumps({"row": table, "values": row._asdict()}, default=list)
-    return Quarantined(venue, table, f"the database refused the row: {error}"[:500], payload, 1, row.received_us)
+def _refused_row(table: str, row: Any, error: Exception | str, *, items: int = 1) -> Quarantined:
+    venue = row.venue if table in ("rates", "sessions") else row.instrument.venue
+    reason = error if isinstance(error, str) else f"the database refused the row: {error}"[:500]
+    # Not orjson, which refuses a text that is not valid Unicode: exactly that may be what is wrong.
+    text = json.dumps({"row": table, "values": row._asdict()}, default=list, separators=(",", ":"))
+    return Quarantined(venue, table, reason, text.encode(), items, _moment_us(row))
+
+
+def _moment_us(row: Any) -> int:
+    match row:
+        case Session():
+            moment = row.opened_us if row.closed_us is None else row.closed_us
+        case Gap():
+            moment = row.from_us
+        case _:
+            moment = row.received_us
+    return int(moment)
+
+
+def _clean(value: T) -> T | str:
+    """Make a text one that the server takes: no NUL, valid Unicode."""
+    if isinstance(value, str):
+        return value.replace("\0", "�").encode("utf-8", "replace").decode()
+    return value
+
+
+def _without(records: Records, unnamable: set[Instrument]) -> Records:
+    """Set rows of instruments that can have no number apart into quarantine; the sum of the items stays."""
+    kept = Records()
+    kept.items = records.items
+    kept.sessions, kept.rates, kept.quarantine = records.sessions, records.rates, records.quarantine[:]
+    facts = {table.name for table in _TABLES}
+    for name in BY_INSTRUMENT:
+        rows: list[Any] = getattr(records, name)
+        setattr(kept, name, [row for row in rows if row.instrument not in unnamable])
+        kept.quarantine += [
+            _refused_row(name, row, "no instrument can have such a name", items=int(name in facts))
+            for row in rows if row.instrument in unnamable
+        ]  # fmt: skip
+    return kept
 
 
 _MAY_PASS = (
@@ -263,8 +347,14 @@ _MAY_PASS = (
 )  # fmt: skip
 
 
-def _speaks_of_data(error: asyncpg.PostgresError) -> bool:
-    return (error.sqlstate or "")[:2] in _BAD_ROW
+_REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def _speaks_of_data(error: Exception) -> bool:
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in _BAD_ROW
+    # What the driver could not even send: a number too large for its column, a text that is not valid Unicode.
+    return isinstance(error, ValueError)
 
 
 def _can_pass(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -42,9 +43,11 @@ def candle(close: str, *, received_us: int = T, closed: bool = False) -> Candle:
 
 def records(*rows: Any) -> Records:
     made = Records()
-    lists = {Trade: made.trades, Tick: made.ticks, Book: made.books, Candle: made.candles, Rate: made.rates,
-             Derivative: made.derivatives, Gap: made.gaps, Session: made.sessions, Quarantined: made.quarantine,
-             InstrumentSpec: made.instruments}  # fmt: skip
+    lists: dict[type, list[Any]] = {
+        Trade: made.trades, Tick: made.ticks, Book: made.books, Candle: made.candles, Rate: made.rates,
+        Derivative: made.derivatives, Gap: made.gaps, Session: made.sessions, Quarantined: made.quarantine,
+        InstrumentSpec: made.instruments,
+    }  # fmt: skip
     for row in rows:
         lists[type(row)].append(row)
     made.items = made.rows + sum(bad.items for bad in made.quarantine)
@@ -252,3 +255,83 @@ async def test_looking_a_venue_up_uses_no_number_up(database: str) -> None:
         await writer.commit(batch(trade(9, instrument=Instrument("other", "X")), trade(9, instrument=ETH)))
     assert await rows_of(database, "select venue_id from venues order by 1") == [(1,), (2,)]
     assert await rows_of(database, "select instrument_id from instruments order by 1") == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("told", "refused"),
+    [
+        (Session(1, "fmfw", "w", "u", T, T + 1, "bye\0", 3), 0),
+        (Gap(BTC, "trades", T, None, None, None, "disconnect", "bye\0"), 0),
+        (Gap(BTC, "trades", T, None, 2**64 - 1, None, "sequence lost"), 1),
+        (InstrumentSpec(BTC, "BTC", "USDT", "spot", "1", "1", "working", '{"a":"\\u0000"}', T), 1),
+        (InstrumentSpec(BTC, "BTC", "USDT", "spot", "1,2", "1", "working", "{}", T), 1),
+        (InstrumentSpec(BTC, "\ud800", "USDT", "spot", "1", "1", "working", "{}", T), 1),
+    ],
+)
+async def test_what_is_refused_beside_the_data_goes_to_quarantine_and_holds_nothing_up(
+    database: str, told: Any, refused: int
+) -> None:
+    async with writing(database) as writer, asyncio.timeout(10):
+        committed = await writer.commit(batch(trade(1), told))
+    assert committed.counts == {"trades": TableCount(1, 1, 0, 0)}
+    assert await rows_of(database, "select kind, items from quarantine") == [("row", 0)] * refused
+
+
+@pytest.mark.parametrize("symbol", ["A\0B", "\ud800", "A" * 10_000])
+async def test_rows_of_an_instrument_that_can_have_no_number_are_quarantined(database: str, symbol: str) -> None:
+    strange = Instrument("fmfw", symbol)
+    async with writing(database) as writer, asyncio.timeout(10):
+        committed = await writer.commit(
+            batch(trade(1), trade(2, instrument=strange), Gap(strange, "trades", T, None, None, None, "killed"))
+        )
+    assert committed.counts["trades"] == TableCount(2, 1, 0, 1)
+    assert await rows_of(database, "select stream, items from quarantine order by 1") == [("gaps", 0), ("trades", 1)]
+    assert await rows_of(
+        database, "select items, stored, quarantined from journal_counts where table_name='trades'"
+    ) == [(2, 1, 1)]
+
+
+@asynccontextmanager
+async def commits_unanswered(dsn: str) -> AsyncIterator[str]:
+    """A way to the server on which the first commit arrives and its answer does not."""
+    cut = False
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, requests: bool) -> None:
+        nonlocal cut
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+            if requests and b"COMMIT;" in data and b"BEGIN" not in data and not cut:
+                cut = True
+                raise ConnectionResetError
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = urlsplit(dsn)
+        server_reader, server_writer = await asyncio.open_connection(there.hostname, there.port)
+        try:
+            with contextlib.suppress(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(forward(reader, server_writer, requests=True))
+                    group.create_task(forward(server_reader, writer, requests=False))
+        finally:
+            writer.transport.abort()
+            server_writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    parts = urlsplit(dsn)
+    async with server:
+        yield parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}").geturl()
+    assert cut
+
+
+async def test_a_commit_whose_answer_was_lost_is_counted_and_quarantined_once(database: str) -> None:
+    async with commits_unanswered(database) as way, writing(way) as writer:
+        committed = await writer.commit(batch(trade(1), Quarantined("fmfw", "ticks", "odd", b"{}", 3, T)))
+        later = await writer.commit(batch(trade(1), offset=200))
+    assert committed.counts == {"trades": TableCount(1, 1, 0, 0), "ticks": TableCount(3, 0, 0, 3)}
+    assert later.counts == {"trades": TableCount(1, 0, 1, 0)}
+    assert await rows_of(database, "select count(*) from quarantine") == [(1,)]
+    assert await rows_of(database, "select table_name, items from journal_counts order by 1") == [
+        ("ticks", 3), ("trades", 2)
+    ]  # fmt: skip

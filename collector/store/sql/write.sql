@@ -125,6 +125,10 @@ set segment = excluded.segment, byte_offset = excluded.byte_offset, updated_at =
 -- Where to go on.
 select segment, byte_offset from journal_position where journal = $1;
 
+-- name: lock_position
+-- How far the tables are, once a transaction that moves it just now has ended.
+select segment, byte_offset from journal_position where journal = $1 for update;
+
 -- name: add_counts
 -- The invariant, kept for each segment and table: items = stored + duplicates + quarantined.
 insert into journal_counts as c (journal, segment, table_name, items, stored, duplicates, quarantined)
