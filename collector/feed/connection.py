@@ -41,7 +41,7 @@ STEADY_SECONDS = 60.0
 """A session that lived so long starts the backoff anew."""
 LONGEST_BACKOFF_SECONDS = 60.0
 ROOM_EVERY = 64
-"""Frames between two looks at the journal's buffer."""
+"""Frames after which others get their turn, and the journal's buffer is looked at."""
 
 
 class ConnectionState(StrEnum):
@@ -182,11 +182,14 @@ class ConnectionFeed:
                     self._act(conversation.handle(events, monotonic()), outbox)
                     if any(type(event) is Refused for event in events):
                         self._tell_refused(conversation)
-                if not self.frames % ROOM_EVERY and intake.full:
-                    self._held_back = True  # the line's silence is our own doing now
-                    await intake.room()
-                    self._held_back = False
-                    self._last_heard = monotonic()
+                if not self.frames % ROOM_EVERY:
+                    # A flood leaves `receive` nothing to wait for; without this the writer's turn would not come.
+                    await asyncio.sleep(0)
+                    if intake.full:
+                        self._held_back = True  # the line's silence is our own doing now
+                        await intake.room()
+                        self._held_back = False
+                        self._last_heard = monotonic()
             elif kind is PING:
                 await line.pong(message.data)
 

@@ -56,6 +56,13 @@ async def test_frames_reach_the_session_in_their_order() -> None:
         assert stage.feed.bytes == 11
 
 
+async def test_flood_of_frames_leaves_others_their_turn() -> None:
+    async with Stage(FakeLine(*[b"frame"] * 1000)).running() as stage:
+        await stage.until(lambda: stage.feed.frames > 0)
+        assert stage.feed.frames < 1000
+        await stage.until(lambda: stage.feed.frames == 1000)
+
+
 async def test_connection_is_live_once_its_subscriptions_are_proved() -> None:
     line = FakeLine()
     async with Stage(line).running() as stage:
