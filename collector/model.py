@@ -184,6 +184,8 @@ class Session(NamedTuple):
     closed_us: int | None
     reason: str | None
     frames: int
+    details: str = "{}"
+    """What else is known of it, as the text of a JSON object: `subscriptions` lists [channel, stream, symbols]."""
 
 
 class Records:

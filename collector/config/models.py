@@ -138,6 +138,20 @@ class Writer(Section):
     )
 
 
+class Repair(Section):
+    """How gaps are filled from the venues' history."""
+
+    enabled: bool = Field(True, description="Fetch what was missed as soon as a line is back.")
+    max_age_days: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
+        7,
+        description="Gaps that ended longer ago stay open until `collector backfill` fetches them; "
+        f'"{UNLIMITED}" repairs all.',
+    )
+    rate_share: float = Field(
+        0.75, gt=0, le=1, description="The part of a venue's REST rate that repairs take at the most."
+    )
+
+
 class Log(Section):
     """What is told on stderr."""
 
@@ -195,6 +209,7 @@ class Config(BaseSettings):
     http: Http = Http()
     journal: Journal = Journal()
     writer: Writer = Writer()
+    repair: Repair = Repair()
     log: Log = Log()
     venues: dict[str, VenueConfig] = Field(default_factory=dict)
 

@@ -5,7 +5,8 @@ One client a venue, so that everything that talks to it shares one budget and on
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from copy import copy
 from typing import TypeVar
 
 import structlog
@@ -41,14 +42,24 @@ class RestClient:
         self._not_before = 0.0
         self._wait = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 
-    async def drive(self, generator: Generator[RestCall, RestAnswer, R]) -> R:
-        """Run a generator of calls to its end and return what it returns.
+    def of(self, session: LiveSession) -> RestClient:
+        """Return a client that draws on the same budget and hands its answers to another session."""
+        other = copy(self)
+        other._session = session  # noqa: SLF001  its own twin
+        return other
+
+    async def drive(
+        self, generator: Generator[RestCall, RestAnswer, R], *, before: Callable[[], Awaitable[object]] | None = None
+    ) -> R:
+        """Run a generator of calls to its end and return what it returns; `before` is awaited ahead of each call.
 
         An answer that means failure is thrown into it; what it does not catch comes out of here as a `VenueError`.
         """
         try:
             call = next(generator)
             while True:
+                if before is not None:
+                    await before()
                 try:
                     answer = await self.fetch(call)
                 except VenueError as error:

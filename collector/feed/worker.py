@@ -64,6 +64,8 @@ class VenueWorker:
         # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
         self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
         self.connections: dict[str, ConnectionFeed | PollFeed] = {}
+        self.rest: RestClient | None = None
+        """The venue's one budget of REST calls; None until the worker runs."""
         self.problems: tuple[Problem, ...] = ()
         self.state = WorkerState.DISCOVERING
         self.since_ns = clock.now_ns()
@@ -82,6 +84,7 @@ class VenueWorker:
                   "symbols": None}  # fmt: skip
         session = self._intake.open(header)
         rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session)
+        self.rest = rest
         try:
             async with asyncio.TaskGroup() as group:
                 holding: dict[str, asyncio.Task[None]] = {}

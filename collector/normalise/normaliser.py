@@ -88,6 +88,7 @@ class SessionParser:
             closed_us=None if closed_ns is None else closed_ns // 1000,
             reason=reason,
             frames=self.frames,
+            details=orjson.dumps({"subscriptions": self.header.get("subscriptions", [])}).decode(),
         )
 
     def fork(self, gaps: Gaps) -> SessionParser:

@@ -25,6 +25,8 @@ from collector.feed.network import AiohttpNetwork
 from collector.feed.worker import VenueWorker
 from collector.journal import Journal, JournalOptions, Kind
 from collector.normalise.normaliser import Normaliser
+from collector.repair.ledger import GapTable
+from collector.repair.repairer import Repairer, RepairOptions
 from collector.service.database import Database
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
@@ -34,6 +36,7 @@ from collector.service.recorder import Recorder
 from collector.service.statistics import Statistics
 from collector.service.supervise import Supervised
 from collector.store.writer import Writer
+from collector.venues.adapter import VenueSettings
 
 log = structlog.get_logger()
 
@@ -57,6 +60,7 @@ class Daemon:
         self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         self.workers: dict[str, Supervised] = {}
+        self.repairers: dict[str, Repairer] = {}
         self.http_address: str | None = None
         """Where the status page is (`http://host:port`), once it is served."""
         self.database: Database
@@ -165,7 +169,8 @@ class Daemon:
 
     async def _feed(self) -> None:
         async with AsyncExitStack() as stack:
-            for name, venue in self.config.venues.items():
+            config = self.config
+            for name, venue in config.venues.items():
                 if not venue.settings.enabled:
                     continue
                 network = await stack.enter_async_context(AiohttpNetwork.open())
@@ -179,9 +184,32 @@ class Daemon:
                     random=self.random,
                 )
                 self.workers[name] = Supervised(worker, self.clock, self.random)
+                if config.repair.enabled:
+                    self.repairers[name] = self._repairer(worker, venue.settings)
             async with asyncio.TaskGroup() as group:
                 for name, supervised in self.workers.items():
                     group.create_task(supervised.run(), name=f"venue {name}")
+                for name, repairer in self.repairers.items():
+                    group.create_task(repairer.run(), name=f"repair {name}")
+
+    def _repairer(self, worker: VenueWorker, settings: VenueSettings) -> Repairer:
+        wanted = self.config.repair
+        rate = worker.adapter.limits(settings).rest_per_second * wanted.rate_share
+        age = None if wanted.max_age_days is None else wanted.max_age_days * 86_400
+        repairer = Repairer(
+            worker.venue,
+            worker.adapter,
+            settings,
+            RepairOptions(age, rate),
+            rest=lambda: worker.rest,
+            intake=self.intake,
+            committed=lambda: self.recorder.reached(self.journal.end),
+            ledger=GapTable(self.database.dsn),
+            clock=self.clock,
+            random=self.random,
+        )
+        self.recorder.when_gaps_change.append(repairer.wake)
+        return repairer
 
     async def _feed_watchdog(self, notifier: Notifier) -> None:
         """Tell systemd that the event loop turns and that the journal takes what is given to it."""

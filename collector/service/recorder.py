@@ -61,6 +61,9 @@ class Recorder:
         self._flush_seconds = flush_seconds
         self.committed: Position | None = None
         """How far the journal is in the tables; None until that is known."""
+        self._moved = asyncio.Event()
+        self.when_gaps_change: list[Callable[[], object]] = []
+        """Called after each commit that opened or closed gaps."""
         self.damages = 0
         """Places in the journal that could not be read."""
 
@@ -100,8 +103,21 @@ class Recorder:
         position = Position(batch.segment, batch.byte_offset)
         await self._journal.sync(position)
         committed = await self._writer.commit(batch)
-        self.committed = self._journal.committed = position
+        self._reach(position)
         self._statistics.committed(batch, committed, self._clock.now_ns())
+        if batch.records.gaps:
+            for tell in self.when_gaps_change:
+                tell()
+
+    def _reach(self, position: Position) -> None:
+        self.committed = self._journal.committed = position
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def reached(self, position: Position) -> None:
+        """Return once everything before this place in the journal is in the tables, however long that takes."""
+        while self.committed is None or self.committed < position:
+            await self._moved.wait()
 
     # -- from the journal --------------------------------------------------------------------------------------------
 
@@ -122,7 +138,7 @@ class Recorder:
                 remedy="segments were deleted before their rows were committed; reading goes on after them",
             )
         start = max(start, Position(oldest, 0))
-        self.committed = self._journal.committed = start
+        self._reach(start)
         normaliser, scratch = self._new_normaliser(), Records()
         # Equal trades are told apart by counting, so parsers need to have seen what came shortly before.
         warm_up = self._read(Position(max(oldest, start.segment - 1), 0), start)

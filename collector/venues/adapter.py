@@ -320,16 +320,31 @@ class Adapter(Protocol):
 
     def polling(self, plan: PollPlan, settings: Any, parser: Parser, random: Random) -> Polling: ...
 
+    historic: ClassVar[frozenset[str]]
+    """Streams of which the venue keeps a past that `history` can page through: their gaps can be repaired."""
+    partly_historic: ClassVar[frozenset[str]]
+    """Streams of which `history` gets back only a part, so that a gap stays one: fundings of all that futures tell."""
+    history_page: ClassVar[int]
+    """Items that one answer of `history` holds at the most, for estimates."""
+
     def history(
         self, venue: str, settings: Any, instrument: Instrument, stream: str, from_us: int, to_us: int
-    ) -> History: ...
+    ) -> History:
+        """Page through the past, both ends included.
+
+        VenueError, permanent, where the venue keeps none of this stream, or none that reaches back so far.
+        """
 
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         """Tell whether an answer means failure, and whether trying again can help. The one place that decides it."""
 
 
 class AdapterDefaults:
-    """What most venues have in common: a plain address, nothing to hide, nothing to poll."""
+    """What most venues have in common: a plain address, nothing to hide, nothing to poll. No past unless they say so."""
+
+    historic: ClassVar[frozenset[str]] = frozenset()
+    partly_historic: ClassVar[frozenset[str]] = frozenset()
+    history_page: ClassVar[int] = 1000
 
     @property
     def strip(self) -> Callable[[bytes], bytes | None] | None:

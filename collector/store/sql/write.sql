@@ -94,9 +94,9 @@ where not exists (
 
 -- name: upsert_session
 -- A session as it opens, and again as it closes. A replay that began within it has counted only a part of its frames.
-insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames)
+insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames, details)
 select $1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond',
-       timestamptz 'epoch' + $6::bigint * interval '1 microsecond', $7, $8
+       timestamptz 'epoch' + $6::bigint * interval '1 microsecond', $7, $8, $9::jsonb
 on conflict (session_id) do update
 set closed_at = excluded.closed_at, reason = excluded.reason, frames = greatest(sessions.frames, excluded.frames)
 where excluded.closed_at is not null;

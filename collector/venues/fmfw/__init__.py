@@ -24,7 +24,7 @@ from collector.venues.adapter import (
 from collector.venues.fmfw.conversation import FIRST_DATA_SECONDS, FmfwConversation
 from collector.venues.fmfw.discovery import ADAPTER_NAME, discover
 from collector.venues.fmfw.failures import failure
-from collector.venues.fmfw.history import history
+from collector.venues.fmfw.history import PAGE, history
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
 
@@ -36,6 +36,9 @@ class FmfwAdapter(AdapterDefaults):
 
     name: ClassVar[str] = ADAPTER_NAME
     settings: ClassVar[type[VenueSettings]] = FmfwSettings
+    historic: ClassVar[frozenset[str]] = frozenset({"trades", "candles"})
+    partly_historic: ClassVar[frozenset[str]] = frozenset({"derivatives"})
+    history_page: ClassVar[int] = PAGE
 
     def limits(self, settings: FmfwSettings) -> Limits:
         return Limits(

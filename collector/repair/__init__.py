@@ -1,0 +1,1 @@
+"""Getting back what was missed: the repair of gaps in the daemon, and backfills on request."""

@@ -1,0 +1,118 @@
+"""The table `gaps` as a repair uses it: what is missing, and what became of it.
+
+One connection, made when it is needed and given up on any failure, so that a database that was away is no special
+case: callers try again. Nothing here talks to a venue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, Protocol
+
+import asyncpg
+
+from collector.model import Instrument
+from collector.store.dsn import connect, refusals
+from collector.store.errors import DatabaseError, DatabaseUnreachableError
+from collector.store.named import queries
+
+QUERY_TIMEOUT_SECONDS = 60.0
+
+_SQL = queries("repair")
+_COUNTS = {name: _SQL[f"count_{name}"] for name in ("trades", "ticks", "candles", "derivatives")}
+
+
+class Missing(NamedTuple):
+    """A gap that can be repaired. `done_us`: how far an earlier repair has come, the gap's start where none was."""
+
+    gap_id: int
+    instrument: Instrument
+    stream: str
+    from_us: int
+    to_us: int
+    done_us: int
+    tries: int
+
+
+class Ledger(Protocol):
+    """What a repairer needs of the table; every method raises `DatabaseError`."""
+
+    async def missing(self, venue: str, streams: Collection[str], earliest_us: int) -> list[Missing]:
+        """Return the open gaps of these streams that ended after `earliest_us`, in the order of repair."""
+
+    async def give_up(self, venue: str, streams: Collection[str]) -> int:
+        """Close the gaps of all but these streams as unrecoverable; returns how many there were."""
+
+    async def begin(self, gap: Missing, now_us: int) -> None:
+        """Note that a repair begins."""
+
+    async def progress(self, gap: Missing, until_us: int) -> None:
+        """Note how far it has come."""
+
+    async def put_off(self, gap: Missing, reason: str) -> None:
+        """Note that a try failed."""
+
+    async def settle(self, gap: Missing, now_us: int, lost_because: str | None = None) -> int | None:
+        """Close a gap as repaired, or as unrecoverable; returns how many rows the repair found."""
+
+    async def close(self) -> None: ...
+
+
+class GapTable:
+    """Implements `Ledger`. `dsn` is asked each time a connection is made."""
+
+    def __init__(self, dsn: Callable[[], str]) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def missing(self, venue: str, streams: Collection[str], earliest_us: int) -> list[Missing]:
+        rows = await self._do("fetch", _SQL["missing"], venue, list(streams), earliest_us)
+        return [
+            Missing(number, Instrument(venue, symbol), stream, from_us, to_us, done_us or from_us, tries)
+            for number, symbol, stream, from_us, to_us, done_us, tries in rows
+        ]
+
+    async def give_up(self, venue: str, streams: Collection[str]) -> int:
+        status = await self._do("execute", _SQL["give_up"], venue, list(streams))
+        return int(status.rpartition(" ")[2])
+
+    async def begin(self, gap: Missing, now_us: int) -> None:
+        await self._do("execute", _SQL["begin"], gap.gap_id, now_us)
+
+    async def progress(self, gap: Missing, until_us: int) -> None:
+        await self._do("execute", _SQL["progress"], gap.gap_id, until_us)
+
+    async def put_off(self, gap: Missing, reason: str) -> None:
+        await self._do("execute", _SQL["put_off"], gap.gap_id, reason)
+
+    async def settle(self, gap: Missing, now_us: int, lost_because: str | None = None) -> int | None:
+        count = _COUNTS.get(gap.stream)
+        rows = None if count is None else await self._do("fetchval", count, gap.gap_id)
+        state = "repaired" if lost_because is None else "unrecoverable"
+        await self._do("execute", _SQL["settle"], gap.gap_id, state, lost_because, now_us, rows)
+        return rows
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _do(self, method: str, statement: str, *parameters: Any) -> Any:
+        async with self._lock:
+            dsn = self._dsn()
+            try:
+                with refusals(dsn):
+                    if self._connection is None or self._connection.is_closed():
+                        self._connection = await connect(dsn)
+                    return await getattr(self._connection, method)(
+                        statement, *parameters, timeout=QUERY_TIMEOUT_SECONDS
+                    )
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                await self.close()
+                raise DatabaseUnreachableError(f"the gap ledger cannot be read or written: {error}") from error
+            except (DatabaseError, asyncio.CancelledError):
+                await self.close()
+                raise

@@ -1,0 +1,272 @@
+"""Fills one venue's gaps from the venue's own history, behind its live work.
+
+What is missing is in the table `gaps`, and so is what became of it: nothing is remembered here that a restart would
+lose. Answers go through the journal and the parsers like everything that is received, and a gap counts as repaired only
+when they are in the tables. A long gap is filled an hour at a time and then stands in line again, so that a short one
+that opens meanwhile waits for an hour's worth of trades at the most.
+
+A venue that is down is asked again, for ever; only its word that there is nothing to be had ends a gap unrepaired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, NamedTuple
+
+import structlog
+from aiolimiter import AsyncLimiter
+
+from collector.clock import Clock
+from collector.errors import VenueError
+from collector.feed.connection import Backoff
+from collector.feed.intake import Intake, LiveSession
+from collector.feed.rest import RestClient
+from collector.repair.ledger import Ledger, Missing
+from collector.store.errors import DatabaseError
+from collector.venues.adapter import Adapter
+
+log = structlog.get_logger()
+
+LANES = 8
+"""Gaps that are worked at the same time: enough to use the rate while answers and commits are awaited."""
+LOOK_SECONDS = 60.0
+"""How often the table is looked at without being told that it changed."""
+SETTLE_SECONDS = 1.0
+"""A venue's history may be a moment behind its socket: so long after its end a gap is left alone."""
+MARGIN_US = 5_000_000
+"""Asked for on either side: a gap's ends are our clock's and a venue's history goes by its own."""
+PIECE_US = 3_600_000_000
+
+_A_PERSON_CAN_HELP = frozenset({"401", "403", "404", "405"})
+"""A wrong token or address is put right some day: not the venue's word on its history, however permanent."""
+
+
+class RepairOptions(NamedTuple):
+    """Settings of a `Repairer`; see `collector.config.models.Repair`."""
+
+    max_age_seconds: float | None
+    calls_per_second: float
+
+
+class Repairer:
+    """Runs beside a venue's worker.
+
+    `rest` gives the worker's client, `committed` returns when everything received until now is in the tables.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        adapter: Adapter,
+        settings: Any,
+        options: RepairOptions,
+        *,
+        rest: Callable[[], RestClient | None],
+        intake: Intake,
+        committed: Callable[[], Awaitable[None]],
+        ledger: Ledger,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.venue = venue
+        self._adapter = adapter
+        self._settings = settings
+        self._options = options
+        self._rest = rest
+        self._intake = intake
+        self._committed = committed
+        self._ledger = ledger
+        self._clock = clock
+        self._random = random
+        self._limiter = bucket(options.calls_per_second)
+        self._streams = adapter.historic | adapter.partly_historic
+        self._backoff = Backoff(random)
+        self._woken = asyncio.Event()
+        self._session: LiveSession | None = None
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, int, Missing]]
+        self._held: set[int] = set()
+        self._at_work = 0
+        self._again: dict[int, tuple[float, Backoff]] = {}
+        self.repaired = 0
+        """Gaps closed as repaired since the start."""
+        self.lost = 0
+        """Gaps closed as unrecoverable since the start."""
+        self.rows = 0
+        """Rows that repairs have found since the start."""
+        self.trouble = ""
+        """Why the last try failed; empty once one succeeds."""
+
+    def __repr__(self) -> str:
+        return f"<Repairer {self.venue} waiting={self.waiting} repaired={self.repaired} lost={self.lost}>"
+
+    @property
+    def waiting(self) -> int:
+        """Gaps that are being repaired or wait for it."""
+        return len(self._held) + len(self._again)
+
+    def wake(self) -> None:
+        """Look at the table now: it has changed."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Repair until cancelled."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    self._forget()
+                    for number in range(LANES):
+                        group.create_task(self._work(), name=f"{self.venue} repair {number + 1}")
+                    await self._look_on()
+            except* DatabaseError as errors:
+                self._trouble("repair_waits_for_database", errors.exceptions[0])
+            except* Exception as errors:
+                # A bug of ours: loud, and the end of neither the venue's recording nor the daemon.
+                log.exception("repair_failed", venue=self.venue, reason=str(errors.exceptions[0]))
+            finally:
+                self._end_session()
+                await self._ledger.close()
+            await self._clock.sleep(self._backoff.next())
+
+    def _forget(self) -> None:
+        self._queue = asyncio.PriorityQueue()  # bounded by the table: each gap is in it once
+        self._held.clear()
+        self._at_work = 0
+
+    def _trouble(self, event: str, error: BaseException, **facts: object) -> None:
+        if str(error) != self.trouble:
+            self.trouble = str(error)
+            log.warning(event, venue=self.venue, reason=self.trouble, **facts)
+
+    # -- what there is to do -------------------------------------------------------------------------------------------
+
+    async def _look_on(self) -> None:
+        await self._committed()
+        while True:
+            self._woken.clear()
+            await self._look()
+            now = self._clock.monotonic()
+            next_try = min((at for at, _ in self._again.values()), default=now + LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.05, min(LOOK_SECONDS, next_try - now))):
+                    await self._woken.wait()
+
+    async def _look(self) -> None:
+        lost = await self._ledger.give_up(self.venue, self._streams)
+        if lost:
+            self.lost += lost
+            log.info("gaps_without_history", venue=self.venue, gaps=lost)
+        age = self._options.max_age_seconds
+        earliest_us = 0 if age is None else self._clock.now_ns() // 1000 - int(age * 1e6)
+        found = await self._ledger.missing(self.venue, self._streams, earliest_us)
+        present = {gap.gap_id for gap in found}
+        self._again = {number: value for number, value in self._again.items() if number in present}
+        now = self._clock.monotonic()
+        for gap in found:
+            at, _ = self._again.get(gap.gap_id, (now, None))
+            if gap.gap_id not in self._held and at <= now:
+                self._held.add(gap.gap_id)
+                self._enqueue(gap)
+        self._backoff.reset()
+
+    def _enqueue(self, gap: Missing) -> None:
+        self._queue.put_nowait((gap.stream != "trades", gap.to_us - gap.done_us, gap.gap_id, gap))
+
+    # -- doing it ------------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            *_, gap = await self._queue.get()
+            self._at_work += 1
+            try:
+                await self._advance(gap)
+            finally:
+                self._at_work -= 1
+                if not self._at_work and self._queue.empty():
+                    self._end_session()
+
+    async def _advance(self, gap: Missing) -> None:
+        """Fill the next piece of a gap."""
+        now_us = self._clock.now_ns() // 1000
+        early = gap.to_us / 1e6 + SETTLE_SECONDS - now_us / 1e6
+        if early > 0:
+            await self._clock.sleep(min(early, SETTLE_SECONDS))
+        if gap.done_us == gap.from_us:
+            await self._ledger.begin(gap, self._clock.now_ns() // 1000)
+        until_us = min(gap.done_us + PIECE_US, gap.to_us)
+        try:
+            await self._fetch(gap, gap.done_us - MARGIN_US, until_us + MARGIN_US)
+        except VenueError as error:
+            if not error.permanent or error.code in _A_PERSON_CAN_HELP:
+                await self._put_off(gap, error)
+                return
+            await self._committed()
+            await self._settle(gap, error.reason)
+            return
+        await self._committed()
+        self.trouble = ""
+        if until_us < gap.to_us:
+            await self._ledger.progress(gap, until_us)
+            self._enqueue(gap._replace(done_us=until_us))
+        elif gap.stream in self._adapter.partly_historic:
+            await self._settle(gap, f"of {gap.stream} the venue keeps only a part, which was fetched")
+        else:
+            await self._settle(gap)
+
+    async def _fetch(self, gap: Missing, from_us: int, to_us: int) -> None:
+        rest = self._rest()
+        if rest is None:
+            raise VenueError(self.venue, "its worker does not run yet")
+        history = self._adapter.history(self.venue, self._settings, gap.instrument, gap.stream, from_us, to_us)
+        await rest.of(self._open_session()).drive(history, before=self._politely)
+
+    async def _politely(self) -> None:
+        if self._intake.full:
+            await self._intake.room()
+        await self._limiter.acquire()
+
+    async def _put_off(self, gap: Missing, error: VenueError) -> None:
+        _, backoff = self._again.get(gap.gap_id, (0.0, Backoff(self._random)))
+        pause = backoff.next()
+        self._trouble("repair_put_off", error, stream=gap.stream, next_try_s=round(pause, 1))
+        await self._ledger.put_off(gap, str(error))
+        self._held.discard(gap.gap_id)
+        self._again[gap.gap_id] = (self._clock.monotonic() + pause, backoff)
+        self.wake()
+
+    async def _settle(self, gap: Missing, lost_because: str | None = None) -> None:
+        rows = await self._ledger.settle(gap, self._clock.now_ns() // 1000, lost_because)
+        self._held.discard(gap.gap_id)
+        self._again.pop(gap.gap_id, None)
+        self.rows += rows or 0
+        if lost_because is None:
+            self.repaired += 1
+        else:
+            self.lost += 1
+        log.info("gap_repaired" if lost_because is None else "gap_unrecoverable", venue=self.venue,
+                 symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
+                 seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
+
+    # -- the session that the answers belong to --------------------------------------------------------------------
+
+    def _open_session(self) -> LiveSession:
+        if self._session is None:
+            self._session = self._intake.open(history_header(self.venue, self._adapter, "repair"))
+        return self._session
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.close("nothing left to repair")
+
+
+def history_header(venue: str, adapter: Adapter, purpose: str) -> dict[str, Any]:
+    """Describe a session that reads history: it covers nothing by itself, so its end is no gap."""
+    return {"venue": venue, "adapter": adapter.name, "worker": f"{venue}-{purpose}", "url": "", "symbols": None}
+
+
+def bucket(per_second: float) -> AsyncLimiter:
+    """Return a limiter of one second's worth of calls, or of one call where that takes longer."""
+    return AsyncLimiter(per_second, 1.0) if per_second >= 1 else AsyncLimiter(1.0, 1.0 / per_second)
