@@ -65,6 +65,8 @@ class Journal:
         self.directory = directory
         self.recovery = recovery
         """The torn tail that `open` cut, if there was one."""
+        self.begin = Position(tail.segment, 0)
+        """Where this process began: nothing from here on was there before."""
         self.fault: str | None = None
         """Why the disk refuses at the moment; None while it does not."""
         self._options = options

@@ -219,7 +219,9 @@ class JournalledSession:
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
         request = {"channel": call.channel, "params": dict(call.params), "status": answer.status}
         self._append(self._session.session_id, Kind.REST, answer.received_ns, rest_payload(request, answer.body))
-        return self._session.rest(request, answer.body, answer.received_ns, self._intake.out)
+        events = self._session.rest(request, answer.body, answer.received_ns, self._intake.out)
+        self._intake.cut_if_large()
+        return events
 
     def beat(self, received_ns: int) -> None:
         self._append(self._session.session_id, Kind.BEAT, received_ns, b"")

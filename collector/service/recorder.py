@@ -8,13 +8,13 @@ has reached the journal's very end, and hands over to live batches at that point
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 import structlog
 
 from collector.clock import Clock
-from collector.journal import DamagedJournal, Journal, Position, Record
+from collector.journal import DamagedJournal, Journal, JournalUnwritable, Position, Record
 from collector.journal.segments import numbers
 from collector.model import Records
 from collector.normalise.gaps import Gaps
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 HAND_OVER_BYTES = 256 * 1024
 """A rest of the journal that is parsed in one go, without letting live frames in between."""
 CHUNK_BYTES = 1024 * 1024
+CHASES = 8
+"""So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew."""
 YIELD_EVERY = 200
 """Records between two chances for other tasks to run."""
 
@@ -125,10 +127,14 @@ class Recorder:
         """Learn where the tables end and bring parsers into the state that they had there."""
         saved = await self._writer.position()
         start = Position(*saved) if saved else Position(0, 0)
-        if start > self._journal.end:
-            log.error("position_past_journal", position=start, end=self._journal.end,
-                      remedy="the journal lost its end; reading goes on from what there is")  # fmt: skip
-            start = self._journal.end
+        if start > self._journal.begin:
+            log.error(
+                "position_past_journal",
+                position=start,
+                began_at=self._journal.begin,
+                remedy="the journal lost its end, or is an older copy; all that this run receives is written",
+            )
+            start = self._journal.begin
         oldest = min(numbers(self._journal.directory))
         if saved and start.segment < oldest:
             log.error(
@@ -160,30 +166,57 @@ class Recorder:
     async def _catch_up(self, position: Position, normaliser: Normaliser) -> None:
         log.info("catching_up", backlog_bytes=self._journal.distance(position))
         while True:
-            await self._journal.flush()
-            position = await self._read_on(position, normaliser)
-            if self._journal.distance(position) <= HAND_OVER_BYTES:
-                break
-        # No await from here on: what is received next finds the intake live again.
-        self._journal.flush_now()
-        batches = list(self._batches(self._read(position), normaliser))
-        self._intake.catch_up(normaliser)
-        for batch in batches:
-            self._intake.offer(batch)
-        log.info("caught_up")
+            async for batch in self._read_on(position, normaliser):
+                await self._commit(batch)
+                position = Position(batch.segment, batch.byte_offset)
+            # A commit waits for disks, and meanwhile the journal grows: the last stretch is only parsed.
+            ahead: list[Batch] = []
+            for _ in range(CHASES):
+                async for batch in self._read_on(position, normaliser):
+                    ahead.append(batch)
+                    position = Position(batch.segment, batch.byte_offset)
+                if self._journal.distance(position) <= HAND_OVER_BYTES and self._hand_over(position, normaliser, ahead):
+                    log.info("caught_up")
+                    return
+            for batch in ahead:
+                await self._commit(batch)
 
-    async def _read_on(self, position: Position, normaliser: Normaliser) -> Position:
+    def _hand_over(self, position: Position, normaliser: Normaliser, ahead: list[Batch]) -> bool:
+        """Let live batches flow again behind `ahead` and the rest of the journal; False while the disk refuses."""
+        # No await in here: what is received next finds the intake live again.
+        try:
+            self._journal.flush_now()
+        except JournalUnwritable:
+            return False
+        ahead += [batch for batch in self._batches(self._read(position), normaliser) if batch is not None]
+        self._intake.catch_up(normaliser)
+        for batch in ahead:
+            self._intake.offer(batch)
+        return True
+
+    async def _read_on(self, position: Position, normaliser: Normaliser) -> AsyncIterator[Batch]:
+        """Parse what the journal holds by now."""
+        try:
+            await self._journal.flush()
+        except JournalUnwritable:  # told by the journal, which tries again until it can
+            await self._journal.sync(self._journal.end)
         for batch in self._batches(self._read(position), normaliser, CHUNK_BYTES):
-            await self._commit(batch)
-            position = Position(batch.segment, batch.byte_offset)
-        return position
+            if batch is None:
+                await asyncio.sleep(0)
+            else:
+                yield batch
 
     def _batches(
         self, records: Iterator[Record], normaliser: Normaliser, most_bytes: int = HAND_OVER_BYTES * 4
-    ) -> Iterator[Batch]:
-        """Parse journal records into batches that end where a segment ends, at the latest."""
+    ) -> Iterator[Batch | None]:
+        """Parse journal records into batches that end where a segment ends, at the latest.
+
+        A None in between is a chance for other tasks to run.
+        """
         out, oldest_ns, size, last = Records(), 0, 0, None
-        for record in records:
+        for number, record in enumerate(records, 1):
+            if not number % YIELD_EVERY:
+                yield None
             if last is not None and (
                 record.position.segment != last.segment or size >= most_bytes or out.items >= self._batch_rows
             ):
