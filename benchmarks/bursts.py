@@ -21,8 +21,10 @@ from benchmarks.venue import names
 
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 1.0
-STALL_SECONDS = 20.0
-"""No new row for so long: nothing more will come."""
+STALL_SECONDS = 10.0
+IDLE_CPU_SECONDS = 1.0
+"""No new row for so long, and less than that much processor time used meanwhile: nothing more will come."""
+LONGEST_SECONDS = 600.0
 
 Progress = Callable[[int], None]
 
@@ -127,11 +129,13 @@ async def _send(
 
 
 async def _arrive(observer: Observer, recorder: Program, rows: int, progress: Progress) -> None:
-    last, since = 0, time.monotonic()
-    while last < rows and time.monotonic() - since < STALL_SECONDS:
+    """Wait for all rows, or until neither rows come nor anybody works on them: one statement may be a minute long."""
+    began = since = time.monotonic()
+    last, used = 0, 0.0
+    while last < rows and time.monotonic() - since < STALL_SECONDS and time.monotonic() - began < LONGEST_SECONDS:
         await asyncio.sleep(POLL_SECONDS)
-        recorder.check()
         there = await observer.progress()
-        if there > last:
-            last, since = there, time.monotonic()
+        working = recorder.cpu_seconds + cpu_seconds(observer.server_pid, children=True)
+        if there > last or working > used + IDLE_CPU_SECONDS:
+            last, used, since = there, working, time.monotonic()
         progress(there)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -29,7 +30,8 @@ class Results:
         """How many times more rows a second the collector stored than the other, from one-trade frames."""
         rates = {one.recorder: one.rows_per_second for one in self.bursts if one.trades_in_frame == 1}
         ours = rates.pop("collector", None)
-        return round(ours / next(iter(rates.values())), 2) if ours and rates else None
+        theirs = next(iter(rates.values()), None)
+        return round(ours / theirs, 2) if ours and theirs else None
 
     def as_json(self) -> dict[str, Any]:
         """Everything, with units in the names."""
@@ -63,10 +65,10 @@ def _tables(results: Results) -> Iterator[RenderableType]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(columns[0])
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
