@@ -105,6 +105,9 @@ class ConnectionFeed:
     async def run(self) -> None:
         """Hold the connection until cancelled."""
         while True:
+            if self._intake.full:  # each new line would bring frames that there is no room for
+                self._become(ConnectionState.CONNECTING, "waits for room in the journal")
+                await self._intake.room()
             started = self._clock.monotonic()
             reason = await self._one_session()
             if self._clock.monotonic() - started >= STEADY_SECONDS:
@@ -146,6 +149,7 @@ class ConnectionFeed:
         self._conversation = self._adapter.conversation(self.plan, session.parser, self._random)
         outbox: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by the conversation: one request a chunk of symbols
         self._last_heard = self._clock.monotonic()
+        self._held_back = False  # the line before may have ended while it was
         self._become(ConnectionState.SUBSCRIBING)
         log.info("connection_opened", connection=self.plan.name, url=shown(self.plan.url))
         self._act(self._conversation.opened(self._clock.monotonic()), outbox)

@@ -239,9 +239,11 @@ class FakeIntake:
         self.sessions: list[FakeSession] = []
         self.full = False
         self.waited_for_room = 0
+        self.roomy = asyncio.Event()
 
     async def room(self) -> None:
         self.waited_for_room += 1
+        await self.roomy.wait()
         self.full = False
 
     def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:

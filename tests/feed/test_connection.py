@@ -119,11 +119,31 @@ async def test_conversation_may_give_the_connection_up() -> None:
 
 
 async def test_reading_pauses_while_the_journal_has_no_room() -> None:
-    stage = Stage(FakeLine(*[b"x"] * 200))
-    stage.intake.full = True
-    async with stage.running():
+    line = FakeLine(b"x")
+    async with Stage(line).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        stage.intake.full = True
+        for _ in range(199):
+            line.inbox.put_nowait(b"x")
+        await stage.until(lambda: stage.intake.waited_for_room == 1)
+        assert stage.feed.frames == 64
+        stage.intake.roomy.set()
         await stage.until(lambda: stage.feed.frames == 200)
-        assert stage.intake.waited_for_room == 1
+
+
+async def test_line_that_ended_without_room_is_not_made_again_before_there_is_some_and_is_watched_then() -> None:
+    line = FakeLine(b"x")
+    async with Stage(line, FakeLine(), FakeLine(), give_up_after=100).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        stage.intake.full = True
+        for _ in range(63):
+            line.inbox.put_nowait(b"x")
+        await stage.until(lambda: stage.intake.waited_for_room == 2)
+        assert stage.intake.sessions[0].closed == "no data came"
+        assert stage.network.connects == 1
+        stage.intake.roomy.set()
+        await stage.until(lambda: len(stage.intake.sessions) == 3)
+        assert "nothing was heard for" in str(stage.intake.sessions[1].closed)
 
 
 async def test_cancelling_closes_the_session_and_the_line() -> None:
