@@ -37,9 +37,9 @@ class RestClient:
         self._network = network
         self._clock = clock
         self._session = session
-        # A bucket of one second's worth, filled at the plain rate: the venue's own burst stays in reserve.
-        self._limiter = AsyncLimiter(max(1.0, limits.rest_per_second), 1.0)
-        self._not_before = 0.0
+        self._limiter = _bucket(limits.rest_per_second)
+        self._quotas = {quota: _bucket(per_second) for quota, per_second in limits.quotas.items()}
+        self._not_before: dict[str, float] = {}
         self._wait = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 
     def of(self, session: LiveSession) -> RestClient:
@@ -83,13 +83,18 @@ class RestClient:
             reraise=True,
         ):
             with attempt:
-                answer = await self._once(call)
+                try:
+                    answer = await self._once(call)
+                except VenueError as error:
+                    log.warning("rest_failed", venue=self._venue, channel=call.channel, reason=error.reason,
+                                code=error.code)  # fmt: skip
+                    raise
         if call.record:
             self._session.rest(call, answer)
         return answer
 
     async def fetch_once(self, call: RestCall, session: LiveSession) -> tuple[RestAnswer, Sequence[Event]]:
-        """Make one call for a session of its own, without trying again. Raises `VenueError`."""
+        """Make one call for a session of its own, without trying again. Raises `VenueError`, which the caller tells."""
         answer = await self._once(call)
         return answer, session.rest(call, answer) if call.record else ()
 
@@ -99,9 +104,12 @@ class RestClient:
         return max(asked, self._wait(state))
 
     async def _once(self, call: RestCall) -> RestAnswer:
-        wait = self._not_before - self._clock.monotonic()
+        wait = self._not_before.get(call.quota, 0.0) - self._clock.monotonic()
         if wait > 0:
             await self._clock.sleep(wait)
+        quota = self._quotas.get(call.quota)
+        if quota is not None:
+            await quota.acquire()
         async with self._limiter:
             try:
                 status, headers, body = await self._network.request(
@@ -113,11 +121,15 @@ class RestClient:
         failure = self._adapter.failure(self._venue, call, answer)
         if failure is None:
             return answer
-        if status == 429:  # the budget is the address's, so everybody waits
-            pause = failure.retry_after or AFTER_429_SECONDS
-            self._not_before = max(self._not_before, self._clock.monotonic() + pause)
-        log.warning("rest_failed", venue=self._venue, channel=call.channel, status=status, reason=failure.reason)
+        if status == 429:  # everybody waits who draws on the same budget
+            until = self._clock.monotonic() + (failure.retry_after or AFTER_429_SECONDS)
+            self._not_before[call.quota] = max(self._not_before.get(call.quota, 0.0), until)
         raise failure
+
+
+def _bucket(per_second: float) -> AsyncLimiter:
+    # One second's worth, filled at the plain rate: the venue's own burst stays in reserve.
+    return AsyncLimiter(per_second, 1.0) if per_second >= 1.0 else AsyncLimiter(1.0, 1.0 / per_second)
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -146,6 +146,8 @@ async def _venue(name: str, venue: VenueConfig) -> AsyncIterator[Finding]:
         for problem in plan.problems:
             yield Finding(f"{subject}.symbols", Verdict.WARNING, f"{problem.subject}: {problem.reason}")
         yield _planned(subject, plan)
+        for note in plan.notes:
+            yield Finding(f"{subject}.plan", Verdict.OK, note)
         if plan.connections:
             address = venues.find(venue.adapter).address(plan.connections[0], Random())  # noqa: S311  no secret
             yield await _socket(subject, network, *address, limits.max_message_bytes)

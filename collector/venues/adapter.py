@@ -51,6 +51,8 @@ class Limits:
     first_data_seconds: float = 30.0
     """A prompt subscription without data for so long is subscribed again."""
     max_message_bytes: int = 64 * 1024 * 1024
+    quotas: Mapping[str, float] = field(default_factory=dict)
+    """Calls a second of each `RestCall.quota` that has a limit of its own, beside the venue's."""
 
 
 # -- REST ---------------------------------------------------------------------------------------------------------
@@ -68,6 +70,8 @@ class RestCall:
     body: bytes | None = field(default=None, repr=False)
     record: bool = True
     """Whether the answer is market data, so that it goes to the journal. Never for logins or account data."""
+    quota: str = ""
+    """What the venue counts the call under, where it counts several things apart: a 429 holds only that one back."""
 
 
 class RestAnswer(NamedTuple):
@@ -133,6 +137,8 @@ class Plan:
     polls: tuple[PollPlan, ...] = ()
     instruments: tuple[InstrumentSpec, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What an operator may like to know of the plan, such as how often what is polled; `collector check` shows it."""
     look_again_seconds: float | None = None
     """Discover again so soon, since something is about to change; None: when the feed always does."""
 

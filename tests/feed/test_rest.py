@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from collector.errors import VenueError
 from collector.feed.rest import ATTEMPTS, RestClient
@@ -62,6 +65,37 @@ async def test_everybody_waits_out_a_429() -> None:
     rest, _, _, clock = client((429, {}, b""), ok(), ok())
     await rest.fetch(CALL)
     assert clock.now >= 1_001
+
+
+async def test_a_429_of_one_quota_holds_only_its_own_calls_back() -> None:
+    rest, _, session, clock = client((429, {"Retry-After": "9"}, b""), ok(), ok())
+    before = clock.now
+    with pytest.raises(VenueError, match="429"):
+        await rest.fetch_once(replace(CALL, quota="bars"), session)
+    await rest.fetch_once(replace(CALL, quota="quotes"), session)
+    assert clock.now == before
+    await rest.fetch_once(replace(CALL, quota="bars"), session)
+    assert clock.now - before >= 1.0
+
+
+async def test_calls_of_a_quota_keep_its_pace() -> None:
+    adapter, network, session, clock = FakeAdapter(), FakeNetwork(answers=[ok()] * 3), FakeSession({}), FakeClock()
+    rest = RestClient("fake", adapter, replace(LIMITS, quotas={"slow": 10.0}), network, clock, session)
+    for _ in range(3):
+        await rest.fetch_once(CALL, session)
+    network.answers += [ok()] * 11
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(11):
+        await rest.fetch_once(replace(CALL, quota="slow"), session)
+    assert loop.time() - began >= 0.09
+
+
+async def test_a_polled_calls_failure_is_left_to_the_polling_to_tell() -> None:
+    rest, _, session, _ = client((500, {}, b""))
+    with capture_logs() as logs, pytest.raises(VenueError):
+        await rest.fetch_once(CALL, session)
+    assert logs == []
 
 
 async def test_generator_is_driven_to_its_result_and_told_of_failures() -> None:
