@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from collector.config import load
@@ -23,8 +24,7 @@ def test_the_sample_works_as_it_is(tmp_path: Path) -> None:
 
 
 def test_every_default_in_the_sample_is_the_real_one(tmp_path: Path) -> None:
-    switched_on = [line[1:] if line.startswith("#") and line[1:2].isalpha() else line for line in sample().splitlines()]
-    (tmp_path / "all.toml").write_text("\n".join(switched_on))
+    (tmp_path / "all.toml").write_text("\n".join(switched_on(sample())))
 
     everything = load(tmp_path / "all.toml", {}, docker_secrets=tmp_path)
 
@@ -33,3 +33,11 @@ def test_every_default_in_the_sample_is_the_real_one(tmp_path: Path) -> None:
     for section in ("http", "journal", "writer", "log"):
         assert getattr(everything, section) == getattr(plain, section)
         assert len(getattr(everything, section).model_fields_set) == len(type(getattr(plain, section)).model_fields)
+
+
+def switched_on(text: str) -> Iterator[str]:
+    """Give the lines with every key uncommented, but for the venues that are for the reader to choose."""
+    off = False
+    for line in text.splitlines():
+        off = line.startswith("# [") or (off and not line.startswith("["))
+        yield line[1:] if not off and line.startswith("#") and line[1:2].isalpha() else line

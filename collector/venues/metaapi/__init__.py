@@ -1,0 +1,77 @@
+"""MetaAPI (metaapi.cloud): MetaTrader 4 and 5 accounts as sources of quotes, ticks, candles and market depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, ClassVar
+
+from collector.errors import VenueError
+from collector.model import Instrument
+from collector.venues.adapter import (
+    Adapter,
+    AdapterDefaults,
+    ConnectionPlan,
+    Conversation,
+    Discovery,
+    History,
+    Limits,
+    Parser,
+    RestAnswer,
+    RestCall,
+    VenueSettings,
+)
+from collector.venues.metaapi.conversation import MetaapiConversation
+from collector.venues.metaapi.discovery import ADAPTER_NAME, discover
+from collector.venues.metaapi.failures import failure
+from collector.venues.metaapi.history import history
+from collector.venues.metaapi.parser import MetaapiParser
+from collector.venues.metaapi.settings import MetaapiSettings
+from collector.venues.metaapi.strip import strip
+
+__all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings"]
+
+
+class MetaapiAdapter(AdapterDefaults):
+    """Meets `collector.venues.adapter.Adapter`."""
+
+    name: ClassVar[str] = ADAPTER_NAME
+    settings: ClassVar[type[VenueSettings]] = MetaapiSettings
+
+    def limits(self, settings: MetaapiSettings) -> Limits:
+        return Limits(
+            rest_per_second=settings.rest_per_second,
+            messages_per_second=settings.messages_per_second,
+            connections=100,
+            silence_seconds=60.0,  # the server answers our pings every 25 s, and terminals tell their status
+            ping_seconds=10.0,
+        )
+
+    @property
+    def strip(self) -> Callable[[bytes], bytes | None]:
+        return strip
+
+    def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
+        """Add a new client id, by which the venue's balancer tells connections apart, and a number against caches."""
+        client_id = f"0.{random.randrange(10**9, 10**10)}"
+        return f"{plan.url}&clientId={client_id}&t={random.randrange(36**8):x}", {"Client-Id": client_id}
+
+    def discover(self, venue: str, settings: MetaapiSettings) -> Discovery:
+        return discover(venue, settings)
+
+    def parser(self, header: Mapping[str, Any]) -> Parser:
+        return MetaapiParser(header)
+
+    def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
+        return MetaapiConversation(plan, parser, random)
+
+    def history(
+        self, venue: str, settings: MetaapiSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
+    ) -> History:
+        return history(venue, settings, instrument, stream, from_us, to_us)
+
+    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        return failure(venue, call, answer)
+
+
+ADAPTER: Adapter = MetaapiAdapter()

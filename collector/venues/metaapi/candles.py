@@ -1,0 +1,118 @@
+"""Candles, and when one of them is final.
+
+The venue sends the current bar anew while it grows and never says that it is over. A bar is closed here when a later
+bar of its series arrives, or when the clock passes its end plus a grace while the terminal has its broker; it is then
+written once more with `closed`, which counts as an item of its own. A bar whose end may have been missed is forgotten
+instead, so that nothing unfinished is called final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from collector.model import LATEST_US, Candle, Instrument, Records
+from collector.venues.metaapi.checks import decimal, shorten, time_us, whole
+from collector.venues.metaapi.periods import VENUE_PERIODS, end_us
+
+NEVER_US = LATEST_US * 10
+AHEAD_US = 3_600_000_000
+"""A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong."""
+
+_LARGEST_INT = 2**31 - 1
+
+Key = tuple[str, int]
+
+
+def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, received_us: int) -> Candle | str:
+    """Read a candle, or say what is wrong with it. MetaTrader's tick volume is the number of prices in the bar."""
+    at_us = time_us(item.get("time"))
+    if at_us is None:
+        return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
+    name = item.get("timeframe")
+    period = VENUE_PERIODS.get(name) if type(name) is str else None
+    if period is None:
+        return f"timeframe: {shorten(name)} is not a period of this venue"
+    prices: list[str] = []
+    for field in ("open", "high", "low", "close"):
+        price = decimal(item.get(field))
+        if price is None:
+            return f"{field}: {shorten(item.get(field))} is not a number"
+        prices.append(price)
+    raw_volume, raw_ticks = item.get("volume"), item.get("tickVolume")
+    volume = None if raw_volume is None else decimal(raw_volume)
+    if raw_volume is not None and volume is None:
+        return f"volume: {shorten(raw_volume)} is not a number"
+    ticks = None if raw_ticks is None else whole(raw_ticks)
+    if raw_ticks is not None and (ticks is None or not 0 <= ticks <= _LARGEST_INT):
+        return f"tickVolume: {shorten(raw_ticks)} is not a count"
+    opening, high, low, close = prices
+    return Candle(
+        instrument, at_us, period, series, opening, high, low, close, volume, None, ticks, False, received_us
+    )  # fmt: skip
+
+
+class Bars:
+    """The newest bar of each series of one account."""
+
+    __slots__ = ("_bars", "_grace_us", "due_us")
+
+    def __init__(self, grace_us: int) -> None:
+        self._grace_us = grace_us
+        self._bars: dict[Key, Candle] = {}
+        self.due_us = NEVER_US
+
+    def fork(self) -> Bars:
+        copy = Bars(self._grace_us)
+        copy._bars = self._bars.copy()
+        copy.due_us = self.due_us
+        return copy
+
+    def forget(self) -> None:
+        """Bars may have grown unseen: none of those in hand may be called final."""
+        self._bars.clear()
+        self.due_us = NEVER_US
+
+    def take(self, candle: Candle, out: Records, *, late: bool) -> None:
+        """Store a candle. A late one that tells an older state of its bar is left out."""
+        key = candle.instrument.symbol, candle.period
+        known = self._bars.get(key)
+        if late and known is not None and known.time_us >= candle.time_us:
+            return
+        if candle.time_us > candle.received_us + AHEAD_US:
+            out.candles.append(candle)
+            out.items += 1
+            return
+        if known is None or candle.time_us > known.time_us:
+            if known is not None and not known.closed:
+                out.candles.append(known._replace(closed=True, received_us=candle.received_us))
+                out.items += 1
+            due_us = end_us(candle.time_us, candle.period) + self._grace_us
+            if due_us <= candle.received_us:
+                candle = candle._replace(closed=True)
+            elif due_us < self.due_us:
+                self.due_us = due_us
+            self._bars[key] = candle
+        elif candle.time_us < known.time_us:
+            candle = candle._replace(closed=True)
+        else:
+            if known.closed or end_us(candle.time_us, candle.period) + self._grace_us <= candle.received_us:
+                candle = candle._replace(closed=True)
+            self._bars[key] = candle
+        out.candles.append(candle)
+        out.items += 1
+
+    def close_due(self, received_us: int, out: Records) -> None:
+        """Close every bar that is over by the clock."""
+        next_us = NEVER_US
+        for key, candle in self._bars.items():
+            if candle.closed:
+                continue
+            due_us = end_us(candle.time_us, candle.period) + self._grace_us
+            if due_us <= received_us:
+                self._bars[key] = closed = candle._replace(closed=True, received_us=received_us)
+                out.candles.append(closed)
+                out.items += 1
+            elif due_us < next_us:
+                next_us = due_us
+        self.due_us = next_us

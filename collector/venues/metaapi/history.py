@@ -1,0 +1,147 @@
+"""The past of an instrument by REST: ticks forwards, candles backwards.
+
+The generators only page; the answers are recorded by whoever drives them. A terminal may have to download what is
+asked for: the venue answers 202 until then, and the same call is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from collector.errors import VenueError
+from collector.model import Instrument
+from collector.venues.adapter import History, RestAnswer, RestCall
+from collector.venues.metaapi.checks import iso, loads, time_us
+from collector.venues.metaapi.discovery import Found, choose, look_up, servers
+from collector.venues.metaapi.failures import NOT_READY
+from collector.venues.metaapi.hosts import Hosts, path
+from collector.venues.metaapi.periods import MT5_PERIODS, venue_name
+from collector.venues.metaapi.rest import candles_channel, ticks_channel
+from collector.venues.metaapi.settings import MetaapiSettings
+
+PAGE = 1000
+PATIENCE_SECONDS = 600.0
+"""How long the venue may fetch what was asked for."""
+_TRIES_OF_A_CALL = 6
+"""So often whoever drives us makes a call before its failure comes here."""
+
+_Page = Generator[RestCall, RestAnswer, list[Any]]
+
+
+def history(
+    venue: str, settings: MetaapiSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
+) -> History:
+    """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past."""
+    if stream not in ("trades", "ticks", "candles"):
+        raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
+    one, symbol = yield from _account_of(venue, settings, instrument)
+    if stream != "candles" and one.version < 5:
+        raise VenueError(venue, "MetaTrader 4 keeps no past ticks", symbol=instrument.symbol, permanent=True)
+    hostname, domain = yield from servers(venue, settings)
+    base = Hosts.of(settings, hostname, domain, one.region).market_data
+    pages = _Pages(venue, settings, instrument, f"{base}{path('users', 'current', 'accounts', one.id)}", symbol)
+    if stream == "candles":
+        for period in settings.candles_of(one.settings):
+            yield from pages.candles(period, from_us, to_us)
+    else:
+        yield from pages.ticks(stream, from_us, to_us)
+
+
+def _account_of(
+    venue: str, settings: MetaapiSettings, instrument: Instrument
+) -> Generator[RestCall, RestAnswer, tuple[Found, str]]:
+    """Return the account that has an instrument, and the broker's name of it."""
+    away = ""
+    for name, account in settings.accounts.items():
+        prefix = settings.prefix(name)
+        symbol = instrument.symbol.removeprefix(prefix)
+        if not instrument.symbol.startswith(prefix):
+            continue
+        if not prefix and len(settings.accounts) > 1:
+            chosen, _ = choose(Found(name, account.id, "", 5, account), [symbol])
+            if symbol not in chosen:
+                continue
+        one = yield from look_up(venue, settings, name, account)
+        if isinstance(one, str):
+            away = f"account {name}: {one}"
+            continue
+        return one, symbol
+    raise VenueError(
+        venue, away or "no configured account has it", symbol=instrument.symbol, permanent=not away
+    )  # fmt: skip
+
+
+class _Pages:
+    """Asks for the pages of one symbol."""
+
+    def __init__(
+        self, venue: str, settings: MetaapiSettings, instrument: Instrument, account_url: str, symbol: str
+    ) -> None:
+        self._venue = venue
+        self._settings = settings
+        self._instrument = instrument
+        self._base = f"{account_url}/historical-market-data{path('symbols', symbol)}"
+        self._headers = {"auth-token": settings.token.get_secret_value()}
+
+    def ticks(self, stream: str, from_us: int, to_us: int) -> History:
+        start_ms, offset = from_us // 1000, 0
+        channel = ticks_channel(stream, self._instrument.symbol)
+        while True:
+            params = {"startTime": iso(start_ms * 1000), "offset": str(offset), "limit": str(PAGE)}
+            items = yield from self._page(channel, f"{self._base}/ticks", params)
+            if not items:
+                return
+            times = [self._time_ms(item) for item in items]
+            last_ms = max(times)
+            if last_ms * 1000 > to_us:
+                return
+            # A millisecond's ticks may fill pages: all of them that were taken so far are skipped.
+            taken = times.count(last_ms)
+            offset = offset + taken if last_ms == start_ms else taken
+            start_ms = last_ms
+
+    def candles(self, period: str, from_us: int, to_us: int) -> History:
+        grace_us = round(self._settings.grace_seconds * 1_000_000)
+        channel = candles_channel(self._settings.candle_series, grace_us, self._instrument.symbol)
+        url = f"{self._base}{path('timeframes', venue_name(period))}/candles"
+        length_ms = MT5_PERIODS[period] * 1000
+        start_ms, first_ms = to_us // 1000, None
+        while True:
+            items = yield from self._page(channel, url, {"startTime": iso(start_ms * 1000), "limit": str(PAGE)})
+            if not items:
+                return
+            oldest_ms = min(self._time_ms(item) for item in items)
+            if oldest_ms * 1000 <= from_us or (first_ms is not None and oldest_ms >= first_ms):
+                return
+            if len(items) < PAGE and first_ms is not None:
+                return
+            first_ms = oldest_ms
+            start_ms = oldest_ms - length_ms
+
+    def _page(self, channel: str, url: str, params: Mapping[str, str]) -> _Page:
+        waited = 0.0
+        while True:
+            try:
+                answer = yield RestCall(channel, url, params, headers=self._headers)
+            except VenueError as error:
+                waited += _TRIES_OF_A_CALL * (error.retry_after or 1.0)
+                if error.code != NOT_READY or waited >= PATIENCE_SECONDS:
+                    raise
+                continue
+            break
+        try:
+            items = loads(answer.body.decode()) if answer.body.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise VenueError(self._venue, "a page of history is not JSON", symbol=self._instrument.symbol) from error
+        if items is None:
+            return []
+        if type(items) is not list or not all(type(item) is dict for item in items):
+            raise VenueError(self._venue, "a page of history is not a list", symbol=self._instrument.symbol)
+        return items
+
+    def _time_ms(self, item: Mapping[str, Any]) -> int:
+        found = time_us(item.get("time"))
+        if found is None:
+            raise VenueError(self._venue, "a page of history has an item without time", symbol=self._instrument.symbol)
+        return found // 1000

@@ -1,0 +1,139 @@
+"""The parser of a session: frames to rows by the packet's type, once decoded.
+
+It refuses to know anything of the account but that it is there: what `strip` leaves of account packets is an envelope
+whose sequence number counts. Packets of accounts and instances that were not asked for are no items of ours, nor are
+prices of symbols that were not: terminals send those of open positions unasked. No input makes it raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from collector.model import Records
+from collector.venues.adapter import Acknowledged, Event, Told
+from collector.venues.metaapi import control, told
+from collector.venues.metaapi.checks import loads, shorten
+from collector.venues.metaapi.feeds import Account, Quarantine
+from collector.venues.metaapi.requests import target_of, targets
+from collector.venues.metaapi.rest import RestReader
+from collector.venues.metaapi.stream import Stream
+from collector.venues.metaapi.strip import UNREADABLE
+
+_EVENT = b"42"
+_DEFAULT_US = 2_000_000
+
+
+class MetaapiParser:
+    """Meets `collector.venues.adapter.Parser`."""
+
+    __slots__ = ("_header", "_instance", "_quarantine", "_rest", "_streams", "_targets", "last_seen")
+
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        self._header = header
+        venue: str = header["venue"]
+        accounts: Mapping[str, Any] = header.get("accounts") or {}
+        self.last_seen: dict[str, dict[str, int]] = {}
+        self._instance = str(header.get("instance", 0))
+        self._quarantine = Quarantine(venue)
+        self._rest = RestReader(venue, self._quarantine)
+        self._targets = targets(accounts)
+        self._streams = {
+            account_id: Stream(
+                Account(venue, described, self.last_seen),
+                self._quarantine,
+                series=header.get("candle_series", "bid"),
+                grace_us=header.get("candle_grace_us", _DEFAULT_US),
+                patience_us=header.get("reorder_us", _DEFAULT_US),
+            )
+            for account_id, described in accounts.items()
+        }
+
+    def fork(self) -> MetaapiParser:
+        copy = MetaapiParser(self._header)
+        self._rest.fork_into(copy._rest)
+        for account_id, stream in self._streams.items():
+            stream.fork_into(copy._streams[account_id])
+        for channel, symbols in self.last_seen.items():
+            copy.last_seen[channel].update(symbols)
+        return copy
+
+    def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        """Read a socket message."""
+        if payload[:2] != _EVENT:
+            event = control.transport(payload, received_ns)
+            if event is None:
+                self._reject(out, "no packet of Engine.IO or Socket.IO", payload, received_ns)
+                return ()
+            return (event,)
+        try:
+            message = loads(payload[2:].lstrip(b"0123456789").decode())
+            name, content = message
+            if type(content) is str:
+                content = loads(content)
+        except (ValueError, TypeError, RecursionError) as error:
+            self._reject(out, f"no event: {type(error).__name__}", payload, received_ns)
+            return ()
+        if type(content) is not dict:
+            self._reject(out, f"{shorten(name)}: {shorten(content)} is not an object", payload, received_ns)
+            return ()
+        if name == "synchronization":
+            return self._packet(content, payload, received_ns, out)
+        if name == "response":
+            return self._response(content)
+        if name == "processingError":
+            return control.error(content, received_ns // 1000)
+        if name == UNREADABLE:
+            self._reject(
+                out, f"could not be read and may have held account data: {shorten(content)}", payload, received_ns
+            )
+        else:
+            self._reject(out, f"{shorten(name)} is no event that we know", payload, received_ns)
+        return ()
+
+    def rest(
+        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
+    ) -> Sequence[Event]:
+        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
+        before = len(out.quarantine)
+        self._rest.read(channel, params, body, received_ns, out)
+        if len(out.quarantine) > before:
+            request = orjson.dumps({"channel": channel, "params": dict(params)})
+            out.quarantine[before:] = [
+                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
+                for bad in out.quarantine[before:]
+            ]
+        return ()
+
+    def beat(self, received_ns: int, out: Records) -> None:
+        """Close the bars that are over by the clock."""
+        for stream in self._streams.values():
+            stream.beat(received_ns // 1000, out)
+
+    def _packet(self, packet: dict[str, Any], payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        account_id = packet.get("accountId")
+        stream = self._streams.get(account_id) if type(account_id) is str else None
+        if stream is None or str(packet.get("instanceIndex") or 0) != self._instance:
+            return ()
+        if type(packet.get("type")) is not str:
+            self._reject(out, f"type: {shorten(packet.get('type'))} is no packet's type", payload, received_ns)
+            return ()
+        return stream.read(packet, payload, received_ns, out)
+
+    def _response(self, content: Mapping[str, Any]) -> Sequence[Event]:
+        identity = content.get("requestId")
+        if type(identity) is not str:
+            return ()
+        events: list[Event] = [Told(told.RESPONSE, {"request_id": identity})]
+        target = target_of(identity)
+        if target is not None and target < len(self._targets):
+            account_id, symbol = self._targets[target]
+            account = self._streams[account_id].account
+            subscribed = frozenset({account.instruments[symbol].symbol})
+            events += [Acknowledged(identity, f"{account.name}/{kind}", subscribed) for kind in account.seen]
+        return events
+
+    def _reject(self, out: Records, reason: str, payload: bytes, received_ns: int) -> None:
+        self._quarantine.reject(out, None, reason, payload, received_ns // 1000)

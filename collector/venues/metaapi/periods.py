@@ -1,0 +1,31 @@
+"""MetaTrader's candle periods: our names, the venue's, and when a bar is over."""
+
+from __future__ import annotations
+
+from collector.model import PERIODS
+
+MT5_PERIODS = {
+    "1m": 60, "2m": 120, "3m": 180, "4m": 240, "5m": 300, "6m": 360, "10m": 600, "12m": 720, "15m": 900, "20m": 1200,
+    "30m": 1800, "1h": 3600, "2h": 7200, "3h": 10800, "4h": 14400, "6h": 21600, "8h": 28800, "12h": 43200,
+    "1d": PERIODS["1d"], "1w": PERIODS["1w"], "1mo": PERIODS["1mo"],
+}  # fmt: skip
+"""Our names and their number in the tables: seconds, but for months (see `collector.model.PERIODS`)."""
+
+MT4_PERIODS = frozenset({"1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1mo"})
+
+_LONGEST_MONTH_SECONDS = 31 * 86_400
+
+
+def venue_name(period: str) -> str:
+    """Return the venue's name of a period."""
+    return "1mn" if period == "1mo" else period
+
+
+VENUE_PERIODS = {venue_name(name): seconds for name, seconds in MT5_PERIODS.items()}
+"""The venue's names."""
+
+
+def end_us(start_us: int, period: int) -> int:
+    """Return when a bar is over at the latest: months are taken as long as the longest, since bars open at the
+    broker's midnight and its calendar is not known."""
+    return start_us + (_LONGEST_MONTH_SECONDS if period == PERIODS["1mo"] else period) * 1_000_000

@@ -1,0 +1,104 @@
+"""History as it comes over REST. The channel's name says what an answer holds, since the journal keeps no address.
+
+`history/ticks/SYMBOL`, `history/trades/SYMBOL`, `history/candles/SERIES/GRACE_US/SYMBOL`; a symbol may have slashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from collector.model import Instrument, Records
+from collector.venues.metaapi.candles import read_candle
+from collector.venues.metaapi.checks import loads, shorten
+from collector.venues.metaapi.feeds import Quarantine
+from collector.venues.metaapi.periods import end_us
+from collector.venues.metaapi.ticks import add_tick, read_tick
+from collector.venues.ordinals import Ordinals
+
+PREFIX = "history/"
+FIRST_PAGE = "0"
+
+
+def ticks_channel(stream: str, symbol: str) -> str:
+    """Name the channel of a page of ticks, of which the rows of `ticks` or of `trades` are made."""
+    return f"{PREFIX}{stream}/{symbol}"
+
+
+def candles_channel(series: str, grace_us: int, symbol: str) -> str:
+    """Name the channel of a page of candles."""
+    return f"{PREFIX}candles/{series}/{grace_us}/{symbol}"
+
+
+class RestReader:
+    """Reads pages of history."""
+
+    __slots__ = ("_ordinals", "_quarantine", "_venue")
+
+    def __init__(self, venue: str, quarantine: Quarantine) -> None:
+        self._venue = venue
+        self._quarantine = quarantine
+        self._ordinals: dict[str, Ordinals] = {}
+
+    def fork_into(self, copy: RestReader) -> None:
+        """Give another one the same state."""
+        copy._ordinals = {channel: one.fork() for channel, one in self._ordinals.items()}
+
+    def read(self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records) -> None:
+        """Read one page."""
+        received_us = received_ns // 1000
+        kind, _, rest = channel.removeprefix(PREFIX).partition("/")
+        if not channel.startswith(PREFIX) or kind not in ("ticks", "trades", "candles") or not rest:
+            self._quarantine.reject(out, None, f"{shorten(channel)} is no channel that we know", body, received_us)
+            return
+        try:
+            items = loads(body.decode()) if body.strip() else []
+        except (ValueError, RecursionError) as error:
+            self._quarantine.reject(out, kind, f"not JSON: {type(error).__name__}", body, received_us)
+            return
+        if items is None:
+            return
+        if type(items) is not list:
+            self._quarantine.reject(out, kind, f"{shorten(items)} is not a list", body, received_us)
+            return
+        if kind == "candles":
+            series, _, rest = rest.partition("/")
+            grace, _, symbol = rest.partition("/")
+            grace_us = int(grace) if grace.isascii() and grace.isdigit() and len(grace) < 16 else 0
+            self._candles(Instrument(self._venue, symbol), series, grace_us, items, body, received_us, out)
+        else:
+            self._ticks(kind, Instrument(self._venue, rest), channel, params, items, body, received_us, out)
+
+    def _ticks(
+        self, kind: str, instrument: Instrument, channel: str, params: Mapping[str, str], items: list[Any],
+        body: bytes, received_us: int, out: Records,
+    ) -> None:  # fmt: skip
+        # Equal ticks of a millisecond count on from page to page; a first page begins with the first of them.
+        ordinals = self._ordinals.get(channel)
+        if ordinals is None or params.get("offset", FIRST_PAGE) == FIRST_PAGE:
+            ordinals = self._ordinals[channel] = Ordinals()
+        for item in items:
+            quote = read_tick(item) if type(item) is dict else f"{shorten(item)} is not a tick"
+            if isinstance(quote, str):
+                self._quarantine.reject(out, kind, quote, body, received_us)
+            else:
+                add_tick(
+                    instrument, quote, ordinals, received_us, out, rows=kind == "ticks", trades=kind == "trades"
+                )  # fmt: skip
+
+    def _candles(
+        self, instrument: Instrument, series: str, grace_us: int, items: list[Any], body: bytes, received_us: int,
+        out: Records,
+    ) -> None:  # fmt: skip
+        for item in items:
+            candle = (
+                read_candle(instrument, item, series, received_us)
+                if type(item) is dict
+                else f"{shorten(item)} is not a candle"
+            )
+            if isinstance(candle, str):
+                self._quarantine.reject(out, "candles", candle, body, received_us)
+                continue
+            over = end_us(candle.time_us, candle.period) + grace_us <= received_us
+            out.candles.append(candle._replace(closed=True) if over else candle)
+            out.items += 1

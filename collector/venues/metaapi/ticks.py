@@ -1,0 +1,103 @@
+"""Quotes and ticks as rows of one kind, and the deals among the ticks as trades.
+
+Neither has an id. A quote is a state: told twice it is one row, whose key is its content. A tick is an event: several
+may share a millisecond and even their content, so its key has the how-manieth equal one of that millisecond in it. A
+tick carries a deal only with a last price and a volume; MetaTrader writes 0 there where a market has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from collector.model import Instrument, Records, Tick, Trade, content_key, plain
+from collector.venues.metaapi.checks import decimal, shorten, time_us
+from collector.venues.ordinals import Ordinals
+
+_SIDES = {"buy": 1, "sell": -1}
+
+
+def _same(text: str) -> str:
+    # 9.00 and 9 are one price, whatever the way it came.
+    return plain(text) if "." in text else text
+
+
+def _key(bid: str | None, ask: str | None, last: str | None, size: str | None) -> str:
+    return "|".join(["" if one is None else _same(one) for one in (bid, ask, last, size)])
+
+
+class Quote(NamedTuple):
+    """The values of a quote or a tick."""
+
+    time_us: int
+    bid: str | None
+    ask: str | None
+    last: str | None
+    size: str | None
+    side: int | None
+
+
+def read_quote(item: Mapping[str, Any]) -> Quote | str:
+    """Read a quote, or say what is wrong with it."""
+    at_us = time_us(item.get("time"))
+    if at_us is None:
+        return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
+    bid, ask = decimal(item.get("bid")), decimal(item.get("ask"))
+    if bid is None or ask is None:
+        name = "bid" if bid is None else "ask"
+        return f"{name}: {shorten(item.get(name))} is not a number"
+    return Quote(at_us, bid, ask, None, None, None)
+
+
+def read_tick(item: Mapping[str, Any]) -> Quote | str:
+    """Read a tick, or say what is wrong with it."""
+    at_us = time_us(item.get("time"))
+    if at_us is None:
+        return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
+    values: list[str | None] = []
+    for name in ("bid", "ask", "last", "volume"):
+        raw = item.get(name)
+        value = None if raw is None else decimal(raw)
+        if raw is not None and value is None:
+            return f"{name}: {shorten(raw)} is not a number"
+        values.append(value)
+    bid, ask, last, size = values
+    if last is not None and not last.strip("-0."):
+        last = None
+    if size is not None and (last is None or not size.strip("-0.")):
+        size = None
+    if bid is None and ask is None and last is None:
+        return f"{shorten(item)} has no price"
+    side = item.get("side")
+    if side is not None and side not in _SIDES:
+        return f"side: {shorten(side)} is neither buy nor sell"
+    return Quote(at_us, bid, ask, last, size, _SIDES.get(side) if side else None)
+
+
+def quote_row(instrument: Instrument, quote: Quote, received_us: int) -> Tick:
+    """Return the row of a quote."""
+    key = content_key(_key(quote.bid, quote.ask, None, None) + "|0")
+    return Tick(instrument, quote.time_us, key, quote.bid, None, quote.ask, None, None, None, None, received_us)
+
+
+def add_tick(
+    instrument: Instrument, quote: Quote, ordinals: Ordinals, received_us: int, out: Records,
+    *, rows: bool, trades: bool,
+) -> bool:  # fmt: skip
+    """Store a tick and the deal in it, as far as wanted; tells whether there was a deal."""
+    content = _key(quote.bid, quote.ask, quote.last, quote.size)
+    ordinal = ordinals.number(f"{quote.time_us}|{content}", None, quote.time_us)
+    deal = quote.last is not None and quote.size is not None
+    if rows:
+        out.ticks.append(
+            Tick(
+                instrument, quote.time_us, content_key(f"{content}|{ordinal}"), quote.bid, None, quote.ask, None,
+                quote.last, quote.size, None, received_us,
+            )
+        )  # fmt: skip
+        out.items += 1
+    if trades and quote.last is not None and quote.size is not None:
+        key = content_key(f"{content}|{quote.side}|{ordinal}")
+        out.trades.append(Trade(instrument, quote.time_us, key, None, quote.last, quote.size, quote.side, received_us))
+        out.items += 1
+    return deal
