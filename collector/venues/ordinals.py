@@ -83,6 +83,10 @@ class Counts:
         self._counts[content] = ((*identities, identity), time_us)
         return len(identities)
 
+    def forget_after(self, time_us: int) -> None:
+        """Drop what is later than this: a list that goes on backwards will not come to it again."""
+        self._counts = {content: held for content, held in self._counts.items() if held[1] <= time_us}
+
     def teach(self, ordinals: Ordinals) -> None:
         """Let trades that come one by one count on from here."""
         for content, (identities, time_us) in self._counts.items():

@@ -1,0 +1,113 @@
+"""The venue's doors: HTTP and WebSocket on one port, over aiohttp.
+
+Outgoing frames do not pass through aiohttp's writer: `connection` writes ready frames straight to the transport.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+from aiohttp import WSMsgType, web
+
+from collector.simulator.fmex import control
+from collector.simulator.fmex.connection import Connection
+from collector.simulator.fmex.rest import RestError
+from collector.simulator.fmex.text import pong_frame
+from collector.simulator.fmex.venue import FmexVenue
+from collector.simulator.options import Options
+
+_FROZEN_LOOK_SECONDS: Final = 0.02
+_MOST_REQUEST_BYTES: Final = 1024 * 1024
+_PAGE: Final = "<html><body><h1>This domain is parked.</h1></body></html>"
+
+STATISTICS: Final = "/api/contracts/web/v3/public/statistics"
+
+
+class Doors:
+    """The request handlers."""
+
+    def __init__(self, venue: FmexVenue) -> None:
+        self.venue = venue
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/v2/ws", self.socket)
+        app.router.add_get(STATISTICS, self.public)
+        control.add_routes(app.router, self.venue)
+        app.router.add_route("*", "/{path:.*}", self.public)
+        return app
+
+    async def public(self, request: web.Request) -> web.Response:
+        """Answer a REST path."""
+        venue, faults = self.venue, self.venue.faults
+        if (outage := faults.take("5xx")) is not None:
+            return web.Response(status=int(outage.number("status", 503)), text=_PAGE, content_type="text/html")
+        if faults.take("html"):
+            return web.Response(text=_PAGE, content_type="text/html")
+        try:
+            if not venue.window.allow(request.remote or "", time.monotonic()) or faults.take("429"):
+                raise RestError(429, "too many requests", http=429)  # noqa: TRY301  one way out for all errors
+            if request.path == STATISTICS:
+                text = venue.rest.interest()
+            elif request.method == "GET" and request.path.startswith("/v2/"):
+                text = f'{{"status":0,"data":{venue.rest.answer(request.path.removeprefix("/v2/"), request.query)}}}'
+            else:
+                raise RestError(40_400, "not found", http=404)  # noqa: TRY301
+        except RestError as error:
+            body = f'{{"status":{error.status},"msg":"{error.message}"}}'
+            return web.Response(status=error.http, text=body, content_type="application/json")
+        return web.Response(text=text, content_type="application/json")
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        """Serve one client's socket from its opening to its end."""
+        venue = self.venue
+        if (refusal := venue.faults.take("refuse_connections")) is not None:
+            return web.Response(status=int(refusal.number("status", 503)), text=_PAGE, content_type="text/html")
+        socket = web.WebSocketResponse(
+            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_REQUEST_BYTES, timeout=1.0
+        )
+        await socket.prepare(request)
+        transport = cast("asyncio.Transport", request.transport)
+        connection = Connection(transport, request.remote or "", time.monotonic(), venue.settings.buffer_limit)
+        venue.connected(connection)
+        try:
+            async for message in socket:
+                if connection.frozen:
+                    continue
+                if message.type == WSMsgType.PING:
+                    connection.buffer.append(pong_frame(message.data))
+                    connection.flush()
+                elif message.type == WSMsgType.TEXT:
+                    venue.handle(connection, message.data, time.monotonic())
+            while connection.frozen and not connection.closed:  # noqa: ASYNC110  a fault that time or the client ends
+                await asyncio.sleep(_FROZEN_LOOK_SECONDS)
+        finally:
+            venue.disconnected(connection)
+        return socket
+
+
+@asynccontextmanager
+async def serve(options: Options) -> AsyncIterator[FmexVenue]:
+    """Serve the venue on `options.host` and `options.port` until the context ends."""
+    venue = FmexVenue(options)
+    runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, options.host, options.port, ssl_context=options.tls).start()
+        port = runner.addresses[0][1]
+        secure = "s" if options.tls is not None else ""
+        venue.address = {
+            "rest_url": f"http{secure}://{options.host}:{port}",
+            "ws_url": f"ws{secure}://{options.host}:{port}/v2/ws",
+        }
+        async with asyncio.TaskGroup() as group:
+            living = group.create_task(venue.run(), name="fmex simulator")
+            try:
+                yield venue
+            finally:
+                living.cancel()
+    finally:
+        await venue.stop()
+        await runner.cleanup()

@@ -1,0 +1,99 @@
+"""The past of a contract by REST, newest first: trades page by id, bars by opening.
+
+The generators only page; the answers are recorded by whoever drives them. A page may hold fewer items than asked for,
+since the venue's longest page is not known: paging ends with one that reaches back far enough, or with an empty one.
+Then the venue has no more, for it keeps a recent time only, and what was asked for is not to be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from collector.errors import VenueError
+from collector.model import PERIODS, Instrument
+from collector.venues.adapter import History, RestAnswer, RestCall
+from collector.venues.fmex.checks import millis_us, seconds_us
+from collector.venues.fmex.numbers import loads, whole
+from collector.venues.fmex.rest import PREFIX
+from collector.venues.fmex.settings import FmexSettings
+from collector.venues.fmex.topics import period_code
+
+_Page = Generator[RestCall, RestAnswer, list[Any]]
+
+
+def history(
+    venue: str, settings: FmexSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
+) -> History:
+    """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past."""
+    if stream == "trades":
+        yield from _trades(venue, settings, instrument, from_us)
+    elif stream == "candles":
+        for period in settings.candles:
+            yield from _candles(venue, settings, instrument, period, from_us, to_us)
+    else:
+        raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
+
+
+def _trades(venue: str, settings: FmexSettings, instrument: Instrument, from_us: int) -> History:
+    before: int | None = None
+    while True:
+        path = f"trades/{instrument.symbol}"
+        items = yield from _page(venue, settings, path, {} if before is None else {"before": str(before)})
+        if not items:
+            raise _at_an_end(venue, instrument, "trades")
+        oldest = min(_number(venue, instrument, item, "id") for item in items)
+        times = [millis_us(item.get("ts")) for item in items]
+        if any(time is not None and time < from_us for time in times):
+            return
+        before = _further(venue, instrument, oldest, before)
+
+
+def _candles(
+    venue: str, settings: FmexSettings, instrument: Instrument, period: str, from_us: int, to_us: int
+) -> History:
+    # The bar that holds the span's beginning opens up to one period before it; months have up to 31 days.
+    first_us = from_us - (PERIODS[period] if period != "1mo" else 31 * 86_400) * 1_000_000
+    before = to_us // 1_000_000 + 1
+    while True:
+        path = f"candles/{period_code(period)}/{instrument.symbol}"
+        items = yield from _page(venue, settings, path, {"before": str(before)})
+        if not items:
+            raise _at_an_end(venue, instrument, f"candles of {period}")
+        oldest = min(_number(venue, instrument, item, "id") for item in items)
+        oldest_us = seconds_us(str(oldest))
+        if oldest_us is None or oldest_us <= first_us:
+            return
+        before = _further(venue, instrument, oldest, before)
+
+
+def _page(venue: str, settings: FmexSettings, path: str, params: Mapping[str, str]) -> _Page:
+    answer = yield RestCall(
+        f"{PREFIX}{path}",
+        f"{settings.rest_url}/v2/market/{path}",
+        {"limit": str(settings.history_page), **params},
+    )
+    try:
+        items = loads(answer.body)["data"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise VenueError(venue, f"a page of {path} has no data: {error}") from error
+    if type(items) is not list or not all(type(item) is dict for item in items):
+        raise VenueError(venue, f"a page of {path} is not a list of objects")
+    return items
+
+
+def _number(venue: str, instrument: Instrument, item: Mapping[str, Any], name: str) -> int:
+    number = whole(item.get(name))
+    if number is None:
+        raise VenueError(venue, f"a page of history has an item without {name}", symbol=instrument.symbol)
+    return number
+
+
+def _at_an_end(venue: str, instrument: Instrument, what: str) -> VenueError:
+    return VenueError(venue, f"its {what} do not reach back so far", symbol=instrument.symbol, permanent=True)
+
+
+def _further(venue: str, instrument: Instrument, oldest: int, before: int | None) -> int:
+    if before is not None and oldest >= before:
+        raise VenueError(venue, "pages of history do not go on", symbol=instrument.symbol)
+    return oldest

@@ -1,0 +1,72 @@
+"""What is asked for beside the subscriptions (`req`): trades and bars of an outage, and the last word on a closed bar.
+
+Nothing depends on an answer: one that does not come is asked for once more, and then left to the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collector.venues.adapter import Action, Send
+from collector.venues.fmex.requests import asked_topic, req
+
+ANSWER_SECONDS = 15.0
+TRIES = 2
+REREAD_LIMIT = 3
+"""Bars asked for when one was closed: the running one, the closed one, and one to spare."""
+REREAD_DELAY_SECONDS = 2.0
+"""The venue may still be at work on a bar that has just ended."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    limit: int
+    due: float
+    sent: float | None = None
+    tries: int = 0
+
+
+class Past:
+    """The requests that wait or are under way, one a topic at the most."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, _Asked] = {}
+        self._bars: dict[str, int] = {}
+        self._number = 0
+
+    def want(self, topic: str, limit: int, now: float) -> None:
+        """Ask for the newest items of a topic."""
+        if limit > 0:
+            self._asked[topic] = _Asked(limit, now)
+
+    def watch(self, topic: str, newest_bar_us: int, now: float) -> None:
+        """Ask for the bars of a topic once more when a new one has begun."""
+        before = self._bars.get(topic, 0)
+        if newest_bar_us <= before:
+            return
+        self._bars[topic] = newest_bar_us
+        if before and topic not in self._asked:
+            self._asked[topic] = _Asked(REREAD_LIMIT, now + REREAD_DELAY_SECONDS)
+
+    def answered(self, request_id: str | None) -> None:
+        """A request was answered, or refused."""
+        topic = asked_topic(request_id) if request_id else None
+        if topic is not None:
+            self._asked.pop(topic, None)
+
+    def tick(self, now: float) -> Sequence[Action]:
+        actions: list[Action] = []
+        for topic, asked in list(self._asked.items()):
+            if asked.sent is not None and now - asked.sent < ANSWER_SECONDS:
+                continue
+            if asked.due > now:
+                continue
+            if asked.tries >= TRIES:
+                del self._asked[topic]
+                continue
+            asked.tries += 1
+            asked.sent = now
+            self._number += 1
+            actions.append(Send(req(topic, asked.limit, self._number)))
+        return actions
