@@ -1,0 +1,128 @@
+"""Bars, and when one of them is final.
+
+A bar is final when the venue was asked for it more than a moment after its end: the question's own end of interval is
+the venue's time as the polling reckons it, never more than ours when the answer came. On the socket a later bar of the
+same frame closes the one before it. A bar that says what it said before is no item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from collector.model import Candle, Instrument, Records
+from collector.venues.finam.context import Context
+from collector.venues.finam.periods import PERIOD_OF, length_seconds
+from collector.venues.finam.values import BadValueError, decimal, mapping, moment_us, needed
+
+STREAM = "candles"
+SERIES = "trade"
+
+BARS_REMEMBERED = 16
+AHEAD_US = 60_000_000
+"""The venue's clock is believed to be so much ahead of ours at the most."""
+
+
+class Reached(NamedTuple):
+    """How far the bars of one frame are known: the newest one's opening, and the oldest that is not final."""
+
+    newest_us: int
+    open_us: int | None
+
+
+class CandleReader:
+    """Reads the bars of a session."""
+
+    __slots__ = ("_bars", "_context")
+
+    def __init__(self, context: Context, bars: dict[tuple[str, str], dict[int, Candle]] | None = None) -> None:
+        self._context = context
+        self._bars = {} if bars is None else bars
+
+    def fork(self, context: Context) -> Self:
+        return type(self)(context, {key: bars.copy() for key, bars in self._bars.items()})
+
+    def reached(self, symbol: str, frame: str) -> Reached | None:
+        """Tell how far the bars are known; None before the first."""
+        bars = self._bars.get((symbol, frame))
+        if not bars:
+            return None
+        return Reached(max(bars), min((start for start, bar in bars.items() if not bar.closed), default=None))
+
+    def read(
+        self, instrument: Instrument, frame: str, items: Sequence[Any], asked_us: int | None, payload: bytes,
+        received_us: int, out: Records,
+    ) -> int:  # fmt: skip
+        """Read a list by REST; `asked_us` is the end of the interval asked for. Returns how many rows came of it."""
+        bars = self._dated(instrument, frame, items, asked_us, payload, received_us, out)
+        return self._keep(instrument, frame, bars, out)
+
+    def read_past(
+        self, instrument: Instrument, frame: str, items: Sequence[Any], asked_us: int | None, payload: bytes,
+        received_us: int, out: Records,
+    ) -> int:  # fmt: skip
+        """Read a list by REST like `read`, all of it, whatever is known."""
+        until_us = received_us if asked_us is None else min(asked_us, received_us)
+        found = self._dated(instrument, frame, items, until_us, payload, received_us, out)
+        out.candles += found
+        out.items += len(found)
+        return len(found)
+
+    def _dated(
+        self, instrument: Instrument, frame: str, items: Sequence[Any], asked_us: int | None, payload: bytes,
+        received_us: int, out: Records,
+    ) -> list[Candle]:  # fmt: skip
+        latest_us = received_us + AHEAD_US
+        now_us = received_us if asked_us is None else min(asked_us, latest_us)
+        over_us = now_us - self._context.final_us - length_seconds(frame) * 1_000_000
+        found = self._parsed(instrument, frame, items, payload, received_us, out)
+        return [bar._replace(closed=True) if bar.time_us <= over_us else bar for bar in found]
+
+    def follow(
+        self, instrument: Instrument, frame: str, items: Sequence[Any], payload: bytes, received_us: int, out: Records
+    ) -> int:
+        """Read a message of the socket. Returns how many rows came of it."""
+        found = self._parsed(instrument, frame, items, payload, received_us, out)
+        if not found:
+            return 0
+        held = self._bars.setdefault((instrument.symbol, frame), {})
+        newest_us = max([*held, *(bar.time_us for bar in found)])
+        before = [bar._replace(received_us=received_us) for bar in held.values() if not bar.closed]
+        bars = {bar.time_us: bar for bar in (*before, *found)}
+        return self._keep(
+            instrument, frame,
+            [bar._replace(closed=True) if bar.time_us < newest_us else bar for bar in bars.values()], out,
+        )  # fmt: skip
+
+    def _keep(self, instrument: Instrument, frame: str, bars: Sequence[Candle], out: Records) -> int:
+        held = self._bars.setdefault((instrument.symbol, frame), {})
+        rows = 0
+        for bar in sorted(bars, key=lambda bar: bar.time_us):
+            known = held.get(bar.time_us)
+            kept = bar if known is None else bar._replace(closed=bar.closed or known.closed)
+            if known is None or known[:12] != kept[:12]:
+                held[bar.time_us] = kept
+                out.candles.append(kept)
+                rows += 1
+        out.items += rows
+        for start in sorted(held)[:-BARS_REMEMBERED]:
+            del held[start]
+        return rows
+
+    def _parsed(
+        self, instrument: Instrument, frame: str, items: Sequence[Any], payload: bytes, received_us: int, out: Records
+    ) -> list[Candle]:
+        found = []
+        for item in items:
+            try:
+                found.append(_candle(instrument, PERIOD_OF[frame], mapping(item, "bar"), received_us))
+            except BadValueError as error:
+                self._context.reject(out, STREAM, f"{instrument.symbol}: {error}", payload, received_us)
+        return found
+
+
+def _candle(instrument: Instrument, period: int, item: Mapping[str, Any], received_us: int) -> Candle:
+    return Candle(
+        instrument, moment_us(item), period, SERIES, needed(item, "open"), needed(item, "high"), needed(item, "low"),
+        needed(item, "close"), decimal(item, "volume"), None, None, False, received_us,
+    )  # fmt: skip

@@ -1,0 +1,159 @@
+"""Socket messages: envelopes of data, errors and events. The payload is a text that holds JSON, or an object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from collector.model import Records
+from collector.venues.adapter import Acknowledged, Event, Refused
+from collector.venues.finam import books, candles, quotes, trades
+from collector.venues.finam.books import BookReader
+from collector.venues.finam.candles import CandleReader
+from collector.venues.finam.context import Context
+from collector.venues.finam.periods import PERIOD_OF
+from collector.venues.finam.quotes import QuoteReader
+from collector.venues.finam.trades import TradeReader
+from collector.venues.finam.values import BadValueError, mapping, objects, shorten, text
+
+QUOTES, ORDER_BOOK, INSTRUMENT_TRADES, BARS = "QUOTES", "ORDER_BOOK", "INSTRUMENT_TRADES", "BARS"
+HANDSHAKE = "HANDSHAKE_SUCCESS"
+UNAUTHENTICATED = "UNAUTHENTICATED"
+CLOSED = "CONNECTION_CLOSED"
+
+_STREAMS = {QUOTES: quotes.STREAM, ORDER_BOOK: books.STREAM, INSTRUMENT_TRADES: trades.STREAM, BARS: candles.STREAM}
+_CODE_UNAUTHENTICATED = 16
+_LASTING_CODES = frozenset({3, 5, 7})
+
+
+class SocketReader:
+    """Reads the messages of one connection. The first data of a symbol acknowledges its subscription."""
+
+    __slots__ = ("_books", "_candles", "_context", "_quotes", "_trades")
+
+    def __init__(
+        self, context: Context, quotes: QuoteReader, books: BookReader, trades: TradeReader, candles: CandleReader
+    ) -> None:
+        self._context = context
+        self._quotes = quotes
+        self._books = books
+        self._trades = trades
+        self._candles = candles
+
+    def read(self, message: bytes, received_us: int, out: Records) -> Sequence[Event]:
+        """Read one message."""
+        stream: str | None = None
+        try:
+            envelope = mapping(orjson.loads(message), "message")
+            kind = envelope.get("type")
+            if kind == "DATA":
+                channel = text(envelope, "subscription_type") or text(envelope, "subscriptionType")
+                stream = _STREAMS.get(channel)
+                return self._data(channel, envelope, message, received_us, out)
+            if kind == "ERROR":
+                return _error(envelope.get("error_info") or envelope.get("errorInfo"))
+            if kind == "EVENT":
+                return _event(envelope.get("event_info") or envelope.get("eventInfo"))
+            raise BadValueError(f"type: {shorten(kind)} is none that we know")  # noqa: TRY301  told below
+        except (orjson.JSONDecodeError, BadValueError) as error:
+            self._context.reject(out, stream, str(error), message, received_us)
+            return ()
+
+    def _data(
+        self, channel: str, envelope: dict[str, Any], message: bytes, received_us: int, out: Records
+    ) -> Sequence[Event]:
+        payload = envelope.get("payload")
+        content = mapping(orjson.loads(payload) if type(payload) is str else payload, "payload")
+        if channel == QUOTES:
+            return self._read_quotes(content, message, received_us, out)
+        if channel == ORDER_BOOK:
+            return self._read_books(content, message, received_us, out)
+        symbol = content.get("symbol")
+        instrument = self._context.admit(symbol)
+        if instrument is None:
+            raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")
+        if channel == INSTRUMENT_TRADES:
+            self._trades.follow(instrument, objects(content.get("trades"), "trades"), message, received_us, out)
+        elif channel == BARS:
+            key = text(envelope, "subscription_key") or text(envelope, "subscriptionKey")
+            frame = key.rpartition(":")[2]
+            if frame not in PERIOD_OF:
+                raise BadValueError(f"subscription_key: {shorten(key)} names no frame")
+            channel = f"{BARS}/{frame}"
+            self._candles.follow(
+                instrument, frame, objects(content.get("bars"), "bars"), message, received_us, out
+            )  # fmt: skip
+        else:
+            raise BadValueError(f"subscription_type: {shorten(channel)} is none that we know")
+        return self._saw(channel, instrument.symbol, received_us)
+
+    def _read_quotes(
+        self, content: dict[str, Any], message: bytes, received_us: int, out: Records
+    ) -> Sequence[Event]:  # fmt: skip
+        events: list[Event] = []
+        for item in objects(content.get("quote"), "quote"):
+            try:
+                quote = mapping(item, "quote")
+                symbol = quote.get("symbol")
+                instrument = self._context.admit(symbol)
+                if instrument is None:
+                    raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  told below
+                whole = quote.get("is_data_snapshot") is True or quote.get("isDataSnapshot") is True
+                self._quotes.read(instrument, quote, received_us, out, whole=whole)
+                events += self._saw(QUOTES, instrument.symbol, received_us)
+            except BadValueError as error:
+                self._context.reject(out, quotes.STREAM, str(error), message, received_us)
+        refused = content.get("error")
+        if type(refused) is dict and refused.get("code"):
+            events.append(_refusal(refused, "description"))
+        return events
+
+    def _read_books(
+        self, content: dict[str, Any], message: bytes, received_us: int, out: Records
+    ) -> Sequence[Event]:  # fmt: skip
+        events: list[Event] = []
+        for item in objects(content.get("order_book", content.get("orderBook")), "order_book"):
+            try:
+                book = mapping(item, "order_book")
+                symbol = book.get("symbol")
+                instrument = self._context.admit(symbol)
+                if instrument is None:
+                    raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  told below
+                snapshot = book.get("is_data_snapshot") is True or book.get("isDataSnapshot") is True
+                rows = objects(book.get("rows"), "rows")
+                event = self._books.follow(ORDER_BOOK, instrument, rows, received_us, out, snapshot=snapshot)
+                events += self._saw(ORDER_BOOK, instrument.symbol, received_us)
+                if event is not None:
+                    events.append(event)
+            except BadValueError as error:
+                self._context.reject(out, books.STREAM, str(error), message, received_us)
+        return events
+
+    def _saw(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
+        first = symbol not in self._context.last_seen.get(channel, ())
+        self._context.saw(channel, symbol, received_us)
+        return (Acknowledged(None, channel, frozenset({symbol})),) if first else ()
+
+
+def _error(info: Any) -> Sequence[Event]:
+    return (_refusal(info if type(info) is dict else {}, "message"),)
+
+
+def _refusal(info: dict[str, Any], where: str) -> Refused:
+    code, kind = info.get("code"), text(info, "type")
+    if code == _CODE_UNAUTHENTICATED:
+        kind = UNAUTHENTICATED
+    told = text(info, where) or kind or "no reason given"
+    return Refused(None, kind or str(code), told[:500], permanent=code in _LASTING_CODES)
+
+
+def _event(info: Any) -> Sequence[Event]:
+    said = info if type(info) is dict else {}
+    name = text(said, "event")
+    if name == HANDSHAKE:
+        return (Acknowledged(None, HANDSHAKE, frozenset()),)
+    if name == CLOSED:
+        return (Refused(None, CLOSED, text(said, "reason") or CLOSED, permanent=False),)
+    return ()

@@ -1,0 +1,173 @@
+"""The parser of a session: REST answers and socket messages to records.
+
+A REST answer's channel names the method, the symbol and how to read it: `Bars/SBER@MISX/TIME_FRAME_M1`, or with
+`/history` behind it for what is told whole, whatever this session knows of it. No input makes it raise; what is not
+understood goes to quarantine with its frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from collector.model import Instrument, Records
+from collector.venues.adapter import Acknowledged, Event
+from collector.venues.finam import books, candles, quotes, trades
+from collector.venues.finam.books import BookReader
+from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, PARAMS, PAST, QUOTE, SCHEDULE, TRADES
+from collector.venues.finam.candles import CandleReader
+from collector.venues.finam.context import Context
+from collector.venues.finam.envelopes import SocketReader
+from collector.venues.finam.periods import PERIOD_OF
+from collector.venues.finam.quotes import QuoteReader
+from collector.venues.finam.symbols import make_spec
+from collector.venues.finam.trades import Listing, TradeReader
+from collector.venues.finam.values import BadValueError, mapping, objects, shorten, time_us
+
+DEFAULT_FINAL_US = 5_000_000
+
+_STREAMS = {QUOTE: quotes.STREAM, BOOK: books.STREAM, TRADES: trades.STREAM, BARS: candles.STREAM}
+_PARTS = {ASSET: "asset", PARAMS: "params", SCHEDULE: "schedule"}
+
+
+class Outcome(NamedTuple):
+    """What the last REST answer was worth, for the polling. `total` items were in it, `fresh` rows came of it."""
+
+    understood: bool
+    total: int = 0
+    fresh: int = 0
+    listing: Listing | None = None
+
+
+class FinamParser:
+    """Meets `collector.venues.adapter.Parser`."""
+
+    __slots__ = ("_about", "_context", "_extra", "_greeted", "_socket", "books", "candles", "last_seen", "outcome",
+                 "quotes", "trades")  # fmt: skip
+
+    def __init__(self, context: Context, extra: Mapping[str, Any], other: FinamParser | None = None) -> None:
+        self._context = context
+        self._extra = extra
+        self.last_seen = context.last_seen
+        self.outcome = Outcome(understood=False)
+        self._about: dict[str, dict[str, Any]] = {}
+        self._greeted: set[str] = set()
+        if other is None:
+            self.quotes, self.books = QuoteReader(context), BookReader(context)
+            self.trades, self.candles = TradeReader(context), CandleReader(context)
+        else:
+            self.outcome = other.outcome
+            self._about = {symbol: parts.copy() for symbol, parts in other._about.items()}  # noqa: SLF001  of this class
+            self._greeted = other._greeted.copy()  # noqa: SLF001  of this class
+            self.quotes, self.books = other.quotes.fork(context), other.books.fork(context)
+            self.trades, self.candles = other.trades.fork(context), other.candles.fork(context)
+        self._socket = SocketReader(context, self.quotes, self.books, self.trades, self.candles)
+
+    @classmethod
+    def begin(cls, header: Mapping[str, Any]) -> Self:
+        """Return the parser of a new session."""
+        final_us = int(header.get("final_us", DEFAULT_FINAL_US))
+        context = Context(header["venue"], header.get("symbols"), final_us)
+        return cls(context, header.get("delays") or {})
+
+    def fork(self) -> Self:
+        return type(self)(self._context.fork(), self._extra, self)
+
+    def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        """Read a socket message."""
+        return self._socket.read(payload, received_ns // 1000, out)
+
+    def beat(self, received_ns: int, out: Records) -> None:
+        """Nothing is closed by time: a bar's end is told by the next answer or bar."""
+
+    def rest(
+        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
+    ) -> Sequence[Event]:
+        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
+        before, received_us = len(out.quarantine), received_ns // 1000
+        method, _, rest = channel.partition("/")
+        symbol, _, reading = rest.partition("/")
+        self.outcome = Outcome(understood=False)
+        try:
+            content = mapping(orjson.loads(body), "answer")
+            events = self._read(method, symbol, reading, params, content, body, received_us, out)
+        except (orjson.JSONDecodeError, BadValueError) as error:
+            self._context.reject(out, _STREAMS.get(method), f"{channel[:100]}: {error}", body, received_us)
+            events = ()
+        if len(out.quarantine) > before:
+            request = orjson.dumps({"channel": channel, "params": dict(params)})
+            out.quarantine[before:] = [
+                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
+                for bad in out.quarantine[before:]
+            ]
+        return events
+
+    def _read(
+        self, method: str, symbol: str, reading: str, params: Mapping[str, str], content: dict[str, Any], body: bytes,
+        received_us: int, out: Records,
+    ) -> Sequence[Event]:  # fmt: skip
+        if method == EXCHANGES:
+            return self._exchanges(content)
+        instrument = self._context.admit(symbol)
+        if instrument is None:
+            raise BadValueError(f"{shorten(symbol)} is not a symbol of this session")
+        if method in _PARTS:
+            return self._describe(instrument, _PARTS[method], content, received_us, out)
+        said = content.get("symbol")
+        if said not in (None, "", symbol):
+            raise BadValueError(f"symbol: the answer is for {shorten(said)}")
+        frame, _, mode = reading.partition("/")
+        channel = f"{method}/{frame}" if method == BARS else method
+        if method == QUOTE:
+            quote = mapping(content.get("quote", {}), "quote")
+            self.outcome = Outcome(
+                True, len(quote) > 1, self.quotes.read(instrument, quote, received_us, out, whole=True)
+            )
+        elif method == BOOK:
+            rows = objects(mapping(content.get("orderbook", {}), "orderbook").get("rows"), "rows")
+            self.outcome = Outcome(True, len(rows), self.books.read(instrument, rows, received_us, out))
+        elif method == TRADES:
+            items = objects(content.get("trades"), "trades")
+            read = self.trades.read_past if reading == PAST else self.trades.read
+            listing = read(instrument, items, body, received_us, out)
+            self.outcome = Outcome(True, listing.total, listing.fresh, listing)
+        elif method == BARS and frame in PERIOD_OF:
+            items = objects(content.get("bars"), "bars")
+            asked_us = time_us(params.get("interval.end_time"))
+            read_bars = self.candles.read_past if mode == PAST else self.candles.read
+            fresh = read_bars(instrument, frame, items, asked_us, body, received_us, out)
+            self.outcome = Outcome(True, len(items), fresh)
+        else:
+            raise BadValueError("no method that we know")
+        return self._covered(channel, symbol, received_us)
+
+    def _covered(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
+        # An answer covers its stream even with nothing in it, as a quiet subscription does once it is acknowledged.
+        if self.outcome.fresh:
+            self._context.saw(channel, symbol, received_us)
+        name = f"{channel}/{symbol}"
+        if name in self._greeted:
+            return ()
+        self._greeted.add(name)
+        return (Acknowledged(None, channel, frozenset({symbol})),)
+
+    def _exchanges(self, content: Mapping[str, Any]) -> Sequence[Event]:
+        for item in objects(content.get("exchanges"), "exchanges"):
+            exchange = mapping(item, "exchange")
+            self._about.setdefault(f"@{exchange.get('mic')}", {})["exchange"] = exchange
+        return ()
+
+    def _describe(
+        self, instrument: Instrument, part: str, content: dict[str, Any], received_us: int, out: Records
+    ) -> Sequence[Event]:
+        about = self._about.setdefault(instrument.symbol, {})
+        about[part] = content
+        if "asset" in about:
+            mic = instrument.symbol.rpartition("@")[2]
+            more = {name: value for name, value in about.items() if name != "asset"}
+            more |= self._about.get(f"@{mic}", {}) | self._extra.get(mic, {})
+            out.instruments.append(make_spec(instrument, about["asset"], more, received_us))
+        self.outcome = Outcome(True, 1)
+        return ()

@@ -1,0 +1,74 @@
+"""Quotes as ticks.
+
+A quote has one time for everything, that of its last change, and no id, so the key is made of what it says. An empty
+side is told as 0 and stored as null. On the socket a quote that is no snapshot tells only what changed: it is laid over
+what was known. A quote that says what the last one said is no item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from collector.model import Instrument, Records, Tick, content_key
+from collector.venues.finam.context import Context
+from collector.venues.finam.values import decimal, is_zero, moment_us, unsigned
+
+STREAM = "ticks"
+
+_FIELDS = ("timestamp", "bid", "bid_size", "ask", "ask_size", "last", "last_size", "volume")
+
+
+class QuoteReader:
+    """Reads the quotes of a session; one that is no whole quote is laid over what was known."""
+
+    __slots__ = ("_context", "_known", "_last")
+
+    def __init__(
+        self, context: Context, known: dict[str, dict[str, Any]] | None = None, last: dict[str, Tick] | None = None
+    ) -> None:
+        self._context = context
+        self._known = {} if known is None else known
+        self._last = {} if last is None else last
+
+    def fork(self, context: Context) -> Self:
+        return type(self)(context, {symbol: dict(held) for symbol, held in self._known.items()}, self._last.copy())
+
+    def read(
+        self, instrument: Instrument, item: Mapping[str, Any], received_us: int, out: Records, *, whole: bool
+    ) -> int:
+        """Read one quote; returns how many rows came of it. Raises `BadValueError`."""
+        symbol = instrument.symbol
+        known = {} if whole else self._known.get(symbol, {})
+        told = known | {name: item[name] for name in _FIELDS if name in item}
+        if "timestamp" not in told and not any(decimal(told, name) for name in ("bid", "ask", "last")):
+            return 0  # nobody has ever traded or quoted it
+        tick = _tick(instrument, told, received_us)
+        if not whole or item.get("is_data_snapshot") is True:
+            self._known[symbol] = told
+        last = self._last.get(symbol)
+        if last is not None and last[:3] == tick[:3]:
+            return 0
+        self._last[symbol] = tick
+        out.ticks.append(tick)
+        out.items += 1
+        return 1
+
+
+def _tick(instrument: Instrument, told: Mapping[str, Any], received_us: int) -> Tick:
+    bid, bid_size = _side(told, "bid")
+    ask, ask_size = _side(told, "ask")
+    last = decimal(told, "last")
+    last_size, volume = unsigned(told, "last_size"), unsigned(told, "volume")
+    key = content_key(f"{bid}|{bid_size}|{ask}|{ask_size}|{last}|{last_size}|{volume}")
+    return Tick(
+        instrument, moment_us(told), key, bid, bid_size, ask, ask_size, last, last_size, volume, received_us
+    )  # fmt: skip
+
+
+def _side(told: Mapping[str, Any], name: str) -> tuple[str | None, str | None]:
+    price = decimal(told, name)
+    size = unsigned(told, f"{name}_size")
+    if price is None or is_zero(price):
+        return None, None
+    return price, size

@@ -1,0 +1,153 @@
+"""The settings of a section that speaks the Finam Trade API; every fault's text says what would be right."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from collector.venues.adapter import VenueSettings
+from collector.venues.finam.periods import FRAMES
+from collector.venues.finam.values import is_symbol
+
+REST_URL = "https://api.finam.ru/v1"
+WS_URL = "wss://api.finam.ru/ws"
+STREAMS = ("trades", "ticks", "books", "candles")
+
+_WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+def _listed(value: Any) -> Any:
+    # From the environment a list comes as text: `SBER@MISX, GAZP@MISX` or `["SBER@MISX"]`.
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("[") and '"' in text:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"is not a list: {error}; write SBER@MISX,GAZP@MISX") from error
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _tabled(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f'is not a table: {error}; write {{"SBER@MISX": 3}}') from error
+
+
+def _once(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _address(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"{value!r} is not an address; write {schemes[0]}://host/path")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _known(what: str, known: tuple[str, ...]) -> AfterValidator:
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value not in known:
+                raise ValueError(f"{value!r} is not a {what} of this venue; it has {', '.join(known)}")
+        return _once(values)
+
+    return AfterValidator(check)
+
+
+def is_pattern(wanted: str) -> bool:
+    """Tell whether it is a pattern and not the name of one symbol."""
+    return any(character in wanted for character in "*?[")
+
+
+def _symbols(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not is_pattern(value) and not is_symbol(value):
+            raise ValueError(f"{value!r} is not a symbol; write TICKER@MIC, such as SBER@MISX, SiZ6@RTSX, AAPL@XNGS")
+    return _once(values)
+
+
+class FinamSettings(VenueSettings):
+    """A section `[venues.finam]`."""
+
+    secret: SecretStr | None = Field(
+        None, description="The API secret, from the venue's page of tokens; better in a file than here (secret_file)."
+    )
+    account_id: str = Field(
+        "", description="The account whose instruments are described. Left out: the first one of the secret."
+    )
+    symbols: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_symbols)] = Field(
+        (), description='Names such as "SBER@MISX", or patterns such as "Si*@RTSX", for which all assets are listed.'
+    )
+    streams: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("stream", STREAMS)] = Field(
+        STREAMS, description="What to record: any of " + ", ".join(STREAMS) + "."
+    )
+    candles: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("candle period", tuple(FRAMES))] = Field(
+        ("1m",), description="Candle periods: any of " + ", ".join(FRAMES) + "."
+    )
+    transport: Literal["poll", "stream"] = Field(
+        "poll", description="poll: ask over REST again and again; stream: the socket, with REST for what it missed."
+    )
+    priorities: Annotated[dict[str, Annotated[float, Field(gt=0, le=1000)]], BeforeValidator(_tabled)] = Field(
+        {},
+        description='How much oftener than others a symbol is polled, by name or pattern: {"SBER@MISX" = 3}.',
+    )
+    rest_url: Annotated[str, _address("https", "http")] = Field(REST_URL, description="Where REST calls go.")
+    ws_url: Annotated[str, _address("wss", "ws")] = Field(WS_URL, description="The JSON socket.")
+    requests_per_minute: int = Field(
+        180, ge=1, le=100_000, description="Calls of each method; the venue allows 200 to all programs of one user."
+    )
+    backfill_per_minute: int = Field(
+        10, ge=1, le=100_000, description="Calls of each method for the past, beside those above."
+    )
+    in_flight: int = Field(2, ge=1, le=4, description="Calls of one method that may wait for an answer at a time.")
+    shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is asked for more often than this.")
+    closed_seconds: float = Field(60, ge=1, le=3600, description="How often a symbol whose market is closed is asked.")
+    final_seconds: float = Field(5, ge=0, le=600, description="How long after its end a bar counts as final.")
+    maintenance: str = Field(
+        "02:00-03:15", description='The daily window, UTC, in which the venue is left alone; "" for none.'
+    )
+    audit_seconds: float = Field(300, ge=5, le=86_400, description="stream: how often REST looks after each symbol.")
+    symbols_per_connection: int = Field(50, ge=1, le=1000, description="stream: symbols on one socket.")
+    messages_per_second: float = Field(10, gt=0, le=100, description="stream: requests sent by us.")
+
+    @field_validator("maintenance")
+    @classmethod
+    def _is_a_window(cls, value: str) -> str:
+        if value and not _WINDOW.fullmatch(value):
+            raise ValueError(f'{value!r} is not a span of hours; write "02:00-03:15", or "" for none')
+        return value
+
+    @property
+    def maintenance_minutes(self) -> tuple[int, int] | None:
+        """Return the window's begin and end in minutes of the UTC day."""
+        found = _WINDOW.fullmatch(self.maintenance)
+        if found is None:
+            return None
+        hours = [int(part) for part in found.groups()]
+        return hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+
+    @model_validator(mode="after")
+    def _something_to_record(self) -> Self:
+        if not self.enabled:
+            return self
+        if self.secret is None or not self.secret.get_secret_value():
+            raise ValueError("secret: none given; make one on the venue's page of tokens, and give it as secret_file")
+        if not self.streams:
+            raise ValueError("streams: empty, so nothing would be recorded; name some of " + ", ".join(STREAMS))
+        if not self.symbols:
+            raise ValueError('symbols: none named; write for example symbols = ["SBER@MISX"]')
+        if "candles" in self.streams and not self.candles:
+            raise ValueError('candles: none named, yet streams has "candles"; name some, such as "1m"')
+        return self

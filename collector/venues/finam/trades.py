@@ -1,0 +1,186 @@
+"""Trades: by REST as the list of the latest, on the socket as they come.
+
+The list has no pages: what fell out of it between two polls is gone. So each list must overlap what is known; where it
+does not, and is as long as such a list gets, a gap is told from the newest known trade to the list's oldest.
+
+A trade's key is its id, which is unique with the instrument and the time; without an id it is the content and the
+how-manieth equal one. What this session has seen already is no item again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from collector.model import Gap, Instrument, Records, Trade, content_key, plain
+from collector.venues.finam.context import Context
+from collector.venues.finam.values import BadValueError, mapping, moment_us, needed, shorten, text, unsigned
+from collector.venues.ordinals import Counts, Ordinals, trade_key
+
+STREAM = "trades"
+NO_OVERLAP = "latest trades did not reach back"
+
+LISTS_REMEMBERED = 5
+FEWEST_REMEMBERED = 500
+
+_SIDES = {"SIDE_BUY": 1, "SIDE_SELL": -1}
+_LARGEST_BIGINT = 2**63 - 1
+
+_Key = tuple[int, int]
+
+
+class Listing(NamedTuple):
+    """What a list of latest trades was worth."""
+
+    total: int
+    fresh: int
+    lost: bool
+    longest: int
+    """The longest list of this instrument so far."""
+
+
+class _Tape:
+    """What is known of one instrument's trades."""
+
+    __slots__ = ("keys", "longest", "newest", "ordinals")
+
+    def __init__(self) -> None:
+        self.keys: dict[_Key, None] = {}
+        self.newest: tuple[int, int, str | None] | None = None
+        self.longest = 0
+        self.ordinals = Ordinals()
+
+    def fork(self) -> _Tape:
+        copy = _Tape()
+        copy.keys, copy.newest, copy.longest = self.keys.copy(), self.newest, self.longest
+        copy.ordinals = self.ordinals.fork()
+        return copy
+
+    def learn(self, trade: Trade) -> bool:
+        """Remember a trade; False where it is known."""
+        key = trade.time_us, trade.trade_key
+        if key in self.keys:
+            return False
+        self.keys[key] = None
+        position = trade.time_us, _number(trade.trade_id), trade.trade_id
+        if self.newest is None or position[:2] >= self.newest[:2]:
+            self.newest = position
+        return True
+
+    def forget(self) -> None:
+        surplus = len(self.keys) - max(FEWEST_REMEMBERED, LISTS_REMEMBERED * self.longest)
+        if surplus > 0:
+            for key in [key for key, _ in zip(self.keys, range(surplus), strict=False)]:
+                del self.keys[key]
+
+
+class TradeReader:
+    """Reads the trades of a session."""
+
+    __slots__ = ("_context", "_tapes")
+
+    def __init__(self, context: Context, tapes: dict[str, _Tape] | None = None) -> None:
+        self._context = context
+        self._tapes = {} if tapes is None else tapes
+
+    def fork(self, context: Context) -> Self:
+        return type(self)(context, {symbol: tape.fork() for symbol, tape in self._tapes.items()})
+
+    def read(
+        self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
+    ) -> Listing:
+        """Read a list by REST, in whatever order, that must overlap what this session knows."""
+        tape = self._tapes.setdefault(instrument.symbol, _Tape())
+        trades = self._parsed(instrument, items, payload, received_us, out, Counts())
+        trades.sort(key=_position)
+        known = tape.newest
+        fresh = [trade for trade in trades if tape.learn(trade)]
+        tape.longest = max(tape.longest, len(items))
+        lost = False
+        if known is not None and trades and len(fresh) == len(trades) and len(items) >= tape.longest:
+            first = trades[0]
+            lost = first.time_us >= known[0]
+            if lost:
+                out.gaps.append(
+                    Gap(
+                        instrument, STREAM, known[0], first.time_us, _bigint(known[2]), _bigint(first.trade_id),
+                        NO_OVERLAP,
+                    )
+                )  # fmt: skip
+        tape.forget()
+        out.trades += fresh
+        out.items += len(fresh)
+        return Listing(len(items), len(fresh), lost, tape.longest)
+
+    def read_past(
+        self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
+    ) -> Listing:
+        """Read a list by REST that is asked for by itself: all of it, and nothing is concluded from it."""
+        trades = self._parsed(instrument, items, payload, received_us, out, Counts())
+        trades.sort(key=_position)
+        out.trades += trades
+        out.items += len(trades)
+        return Listing(len(items), len(trades), lost=False, longest=len(items))
+
+    def follow(
+        self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
+    ) -> int:
+        """Read a message of the socket; returns how many trades were new."""
+        tape = self._tapes.setdefault(instrument.symbol, _Tape())
+        replayed = Counts()
+        fresh = 0
+        for item in items:
+            again = type(item) is dict and item.get("is_data_snapshot") is True
+            counts = replayed if again else tape.ordinals
+            for trade in self._parsed(instrument, (item,), payload, received_us, out, counts):
+                if tape.learn(trade):
+                    out.trades.append(trade)
+                    out.items += 1
+                    fresh += 1
+        replayed.teach(tape.ordinals)
+        tape.forget()
+        return fresh
+
+    def _parsed(
+        self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records,
+        counts: Counts | Ordinals,
+    ) -> list[Trade]:  # fmt: skip
+        found = []
+        for item in items:
+            try:
+                found.append(_trade(instrument, mapping(item, "trade"), received_us, counts))
+            except BadValueError as error:
+                self._context.reject(out, STREAM, f"{instrument.symbol}: {error}", payload, received_us)
+        return found
+
+
+def _trade(instrument: Instrument, item: Mapping[str, Any], received_us: int, counts: Counts | Ordinals) -> Trade:
+    time_us, price, size = moment_us(item), needed(item, "price"), unsigned(item, "size")
+    if size is None:
+        raise BadValueError("size: missing")
+    side = _SIDES.get(text(item, "side"))
+    trade_id = text(item, "trade_id") or None
+    if trade_id is not None and len(trade_id) > 100:
+        raise BadValueError(f"trade_id: {shorten(trade_id)} is too long")
+    if trade_id is not None:
+        key = content_key(trade_id)
+    else:
+        content = f"{time_us}|{plain(price)}|{plain(size)}|{side}"
+        ordinal = (
+            counts.number(content, time_us) if isinstance(counts, Counts) else counts.number(content, None, time_us)
+        )
+        key = trade_key(content, ordinal)
+    return Trade(instrument, time_us, key, trade_id, price, size, side, received_us)
+
+
+def _position(trade: Trade) -> tuple[int, int]:
+    return trade.time_us, _number(trade.trade_id)
+
+
+def _number(trade_id: str | None) -> int:
+    return int(trade_id) if trade_id is not None and trade_id.isascii() and trade_id.isdigit() else -1
+
+
+def _bigint(trade_id: str | None) -> int | None:
+    number = _number(trade_id)
+    return number if 0 <= number <= _LARGEST_BIGINT else None
