@@ -13,6 +13,7 @@ import pytest
 
 from collector import __version__
 from collector.cli import app, main
+from collector.service.daemon import journal_name
 from tests.databases import DatabaseServer
 
 PLAIN = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
@@ -170,3 +171,34 @@ def test_simulate_prints_its_addresses_first_and_ends_orderly(tmp_path: Path) ->
 def test_a_venue_that_cannot_be_simulated_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--venues", "nix"]) == 2
     assert "fmfw" in capsys.readouterr().err
+
+
+def test_nothing_configured_is_told_and_not_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run"]) == 2
+    told = capsys.readouterr().err
+    assert "venues  none is configured" in told
+    assert "collector.example.toml" in told
+    assert not Path("data").exists()
+    assert main(["check"]) == 1
+
+
+VENUE = '[venues.fmfw]\nsymbols = ["A"]\nrest_url = "http://127.0.0.1:1"\nws_url = "ws://127.0.0.1:1"\n'
+
+
+@pytest.mark.parametrize("data_dir", ["file", "file/below", "/proc/collector"])
+def test_a_data_folder_that_cannot_be_made_is_a_fault_of_the_configuration(
+    data_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    Path("collector.toml").write_text(f'data_dir = "{data_dir}"\n{VENUE}[http]\nlisten = "127.0.0.1:0"\n')
+    assert main(["run"]) == 2
+    told = capsys.readouterr().err
+    assert "  data_dir  " in told
+    assert "Traceback" not in told
+
+
+def test_a_name_that_a_crash_cut_short_is_made_anew_and_then_kept(tmp_path: Path) -> None:
+    (tmp_path / "name").touch()
+    name = journal_name(tmp_path)
+    assert len(name) == 32
+    assert journal_name(tmp_path) == name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from collector.cli.shared import ConfigFile, read_config
+from collector.errors import ConfigError, Fault
 
 EXAMPLES = """
 Examples:
@@ -26,4 +27,8 @@ def run(config: ConfigFile = None) -> None:
     from collector.cli.running import run as run_coroutine
     from collector.service.daemon import run as run_daemon
 
-    run_coroutine(run_daemon(read_config(config)))
+    settings = read_config(config)
+    if not settings.venues:
+        problem = f"none is configured ({settings.origin}), so there is nothing to record"
+        raise ConfigError([Fault("venues", problem, "collector.example.toml is a configuration to start from")])
+    run_coroutine(run_daemon(settings))

@@ -6,6 +6,7 @@ The checks look and never change anything: no table is made, no server started, 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -51,6 +52,9 @@ async def check(config: Config) -> AsyncIterator[Finding]:
         yield look(config)
     async for finding in _database(config):
         yield finding
+    if not config.venues:
+        yield Finding("venues", Verdict.FAILURE, "none is configured, so nothing would be recorded",
+                      "collector.example.toml is a configuration to start from")  # fmt: skip
     for name, venue in config.venues.items():
         async for finding in _venue(name, venue):
             yield finding
@@ -59,7 +63,7 @@ async def check(config: Config) -> AsyncIterator[Finding]:
 def _data_dir(config: Config) -> Finding:
     path = config.data_dir
     existing = path
-    while not existing.exists():
+    while not os.path.lexists(existing):  # false, too, where this user may not look
         existing = existing.parent
     if not _writable(existing):
         return Finding("data_dir", Verdict.FAILURE, f"{path} cannot be written",

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from random import Random
 from uuid import uuid4
 
@@ -21,9 +23,11 @@ import structlog
 from collector import venues
 from collector.clock import Clock, SystemClock
 from collector.config import Config
+from collector.errors import CollectorError, ConfigError, Fault
 from collector.feed.network import AiohttpNetwork
 from collector.feed.worker import VenueWorker
 from collector.journal import Journal, JournalOptions, Kind
+from collector.journal.disk import sync_directory
 from collector.normalise.normaliser import Normaliser
 from collector.repair.ledger import GapTable
 from collector.repair.repairer import Repairer, RepairOptions
@@ -76,11 +80,11 @@ class Daemon:
     async def run(self) -> None:
         """Record until `stop` is called. Raises what makes recording impossible."""
         config = self.config
-        config.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_folder(config.data_dir)
         async with AsyncExitStack() as stack:
             self.journal = await stack.enter_async_context(self._open_journal())
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
-            self.writer = Writer(self.database.dsn, self._journal_name(), sleep=self.clock.sleep)
+            self.writer = Writer(self.database.dsn, journal_name(self.journal.directory), sleep=self.clock.sleep)
             stack.push_async_callback(self.writer.close)
             normaliser = self._new_normaliser()
             self.intake = JournalledIntake(
@@ -118,19 +122,16 @@ class Daemon:
             compress=settings.compress,
             level=settings.level,
         )
-        journal = await Journal.open(self.config.data_dir / "journal", options, now_ns=self.clock.now_ns)
+        folder = self.config.data_dir / "journal"
+        try:
+            journal = await Journal.open(folder, options, now_ns=self.clock.now_ns)
+        except OSError as error:
+            raise CollectorError(f"the journal in {folder} cannot be written: {error.strerror or error}") from error
         try:
             journal.append(0, Kind.NOTE, self.clock.now_ns(), orjson.dumps({"event": STARTED}))
             yield journal
         finally:
             await journal.close()
-
-    def _journal_name(self) -> str:
-        """Return the name under which the database remembers this journal's position."""
-        path = self.config.data_dir / "journal" / "name"
-        if not path.exists():
-            path.write_text(uuid4().hex + "\n")
-        return path.read_text().strip()
 
     def _new_normaliser(self) -> Normaliser:
         return Normaliser(venues.find)
@@ -212,10 +213,10 @@ class Daemon:
         return repairer
 
     async def _feed_watchdog(self, notifier: Notifier) -> None:
-        """Tell systemd that the event loop turns and that the journal takes what is given to it."""
+        """Tell systemd that the event loop turns. A disk that refuses is no reason for a kill, which would cost what
+        is still in memory and bring no space."""
         while True:
-            if self.journal.fault is None:
-                notifier.watchdog()
+            notifier.watchdog()
             notifier.status(self.summary())
             await self.clock.sleep(notifier.watchdog_seconds / 3 if notifier.watchdog_seconds else 10.0)
 
@@ -223,7 +224,36 @@ class Daemon:
         """One line for people."""
         total = self.statistics.total
         live = sum(feed.state == "live" for one in self.workers.values() for feed in one.worker.connections.values())
-        return f"{total.stored} rows stored, {live} connections live, {self.recorder.backlog_bytes} bytes behind"
+        return f"{total.stored} rows stored, {live} connections live, {self._behind()}"
+
+    def _behind(self) -> str:
+        backlog = self.recorder.backlog_bytes
+        return "the database has not answered yet" if backlog is None else f"{backlog} bytes behind"
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"{path} cannot be made: {error.strerror}"
+        raise ConfigError([Fault("data_dir", problem, "name a folder that this user may write to")]) from error
+
+
+def journal_name(folder: Path) -> str:
+    """Return the name under which the database remembers the position of the journal in `folder`."""
+    path = folder / "name"
+    name = path.read_text().strip() if path.exists() else ""
+    if not name:
+        # Whole and on the disk before anything is committed under it: a lost name would mean writing all again.
+        name = uuid4().hex
+        unfinished = path.with_suffix(".new")
+        with unfinished.open("w") as file:
+            file.write(name + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        sync_directory(folder)
+    return name
 
 
 async def run(config: Config, *, ready: Callable[[Daemon], object] | None = None) -> None:

@@ -187,11 +187,12 @@ def _spread(bid: str | None, ask: str | None) -> str:
 def _footer(daemon: Daemon) -> Text:
     total = daemon.statistics.total
     lag = daemon.statistics.last_lag_seconds
+    backlog = daemon.recorder.backlog_bytes
     counts = f"{total.stored:,} stored + {total.duplicates:,} duplicates + {total.quarantined:,} quarantined"
     lines = [
         f"{total.items:,} items = {counts}",
         f"from receipt to commit: {'-' if lag is None else f'{lag * 1000:.0f} ms'}",
-        f"in the journal and not yet in the tables: {daemon.recorder.backlog_bytes:,} bytes",
+        f"in the journal and not yet in the tables: {'-' if backlog is None else f'{backlog:,} bytes'}",
         f"status page: {daemon.http_address or '-'}",
     ]
     hint = daemon.database.hint()

@@ -70,10 +70,10 @@ class Recorder:
         """Places in the journal that could not be read."""
 
     @property
-    def backlog_bytes(self) -> int:
-        """Bytes of frames that are in the journal and not yet in the tables."""
+    def backlog_bytes(self) -> int | None:
+        """Bytes of frames that are in the journal and not yet in the tables; None until that is known."""
         if self.committed is None:
-            return 0
+            return None
         return self._journal.distance(self.committed)
 
     async def run(self) -> None:

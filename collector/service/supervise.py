@@ -7,7 +7,7 @@ from random import Random
 import structlog
 
 from collector.clock import Clock
-from collector.feed.connection import Backoff
+from collector.feed.connection import STEADY_SECONDS, Backoff
 from collector.feed.worker import VenueWorker
 
 log = structlog.get_logger()
@@ -27,10 +27,13 @@ class Supervised:
     async def run(self) -> None:
         """Run the worker until cancelled."""
         while True:
+            started = self._clock.monotonic()
             try:
                 await self.worker.run()
             except Exception as error:
                 # A bug of ours, since a worker handles what venues do: loud, and not the end of the other venues.
+                if self._clock.monotonic() - started >= STEADY_SECONDS:
+                    self._backoff.reset()
                 self.failures += 1
                 self.failed_ns = self._clock.now_ns()
                 self.failure = _innermost(error)

@@ -212,7 +212,7 @@ class Cluster:
         """The port of the last start."""
         try:
             return int((self.folder / "port").read_text())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
     def remember_port(self, account: Account, port: int) -> None:

@@ -157,7 +157,7 @@ class EmbeddedServer:
             try:
                 await clear(self.cluster.data)
                 await self._start_process(installation, account)
-            except DatabaseError as error:
+            except (DatabaseError, OSError) as error:  # a full disk, too, refuses a start
                 log.error("database_server_not_restarted", reason=str(error))  # noqa: TRY400  the text says it all
             else:
                 log.info("database_server_restarted", port=self._port)
