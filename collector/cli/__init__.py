@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from collector import __version__
-from collector.cli import check, database, demo, instruments, migrate, replay, run, simulate, status
+from collector.cli import backfill, check, database, demo, gaps, instruments, migrate, replay, run, simulate, status
 from collector.cli.shared import show_failure, show_faults
 from collector.errors import CollectorError, ConfigError
 
@@ -36,6 +36,8 @@ migrate.add_to(app)
 check.add_to(app)
 status.add_to(app)
 instruments.add_to(app)
+backfill.add_to(app)
+gaps.add_to(app)
 replay.add_to(app)
 database.add_to(app)
 

@@ -53,8 +53,8 @@ class Ledger(Protocol):
     async def put_off(self, gap: Missing, reason: str) -> None:
         """Note that a try failed."""
 
-    async def settle(self, gap: Missing, now_us: int, lost_because: str | None = None) -> int | None:
-        """Close a gap as repaired, or as unrecoverable; returns how many rows the repair found."""
+    async def settle(self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None) -> int | None:
+        """Close a gap as repaired, or as lost; `note` goes to its reason. Returns how many rows the repair found."""
 
     async def close(self) -> None: ...
 
@@ -69,10 +69,7 @@ class GapTable:
 
     async def missing(self, venue: str, streams: Collection[str], earliest_us: int) -> list[Missing]:
         rows = await self._do("fetch", _SQL["missing"], venue, list(streams), earliest_us)
-        return [
-            Missing(number, Instrument(venue, symbol), stream, from_us, to_us, done_us or from_us, tries)
-            for number, symbol, stream, from_us, to_us, done_us, tries in rows
-        ]
+        return [_missing(venue, row) for row in rows]
 
     async def give_up(self, venue: str, streams: Collection[str]) -> int:
         status = await self._do("execute", _SQL["give_up"], venue, list(streams))
@@ -87,12 +84,37 @@ class GapTable:
     async def put_off(self, gap: Missing, reason: str) -> None:
         await self._do("execute", _SQL["put_off"], gap.gap_id, reason)
 
-    async def settle(self, gap: Missing, now_us: int, lost_because: str | None = None) -> int | None:
+    async def settle(self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None) -> int | None:
         count = _COUNTS.get(gap.stream)
         rows = None if count is None else await self._do("fetchval", count, gap.gap_id)
-        state = "repaired" if lost_because is None else "unrecoverable"
-        await self._do("execute", _SQL["settle"], gap.gap_id, state, lost_because, now_us, rows)
+        state = "unrecoverable" if lost else "repaired"
+        await self._do("execute", _SQL["settle"], gap.gap_id, state, note, now_us, rows)
         return rows
+
+    async def within(self, instrument: Instrument, stream: str, from_us: int, until_us: int) -> list[Missing]:
+        """Return the gaps of a span that nobody has repaired, those that were given up too."""
+        rows = await self._do("fetch", _SQL["within"], *instrument, stream, from_us, until_us)
+        return [_missing(instrument.venue, row) for row in rows]
+
+    async def fetched(self, instrument: Instrument, stream: str, detail: str, from_us: int, until_us: int) -> None:
+        """Note that a backfill has stored a piece."""
+        await self._do("execute", _SQL["note_backfill"], *instrument, stream, detail, from_us, until_us)
+
+    async def backfilled(
+        self, venue: str, streams: Collection[str], detail_of: Callable[[str], str]
+    ) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        """Return the spans that backfills have stored, by symbol and stream; `detail_of` tells what counts."""
+        done: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for symbol, stream, detail, from_us, until_us in await self._do(
+            "fetch", _SQL["backfilled"], venue, list(streams)
+        ):
+            if detail == detail_of(stream):
+                done.setdefault((symbol, stream), []).append((from_us, until_us))
+        return done
+
+    async def rates(self, venue: str) -> dict[str, float]:
+        """Return how many trades a second each symbol of a venue has had, as far as the newest ones tell."""
+        return {symbol: float(rate) for symbol, rate in await self._do("fetch", _SQL["trade_rates"], venue)}
 
     async def close(self) -> None:
         """Let the connection go."""
@@ -116,3 +138,8 @@ class GapTable:
             except (DatabaseError, asyncio.CancelledError):
                 await self.close()
                 raise
+
+
+def _missing(venue: str, row: Any) -> Missing:
+    number, symbol, stream, from_us, to_us, done_us, tries = row
+    return Missing(number, Instrument(venue, symbol), stream, from_us, to_us, done_us or from_us, tries)

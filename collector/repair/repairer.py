@@ -237,15 +237,16 @@ class Repairer:
         self.wake()
 
     async def _settle(self, gap: Missing, lost_because: str | None = None) -> None:
-        rows = await self._ledger.settle(gap, self._clock.now_ns() // 1000, lost_because)
+        lost = lost_because is not None
+        rows = await self._ledger.settle(gap, self._clock.now_ns() // 1000, lost=lost, note=lost_because)
         self._held.discard(gap.gap_id)
         self._again.pop(gap.gap_id, None)
         self.rows += rows or 0
-        if lost_because is None:
-            self.repaired += 1
-        else:
+        if lost:
             self.lost += 1
-        log.info("gap_repaired" if lost_because is None else "gap_unrecoverable", venue=self.venue,
+        else:
+            self.repaired += 1
+        log.info("gap_unrecoverable" if lost else "gap_repaired", venue=self.venue,
                  symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
                  seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
 
@@ -253,7 +254,7 @@ class Repairer:
 
     def _open_session(self) -> LiveSession:
         if self._session is None:
-            self._session = self._intake.open(history_header(self.venue, self._adapter, "repair"))
+            self._session = self._intake.open(history_header(self.venue, self._adapter, self._settings, "repair"))
         return self._session
 
     def _end_session(self) -> None:
@@ -262,9 +263,10 @@ class Repairer:
             session.close("nothing left to repair")
 
 
-def history_header(venue: str, adapter: Adapter, purpose: str) -> dict[str, Any]:
+def history_header(venue: str, adapter: Adapter, settings: Any, purpose: str) -> dict[str, Any]:
     """Describe a session that reads history: it covers nothing by itself, so its end is no gap."""
-    return {"venue": venue, "adapter": adapter.name, "worker": f"{venue}-{purpose}", "url": "", "symbols": None}
+    header = {"venue": venue, "adapter": adapter.name, "worker": f"{venue}-{purpose}", "url": "", "symbols": None}
+    return {**header, **adapter.history_header(settings)}
 
 
 def bucket(per_second: float) -> AsyncLimiter:

@@ -333,6 +333,9 @@ class Adapter(Protocol):
     history_page: ClassVar[int]
     """Items that one answer of `history` holds at the most, for estimates."""
 
+    def history_header(self, settings: Any) -> Mapping[str, Any]:
+        """Return what the header of a session that reads history holds beside the usual."""
+
     def history(
         self, venue: str, settings: Any, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:
@@ -358,6 +361,9 @@ class AdapterDefaults:
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
         return plan.url, {}
+
+    def history_header(self, settings: Any) -> Mapping[str, Any]:
+        return {}
 
     def polling(self, plan: PollPlan, settings: Any, parser: Parser, random: Random) -> Polling:
         raise AssertionError("this venue's plans have no polls")

@@ -23,14 +23,16 @@ def traded(on: Stage, symbol: str, since_us: int, until_us: int | None = None) -
     )
 
 
-def bars(on: Stage, symbol: str, since_us: int) -> list[tuple[Any, ...]]:
+def bars(on: Stage, symbol: str, since_us: int, until_us: int | None = None) -> list[tuple[Any, ...]]:
     """Every minute's bar since a time: opening, prices, volumes."""
     market = on.venue.exchange.markets[symbol]
     price, instrument = market.instrument.price_text, market.instrument
     return [
         (bar.start * 1000, Decimal(price(bar.open)), Decimal(price(bar.high)), Decimal(price(bar.low)),
          Decimal(price(bar.close)), Decimal(instrument.size_text(bar.volume)))
-        for bar in market.series.bars("M1", since_us // 60_000_000 * 60_000)
+        for bar in market.series.bars(
+            "M1", since_us // 60_000_000 * 60_000, None if until_us is None else until_us // 1000
+        )
     ]  # fmt: skip
 
 

@@ -36,7 +36,41 @@ update gaps set tries = tries + 1, trouble = $2 where gap_id = $1 and state = 'o
 update gaps
 set state = $2, reason = concat_ws('; ', reason, $3::text), filled_rows = $5::bigint, trouble = null,
     filled_at = case when $2 = 'repaired' then timestamptz 'epoch' + $4::bigint * interval '1 microsecond' end
-where gap_id = $1 and state = 'open';
+where gap_id = $1 and state <> 'repaired';
+
+-- name: within
+-- Gaps with both ends in a span that are not repaired: $1 venue, $2 symbol, $3 stream.
+select g.gap_id, i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint,
+       (extract(epoch from g.to_time) * 1000000)::bigint, (extract(epoch from g.filled_to) * 1000000)::bigint, g.tries
+from gaps g join instruments i using (instrument_id) join venues v using (venue_id)
+where v.code = $1 and i.symbol = $2 and g.stream = $3 and g.state <> 'repaired'
+  and g.from_time >= timestamptz 'epoch' + $4::bigint * interval '1 microsecond'
+  and g.to_time <= timestamptz 'epoch' + $5::bigint * interval '1 microsecond';
+
+-- name: note_backfill
+-- A backfill has stored a piece: $1 venue, $2 symbol, $3 stream, $4 detail.
+insert into backfills (instrument_id, stream, detail, from_time, to_time)
+select i.instrument_id, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond',
+       timestamptz 'epoch' + $6::bigint * interval '1 microsecond'
+from instruments i join venues v using (venue_id) where v.code = $1 and i.symbol = $2
+on conflict (instrument_id, stream, detail, from_time, to_time) do update set done_at = excluded.done_at;
+
+-- name: backfilled
+-- What backfills of a venue have stored.
+select i.symbol, b.stream, b.detail, (extract(epoch from b.from_time) * 1000000)::bigint,
+       (extract(epoch from b.to_time) * 1000000)::bigint
+from backfills b join instruments i using (instrument_id) join venues v using (venue_id)
+where v.code = $1 and b.stream = any($2::text[]);
+
+-- name: trade_rates
+-- Trades a second of each instrument of a venue, as its newest thousand tell.
+select i.symbol, x.rows / greatest(x.seconds, 1)
+from instruments i join venues v using (venue_id)
+cross join lateral (
+  select count(*) as rows, extract(epoch from max(time) - min(time)) as seconds
+  from (select time from trades t where t.instrument_id = i.instrument_id order by time desc limit 1000) newest
+) x
+where v.code = $1 and x.rows > 0;
 
 -- name: count_trades
 -- Rows of a gap that came with its repair.
@@ -58,3 +92,25 @@ where g.gap_id = $1 and t.time between g.from_time - interval '93 days' and g.to
 -- The same for derivatives.
 select count(*) from gaps g join derivatives t using (instrument_id)
 where g.gap_id = $1 and t.time between g.from_time and g.to_time and t.received_at >= g.tried_at;
+
+-- name: list_gaps
+-- The newest gaps: $1 venue, $2 symbols, $3 stream, $4 state, each null for all but $2; $5 how many.
+select gap_id, venue, symbol, stream, from_time, to_time,
+       extract(epoch from coalesce(to_time, now()) - from_time)::double precision, cause, reason, state, filled_rows,
+       filled_at, tries, trouble
+from v_gaps
+where ($1::text is null or venue = $1) and symbol like $2 and ($3::text is null or stream = $3)
+  and ($4::text is null or state = $4)
+order by from_time desc, venue, symbol, stream
+limit $5::bigint;
+
+-- name: count_gaps
+-- How many there are of the same choice; $5 the days after which the daemon leaves an open one alone.
+select count(*) as total, count(*) filter (where state = 'open' and to_time is not null) as open,
+       count(*) filter (where state = 'repaired') as repaired,
+       count(*) filter (where state = 'unrecoverable') as unrecoverable,
+       count(*) filter (where state = 'open' and to_time is null) as lasting,
+       count(*) filter (where state = 'open' and to_time < now() - $5::float8 * interval '1 day') as too_old
+from v_gaps
+where ($1::text is null or venue = $1) and symbol like $2 and ($3::text is null or stream = $3)
+  and ($4::text is null or state = $4);

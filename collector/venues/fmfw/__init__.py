@@ -59,6 +59,9 @@ class FmfwAdapter(AdapterDefaults):
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
         return FmfwConversation(plan, parser, random)
 
+    def history_header(self, settings: FmfwSettings) -> Mapping[str, Any]:
+        return {"candle_grace_us": round(settings.grace_seconds * 1_000_000)}
+
     def history(
         self, venue: str, settings: FmfwSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:

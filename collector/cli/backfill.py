@@ -1,0 +1,216 @@
+"""`collector backfill`: a venue's past into the tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from collector.config import Config
+    from collector.repair.chunks import Span
+    from collector.repair.job import Estimate, Outcome
+    from collector.repair.job import Progress as Reached
+
+EXAMPLES = """
+Examples:
+
+    collector backfill fmfw BTCUSDT --from 2026-11-01
+
+    collector backfill fmfw 'BTC*' ETHUSDT --streams candles --from 2026-01-01 --to 2026-07-01 --dry-run
+
+    collector backfill fmfw BTCUSDT --from 2026-11-01T09:30 --to 2026-11-01T12:00+01:00
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("backfill", epilog=EXAMPLES)(backfill)
+
+
+class Wanted(NamedTuple):
+    """What the command line asks for."""
+
+    venue: str
+    patterns: list[str]
+    streams: list[str]
+    span: Span
+    again: bool
+    dry: bool
+
+
+def backfill(
+    venue: Annotated[str, typer.Argument(metavar="VENUE", help="A venue of the configuration.")],
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL..", help="Names or patterns, such as 'BTC*'.")],
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="A date or a time; UTC unless it says else.")],
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here. [default: now]")] = None,
+    streams: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Such as trades,candles. [default: all with a past]")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Fetch what earlier backfills have fetched, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell how many requests and how long.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a venue's past and store it; what is there already stays as it is.
+
+    Safe beside the running daemon. May be ended at any time, and goes on where it was when started again. Gaps that it
+    covers are closed. Exit status 1 when the venue refused something for good.
+    """
+    from collector.cli.running import run
+    from collector.cli.shared import quiet_progress
+
+    settings = read_config(config)
+    wanted = _understand(settings, venue, symbols, streams, (since, until), again=again, dry=dry_run)
+    with quiet_progress(quiet=as_json or dry_run) as progress:
+        estimates, outcome = run(_backfill(settings, wanted, progress))
+    if as_json:
+        told = [one._asdict() for one in estimates]
+        print_json({"estimates": told, "outcome": outcome and outcome._asdict()})
+    elif dry_run:
+        _tell_estimates(estimates)
+    elif outcome is None:
+        typer.echo("all of it was fetched before; --again fetches it once more")
+    else:
+        _tell(outcome)
+    raise typer.Exit(1 if outcome and outcome.refused else 0)
+
+
+def _understand(
+    config: Config, venue: str, patterns: list[str], streams: str | None, times: tuple[str, str | None], *,
+    again: bool, dry: bool,
+) -> Wanted:  # fmt: skip
+    from collector import venues
+
+    configured = config.venues.get(venue)
+    if configured is None:
+        raise typer.BadParameter(
+            f"{venue!r} is not configured; there is {', '.join(config.venues) or 'none'}", param_hint="VENUE"
+        )
+    adapter = venues.find(configured.adapter)
+    possible = sorted(adapter.historic | adapter.partly_historic)
+    recorded: tuple[str, ...] = getattr(configured.settings, "streams", ())
+    chosen = [name.strip() for name in streams.split(",") if name.strip()] if streams else []
+    for name in chosen:
+        if name not in possible:
+            raise typer.BadParameter(
+                f"{venue} keeps no past of {name!r}; it has {', '.join(possible) or 'none at all'}",
+                param_hint="--streams",
+            )
+    chosen = chosen or [name for name in sorted(adapter.historic) if name in recorded] or sorted(adapter.historic)
+    if not chosen:
+        raise typer.BadParameter(f"{venue} keeps no past of anything", param_hint="VENUE")
+    now_us = int(datetime.now(UTC).timestamp() * 1e6)
+    first = moment("--from", times[0])
+    last = now_us if times[1] is None else moment("--to", times[1])
+    if first >= min(last, now_us):
+        what = "the future" if first >= now_us else "not before --to"
+        raise typer.BadParameter(f"{times[0]} is {what}", param_hint="--from")
+    return Wanted(venue, patterns, list(dict.fromkeys(chosen)), (first, min(last, now_us)), again, dry)
+
+
+def moment(option: str, text: str) -> int:
+    """Read an ISO date or time as microseconds since 1970; without a zone it is UTC."""
+    from collector.model import EARLIEST_US, LATEST_US
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write 2026-11-01, 2026-11-01T09:30 or 2026-11-01T09:30:00+01:00",
+            param_hint=option,
+        ) from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    time_us = int(time.timestamp() * 1e6)
+    if not EARLIEST_US <= time_us <= LATEST_US:
+        raise typer.BadParameter(f"{text!r} is not a time of this century", param_hint=option)
+    return time_us
+
+
+async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list[Estimate], Outcome | None]:
+    from random import Random
+
+    from collector import venues
+    from collector.clock import SystemClock
+    from collector.feed.network import AiohttpNetwork
+    from collector.repair.job import Job
+    from collector.service.attach import attached
+
+    configured = config.venues[wanted.venue]
+    async with attached(config) as dsn, AiohttpNetwork.open() as network:
+        job = Job(
+            wanted.venue, venues.find(configured.adapter), configured.settings, rate_share=config.repair.rate_share,
+            dsn=dsn, network=network, clock=SystemClock(), random=Random(),  # noqa: S311  for jitter only
+        )  # fmt: skip
+        symbols = matching(wanted.patterns, await job.listed())
+        estimates = await job.plan(symbols, wanted.streams, wanted.span, again=wanted.again)
+        if wanted.dry or not job.left:
+            return estimates, None
+        task = bar.add_task("backfilling", total=len(job.left))
+
+        def show(now: Reached) -> None:
+            pace = f"{now.rows:,} rows, {now.rows / max(now.seconds, 0.1):,.0f}/s"
+            bar.update(task, completed=now.pieces, description=f"waiting: {now.trouble}" if now.trouble else pace)
+
+        return estimates, await job.run(config.data_dir / "backfill", show)
+
+
+def matching(patterns: list[str], symbols: list[str]) -> list[str]:
+    """Return the symbols that the patterns mean, in the venue's order. Every pattern has to mean one."""
+    from difflib import get_close_matches
+    from fnmatch import fnmatchcase
+
+    for pattern in patterns:
+        if not any(fnmatchcase(symbol, pattern) for symbol in symbols):
+            near = get_close_matches(pattern, symbols, 3)
+            raise typer.BadParameter(
+                f"the venue has no {pattern!r}" + (f"; did you mean {', '.join(near)}?" if near else ""),
+                param_hint="SYMBOL..",
+            )
+    return [symbol for symbol in symbols if any(fnmatchcase(symbol, pattern) for pattern in patterns)]
+
+
+def _tell_estimates(estimates: list[Estimate]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    calls = sum(one.calls for one in estimates)
+    seconds = sum(one.seconds for one in estimates)
+    table = Table(caption=f"{calls:,} requests or more, {duration(seconds)} or more", caption_justify="left")
+    table.add_column("symbol")
+    table.add_column("stream")
+    for name in ("pieces", "left", "requests", "time"):
+        table.add_column(name, justify="right")
+    for one in estimates:
+        table.add_row(one.symbol, one.stream, f"{one.pieces:,}", f"{one.left:,}", f"{one.calls:,}",
+                      duration(one.seconds))  # fmt: skip
+    Console().print(table)
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time for people."""
+    from datetime import timedelta
+
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def _tell(outcome: Outcome) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"{outcome.answers:,} answers, {outcome.gaps:,} gaps closed", title_justify="left")
+    table.add_column("table")
+    for name in ("items", "stored", "there already", "quarantined"):
+        table.add_column(name, justify="right")
+    for name, counts in sorted(outcome.tables.items()):
+        table.add_row(name, *(f"{number:,}" for number in counts.values()))
+    console.print(table)
+    for what, reason in outcome.refused.items():
+        console.print(f"refused: {what}: {reason}", style="red", markup=False, soft_wrap=True)
+    console.print(f"answers as received: {outcome.journal}", style="dim", markup=False, soft_wrap=True)

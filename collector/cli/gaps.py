@@ -1,0 +1,113 @@
+"""`collector gaps`: what was not recorded, why, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from collector.config import Config
+    from collector.repair.listing import Listed
+
+EXAMPLES = """
+Examples:
+
+    collector gaps
+
+    collector gaps --venue fmfw --symbol 'BTC*' --stream trades --state open
+
+    collector gaps --all --json | jq '.gaps[] | select(.state == "unrecoverable")'
+"""
+
+STATES = ("open", "repaired", "unrecoverable")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("gaps", epilog=EXAMPLES)(gaps)
+
+
+def gaps(
+    venue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this venue. [default: all]")] = None,
+    symbol: Annotated[str, typer.Option(metavar="PATTERN", help="Only these symbols, * and ? as in file names.")] = "*",
+    stream: Annotated[str | None, typer.Option(metavar="NAME", help="Only this stream. [default: all]")] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="open, repaired or unrecoverable. [default: all]")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest so many.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """List the gaps, newest first, with their causes and how long they were."""
+    from collector.cli.running import run
+
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
+    settings = read_config(config, log=not as_json)
+    rows, summary = run(_ask(settings, (venue, symbol, stream, state), None if everything else limit))
+    if as_json:
+        print_json({"gaps": [one._asdict() for one in rows], "summary": summary})
+        return
+    _tell(rows, summary, settings)
+
+
+async def _ask(
+    config: Config, choice: tuple[str | None, str, str | None, str | None], limit: int | None
+) -> tuple[list[Listed], dict[str, int]]:
+    from collector.repair.listing import listing
+    from collector.service.attach import attached
+
+    async with attached(config) as dsn:
+        return await listing(dsn, *choice, limit=limit, max_age_days=config.repair.max_age_days)
+
+
+def _tell(rows: list[Listed], summary: dict[str, int], config: Config) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table()
+    for name in ("venue", "symbol", "stream", "from (UTC)", "to", "length", "cause", "state", "rows", "reason"):
+        table.add_column(name, justify="right" if name in ("length", "rows") else "left")
+    for one in rows:
+        table.add_row(
+            one.venue, one.symbol, one.stream, _time(one.from_time), _time(one.to_time), _length(one.seconds),
+            one.cause, one.state, "-" if one.filled_rows is None else f"{one.filled_rows:,}", _why(one),
+        )  # fmt: skip
+    if rows:
+        console.print(table)
+    console.print(_summary(len(rows), summary), markup=False, soft_wrap=True)
+    if summary["too_old"]:
+        age = config.repair.max_age_days
+        console.print(
+            f"{summary['too_old']:,} open gaps are older than repair.max_age_days ({age:g}); "
+            "`collector backfill VENUE SYMBOL.. --from ..` closes those that it covers",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _summary(shown: int, summary: dict[str, int]) -> str:
+    total = summary["total"]
+    told = "no gaps" if not total else f"{total:,} gap{'s' if total > 1 else ''}"
+    parts = [f"{summary[name]:,} {name}" for name in (*STATES, "lasting") if summary[name]]
+    return told + (f": {', '.join(parts)}" if parts else "") + (f"; shown: {shown:,}" if shown < total else "")
+
+
+def _time(time: datetime | None) -> str:
+    return "now" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _length(seconds: float) -> str:
+    from datetime import timedelta
+
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def _why(one: Any) -> str:
+    tried = f"tried {one.tries} times: {one.trouble}" if one.trouble else ""
+    return "; ".join(filter(None, (one.reason, tried))) or "-"

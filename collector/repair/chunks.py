@@ -1,0 +1,93 @@
+"""A backfill cut into pieces: small enough to lose little when it is ended, large enough to need few calls.
+
+Pieces lie on a grid of time that is the same for every backfill, so that one that overlaps an earlier one finds most of
+its pieces done. Nothing here waits or talks to anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from collector.model import PERIODS, Instrument
+from collector.venues.adapter import Adapter
+
+PIECE_US = 6 * 3_600_000_000
+
+Span = tuple[int, int]
+"""From and until in microseconds; the end does not belong to it."""
+
+
+class Chunk(NamedTuple):
+    """A piece of one stream of one instrument; `until_us` does not belong to it."""
+
+    instrument: Instrument
+    stream: str
+    from_us: int
+    until_us: int
+
+
+def detail(settings: Any, stream: str) -> str:
+    """Say what of a stream these settings fetch: a backfill of minutes has not fetched hours."""
+    if stream != "candles":
+        return ""
+    converted = getattr(settings, "converted", ())
+    return ",".join([*periods(settings), *(f"converted:{currency}" for currency in converted)])
+
+
+def periods(settings: Any) -> tuple[str, ...]:
+    """Return the candle periods of a venue's settings; every venue that has candles names them so."""
+    return tuple(getattr(settings, "candles", ()))
+
+
+def cut(
+    adapter: Adapter, settings: Any, instruments: Iterable[Instrument], streams: Sequence[str], span: Span
+) -> list[Chunk]:
+    """Cut a span into pieces: oldest first, and neighbours in the list of different instruments."""
+    chunks = [
+        Chunk(instrument, stream, from_us, until_us)
+        for instrument in instruments
+        for stream in streams
+        for from_us, until_us in _grid(span, _length_us(adapter, settings, stream))
+    ]
+    return sorted(chunks, key=lambda chunk: (chunk.from_us, chunk.stream != "trades", chunk.instrument))
+
+
+def undone(chunks: Iterable[Chunk], done: Mapping[tuple[str, str], Sequence[Span]]) -> list[Chunk]:
+    """Leave out the pieces that lie within a span that is done; `done` is by symbol and stream."""
+    return [
+        chunk
+        for chunk in chunks
+        if not any(
+            from_us <= chunk.from_us and until_us >= chunk.until_us
+            for from_us, until_us in done.get((chunk.instrument.symbol, chunk.stream), ())
+        )
+    ]
+
+
+def calls(adapter: Adapter, settings: Any, chunk: Chunk, rows_per_second: float) -> int:
+    """Return how many calls a piece takes at least. `rows_per_second`: what is known of the stream, 0 for nothing."""
+    seconds = (chunk.until_us - chunk.from_us) / 1e6
+    page = adapter.history_page
+    if chunk.stream == "candles":
+        return sum(_pages(seconds / PERIODS[period], page) for period in periods(settings)) or 1
+    return _pages(seconds * rows_per_second, page)
+
+
+def _pages(items: float, page: int) -> int:
+    return max(1, -(-int(items) // page))
+
+
+def _length_us(adapter: Adapter, settings: Any, stream: str) -> int:
+    if stream != "candles":
+        return PIECE_US
+    shortest = min((PERIODS[period] for period in periods(settings)), default=60)
+    return max(PIECE_US, adapter.history_page * shortest * 1_000_000)
+
+
+def _grid(span: Span, length_us: int) -> Iterator[Span]:
+    start, end = span
+    while start < end:
+        until = min(end, (start // length_us + 1) * length_us)
+        yield start, until
+        start = until

@@ -1,0 +1,55 @@
+"""The gap table for people: chosen, counted and in order. Changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from collector.store.dsn import connect
+from collector.store.named import queries
+
+_SQL = queries("repair")
+
+
+class Listed(NamedTuple):
+    """A gap; `to_time` None while it lasts, and `seconds` counts until now then."""
+
+    gap_id: int
+    venue: str
+    symbol: str
+    stream: str
+    from_time: datetime
+    to_time: datetime | None
+    seconds: float
+    cause: str
+    reason: str | None
+    state: str
+    filled_rows: int | None
+    filled_at: datetime | None
+    tries: int
+    trouble: str | None
+
+
+async def listing(
+    dsn: str, venue: str | None, symbol: str, stream: str | None, state: str | None, *, limit: int | None,
+    max_age_days: float | None = None,
+) -> tuple[list[Listed], dict[str, int]]:  # fmt: skip
+    """Return the newest gaps of a choice, and how many there are of each state. Raises `DatabaseError`.
+
+    `symbol` is a pattern with * and ?. Of the counts, `lasting` are those without an end, and `too_old` those that the
+    daemon leaves alone because they ended more than `max_age_days` ago.
+    """
+    connection = await connect(dsn)
+    try:
+        choice = (venue, like(symbol), stream, state)
+        rows = await connection.fetch(_SQL["list_gaps"], *choice, limit)
+        counts = await connection.fetchrow(_SQL["count_gaps"], *choice, max_age_days)
+    finally:
+        await connection.close(timeout=5)
+    return [Listed(*row) for row in rows], dict(counts or {})
+
+
+def like(pattern: str) -> str:
+    """Write a pattern of file names as one of SQL."""
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%").replace("?", "_")

@@ -1,0 +1,93 @@
+"""Answers of a venue's history straight into the tables, for a process that is not the daemon.
+
+The daemon's journal is locked while it runs, so these answers get a journal of their own; the parsers and the writer
+are the same. The daemon's position and counts are left alone. A piece is stored when `store` has returned: first
+synced in the journal, then committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from collector.clock import Clock
+from collector.journal import Journal, Kind
+from collector.model import InstrumentSpec, Records
+from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload
+from collector.store.batch import Batch, TableCount
+from collector.store.writer import Writer
+from collector.venues.adapter import Adapter, Event, Parser, RestAnswer, RestCall
+
+BATCH_ITEMS = 5000
+
+
+class Recording:
+    """One session that reads history; meets `collector.feed.intake.LiveSession`."""
+
+    def __init__(
+        self, header: Mapping[str, Any], journal: Journal, writer: Writer, clock: Clock,
+        find_adapter: Callable[[str], Adapter],
+    ) -> None:  # fmt: skip
+        self._journal = journal
+        self._writer = writer
+        self._clock = clock
+        self._normaliser = Normaliser(find_adapter)
+        self._out = Records()
+        self._storing = asyncio.Lock()
+        now_ns = clock.now_ns()
+        journal.append(now_ns // 1000, Kind.OPEN, now_ns, orjson.dumps(dict(header)))
+        self._session: SessionParser = self._normaliser.open(now_ns // 1000, header, now_ns, self._out)
+        self.counts: dict[str, TableCount] = {}
+        """What became of the items by table."""
+        self.answers = 0
+
+    @property
+    def parser(self) -> Parser:
+        return self._session.parser
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is in memory to be stored."""
+        return self._out.items >= BATCH_ITEMS or self._journal.full
+
+    @property
+    def stored(self) -> int:
+        """Rows that were new, or changed."""
+        return sum(count.stored for count in self.counts.values())
+
+    def know(self, specs: Sequence[InstrumentSpec]) -> None:
+        """Let the tables have these instruments, whether anything of them is found or not."""
+        self._out.instruments.extend(specs)
+
+    def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
+        raise AssertionError("history has no sockets")
+
+    def beat(self, received_ns: int) -> None:
+        raise AssertionError("history has no line that could live")
+
+    def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
+        request = {"channel": call.channel, "params": dict(call.params), "status": answer.status}
+        payload = rest_payload(request, answer.body)
+        self._journal.append(self._session.session_id, Kind.REST, answer.received_ns, payload)
+        self.answers += 1
+        return self._session.rest(request, answer.body, answer.received_ns, self._out)
+
+    def close(self, reason: str) -> None:
+        now_ns = self._clock.now_ns()
+        self._journal.append(self._session.session_id, Kind.CLOSE, now_ns, orjson.dumps({"reason": reason}))
+        self._normaliser.close(self._session.session_id, reason, now_ns, self._out)
+
+    async def store(self) -> None:
+        """Return when everything handed over by now is in the journal and in the tables, however long that takes."""
+        async with self._storing:
+            records, self._out = self._out, Records()
+            if not records:
+                return
+            end = self._journal.end
+            await self._journal.sync(end)
+            committed = await self._writer.commit(Batch(records, end.segment, end.offset, self._clock.now_ns()))
+            for table, count in committed.counts.items():
+                self.counts[table] = self.counts.get(table, TableCount()) + count
