@@ -40,6 +40,7 @@ class RestClient:
         self._limiter = _bucket(limits.rest_per_second)
         self._quotas = {quota: _bucket(per_second) for quota, per_second in limits.quotas.items()}
         self._not_before: dict[str, float] = {}
+        self._told: dict[str, str] = {}
         self._wait = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 
     def of(self, session: LiveSession) -> RestClient:
@@ -86,9 +87,9 @@ class RestClient:
                 try:
                     answer = await self._once(call)
                 except VenueError as error:
-                    log.warning("rest_failed", venue=self._venue, channel=call.channel, reason=error.reason,
-                                code=error.code)  # fmt: skip
+                    self._tell(call, error)
                     raise
+        self._told.pop(call.channel, None)
         if call.record:
             self._session.rest(call, answer)
         return answer
@@ -97,6 +98,13 @@ class RestClient:
         """Make one call for a session of its own, without trying again. Raises `VenueError`, which the caller tells."""
         answer = await self._once(call)
         return answer, session.rest(call, answer) if call.record else ()
+
+    def _tell(self, call: RestCall, error: VenueError) -> None:
+        # A venue that is closed for good must not fill the log: the same reason again is for the curious only. What
+        # comes of a call in the end is told by whoever made it.
+        tell = log.debug if self._told.get(call.channel) == error.reason else log.info
+        tell("rest_failed", venue=self._venue, channel=call.channel, reason=error.reason, code=error.code)
+        self._told[call.channel] = error.reason
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

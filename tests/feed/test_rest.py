@@ -111,3 +111,12 @@ async def test_generator_is_driven_to_its_result_and_told_of_failures() -> None:
         return seen
 
     assert await rest.drive(steps()) == [b"1", b"fake: status 400", b"3"]
+
+
+async def test_same_failure_is_told_once_until_a_call_succeeds() -> None:
+    gone = (503, {}, b"")
+    rest, _, _, _ = client(gone, gone, ok(), gone, ok())
+    with capture_logs() as logs:
+        await rest.fetch(CALL)
+        await rest.fetch(CALL)
+    assert [entry["log_level"] for entry in logs if entry["event"] == "rest_failed"] == ["info", "debug", "info"]
