@@ -150,7 +150,7 @@ class InstrumentSpec(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A span of a stream that was not recorded. `to_us` None while it lasts; `cause` is its kind, `reason` the details."""
+    """A span of a stream that was not recorded. `to_us` None while it lasts; `cause` is its kind, `reason` tells more."""
 
     instrument: Instrument
     stream: str

@@ -349,7 +349,7 @@ class Adapter(Protocol):
 
 
 class AdapterDefaults:
-    """What most venues have in common: a plain address, nothing to hide, nothing to poll. No past unless they say so."""
+    """What most venues have in common: a address, nothing to hide, nothing to poll, no past unless they say so."""
 
     historic: ClassVar[frozenset[str]] = frozenset()
     partly_historic: ClassVar[frozenset[str]] = frozenset()
