@@ -251,7 +251,7 @@ class FinamPolling:
         if listing is not None and not self._audits:
             if listing.lost:
                 task.halve(self._settings.shortest_seconds)
-            elif listing.total:
+            elif listing.total and not listing.first:
                 full = listing.total >= listing.longest
                 task.adapt(listing.fresh / listing.total if full else 0.0, self._settings.shortest_seconds)
         task.due = self._due(task, hours, now_us, now)

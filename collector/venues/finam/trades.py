@@ -34,6 +34,8 @@ class Listing(NamedTuple):
 
     total: int
     fresh: int
+    first: bool
+    """Nothing was known before, so that it is no wonder that all is new."""
     lost: bool
     longest: int
     """The longest list of this instrument so far."""
@@ -110,7 +112,7 @@ class TradeReader:
         tape.forget()
         out.trades += fresh
         out.items += len(fresh)
-        return Listing(len(items), len(fresh), lost, tape.longest)
+        return Listing(len(items), len(fresh), known is None, lost, tape.longest)
 
     def read_past(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
@@ -120,7 +122,7 @@ class TradeReader:
         trades.sort(key=_position)
         out.trades += trades
         out.items += len(trades)
-        return Listing(len(items), len(trades), lost=False, longest=len(items))
+        return Listing(len(items), len(trades), first=True, lost=False, longest=len(items))
 
     def follow(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
