@@ -150,7 +150,7 @@ class InstrumentSpec(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A span of a stream that was not recorded. `to_us` None while it lasts; `cause` is its kind, `reason` tells more."""
+    """A span of a stream that was not recorded. `to_us`: None while it lasts; `cause`: its kind; `reason`: details."""
 
     instrument: Instrument
     stream: str

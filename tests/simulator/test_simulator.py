@@ -19,7 +19,7 @@ def test_venues_are_found_by_their_folders() -> None:
 
 
 async def test_an_unknown_venue_is_refused_before_anything_starts() -> None:
-    with pytest.raises(simulator.UnknownVenueError, match="choose from .*fmfw"):
+    with pytest.raises(simulator.UnknownVenueError, match=r"choose from .*fmfw"):
         async with simulator.serve(("fmfw", "nasdaq")):
             pass
 
