@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,10 @@ Examples:
 
     collector instruments --recorded --json
 """
+
+
+PIPED_WIDTH = 200
+"""Characters a line where no terminal says how wide it is."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,10 +71,13 @@ def _tell(listed: list[Listed]) -> None:
 
     table = Table(caption=f"{len(listed):,} instruments", caption_justify="left")
     for name in ("venue", "symbol", "kind", "base", "quote", "price step", "size step", "status", "streams"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name in ("venue", "symbol"), overflow="fold")
     for one in listed:
         table.add_row(
             one.venue, one.symbol, one.kind, one.base or "-", one.quote or "-", one.price_step or "-",
             one.size_step or "-", one.status, ", ".join(one.streams) or "-",
         )  # fmt: skip
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    console.print(table)

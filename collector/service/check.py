@@ -106,8 +106,12 @@ async def _database(config: Config) -> AsyncIterator[Finding]:
         if installation is None:
             yield Finding("database", Verdict.FAILURE, "none is configured and there is no server to start",
                           "run `collector database install`, or set database.dsn")  # fmt: skip
+            return
+        server = EmbeddedServer(config.data_dir)
+        if obstacle := server.obstacle(installation):
+            yield Finding("database", Verdict.FAILURE, obstacle)
         else:
-            hint = EmbeddedServer(config.data_dir).describe()
+            hint = server.describe()
             yield Finding("database", Verdict.OK, f"embedded: {installation}" + ("" if hint else ", not made yet"))
         return
     dsn = config.database.dsn.get_secret_value()

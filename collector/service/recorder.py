@@ -35,7 +35,9 @@ CHUNK_BYTES = 1024 * 1024
 CHASES = 8
 """So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew."""
 YIELD_EVERY = 200
-"""Records between two chances for other tasks to run."""
+"""Records between two chances for other tasks to run,"""
+YIELD_BYTES = 32 * 1024
+"""or so many bytes: a snapshot holds a thousand items."""
 
 
 class Recorder:
@@ -214,8 +216,11 @@ class Recorder:
         A None in between is a chance for other tasks to run.
         """
         out, oldest_ns, size, last = Records(), 0, 0, None
-        for number, record in enumerate(records, 1):
-            if not number % YIELD_EVERY:
+        work = 0
+        for record in records:
+            work += len(record.payload) + YIELD_BYTES // YIELD_EVERY
+            if work > YIELD_BYTES:
+                work = 0
                 yield None
             if last is not None and (
                 record.position.segment != last.segment or size >= most_bytes or out.items >= self._batch_rows

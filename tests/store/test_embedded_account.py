@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collector.store.embedded import launch
+from collector.store.embedded import EmbeddedServer, Installation, Kind, launch
 from collector.store.embedded.account import account_for, command_as
 from tests.databases import open_folder
 
@@ -33,6 +33,18 @@ def folder() -> Iterator[Path]:
 def test_an_ordinary_user_is_himself(folder: Path) -> None:
     account = account_for(folder)
     assert (account.uid, account.switch) == (os.geteuid(), False)
+
+
+@only_root
+def test_a_folder_that_the_server_could_not_enter_is_told_before_it_is_made(folder: Path) -> None:
+    programs = Installation(Kind.SYSTEM, folder, "17.1", timescaledb=False)
+    (folder / "postgres").write_text("")
+    (folder / "postgres").chmod(0o755)
+    server = EmbeddedServer(folder / "locked" / "data")
+    assert server.obstacle(programs) is None
+    (folder / "locked").mkdir(0o700)
+    assert f"{folder / 'locked'} cannot be entered" in str(server.obstacle(programs))
+    assert not (folder / "locked" / "data").exists()
 
 
 @only_root

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import structlog
 
-from collector.store.embedded.account import Account, command_as
+from collector.store.embedded.account import Account, account_for, command_as
 from collector.store.embedded.bootstrap import ANALYST, DATABASE, OWNER, SUPERUSER, bootstrap
 from collector.store.embedded.cluster import HOST, Cluster
 from collector.store.embedded.installation import Installation, find
@@ -106,11 +106,12 @@ class EmbeddedServer:
             raise ServerStartError(f"the database server in {self.cluster.folder} is running already")
         account = self._account = self.cluster.lock()
         try:
-            installation = self._choose()
+            # Both run programs, which takes its time where they are not in the disk cache yet.
+            installation = await asyncio.to_thread(self._choose)
             if self.cluster.data.exists():
                 await clear(self.cluster.data)
             await asyncio.to_thread(self.cluster.create, installation, account)
-            account.require(self.cluster.data, Path(installation.program("postgres")))
+            await asyncio.to_thread(account.require, self.cluster.data, Path(installation.program("postgres")))
             self.cluster.configure(installation, account, throwaway=self.throwaway)
             self.cluster.prune_logs()
             await self._start_process(installation, account)
@@ -176,6 +177,18 @@ class EmbeddedServer:
     def superuser_dsn(self) -> str:
         """The DSN of the superuser, for administration; holds the password."""
         return self._dsn(SUPERUSER, "postgres")
+
+    def obstacle(self, installation: Installation) -> str | None:
+        """Tell what would keep the server's account from its files or programs; None where nothing does."""
+        folder = self.cluster.folder
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        try:
+            account = account_for(self.cluster.data, self.cluster.folder, self.cluster.folder.parent)
+            account.require(folder, Path(installation.program("postgres")))
+        except ServerStartError as error:
+            return str(error)
+        return None
 
     def describe(self) -> Hint | None:
         """Tell people how to connect and read; works from any process. None where no server ever ran."""
