@@ -202,3 +202,12 @@ def test_a_name_that_a_crash_cut_short_is_made_anew_and_then_kept(tmp_path: Path
     name = journal_name(tmp_path)
     assert len(name) == 32
     assert journal_name(tmp_path) == name
+
+
+def test_a_second_demo_does_not_judge_the_rows_of_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kept" / "data" / "journal").mkdir(parents=True)
+    assert main(["demo", "--data-dir", "kept"]) == 1
+    assert "kept holds an earlier demo" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["demo", "--data-dir", "file/below"]) == 2
+    assert "  data_dir  " in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,9 @@ def demo(
         print_json({"equal": equal, "tables": [verdict._asdict() for verdict in verdicts]})
     else:
         _tell(console, verdicts, equal)
+        if data_dir is not None:
+            kept = shlex.quote(str(data_dir.absolute() / "data"))
+            console.print(f"To look around: COLLECTOR_DATA_DIR={kept} collector database start", soft_wrap=True)
     raise typer.Exit(0 if equal else 1)
 
 

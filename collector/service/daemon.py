@@ -80,7 +80,7 @@ class Daemon:
     async def run(self) -> None:
         """Record until `stop` is called. Raises what makes recording impossible."""
         config = self.config
-        _make_folder(config.data_dir)
+        make_folder(config.data_dir)
         async with AsyncExitStack() as stack:
             self.journal = await stack.enter_async_context(self._open_journal())
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
@@ -231,7 +231,8 @@ class Daemon:
         return "the database has not answered yet" if backlog is None else f"{backlog} bytes behind"
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Make the data folder; ConfigError where it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

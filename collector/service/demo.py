@@ -28,7 +28,7 @@ from rich.text import Text
 from collector.config import load
 from collector.errors import CollectorError
 from collector.model import Instrument
-from collector.service.daemon import Daemon
+from collector.service.daemon import Daemon, make_folder
 from collector.service.verify import TIMEOUT_SECONDS, Ledger, Verdict, verify
 
 START_SECONDS = 60.0
@@ -84,7 +84,12 @@ class _folder:  # noqa: N801  used as a function
 
     def __enter__(self) -> Path:
         if self._wanted is not None:
-            self._wanted.mkdir(parents=True, exist_ok=True)
+            make_folder(self._wanted)
+            if (self._wanted / "data" / "journal").exists():
+                raise CollectorError(
+                    f"{self._wanted} holds an earlier demo, whose rows these venues would not have sent: "
+                    "remove it, or name another folder"
+                )
             return self._wanted.absolute()
         self._made = Path(tempfile.mkdtemp(prefix="collector-demo-"))
         self._made.chmod(0o755)
@@ -207,7 +212,13 @@ async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[st
         ledgers = {name: Ledger(http, _any_url(address)) for name, address in addresses.items()}
         for ledger in ledgers.values():
             await ledger.pause()
-        await settled(daemon)
+        try:
+            await settled(daemon)
+        except TimeoutError:
+            raise CollectorError(
+                f"{SETTLE_SECONDS:.0f} s after the market stopped not everything was committed, so there is nothing to "
+                f"compare; the database: {daemon.writer.state}"
+            ) from None
         verdicts: list[Verdict] = []
         for name, ledger in ledgers.items():
             verdicts += await verify(daemon.database.dsn(), name, ledger)
