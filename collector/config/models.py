@@ -148,7 +148,7 @@ class Repair(Section):
         f'"{UNLIMITED}" repairs all.',
     )
     rate_share: float = Field(
-        0.75, gt=0, le=1, description="The part of a venue's REST rate that repairs take at the most."
+        0.9, gt=0, le=1, description="The part of a venue's REST rate that repairs take at the most."
     )
 
 

@@ -30,7 +30,7 @@ from collector.venues.adapter import Adapter
 
 log = structlog.get_logger()
 
-LANES = 8
+LANES = 24
 """Gaps that are worked at the same time: enough to use the rate while answers and commits are awaited."""
 LOOK_SECONDS = 60.0
 """How often the table is looked at without being told that it changed."""
@@ -87,6 +87,7 @@ class Repairer:
         self._woken = asyncio.Event()
         self._session: LiveSession | None = None
         self._queue: asyncio.PriorityQueue[tuple[bool, int, int, Missing]]
+        self._group: asyncio.TaskGroup
         self._held: set[int] = set()
         self._at_work = 0
         self._again: dict[int, tuple[float, Backoff]] = {}
@@ -116,6 +117,7 @@ class Repairer:
         while True:
             try:
                 async with asyncio.TaskGroup() as group:
+                    self._group = group
                     self._forget()
                     for number in range(LANES):
                         group.create_task(self._work(), name=f"{self.venue} repair {number + 1}")
@@ -147,10 +149,8 @@ class Repairer:
         while True:
             self._woken.clear()
             await self._look()
-            now = self._clock.monotonic()
-            next_try = min((at for at, _ in self._again.values()), default=now + LOOK_SECONDS)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.05, min(LOOK_SECONDS, next_try - now))):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await self._woken.wait()
 
     async def _look(self) -> None:
@@ -234,6 +234,10 @@ class Repairer:
         await self._ledger.put_off(gap, str(error))
         self._held.discard(gap.gap_id)
         self._again[gap.gap_id] = (self._clock.monotonic() + pause, backoff)
+        self._group.create_task(self._wake_after(pause))
+
+    async def _wake_after(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
         self.wake()
 
     async def _settle(self, gap: Missing, lost_because: str | None = None) -> None:

@@ -1,0 +1,167 @@
+"""What a repairer does with each gap, and with each kind of failure."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from collector.errors import VenueError
+from collector.repair.repairer import MARGIN_US, PIECE_US
+from collector.store.errors import DatabaseUnreachableError
+from tests.repair.fakes import HOUR_US, Scene, gap
+from tests.service.stage import until
+
+
+async def test_gap_is_closed_only_after_what_was_fetched_is_committed() -> None:
+    scene = Scene(gap(1, from_us=10 * HOUR_US))
+    await scene.run()
+    assert scene.adapter.asked == [("A", "trades", 10 * HOUR_US - MARGIN_US, 10 * HOUR_US + 10_000_000 + MARGIN_US)]
+    assert scene.table.events[-3:] == [("begin", 1), ("committed",), ("repaired", 1, None)]
+    assert (scene.repairer.repaired, scene.repairer.lost, scene.repairer.rows, scene.repairer.waiting) == (1, 0, 5, 0)
+
+
+async def test_answers_go_to_one_session_that_ends_with_the_work() -> None:
+    scene = Scene(*(gap(number) for number in range(1, 30)))
+    await scene.run()
+    (session,) = scene.intake.sessions
+    assert len(session.answers) == 29
+    assert session.closed == "nothing left to repair"
+    assert (session.header["worker"], "subscriptions" in session.header) == ("fake-repair", False)
+
+
+async def test_stream_without_a_past_is_given_up_and_one_with_a_part_of_it_is_fetched_first() -> None:
+    scene = Scene(gap(1, "ticks"), gap(2, "derivatives"))
+    await scene.run()
+    assert scene.told()[0] == ("hopeless", 1)
+    (state, number, reason) = scene.told()[-1]
+    assert (state, number) == ("lost", 2)
+    assert "only a part" in reason
+    assert [asked[1] for asked in scene.adapter.asked] == ["derivatives"]
+    assert scene.repairer.lost == 2
+
+
+async def test_trades_come_first_and_the_short_before_the_long() -> None:
+    scene = Scene(gap(1, "candles"), gap(2, seconds=300), gap(3, seconds=1), gap(4, "candles", seconds=2))
+    scene.repairer._work = _nothing  # type: ignore[method-assign]  the line alone is looked at
+    task = asyncio.ensure_future(scene.repairer.run())
+    await until(lambda: scene.repairer.waiting == 4, "four in the line")
+    line = [scene.repairer._queue.get_nowait()[-1].gap_id for _ in range(4)]
+    task.cancel()
+    await asyncio.wait([task])
+    assert line == [3, 2, 4, 1]
+
+
+async def _nothing() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_long_gap_is_filled_in_pieces_and_goes_on_where_it_was() -> None:
+    scene = Scene(gap(1, seconds=2.5 * 3600)._replace(done_us=PIECE_US))
+    await scene.run()
+    assert [asked[2:] for asked in scene.adapter.asked] == [
+        (PIECE_US - MARGIN_US, 2 * PIECE_US + MARGIN_US),
+        (2 * PIECE_US - MARGIN_US, 2 * PIECE_US + PIECE_US // 2 + MARGIN_US),
+    ]
+    assert scene.told() == [("progress", 1, 2 * PIECE_US), ("repaired", 1, None)]
+
+
+async def test_venue_that_fails_is_asked_again_and_the_reason_is_noted() -> None:
+    scene = Scene(gap(1), gap(2))
+    scene.adapter.errors = [VenueError("fake", "status 503") for _ in range(5)]
+    scene.clock.now = 1e6
+    await scene.run()
+    put_off = [event for event in scene.told() if event[0] == "put off"]
+    assert len(put_off) == 5
+    assert "status 503" in put_off[0][2]
+    assert sorted(event[1] for event in scene.told() if event[0] == "repaired") == [1, 2]
+    assert scene.repairer.trouble == ""
+
+
+async def test_what_the_venue_refuses_for_good_is_lost_with_its_reason() -> None:
+    scene = Scene(gap(1))
+    scene.adapter.errors = [VenueError("fake", "no such symbol", code="2001", permanent=True)]
+    await scene.run()
+    assert scene.told()[-1] == ("lost", 1, "no such symbol")
+
+
+@pytest.mark.parametrize("code", ["401", "403", "404"])
+async def test_what_a_person_can_put_right_costs_no_gap(code: str) -> None:
+    scene = Scene(gap(1))
+    scene.adapter.errors = [VenueError("fake", "is the token right?", code=code, permanent=True)]
+    await scene.run()
+    assert [event[0] for event in scene.told()] == ["begin", "put off", "begin", "repaired"]
+
+
+async def test_old_gaps_are_left_to_people() -> None:
+    scene = Scene(gap(1, from_us=999_000_000 - 86_400_000_000), gap(2, from_us=900_000_000), max_age_seconds=3600)
+    task = asyncio.ensure_future(scene.repairer.run())
+    await until(lambda: scene.repairer.repaired == 1, "the young one repaired")
+    task.cancel()
+    await asyncio.wait([task])
+    assert list(scene.table.gaps) == [1]
+
+
+async def test_gap_that_has_just_ended_is_left_alone_for_a_moment() -> None:
+    scene = Scene(gap(1, from_us=990_000_000))  # it ends at the clock's 1,000 s
+    await scene.run()
+    assert scene.clock.now >= 1001.0
+
+
+async def test_database_that_is_away_is_waited_for() -> None:
+    scene = Scene(gap(1))
+    scene.table.errors = [DatabaseUnreachableError("nobody answers") for _ in range(3)]
+    await scene.run()
+    assert scene.told()[-1] == ("repaired", 1, None)
+
+
+async def test_bug_ends_neither_the_repairer_nor_what_holds_it() -> None:
+    scene = Scene(gap(1))
+    scene.table.errors = [ZeroDivisionError("a bug")]
+    await scene.run()
+    assert scene.repairer.repaired == 1
+
+
+async def test_worker_that_does_not_run_yet_is_waited_for() -> None:
+    scene = Scene(gap(1))
+    rest, scene.rest = scene.rest, None
+    task = asyncio.ensure_future(scene.repairer.run())
+    put_off = ("put off", 1, "fake: its worker does not run yet")
+    await until(lambda: put_off in scene.table.events, "put off")
+    scene.rest = rest
+    await scene.table.settled()
+    task.cancel()
+    await asyncio.wait([task])
+    assert scene.repairer.repaired == 1
+
+
+async def test_full_journal_holds_repairs_back() -> None:
+    scene = Scene(gap(1))
+    scene.intake.full = True
+    task = asyncio.ensure_future(scene.repairer.run())
+    await until(lambda: scene.intake.waited_for_room == 1, "a repair that waits")
+    assert scene.intake.sessions[0].answers == []
+    scene.intake.roomy.set()
+    await scene.table.settled()
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(scene.intake.sessions[0].answers) == 1
+
+
+async def test_end_of_the_daemon_ends_the_session() -> None:
+    scene = Scene(gap(1))
+    waiting = asyncio.Event()
+
+    async def never() -> None:
+        if scene.table.events:
+            waiting.set()
+            await asyncio.Event().wait()
+
+    scene.repairer._committed = never
+    task = asyncio.ensure_future(scene.repairer.run())
+    async with asyncio.timeout(5):
+        await waiting.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert scene.intake.sessions[0].closed is not None
+    assert list(scene.table.gaps) == [1]
