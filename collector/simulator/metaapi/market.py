@@ -20,6 +20,8 @@ _BOOK_LEVELS: Final = 8
 _DEAL_SHARE: Final = 0.4
 _REPEAT_SHARE: Final = 0.03
 
+Levels = list[tuple[str, str]]
+
 
 class Tick:
     """One change of a symbol; `volume` 0 where there was no deal. `id` counts the symbol's ticks."""
@@ -49,6 +51,7 @@ class Quoted:
         self._random = random
         self._books = Random(random.random())  # noqa: S311  a market, not a secret
         self._middle = symbol.start
+        self._book: tuple[int, Levels, Levels] | None = None
 
     def __repr__(self) -> str:
         return f"<Quoted {self.symbol.name} {self.count} ticks>"
@@ -107,18 +110,20 @@ class Quoted:
             f'"ask":{price(tick.ask)}{deal}}}'
         )
 
-    def book(self, tick: Tick) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Make the depth around a tick: asks from the lowest, bids from the highest, as texts of price and volume."""
-        sides = []
-        for best, direction in ((tick.ask, 1), (tick.bid, -1)):
-            levels = []
-            for level in range(_BOOK_LEVELS):
-                volume = number(1 + self._books.randrange(400), self.symbol.volume_digits)
-                levels.append((self.symbol.price(best + direction * level * max(1, self.symbol.spread // 3)), volume))
-            sides.append(levels)
-        return sides[0], sides[1]
+    def book(self, tick: Tick) -> tuple[Levels, Levels]:
+        """Return the depth around a tick: asks from the lowest, bids from the highest, as texts of price and volume."""
+        if self._book is None or self._book[0] != tick.id:
+            self._book = tick.id, self._levels(tick.ask, 1), self._levels(tick.bid, -1)
+        return self._book[1], self._book[2]
 
-    def book_json(self, tick: Tick, asks: Sequence[tuple[str, str]], bids: Sequence[tuple[str, str]]) -> str:
+    def _levels(self, best: int, direction: int) -> Levels:
+        step = direction * max(1, self.symbol.spread // 3)
+        return [
+            (self.symbol.price(best + level * step), number(1 + self._books.randrange(400), self.symbol.volume_digits))
+            for level in range(_BOOK_LEVELS)
+        ]
+
+    def book_json(self, tick: Tick, asks: Levels, bids: Levels) -> str:
         """Write a book in no particular order, as the venue does."""
         entries = [
             f'{{"type":"BOOK_TYPE_{side}","price":{price},"volume":{volume}}}'

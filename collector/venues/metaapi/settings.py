@@ -121,7 +121,7 @@ class MetaapiSettings(VenueSettings):
         0,
         ge=-1,
         le=3_600_000,
-        description="How often the terminal sends ticks; 0: each one, -1: as the account is set.",
+        description="How often ticks come; 0: each one, -1: as the account is set.",
     )
     quotes_interval_ms: int = Field(0, ge=-1, le=3_600_000, description="How often the terminal sends quotes.")
     candles_interval_ms: int = Field(0, ge=-1, le=3_600_000, description="How often a growing candle comes.")
