@@ -36,6 +36,10 @@ from collector.venues.finam.settings import FinamSettings
 __all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings"]
 
 
+LOOK_UPS_PER_SECOND = 10.0
+"""A start asks for no more than a minute's share of them, so that recording need not wait for an even pace."""
+
+
 class FinamAdapter(AdapterDefaults):
     """Meets `collector.venues.adapter.Adapter`. Holds each venue's desk, which its lines share in memory."""
 
@@ -63,7 +67,7 @@ class FinamAdapter(AdapterDefaults):
             silence_seconds=65.0,
             ping_seconds=20.0,
             quotas={
-                calls.ASSET: per_second,
+                calls.ASSET: LOOK_UPS_PER_SECOND,
                 calls.ALL_ASSETS: per_second,
                 calls.PAST: settings.backfill_per_minute / 60,
             },
