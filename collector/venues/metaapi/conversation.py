@@ -97,6 +97,8 @@ class MetaapiConversation:
             if now - one.sent < ANSWER_SECONDS:
                 break  # the oldest come first
             del self._requests[identity]
+            if one.type == "subscribe":
+                continue  # asked again anyway until the terminal is there
             self._failed(one, now, f"no answer within {ANSWER_SECONDS:.0f} s", permanent=False, seconds=None)
         for terminal in self._terminals.values():
             terminal.tick(self._parser.last_seen, now)

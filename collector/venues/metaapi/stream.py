@@ -117,6 +117,7 @@ class Stream:
         hole = sequence.start(number, stamp, received_us)
         if hole is not None:
             events.append(self._lost(hole, out))
+        self._back(TERMINAL, received_us, out)
         self.prices.begin_again()
         return Verdict.NEXT
 
@@ -131,7 +132,6 @@ class Stream:
     def _news(self, kind: Any, packet: Mapping[str, Any], received_us: int, out: Records) -> list[Event]:
         name = {"account": self.account.name}
         if kind == "authenticated":
-            self._back(TERMINAL, received_us, out)
             facts = {
                 "host": packet.get("host", _TEXT_HOST),
                 "session_id": packet.get("sessionId"),
