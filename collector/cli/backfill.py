@@ -142,11 +142,14 @@ async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list
     from collector.service.attach import attached
 
     configured = config.venues[wanted.venue]
-    async with attached(config) as dsn, AiohttpNetwork.open() as network:
-        job = Job(
+    async with (
+        attached(config) as dsn,
+        AiohttpNetwork.open() as network,
+        Job(
             wanted.venue, venues.find(configured.adapter), configured.settings, rate_share=config.repair.rate_share,
             dsn=dsn, network=network, clock=SystemClock(), random=Random(),  # noqa: S311  for jitter only
-        )  # fmt: skip
+        ) as job,
+    ):  # fmt: skip
         symbols = matching(wanted.patterns, await job.listed())
         estimates = await job.plan(symbols, wanted.streams, wanted.span, again=wanted.again)
         if wanted.dry or not job.left:

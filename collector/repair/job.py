@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from collector import venues
 from collector.clock import Clock
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 class Job:
-    """One backfill of one venue: `listed`, then `plan`, then `run`."""
+    """One backfill of one venue: `listed`, then `plan`, then `run`, as often as liked within its block."""
 
     def __init__(
         self, venue: str, adapter: Adapter, settings: Any, *, rate_share: float, dsn: str, network: Network,
@@ -76,6 +76,12 @@ class Job:
         self._specs: dict[str, InstrumentSpec] = {}
         self.left: list[Chunk] = []
         """What is to be fetched, once `plan` has found out."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._table.close()
 
     async def listed(self) -> list[str]:
         """Return the symbols that the venue has. Raises `VenueError`."""
@@ -117,7 +123,6 @@ class Job:
             stack.push_async_callback(journal.close)
             writer = Writer(lambda: self._dsn, None, sleep=clock.sleep)
             stack.push_async_callback(writer.close)
-            stack.push_async_callback(self._table.close)
             header = history_header(self._venue, self._adapter, self._settings, "backfill")
             recording = Recording(header, journal, writer, clock, venues.find)
             recording.know([self._specs[symbol] for symbol in self._symbols()])

@@ -62,7 +62,8 @@ async def test_cut_line_costs_no_trade_and_no_candle(database: str, tmp_path: Pa
         assert slowest < SECONDS_TO_REPAIR
         wrong = await on.query(
             "select symbol, filled_rows, came from v_gaps g cross join lateral (select count(*) as came from v_trades t"
-            " where t.symbol = g.symbol and t.time between from_time and to_time and t.received_at > to_time + interval '900 ms') x"
+            " where t.symbol = g.symbol and t.time between from_time and to_time"
+            " and t.received_at > to_time + interval '900 ms') x"
             " where stream = 'trades' and cause = 'disconnect' and filled_rows <> came"
         )
         assert wrong == []

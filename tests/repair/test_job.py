@@ -34,11 +34,14 @@ BOTH = ["trades", "candles"]
 @asynccontextmanager
 async def job(on: Stage, **changed: Any) -> AsyncIterator[Job]:
     settings = load(on.config, {}).venues["fmfw"].settings.model_copy(update=changed)
-    async with AiohttpNetwork.open() as network:
-        yield Job(
+    async with (
+        AiohttpNetwork.open() as network,
+        Job(
             "fmfw", venues.find("fmfw"), settings, rate_share=1.0, dsn=on.dsn, network=network, clock=SystemClock(),
             random=Random(1),
-        )  # fmt: skip
+        ) as one,
+    ):  # fmt: skip
+        yield one
 
 
 def an_hour(on: Stage) -> tuple[int, int]:
