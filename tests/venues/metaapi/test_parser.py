@@ -269,7 +269,8 @@ def test_times_have_up_to_nanoseconds_and_no_impossible_parts() -> None:
 
 EXAMPLES = [
     {"type": "prices", "prices": [json.loads(price())], "ticks": [json.loads(tick())],
-     "candles": [json.loads(candle())], "books": [{"symbol": "SBER", "time": "2024-05-06T07:08:09.010Z", "brokerTime": "2024-05-06 10:08:09.010",
+     "candles": [json.loads(candle())],
+     "books": [{"symbol": "SBER", "time": "2024-05-06T07:08:09.010Z", "brokerTime": "2024-05-06 10:08:09.010",
                 "book": [{"type": "BOOK_TYPE_BUY", "price": 1.5, "volume": 2}]}]},
     {"type": "status", "connected": True}, {"type": "status", "connected": False},
     {"type": "authenticated", "replicas": 1}, {"type": "disconnected"}, {"type": "synchronizationStarted"},
