@@ -100,7 +100,7 @@ class VenueWorker:
     async def _discover(self, rest: RestClient) -> Plan:
         while True:
             if not self.connections:
-                self._become(WorkerState.DISCOVERING)
+                self._become(WorkerState.DISCOVERING, self._told)
             try:
                 plan = await rest.drive(self.adapter.discover(self.venue, self._settings))
             except VenueError as error:

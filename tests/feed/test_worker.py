@@ -58,6 +58,27 @@ async def test_discovery_that_fails_is_visible_and_tried_again() -> None:
         await until(lambda: worker.state is WorkerState.RUNNING)
 
 
+async def test_reason_of_a_failure_is_shown_while_discovery_is_tried_again() -> None:
+    reasons: list[str] = []
+
+    class Watched(VenueWorker):
+        def _become(self, state: WorkerState, reason: str = "") -> None:
+            super()._become(state, reason)
+            if state is WorkerState.DISCOVERING:
+                reasons.append(reason)
+
+    network = FakeNetwork(answers=[(400, {}, b"")] * 2)
+    worker = Watched(
+        "fake", FakeAdapter(plans=[]), None, network=network, intake=FakeIntake(), clock=FakeClock(), random=Random(1)
+    )
+    task = asyncio.ensure_future(worker.run())
+    await until(lambda: len(reasons) >= 2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert reasons[0] == ""
+    assert "status 400" in reasons[1]
+
+
 async def test_refused_symbol_is_reported_once() -> None:
     problem = Problem("NOSUCH", "the venue has no such symbol")
     with capture_logs() as logs:
