@@ -1,5 +1,6 @@
 """Everything market-like that was sent, in the tables' words: what a recorder can be compared with to the last row.
 
+Socket and REST both count: a recorder reads history, too. (Tickers and books of REST do not: nobody records those.)
 Each list holds one row for each thing told, however often it was told and to however many: trades by their index, books
 by time, sequence and kind, bars in their last state, index values and states by time in the first one.
 

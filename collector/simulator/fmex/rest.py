@@ -87,8 +87,8 @@ class Rest:
         }
         return "{" + ",".join(f'"{symbol.upper()}":{value}' for symbol, value in self._interest.items()) + "}"
 
-    def trades(self, market: Market, limit: int | None, before: int | None, *, told: bool = False) -> str:
-        """List trades, newest first; `told` writes them into the ledger."""
+    def trades(self, market: Market, limit: int | None, before: int | None) -> str:
+        """List trades, newest first, and write them into the ledger."""
         texts: list[str] = []
         for place in range(len(market.trades) - 1, -1, -1):
             one = market.trades[place]
@@ -99,15 +99,11 @@ class Rest:
             fresh = self._now_ms() - one.time_ms < _FRESH_MS
             trade_id = one.id + 7 if fresh and self._faults.take("changed_id", market.symbol) else None
             texts.append("{" + payloads.trade(one, trade_id) + "}")
-            if told:
-                self._ledger.trade(market.symbol, market.dropped + place)
+            self._ledger.trade(market.symbol, market.dropped + place)
         return f"[{','.join(texts)}]"
 
-    def candles(
-        self, market: Market, period: str, limit: int | None, before: int | None, *, newest_first: bool,
-        told: bool = False,
-    ) -> str:  # fmt: skip
-        """List bars; `before` is in seconds, and what is larger than any second means from now on."""
+    def candles(self, market: Market, period: str, limit: int | None, before: int | None, *, newest_first: bool) -> str:
+        """List bars and write them into the ledger; a `before` larger than any second means from now on."""
         name = period.upper()
         if name not in SECONDS:
             raise RestError(40_003, "invalid period")
@@ -117,8 +113,7 @@ class Rest:
         for bar in bars:
             said = payloads.bar(bar)
             texts.append("{" + said.sent + "}")
-            if told:
-                self._ledger.candle(market.symbol, name, bar.start, said)
+            self._ledger.candle(market.symbol, name, bar.start, said)
         return f"[{','.join(texts[::-1] if newest_first else texts)}]"
 
     def _market(self, symbol: str) -> Market:

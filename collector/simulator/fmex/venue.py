@@ -251,9 +251,9 @@ class FmexVenue:
         if market is None:
             return None
         if topic.kind == "trade":
-            return self.rest.trades(market, limit, before, told=True)
+            return self.rest.trades(market, limit, before)
         if topic.kind == "candle":
-            return self.rest.candles(market, topic.variant, limit, before, newest_first=False, told=True)
+            return self.rest.candles(market, topic.variant, limit, before, newest_first=False)
         return None
 
     # Connections
