@@ -18,7 +18,7 @@ from collector.errors import VenueError
 from collector.feed.connection import BEAT_SECONDS, ConnectionState, session_header
 from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionStatus
+from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionState, SubscriptionStatus
 
 log = structlog.get_logger()
 
@@ -42,6 +42,7 @@ class PollFeed:
         self._random = random
         self._polling: Polling | None = None
         self._told: dict[str, str] = {}
+        self._told_refused: set[tuple[str, str]] = set()
         self.state = ConnectionState.CONNECTING
         self.since_ns = clock.now_ns()
         self.reason = ""
@@ -99,14 +100,25 @@ class PollFeed:
                 self._become(ConnectionState.LIVE)
 
     def _failed(self, lane: str, error: VenueError, polling: Polling) -> None:
-        if self._told.get(lane) != str(error):
-            self._told[lane] = str(error)
-            log.warning("poll_failed", connection=self.plan.name, lane=lane, reason=str(error))
+        # One trouble hits one symbol after the other: it is told once in a lane, not once for each.
+        told = error.code or "not reached"
+        tell = log.debug if self._told.get(lane) == told else log.warning
+        tell("poll_failed", connection=self.plan.name, lane=lane, reason=str(error))
+        self._told[lane] = told
+        for status in polling.statuses():
+            name = status.channel, status.symbol
+            if status.state is SubscriptionState.REFUSED and name not in self._told_refused:
+                self._told_refused.add(name)
+                log.warning("subscription_refused", connection=self.plan.name, channel=status.channel,
+                            symbol=status.symbol, reason=status.reason)  # fmt: skip
         if not polling.proved:
             self._become(ConnectionState.SUBSCRIBING, str(error))
 
     async def _beat(self, session: LiveSession) -> None:
+        # There is no line that could be alive without answers: time passes for the session only when some came.
+        beaten_ns: int | None = None
         while True:
             await self._clock.sleep(BEAT_SECONDS)
-            if self.last_frame_ns is not None:
+            if self.last_frame_ns != beaten_ns:
+                beaten_ns = self.last_frame_ns
                 session.beat(self._clock.now_ns())

@@ -11,7 +11,7 @@ from collector.errors import VenueError
 from collector.feed.connection import ConnectionState
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Event, PollPlan, RestAnswer, RestCall, SubscriptionStatus
+from collector.venues.adapter import Event, PollPlan, RestAnswer, RestCall, SubscriptionState, SubscriptionStatus
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
 
@@ -25,6 +25,7 @@ class Script:
         self.answers: list[str] = []
         self.failures: list[str] = []
         self.proved = False
+        self.shown: list[SubscriptionStatus] = []
         self._next: dict[str, float] = {}
 
     def next(self, lane: str, now: float, now_ns: int) -> RestCall | float:
@@ -43,7 +44,7 @@ class Script:
         self.proved = False
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
-        return ()
+        return self.shown
 
 
 class PollAdapter(FakeAdapter):
@@ -97,7 +98,25 @@ async def test_failure_is_told_once_and_the_lane_goes_on() -> None:
             await until(lambda: len(script.answers) == 1)
             assert len(script.failures) == 2
             assert feed.state is ConnectionState.LIVE
-    assert len([entry for entry in logs if entry["event"] == "poll_failed"]) == 1
+    told = [entry["log_level"] for entry in logs if entry["event"] == "poll_failed"]
+    assert told == ["warning", "debug"]
+
+
+async def test_lane_without_answers_is_no_living_session() -> None:
+    async with polled(*[(500, {}, b"")] * 30, OK) as (_, script, intake):
+        await until(lambda: len(script.failures) >= 25)
+        assert intake.sessions[1].beats == 0
+        await until(lambda: intake.sessions[1].beats == 1)
+        assert script.answers
+
+
+async def test_refused_subscription_is_told_once() -> None:
+    with capture_logs() as logs:
+        async with polled((404, {}, b""), (404, {}, b""), OK) as (_, script, _intake):
+            script.shown = [SubscriptionStatus("quotes", "ticks", "A", SubscriptionState.REFUSED, 0.0, "unknown")]
+            await until(lambda: len(script.answers) == 1)
+    told = [entry for entry in logs if entry["event"] == "subscription_refused"]
+    assert [(entry["symbol"], entry["reason"]) for entry in told] == [("A", "unknown")]
 
 
 async def test_lane_that_gets_no_answer_does_not_hold_up_another() -> None:
