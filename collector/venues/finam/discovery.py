@@ -24,7 +24,7 @@ from collector.venues.finam.desk import LISTING_SECONDS, Desk
 from collector.venues.finam.envelopes import BARS, INSTRUMENT_TRADES, ORDER_BOOK, QUOTES
 from collector.venues.finam.failures import status_of
 from collector.venues.finam.periods import FRAMES
-from collector.venues.finam.planner import METHOD_OF, notes
+from collector.venues.finam.planner import METHOD_OF, notes, periods, weights
 from collector.venues.finam.polling import REFERENCE, SESSIONS, lanes
 from collector.venues.finam.settings import FinamSettings, is_pattern
 from collector.venues.finam.symbols import choose, make_spec
@@ -35,6 +35,9 @@ ADAPTER_NAME = "finam"
 LOOKED_AT = 60
 """So many named symbols are looked up at once; more would take longer than anybody waits for a check."""
 MOST_PAGES = 1000
+PERIODS_MISSED = 3
+PATIENCE_SECONDS = 5.0
+"""Quotes and books that were not answered for three periods and this are told as a gap."""
 
 _SOCKET_OF = {"ticks": QUOTES, "books": ORDER_BOOK, "trades": INSTRUMENT_TRADES, "candles": BARS}
 
@@ -176,12 +179,25 @@ def _channels(
 def _polled(
     desk: Desk, by_stream: dict[str, tuple[str, ...]], header: dict[str, Any]
 ) -> tuple[tuple[ConnectionPlan, ...], tuple[PollPlan, ...]]:
+    settings = desk.settings
+    header = {**header, "patience_us": _patience(by_stream, settings), "maintenance": settings.maintenance_minutes}
     wanted = tuple(
         Subscription(channel, stream, symbols, prompt=False)
-        for channel, stream, symbols in _channels(by_stream, desk.settings, METHOD_OF)
+        for channel, stream, symbols in _channels(by_stream, settings, METHOD_OF)
     )
     streams = [stream for stream, symbols in by_stream.items() if symbols]
-    return (), (PollPlan(f"{desk.venue}-poll", wanted, header, lanes(streams, desk.settings)),)
+    return (), (PollPlan(f"{desk.venue}-poll", wanted, header, lanes(streams, settings)),)
+
+
+def _patience(by_stream: dict[str, tuple[str, ...]], settings: FinamSettings) -> dict[str, int]:
+    """Return how long the streams that have no past may go without an answer before that is a gap."""
+    found = {}
+    for stream in ("ticks", "books"):
+        symbols = by_stream.get(stream)
+        if symbols:
+            longest = max(periods(weights(symbols, settings.priorities), settings).values())
+            found[stream] = round((PERIODS_MISSED * longest + PATIENCE_SECONDS) * 1_000_000)
+    return found
 
 
 def _streamed(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from collector.venues.finam.values import time_us
 
@@ -25,10 +25,13 @@ class Hours:
 
     __slots__ = ("_active_until_us", "_sessions", "known")
 
-    def __init__(self) -> None:
-        self._sessions: list[Session] = []
-        self._active_until_us = 0
-        self.known = False
+    def __init__(self, sessions: Sequence[Session] | None = None, active_until_us: int = 0) -> None:
+        self._sessions = sessions or ()
+        self._active_until_us = active_until_us
+        self.known = sessions is not None
+
+    def fork(self) -> Self:
+        return type(self)(self._sessions if self.known else None, self._active_until_us)
 
     def learn(self, content: Mapping[str, Any]) -> None:
         """Take a schedule. A session of a kind that we do not know may be open; only `CLOSED` is not."""
@@ -58,6 +61,14 @@ class Hours:
         """Return when the next session begins; None where the venue has not told of any."""
         return min((begin for begin, _ in self._sessions if begin > now_us), default=None)
 
+    def closes_us(self, time_us: int) -> int:
+        """Return when the market that is open at this time closes, sessions that meet taken as one; else the time."""
+        end_us = time_us
+        for begin, end in self._sessions:
+            if begin <= end_us < end:
+                end_us = end
+        return end_us
+
     def outdated(self, now_us: int) -> bool:
         """Tell whether the last session that we know of is over."""
         return self.known and not any(end > now_us for _, end in self._sessions)
@@ -68,7 +79,7 @@ class Maintenance:
 
     __slots__ = ("_begin", "_end")
 
-    def __init__(self, window: tuple[int, int] | None) -> None:
+    def __init__(self, window: Sequence[int] | None) -> None:
         self._begin, self._end = window or (0, 0)
 
     def seconds_left(self, now_us: int) -> float:

@@ -20,11 +20,13 @@ from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, PARAMS, P
 from collector.venues.finam.candles import CandleReader
 from collector.venues.finam.context import Context
 from collector.venues.finam.envelopes import SocketReader
+from collector.venues.finam.hours import Hours, Maintenance
 from collector.venues.finam.periods import PERIOD_OF
 from collector.venues.finam.quotes import QuoteReader
 from collector.venues.finam.symbols import make_spec
 from collector.venues.finam.trades import Listing, TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, shorten, time_us
+from collector.venues.finam.watch import Watch
 
 DEFAULT_FINAL_US = 5_000_000
 
@@ -44,16 +46,20 @@ class Outcome(NamedTuple):
 class FinamParser:
     """Meets `collector.venues.adapter.Parser`."""
 
-    __slots__ = ("_about", "_context", "_extra", "_greeted", "_socket", "books", "candles", "last_seen", "outcome",
-                 "quotes", "trades")  # fmt: skip
+    __slots__ = ("_about", "_context", "_extra", "_greeted", "_hours", "_socket", "_watch", "books", "candles",
+                 "last_seen", "outcome", "quotes", "trades")  # fmt: skip
 
-    def __init__(self, context: Context, extra: Mapping[str, Any], other: FinamParser | None = None) -> None:
+    def __init__(
+        self, context: Context, extra: Mapping[str, Any], watch: Watch, other: FinamParser | None = None
+    ) -> None:
         self._context = context
         self._extra = extra
+        self._watch = watch
         self.last_seen = context.last_seen
         self.outcome = Outcome(understood=False)
         self._about: dict[str, dict[str, Any]] = {}
         self._greeted: set[str] = set()
+        self._hours: dict[str, Hours] = {}
         if other is None:
             self.quotes, self.books = QuoteReader(context), BookReader(context)
             self.trades, self.candles = TradeReader(context), CandleReader(context)
@@ -61,6 +67,7 @@ class FinamParser:
             self.outcome = other.outcome
             self._about = {symbol: parts.copy() for symbol, parts in other._about.items()}  # noqa: SLF001  of this class
             self._greeted = other._greeted.copy()  # noqa: SLF001  of this class
+            self._hours = {symbol: hours.fork() for symbol, hours in other._hours.items()}  # noqa: SLF001  of this class
             self.quotes, self.books = other.quotes.fork(context), other.books.fork(context)
             self.trades, self.candles = other.trades.fork(context), other.candles.fork(context)
         self._socket = SocketReader(context, self.quotes, self.books, self.trades, self.candles)
@@ -70,10 +77,11 @@ class FinamParser:
         """Return the parser of a new session."""
         final_us = int(header.get("final_us", DEFAULT_FINAL_US))
         context = Context(header["venue"], header.get("symbols"), final_us)
-        return cls(context, header.get("delays") or {})
+        watch = Watch(header.get("patience_us") or {}, Maintenance(header.get("maintenance")))
+        return cls(context, header.get("delays") or {}, watch)
 
     def fork(self) -> Self:
-        return type(self)(self._context.fork(), self._extra, self)
+        return type(self)(self._context.fork(), self._extra, self._watch.fork(), self)
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Read a socket message."""
@@ -141,6 +149,7 @@ class FinamParser:
             self.outcome = Outcome(True, len(items), fresh)
         else:
             raise BadValueError("no method that we know")
+        self._watch.note(instrument, _STREAMS[method], self._hours.get(symbol), received_us, out)
         return self._covered(channel, symbol, received_us)
 
     def _covered(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
@@ -164,6 +173,8 @@ class FinamParser:
     ) -> Sequence[Event]:
         about = self._about.setdefault(instrument.symbol, {})
         about[part] = content
+        if part == "schedule":
+            self._hours.setdefault(instrument.symbol, Hours()).learn(content)
         if "asset" in about:
             mic = instrument.symbol.rpartition("@")[2]
             more = {name: value for name, value in about.items() if name != "asset"}

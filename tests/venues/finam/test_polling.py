@@ -136,6 +136,21 @@ def test_venue_that_cannot_be_reached_is_asked_less_and_resumes_by_itself() -> N
     assert len(late) > 20
 
 
+def test_quotes_and_books_of_an_outage_are_gaps_and_trades_that_the_list_still_holds_are_not() -> None:
+    driven = Driven(rate=0.5)
+    driven.run(60)
+    driven.broken = "line"
+    driven.run(50)
+    driven.broken = None
+    driven.run(60)
+    gaps = {(gap.instrument.symbol, gap.stream): gap for gap in driven.out.gaps}
+    assert set(gaps) == {(symbol, stream) for symbol in driven.venue.exchange.markets for stream in ("ticks", "books")}
+    for gap in gaps.values():
+        assert gap.to_us is not None
+        assert gap.cause == "not answered in time"
+        assert 50e6 <= gap.to_us - gap.from_us <= 90e6
+
+
 def test_unknown_symbol_is_refused_and_asked_again_later_while_others_flow() -> None:
     driven = Driven()
     driven.venue.fault("404", symbol=SBER)
@@ -199,6 +214,7 @@ def test_maintenance_is_left_alone_and_followed_by_a_new_token_and_new_schedules
     assert "maintenance" in driven.status("LatestTrades", SBER).reason
     assert driven.polling.proved
     driven.run(180)
+    assert [gap for gap in driven.out.gaps if gap.stream != "trades"] == []
     after = [call.channel for at, call in driven.calls if at > 75 * 60]
     assert "Auth" in after
     assert f"Schedule/{SBER}" in after
