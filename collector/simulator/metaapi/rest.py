@@ -170,5 +170,5 @@ def error(status: int, name: str, message: str, **more: object) -> web.Response:
 
 
 def _missing(message: str) -> web.HTTPNotFound:
-    body = orjson.dumps({"id": 3, "error": "NotFoundError", "message": message})
-    return web.HTTPNotFound(body=body, content_type="application/json")
+    text = orjson.dumps({"id": 3, "error": "NotFoundError", "message": message}).decode()
+    return web.HTTPNotFound(text=text, content_type="application/json")
