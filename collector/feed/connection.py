@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
+from http import HTTPStatus
 from random import Random
 from typing import Any
 
@@ -40,6 +41,8 @@ BEAT_SECONDS = 5.0
 STEADY_SECONDS = 60.0
 """A session that lived so long starts the backoff anew."""
 LONGEST_BACKOFF_SECONDS = 60.0
+UNAUTHORIZED_SECONDS = 300.0
+"""A token that is refused is for a person to put right, and venues lock out those who insist."""
 ROOM_EVERY = 64
 """Frames after which others get their turn, and the journal's buffer is looked at."""
 
@@ -82,6 +85,7 @@ class ConnectionFeed:
         self._clock = clock
         self._random = random
         self._backoff = Backoff(random)
+        self._pause_seconds = 0.0
         self._conversation: Conversation | None = None
         self._last_heard = 0.0
         self._held_back = False
@@ -112,7 +116,7 @@ class ConnectionFeed:
             reason = await self._one_session()
             if self._clock.monotonic() - started >= STEADY_SECONDS:
                 self._backoff.reset()
-            pause = self._backoff.next()
+            pause = max(self._backoff.next(), self._pause_seconds)
             self.reconnects += 1
             self._become(ConnectionState.WAITING, f"{reason}; next try in {pause:.1f} s")
             # A venue that is closed for good must not fill the log: the same reason again is for the curious only.
@@ -127,10 +131,13 @@ class ConnectionFeed:
     async def _one_session(self) -> str:
         """Connect and stream until something ends it; returns why."""
         self._become(ConnectionState.CONNECTING)
+        self._pause_seconds = 0.0
         url, headers = self._adapter.address(self.plan, self._random)
         try:
             line = await self._network.connect(url, headers=headers, max_message_bytes=self._limits.max_message_bytes)
         except LineError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                self._pause_seconds = UNAUTHORIZED_SECONDS
             return str(error)
         session = self._intake.open(session_header(self.plan, shown(url)), strip=self._adapter.strip)
         reason = "stopped"

@@ -169,3 +169,10 @@ def test_backoff_grows_is_jittered_and_capped_and_can_be_reset() -> None:
     assert len(set(delays)) > 190
     backoff.reset()
     assert backoff.next() <= 0.5
+
+
+async def test_refused_token_is_not_tried_again_in_a_hurry() -> None:
+    async with Stage(LineError("401", status=401), FakeLine(b"one")).running() as stage:
+        began = stage.clock.monotonic()
+        await stage.until(lambda: stage.feed.frames == 1)
+        assert stage.clock.monotonic() - began >= 300
