@@ -16,6 +16,7 @@ from collector.service.check import Finding, check
 from collector.service.daemon import Daemon
 from collector.service.demo import settled
 from collector.service.verify import Ledger, Verdict, verify
+from collector.venues.finam import conversation
 
 from .stage import Stage, all_equal, live, until
 
@@ -148,3 +149,85 @@ async def test_wrong_secret_is_one_clear_line(database: str, tmp_path: Path) -> 
 
 async def checked(on: FinamStage) -> list[Finding]:
     return [finding async for finding in check(load(on.config, {}))]
+
+
+# -- faults ---------------------------------------------------------------------------------------------------------
+
+POLLED = [
+    {"fault": "expire"},
+    {"fault": "401", "count": 5},
+    {"fault": "429", "method": "LatestTrades", "count": 3},
+    {"fault": "5xx", "count": 6},
+    {"fault": "envoy", "count": 3},
+    {"fault": "garbage", "method": "OrderBook"},
+    {"fault": "hang_up", "count": 3},
+    {"fault": "empty_bars", "count": 4},
+    {"fault": "crossed_book", "count": 2},
+    {"fault": "403", "symbol": "GAZP@MISX", "method": "OrderBook", "count": 1},
+    {"fault": "404", "symbol": "GAZP@MISX", "count": 1},
+]
+
+
+async def test_polling_survives_every_fault_and_nothing_else_is_disturbed(database: str, tmp_path: Path) -> None:
+    async with stage(database, tmp_path, rate=25) as on, on.daemon() as daemon:
+        await until(lambda: ready(daemon, 800), "rows")
+        for fault in POLLED:
+            before = daemon.statistics.total.stored
+            await on.ledger.tell("faults", fault)
+            await until(lambda: daemon.statistics.total.stored > before + 40, f"rows after {fault}")  # noqa: B023
+        [feed] = daemon.workers["finam"].worker.connections.values()
+
+        def refused() -> list[str]:
+            return [one.symbol for one in feed.statuses() if one.state == "refused"]
+
+        await until(lambda: len(refused()) == 2, "two refusals")
+        verdicts = await on.compare(daemon)
+        assert all_equal(verdicts)
+        await on.counts_add_up()
+        assert await on.query("select error ~ 'OrderBook' from quarantine") == [(True,)]
+        assert await on.query("select count(*) from gaps where cause not in ('stopped', 'killed')") == [(0,)]
+        assert set(refused()) == {"GAZP@MISX"}
+
+
+async def test_socket_that_is_cut_is_back_and_its_hole_is_a_gap_with_the_trades_fetched(
+    database: str, tmp_path: Path
+) -> None:
+    async with stage(database, tmp_path, rate=60, extra=QUICK + 'transport = "stream"') as on, on.daemon() as daemon:
+        await until(lambda: ready(daemon, 1000), "rows")
+        for fault in ("cut", "ws_error", "ws_garbage", "repeat_trade"):
+            before = daemon.statistics.total.stored
+            await on.ledger.tell("faults", {"fault": fault})
+            await until(lambda: ready(daemon, before + 100), f"rows after {fault}")  # noqa: B023
+        feed = daemon.workers["finam"].worker.connections["finam-1"]
+        assert feed.reconnects == 2
+        verdicts = await on.compare(daemon)
+        assert all_equal(verdicts)
+        quarantined = await on.query("select stream, count(*) from quarantine group by 1")
+        assert sum(count for _, count in quarantined) == 1
+        [(gaps,)] = await on.query("select count(*) from gaps where cause = 'disconnect' and stream = 'trades'")
+        assert gaps >= 8
+
+
+async def test_book_that_lost_a_change_is_taken_anew_once_it_crosses(database: str, tmp_path: Path) -> None:
+    async with stage(database, tmp_path, rate=100, extra=QUICK + 'transport = "stream"') as on, on.daemon() as daemon:
+        await until(lambda: ready(daemon, 500), "rows")
+        await on.ledger.tell("faults", {"fault": "lose_book", "symbol": "SBER@MISX", "count": 400})
+        while not await on.query("select 1 from gaps where cause = 'book crossed' and to_time is not null"):
+            await on.ledger.ask("state")
+        lost = await on.query("select distinct i.symbol from gaps join instruments i using (instrument_id) "
+                              "where cause = 'book crossed'")  # fmt: skip
+        assert lost == [("SBER@MISX",)]
+        assert all_equal(await on.compare(daemon))
+
+
+async def test_frozen_socket_is_given_up_and_made_anew(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "SILENT_SECONDS", 2.0)
+    async with stage(database, tmp_path, rate=60, extra=QUICK + 'transport = "stream"') as on, on.daemon() as daemon:
+        await until(lambda: ready(daemon, 500), "rows")
+        await on.ledger.tell("faults", {"fault": "freeze"})
+        feed = daemon.workers["finam"].worker.connections["finam-1"]
+        await until(lambda: feed.reconnects == 1 and live(daemon), "a new connection")
+        before = daemon.statistics.total.stored
+        await until(lambda: daemon.statistics.total.stored > before + 100, "rows again")
