@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -185,6 +186,31 @@ async def test_trades_and_bars_of_an_outage_come_with_the_next_connection(databa
             (stream, "disconnect") for stream in ("trades", "ticks", "books", "candles")
         }  # fmt: skip
         assert all(ended for *_, ended in found)
+
+
+async def test_an_outage_that_nothing_bridges_is_repaired_from_history(database: str, tmp_path: Path) -> None:
+    extra = "snapshot = 0\nhistory_page = 50"
+    async with fmex(database, tmp_path, extra=extra, rate=300) as on, on.daemon() as daemon:
+        await recording(daemon)
+        on.venue.fault("refuse_connections", count=2)
+        on.venue.fault("cut")
+        await until(lambda: socket_of(daemon).reconnects >= 3, "three tries")
+        await recording(daemon)
+        states = "select distinct stream, state from gaps order by 1"
+        expected = [
+            ("books", "unrecoverable"),
+            ("candles", "repaired"),
+            ("ticks", "unrecoverable"),
+            ("trades", "repaired"),
+        ]
+        end = time.monotonic() + 20
+        while await on.query(states) != expected:
+            assert time.monotonic() < end, await on.query(states)
+            await asyncio.sleep(0.1)
+        assert all_equal(await on.compare(daemon, "trades", "candles"))
+        market = on.venue.markets["btcusd_p"]
+        [(stored,)] = await on.query("select count(*) from v_trades where symbol = 'btcusd_p'")
+        assert stored == market.end - min(on.venue.ledger.trades["btcusd_p"])
 
 
 async def test_a_line_that_falls_silent_is_made_anew(database: str, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 The generators only page; the answers are recorded by whoever drives them. A page may hold fewer items than asked for,
 since the venue's longest page is not known: paging ends with one that reaches back far enough, or with an empty one.
 Then the venue has no more, for it keeps a recent time only, and what was asked for is not to be had.
+
+Trades are asked for by id, and ids say nothing of time but that larger ones are newer. So a span that lies far back is
+looked for first, with calls for one trade: in steps that double, then by halves.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from collector.venues.fmex.rest import PREFIX
 from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.topics import period_code
 
+PAGES_BEFORE_SEARCH = 3
+
 _Page = Generator[RestCall, RestAnswer, list[Any]]
 
 
@@ -27,7 +32,7 @@ def history(
 ) -> History:
     """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past."""
     if stream == "trades":
-        yield from _trades(venue, settings, instrument, from_us)
+        yield from _trades(venue, settings, instrument, from_us, to_us)
     elif stream == "candles":
         for period in settings.candles:
             yield from _candles(venue, settings, instrument, period, from_us, to_us)
@@ -35,18 +40,40 @@ def history(
         raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
 
 
-def _trades(venue: str, settings: FmexSettings, instrument: Instrument, from_us: int) -> History:
+def _trades(venue: str, settings: FmexSettings, instrument: Instrument, from_us: int, to_us: int) -> History:
     before: int | None = None
+    pages = 0
+    path = f"trades/{instrument.symbol}"
     while True:
-        path = f"trades/{instrument.symbol}"
         items = yield from _page(venue, settings, path, {} if before is None else {"before": str(before)})
         if not items:
             raise _at_an_end(venue, instrument, "trades")
-        oldest = min(_number(venue, instrument, item, "id") for item in items)
-        times = [millis_us(item.get("ts")) for item in items]
-        if any(time is not None and time < from_us for time in times):
+        pages += 1
+        ids = [_number(venue, instrument, item, "id") for item in items]
+        times = [time for item in items if (time := millis_us(item.get("ts"))) is not None]
+        if any(time < from_us for time in times):
             return
-        before = _further(venue, instrument, oldest, before)
+        before = _further(venue, instrument, min(ids), before)
+        if pages == PAGES_BEFORE_SEARCH and all(time > to_us for time in times):
+            before = yield from _search(venue, settings, instrument, to_us, before, max(ids) - min(ids))
+
+
+def _search(
+    venue: str, settings: FmexSettings, instrument: Instrument, to_us: int, high: int, width: int
+) -> Generator[RestCall, RestAnswer, int]:
+    """Return an id from which to page on: at or above all of the span's, and not much more than a page above."""
+    path, low, step = f"trades/{instrument.symbol}", 0, max(width, 1)
+    while high - low > 2 * max(width, 1):
+        middle = max(high - step, (high + low) // 2)
+        items = yield from _page(venue, settings, path, {"limit": "1", "before": str(middle)})
+        number = _number(venue, instrument, items[0], "id") if items else 0
+        if items and (millis_us(items[0].get("ts")) or 0) > to_us:
+            if number >= high:
+                raise VenueError(venue, "pages of history do not go on", symbol=instrument.symbol)
+            high, step = number, 2 * step
+        else:
+            low = middle
+    return high
 
 
 def _candles(

@@ -53,13 +53,13 @@ def all_unsigned(values: Sequence[Any]) -> Sequence[str] | None:
     """Return the numbers as plain decimals without sign, None when one of them is none."""
     try:
         joined = ",".join(values)
+        if "E" in joined or "e" in joined:
+            values = [signed(value) or "" if "E" in value or "e" in value else value for value in values]
+            joined = ",".join(values)
     except TypeError:
         return None
     # One match costs less than one for each.
-    if _plain_list(joined) and joined.count(",") == len(values) - 1:
-        return values
-    plain = [unsigned(value) for value in values]
-    return None if None in plain else plain  # type: ignore[return-value]
+    return values if _plain_list(joined) and joined.count(",") == len(values) - 1 else None
 
 
 def whole(value: Any) -> int | None:

@@ -26,7 +26,7 @@ from collector.venues.fmex.topics import TRADE
 from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
-EDGES_REMEMBERED = 64
+EDGES_REMEMBERED = 1024
 """Pages that may still be gone on from; several repairs page side by side."""
 
 _SIDES = {"buy": 1, "sell": -1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -53,6 +55,35 @@ def test_a_past_that_does_not_reach_back_so_far_is_told() -> None:
 def test_pages_that_do_not_go_on_are_an_error_and_no_loop() -> None:
     with pytest.raises(VenueError, match="do not go on"):
         drive("trades", [f"[{trade(9, T)}]", f"[{trade(9, T)}]"], 0)
+
+
+def test_a_span_that_lies_far_back_is_found_in_few_calls() -> None:
+    """A market of 100,000 trades, one a second, each a thousand ids after the one before."""
+    count, page = 100_000, 50
+
+    def ask(params: Mapping[str, str]) -> str:
+        newest = min(count, -(-int(params.get("before", count * 1000)) // 1000)) - 1
+        numbers = range(newest, max(-1, newest - int(params["limit"])), -1)
+        return "[" + ",".join(trade(number * 1000, T + number * 1000) for number in numbers) + "]"
+
+    def calls_for(first: int, last: int) -> tuple[int, set[int]]:
+        generator = history(
+            "fmex", FmexSettings(history_page=page), BTC, "trades", (T + first * 1000) * 1000, (T + last * 1000) * 1000
+        )
+        call, calls, got = next(generator), 0, set()
+        try:
+            while True:
+                data = ask(call.params)
+                got |= {item["id"] // 1000 for item in json.loads(data)}
+                calls += 1
+                call = generator.send(RestAnswer(200, {}, f'{{"data":{data}}}'.encode(), 0))
+        except StopIteration:
+            return calls, got
+
+    for first, last in ((40_000, 40_100), (99_000, 99_010), (99_990, 99_999), (5, 7), (70_000, 70_000)):
+        calls, got = calls_for(first, last)
+        assert set(range(first, last + 1)) <= got
+        assert calls < 45
 
 
 def test_bars_are_asked_for_from_the_end_in_seconds() -> None:
