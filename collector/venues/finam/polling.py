@@ -26,31 +26,22 @@ from collector.venues.finam.failures import is_unauthorised, status_of
 from collector.venues.finam.hours import Hours, Maintenance
 from collector.venues.finam.parser import FinamParser, Outcome
 from collector.venues.finam.periods import length_seconds, span_seconds
-from collector.venues.finam.planner import STREAM_OF, bar_periods, periods, weights
-from collector.venues.finam.settings import FinamSettings
-from collector.venues.finam.tasks import DAILY_SECONDS, RECHECK_SECONDS, Queue, Task
+from collector.venues.finam.tasks import DAILY_SECONDS, RECHECK_SECONDS, Task
 from collector.venues.finam.values import time_us
+from collector.venues.finam.worklist import CLOCK_SECONDS, REFERENCE, SESSIONS, make_queues
 from collector.venues.pace import backoff
 
-SESSIONS, REFERENCE = "sessions", "reference"
-
 WRONG_SECRET_SECONDS = 300.0
-CLOCK_SECONDS = 3600.0
 TOKEN_WAIT_SECONDS = 0.2
 STUBBORN_SECONDS = 30.0
 """How long a call waits that is refused with a fresh token as well."""
+CLOSED_TOLD_SECONDS = 10.0
 EMPTY_RETRIES = 2
 FIRST_BARS = 120
 """So many bars back the first question reaches, and the last three are read again each time."""
 REREAD_BARS = 2
 
 _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
-
-
-def lanes(streams: Sequence[str], settings: FinamSettings) -> tuple[str, ...]:
-    """Name the lanes of a plan."""
-    methods = [method for method, stream in STREAM_OF.items() if stream in streams]
-    return (SESSIONS, REFERENCE, *(f"{method}/{n}" for method in methods for n in range(1, settings.in_flight + 1)))
 
 
 class FinamPolling:
@@ -71,11 +62,12 @@ class FinamPolling:
         """How far the venue's clock is ahead of ours."""
         self._hours = {symbol: Hours() for symbol in plan.header["symbols"]}
         self._flying: dict[str, Task] = {}
-        self._queues = self._make_queues()
+        self._queues = make_queues(plan, self._settings, random)
         self._schedules = {task.symbol: task for task in self._queues[REFERENCE].tasks if task.method == calls.SCHEDULE}
         self._login_at = float("-inf")
         self._login_failures = 0
         self._undescribed: str | None = None
+        self._closed_at = float("-inf")
 
     def __repr__(self) -> str:
         held = ", ".join(f"{queue.method}={len(queue.tasks)}" for queue in self._queues.values())
@@ -93,6 +85,8 @@ class FinamPolling:
         if self._away:
             self._come_back(now)
         if lane == SESSIONS:
+            if now - self._closed_at > CLOSED_TOLD_SECONDS:
+                self._tell_closed(now)
             return self._session_call(now, now_ns)
         if self._desk.token is None:
             return TOKEN_WAIT_SECONDS
@@ -321,11 +315,17 @@ class FinamPolling:
         now_us = self._venue_now_us()
         if hours.outdated(now_us):
             task.due = now + CLOCK_SECONDS
-        self._desk.closed = frozenset(symbol for symbol, its in self._hours.items() if not its.open(now_us))
+        self._tell_closed(now)
         for queue in self._queues.values():
             for other in queue.tasks:
                 if other.symbol == task.symbol and other.asked and not other.refused and other is not task:
                     other.due = min(other.due, self._due(other, hours, now_us, now))
+
+    def _tell_closed(self, now: float) -> None:
+        """Let the sockets know whose silence means nothing."""
+        now_us = self._venue_now_us()
+        self._desk.closed = frozenset(symbol for symbol, hours in self._hours.items() if not hours.open(now_us))
+        self._closed_at = now
 
     def _hurry(self, now: float) -> None:
         for queue in self._queues.values():
@@ -333,53 +333,3 @@ class FinamPolling:
                 if task.symbol in self._desk.urgent and task.method in calls.MARKET_DATA:
                     task.due = now
         self._desk.urgent.clear()
-
-    # -- the tasks ---------------------------------------------------------------------------------------------------
-
-    def _make_queues(self) -> dict[str, Queue]:
-        slot = 60.0 / self._settings.requests_per_minute
-        queues = {REFERENCE: Queue(REFERENCE, slot, self._random, list(self._reference_tasks()))}
-        for method, stream in STREAM_OF.items():
-            tasks = self._audit_tasks(method) if self._audits else self._poll_tasks(method, stream)
-            if tasks:
-                queues[method] = Queue(method, slot, self._random, tasks)
-        return queues
-
-    def _reference_tasks(self) -> list[Task]:
-        symbols = list(self._hours)
-        venue = [Task(calls.CLOCK, "", CLOCK_SECONDS, CLOCK_SECONDS),
-                 Task(calls.EXCHANGES, "", DAILY_SECONDS, DAILY_SECONDS)]  # fmt: skip
-        return venue + [
-            Task(method, symbol, DAILY_SECONDS, DAILY_SECONDS)
-            for method in (calls.SCHEDULE, calls.ASSET, calls.PARAMS)
-            for symbol in symbols
-        ]
-
-    def _poll_tasks(self, method: str, stream: str) -> list[Task]:
-        tasks = []
-        for one in self._plan.subscriptions:
-            if one.stream != stream:
-                continue
-            frame = one.channel.partition("/")[2]
-            if frame:
-                every = dict.fromkeys(one.symbols, bar_periods(one.symbols, self._settings)[frame])
-            else:
-                every = periods(weights(one.symbols, self._settings.priorities), self._settings)
-            tasks += [
-                Task(
-                    method, symbol, every[symbol], every[symbol],
-                    SubscriptionStatus(one.channel, stream, symbol, _WAITING, 0.0), frame,
-                )
-                for symbol in one.symbols
-            ]  # fmt: skip
-        return tasks
-
-    def _audit_tasks(self, method: str) -> list[Task]:
-        # The socket tells every change; REST fills in what it missed, from time to time and after each reconnection.
-        every = self._settings.audit_seconds
-        return [
-            Task(method, symbol, every, every, frame=channel.partition("/")[2])
-            for channel, symbols in self._plan.header["audits"]
-            if channel.partition("/")[0] == method
-            for symbol in symbols
-        ]

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from collector.venues.adapter import SubscriptionState
+from collector.venues.finam.hours import Session
 from collector.venues.finam.trades import NO_OVERLAP
 
 from .driving import START_NS, Driven, gaps_between
@@ -190,13 +191,24 @@ def test_closed_market_is_asked_slowly_and_is_no_gap() -> None:
     assert driven.out.gaps == []
 
 
+def test_sockets_are_told_which_markets_are_closed_as_time_passes() -> None:
+    driven = Driven(symbols=3, rate=0)
+    driven.run(30)
+    desk = driven.adapter.desk("finam", driven.settings)
+    assert desk.closed == frozenset()
+    now_us = driven.now_ns() // 1000
+    driven.polling._hours[SBER]._sessions = [Session(now_us - 10**9, now_us + 60_000_000)]
+    driven.run(90)
+    assert desk.closed == {SBER}
+
+
 def test_market_that_opens_is_asked_at_its_opening() -> None:
     midnight = START_NS - START_NS % (86_400 * 10**9)
     driven = Driven(start_ns=midnight + int(23.9 * 3600e9), symbols=3, rate=10.0)
     hours = driven.polling._hours[SBER]
     opens = midnight // 1000 + 24 * 3_600_000_000
     driven.run(20)
-    hours._sessions = [(opens, opens + 3_600_000_000)]
+    hours._sessions = [Session(opens, opens + 3_600_000_000)]
     driven.run(6 * 60 - 20 + 3)
     driven.run(30)
     after = [at for at in driven.asked("LatestTrades", SBER) if at >= 360]
