@@ -18,7 +18,7 @@ KILLED = "killed"
 DISCONNECT = "disconnect"
 
 _OF_THE_VENUE = frozenset({"rates", "news"})
-"""Streams whose symbols are no instruments."""
+"""Streams whose symbols are no instruments, which alone have gaps."""
 
 _Key = tuple[Instrument, str]
 
@@ -31,7 +31,9 @@ class Coverage:
     def __init__(self, header: Mapping[str, Any]) -> None:
         self._venue: str = header["venue"]
         self._streams: dict[str, tuple[str, tuple[str, ...]]] = {
-            channel: (stream, tuple(symbols)) for channel, stream, symbols in header.get("subscriptions", ())
+            channel: (stream, tuple(symbols))
+            for channel, stream, symbols in header.get("subscriptions", ())
+            if stream not in _OF_THE_VENUE
         }
         self._awaited: set[tuple[str, str]] = {
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols

@@ -30,6 +30,14 @@ def test_gap_lasts_from_the_last_sign_of_life_to_the_next_acknowledgement() -> N
     assert told(out) == [("A", 12_000_000, 31_000_000, "disconnect")]
 
 
+def test_streams_of_the_venue_itself_have_no_gaps_since_their_symbols_are_no_instruments() -> None:
+    out, of = Records(), normaliser()
+    subscriptions = [["trades", "trades", ["A"]], ["price/rate/3s", "rates", ["*"]], ["rss", "news", ["*"]]]
+    of.open(1, {**HEADER, "subscriptions": subscriptions}, 10 * S, out)
+    of.close(1, "cut", 11 * S, out)
+    assert told(out) == [("A", 10_000_000, None, "disconnect")]
+
+
 def test_beats_are_signs_of_life() -> None:
     out, of = Records(), normaliser()
     of.open(1, HEADER, 10 * S, out).beat(15 * S, out)
