@@ -185,7 +185,9 @@ async def test_polling_survives_every_fault_and_nothing_else_is_disturbed(databa
         assert all_equal(verdicts)
         await on.counts_add_up()
         assert await on.query("select error ~ 'OrderBook' from quarantine") == [(True,)]
-        assert await on.query("select count(*) from gaps where cause not in ('stopped', 'killed')") == [(0,)]
+        # A method that was out of order for long told so; what has a past lost nothing.
+        gaps = await on.query("select distinct stream, cause from gaps where cause not in ('stopped', 'killed')")
+        assert set(gaps) <= {("ticks", "not answered in time"), ("books", "not answered in time")}
         assert set(refused()) == {"GAZP@MISX"}
 
 
