@@ -19,7 +19,7 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.feed.intake import Intake, LiveSession
-from collector.feed.network import BINARY, PING, TEXT, Line, LineError, Network, shown
+from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Network, shown
 from collector.venues.adapter import (
     Action,
     Adapter,
@@ -203,6 +203,8 @@ class ConnectionFeed:
                         self._last_heard = monotonic()
             elif kind is PING:
                 await line.pong(message.data)
+            elif kind is not PONG:
+                raise line.ended(message)
 
     def _tell_refused(self, conversation: Conversation) -> None:
         """Report what the venue refused for good: once, however often the line is made anew."""

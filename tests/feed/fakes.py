@@ -72,6 +72,9 @@ class FakeLine:
             return WSMessage(message, b"probe", None)
         return WSMessage(WSMsgType.TEXT, message, None)
 
+    def ended(self, message: object) -> LineError:
+        return LineError(f"the peer sent {message!r}")
+
     async def send(self, payload: bytes) -> None:
         self.sent.append(payload)
 
