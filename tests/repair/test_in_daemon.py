@@ -55,7 +55,7 @@ async def test_cut_line_costs_no_trade_and_no_candle(database: str, tmp_path: Pa
         )
         assert states == [
             ("books", "unrecoverable", symbols, True, None), ("candles", "repaired", symbols, True, True),
-            ("derivatives", "unrecoverable", 2, True, False), ("rates", "unrecoverable", 2, True, None),
+            ("derivatives", "unrecoverable", 2, True, False),
             ("ticks", "unrecoverable", symbols, True, None), ("trades", "repaired", symbols, True, True),
         ]  # fmt: skip
         [(slowest,)] = await on.query("select extract(epoch from max(filled_at - to_time)) from gaps")

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from collector.simulator.faults import Fault, Faults
 from collector.simulator.fmex.connection import Connection
-from collector.simulator.fmex.faults import Fault, Faults
 from collector.simulator.fmex.topics import Topic, parse
 
 MOST_TOPICS: Final = 20

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from collector.simulator.faults import FaultError
 from collector.simulator.fmex import payloads
-from collector.simulator.fmex.faults import KINDS, FaultError
+from collector.simulator.fmex.faults import KINDS
 from collector.simulator.fmex.ledger import COLUMNS, Row
 from collector.simulator.fmex.topics import LEVELS
 from collector.simulator.fmex.venue import FmexVenue

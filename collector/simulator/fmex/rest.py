@@ -5,10 +5,10 @@ from typing import Final
 
 import orjson
 
+from collector.simulator.faults import Faults
 from collector.simulator.fmex import indexes, payloads
 from collector.simulator.fmex.bars import SECONDS
 from collector.simulator.fmex.books import Depth
-from collector.simulator.fmex.faults import Faults
 from collector.simulator.fmex.hub import Hub
 from collector.simulator.fmex.ledger import Ledger
 from collector.simulator.fmex.market import Market

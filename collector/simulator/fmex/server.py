@@ -14,9 +14,9 @@ from aiohttp import WSMsgType, web
 from collector.simulator.fmex import control
 from collector.simulator.fmex.connection import Connection
 from collector.simulator.fmex.rest import RestError
-from collector.simulator.fmex.text import pong_frame
 from collector.simulator.fmex.venue import FmexVenue
 from collector.simulator.options import Options
+from collector.simulator.sockets import pong_frame
 
 _FROZEN_LOOK_SECONDS: Final = 0.02
 _MOST_REQUEST_BYTES: Final = 1024 * 1024

@@ -53,22 +53,3 @@ def _with_exponent(text: str) -> str:
     mantissa = "".join(map(str, digits))
     exponent = value.adjusted()
     return f"{'-' if sign else ''}{mantissa[0]}.{mantissa[1:] or '0'}E{exponent}"
-
-
-def text_frame(text: str) -> bytes:
-    """Give the whole unmasked WebSocket frame of a text message, to be written to any number of sockets."""
-    return _frame(0x81, text.encode())
-
-
-def pong_frame(payload: bytes) -> bytes:
-    """Give the answer to a client's WebSocket ping."""
-    return _frame(0x8A, payload)
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    size = len(payload)
-    if size < 126:
-        return bytes((opcode, size)) + payload
-    if size < 65536:
-        return bytes((opcode, 126)) + size.to_bytes(2) + payload
-    return bytes((opcode, 127)) + size.to_bytes(8) + payload

@@ -13,12 +13,13 @@ from itertools import accumulate, count
 from random import Random
 from typing import Any, Final, Literal
 
+from collector.simulator.faults import Fault, FaultError
 from collector.simulator.fmex import bad_frames
 from collector.simulator.fmex.books import Depth
 from collector.simulator.fmex.commands import Commands
-from collector.simulator.fmex.connection import Cause, Connection
+from collector.simulator.fmex.connection import Connection
 from collector.simulator.fmex.contracts import contracts
-from collector.simulator.fmex.faults import KINDS, Fault, FaultError, Faults
+from collector.simulator.fmex.faults import KINDS, faults
 from collector.simulator.fmex.hub import Hub
 from collector.simulator.fmex.ledger import Ledger
 from collector.simulator.fmex.limits import SlidingWindow
@@ -64,7 +65,7 @@ class FmexVenue:
         self.rate = options.rate
         self.address: dict[str, str] = {}
         self.connections: set[Connection] = set()
-        self.closed: dict[Cause, int] = {}
+        self.closed: dict[str, int] = {}
         self.opened = 0
         self.events = 0
         self._clock_ns = options.clock_ns
@@ -81,7 +82,7 @@ class FmexVenue:
         self._weights = list(accumulate(one.weight for one in listed))
         self._make_history(begin_ms)
         self.ledger = Ledger()
-        self.faults = Faults(time.monotonic)
+        self.faults = faults(time.monotonic)
         self.window = SlidingWindow(self.settings.rest_limit)
         self.hub = Hub(
             self.markets, self.ledger, self.faults, echo=self.settings.case == "echo",

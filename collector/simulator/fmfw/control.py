@@ -9,9 +9,10 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from collector.simulator.faults import FaultError
 from collector.simulator.fmfw import extracts
 from collector.simulator.fmfw.expected import expected
-from collector.simulator.fmfw.faults import KINDS, FaultError
+from collector.simulator.fmfw.faults import KINDS
 from collector.simulator.fmfw.venue import FmfwVenue
 
 _NULLED: Final = ("ask", "bid", "last", "open")

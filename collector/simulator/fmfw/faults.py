@@ -5,22 +5,10 @@ connections in `connection`, requests in `requests` and `rest`, bad frames in `b
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
+from collector.simulator.faults import Faults, Kind
 from collector.simulator.fmfw import channels
-
-When = Literal["at once", "armed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One fault: struck when it is asked for, or armed for the next `count` occasions or for some seconds."""
-
-    when: When
-    meaning: str
-    count: int | None = 1
-
 
 KINDS: Final[Mapping[str, Kind]] = {
     "skip_sequence": Kind("armed", "the next book updates of the symbol are not sent"),
@@ -51,117 +39,6 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-class FaultError(ValueError):
-    """A fault was asked for that does not exist or cannot be had that way."""
-
-
-@dataclass(slots=True, eq=False)
-class Fault:
-    """One fault as asked for; `left` and `until` (monotonic seconds) bound an armed one, `struck` counts."""
-
-    id: int
-    name: str
-    symbol: str | None = None
-    channel: str | None = None
-    left: int | None = None
-    until: float | None = None
-    options: Mapping[str, float] = field(default_factory=dict)
-    struck: int = 0
-
-    def number(self, option: str, default: float) -> float:
-        return self.options.get(option, default)
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "id": self.id,
-            "fault": self.name,
-            "symbol": self.symbol,
-            "channel": self.channel,
-            "left": self.left,
-            "struck": self.struck,
-            **self.options,
-        }
-
-
-class Faults:
-    """The armed faults.  `armed` is empty nearly always: hot paths look at it first."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._asked = 0
-        self.armed: dict[str, list[Fault]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Faults {', '.join(self.armed) or 'none'} armed>"
-
-    def ask(
-        self,
-        name: str,
-        *,
-        symbol: str | None = None,
-        channel: str | None = None,
-        count: int | None = None,
-        seconds: float | None = None,
-        **options: float,
-    ) -> Fault:
-        """Make a fault, and arm it if it is of that kind.  `options` are the fault's own numbers.
-
-        Raises `FaultError` for an unknown name or channel, and for what is no number above zero.
-        """
-        kind = KINDS.get(name)
-        if kind is None:
-            raise FaultError(f"no fault is called {name!r}; there are {', '.join(KINDS)}")
-        if channel not in (None, "rest", "socket") and (
-            not isinstance(channel, str) or channels.channel(channel) is None
-        ):
-            raise FaultError(f"no channel is called {channel!r}")
-        for option, value in {"count": count, "seconds": seconds, **options}.items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-                raise FaultError(f"{option} of {name} must be a number above zero, not {value!r}")
-        if isinstance(count, float):
-            raise FaultError(f"count of {name} must be a whole number, not {count!r}")
-        self._asked += 1
-        left = count if count is not None else (None if seconds is not None else kind.count)
-        until = self._monotonic() + seconds if seconds is not None else None
-        fault = Fault(self._asked, name, symbol, channel, left, until, options)
-        if kind.when == "armed":
-            self.armed.setdefault(name, []).append(fault)
-        return fault
-
-    def take(self, name: str, symbol: str | None = None, channel: str | None = None) -> Fault | None:
-        """Give the armed fault that strikes here, and count it; None where none does.
-
-        A fault that names no symbol or channel strikes everywhere.
-        """
-        for fault in self.armed.get(name, ()):
-            if fault.symbol not in (None, symbol) or fault.channel not in (None, channel):
-                continue
-            if fault.until is not None and self._monotonic() >= fault.until:
-                continue
-            fault.struck += 1
-            if fault.left is not None:
-                fault.left -= 1
-            self.expire()
-            return fault
-        return None
-
-    def expire(self) -> None:
-        """Disarm what is used up or over."""
-        now = self._monotonic()
-        for name, faults in list(self.armed.items()):
-            kept = [one for one in faults if one.left != 0 and (one.until is None or now < one.until)]
-            if kept:
-                self.armed[name] = kept
-            else:
-                del self.armed[name]
-
-    def clear(self) -> int:
-        """Disarm all; give how many there were."""
-        count = sum(map(len, self.armed.values()))
-        self.armed.clear()
-        return count
-
-    def listing(self) -> list[dict[str, object]]:
-        """List the armed faults."""
-        self.expire()
-        return [fault.as_json() for faults in self.armed.values() for fault in faults]
+def faults(monotonic: Callable[[], float]) -> Faults:
+    """Give the venue's faults, none of them armed."""
+    return Faults(KINDS, monotonic, lambda name: name in ("rest", "socket") or channels.channel(name) is not None)

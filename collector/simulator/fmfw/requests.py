@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from collector.simulator.faults import Fault
 from collector.simulator.fmfw.channels import Channel, channel
 from collector.simulator.fmfw.connection import Connection
 from collector.simulator.fmfw.errors import (
@@ -20,7 +21,6 @@ from collector.simulator.fmfw.errors import (
     TooManyRequests,
     VenueError,
 )
-from collector.simulator.fmfw.faults import Fault
 from collector.simulator.fmfw.hub import Hub
 from collector.simulator.fmfw.limits import SlidingWindow
 from collector.simulator.fmfw.topics import Topic

@@ -16,9 +16,10 @@ from aiohttp import WSMsgType, web
 from collector.simulator.fmfw import control
 from collector.simulator.fmfw.connection import Connection
 from collector.simulator.fmfw.errors import NothingFound, OutOfService, TooManyRequests, VenueError
-from collector.simulator.fmfw.text import iso_time, pong_frame
+from collector.simulator.fmfw.text import iso_time
 from collector.simulator.fmfw.venue import FmfwVenue
 from collector.simulator.options import Options
+from collector.simulator.sockets import pong_frame
 
 _BASE: Final = "/api/3"
 _FROZEN_LOOK_SECONDS: Final = 0.02

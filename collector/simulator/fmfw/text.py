@@ -13,8 +13,6 @@ _SIXTEEN_DIGITS: Final = Context(prec=16)
 
 _LATEST_MS: Final = 250_000_000_000_000
 
-PING_FRAME: Final = b"\x89\x00"
-
 
 def decimal_text(units: int, decimals: int) -> str:
     """Write `units` of 10**-decimals with all its decimals: `decimal_text(90, 2) == "0.90"`."""
@@ -68,25 +66,6 @@ def _within_reason(time_ms: int) -> int:
     if not 0 <= time_ms < _LATEST_MS:
         raise ValueError(f"{time_ms} ms is not a time from 1970 to 9891")
     return time_ms
-
-
-def text_frame(text: str) -> bytes:
-    """Give the whole unmasked WebSocket frame of a text message, to be written to any number of sockets."""
-    return _frame(0x81, text.encode())
-
-
-def pong_frame(payload: bytes) -> bytes:
-    """Give the answer to a client's ping."""
-    return _frame(0x8A, payload)
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    size = len(payload)
-    if size < 126:
-        return bytes((opcode, size)) + payload
-    if size < 65536:
-        return bytes((opcode, 126)) + size.to_bytes(2) + payload
-    return bytes((opcode, 127)) + size.to_bytes(8) + payload
 
 
 def levels_checksum(asks_json: str, bids_json: str) -> int:

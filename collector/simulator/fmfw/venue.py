@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
 
+from collector.simulator.faults import Fault, FaultError
 from collector.simulator.fmfw import bad_frames, channels
-from collector.simulator.fmfw.connection import Cause, Connection
+from collector.simulator.fmfw.connection import Connection
 from collector.simulator.fmfw.exchange import Exchange
-from collector.simulator.fmfw.faults import KINDS, Fault, FaultError, Faults
+from collector.simulator.fmfw.faults import KINDS, faults
 from collector.simulator.fmfw.hub import Hub
 from collector.simulator.fmfw.instruments import instruments
 from collector.simulator.fmfw.ledger import Ledger
@@ -65,7 +66,7 @@ class FmfwVenue:
         self.running = self.settings.running
         self.address: dict[str, str] = {}
         self.connections: set[Connection] = set()
-        self.closed: dict[Cause, int] = {}
+        self.closed: dict[str, int] = {}
         self.opened = 0
         self.stalled_events = 0
         self._clock_ns = options.clock_ns
@@ -73,7 +74,7 @@ class FmfwVenue:
         self.exchange.make_history(self.now_ms(), self.settings.history_hours, self.settings.history_events)
         self.live_from = {market.symbol: market.trades.end for market in self.exchange.markets.values()}
         self.ledger = Ledger()
-        self.faults = Faults(time.monotonic)
+        self.faults = faults(time.monotonic)
         self.rates = Rates(self.exchange)
         self.rest = Rest(self.exchange, self.rates, self.now_ms)
         self.rest_window = SlidingWindow(self.settings.rest_limit)

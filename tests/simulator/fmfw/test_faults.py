@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 import websockets
 
-from collector.simulator.fmfw.faults import KINDS, FaultError, Faults
+from collector.simulator.faults import FaultError
+from collector.simulator.fmfw.faults import KINDS
+from collector.simulator.fmfw.faults import faults as fmfw_faults
 
 BAD_FRAMES = ("wrong_types", "nan_price", "long_numbers", "negative_size", "year_9999")
 
@@ -293,7 +295,7 @@ async def test_faults_are_listed_with_what_they_mean(venue, rest) -> None:
 
 def test_an_armed_fault_ends_by_count_or_by_time() -> None:
     now = 100.0
-    faults = Faults(lambda: now)
+    faults = fmfw_faults(lambda: now)
     faults.ask("skip_sequence", symbol="A", count=2)
     faults.ask("5xx", seconds=5)
     assert faults.take("skip_sequence", "B") is None

@@ -41,16 +41,6 @@ def test_what_is_no_time_is_refused() -> None:
         text.parse_time("yesterday")
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
-def test_a_frame_tells_its_size_in_the_shortest_form(size: int) -> None:
-    frame = text.text_frame("x" * size)
-    header = {True: 2, size >= 126: 4, size >= 65536: 10}[True]
-    assert frame[0] == 0x81
-    assert len(frame) == header + size
-    if header > 2:
-        assert int.from_bytes(frame[2:header]) == size
-
-
 def test_iso_times_agree_with_the_standard_library() -> None:
     now = datetime(2026, 2, 28, 23, 59, 59, 7000, tzinfo=UTC)
     assert text.parse_time(now.isoformat()) == round(now.timestamp() * 1000)
