@@ -135,6 +135,18 @@ class Rate(NamedTuple):
     received_us: int
 
 
+class News(NamedTuple):
+    """A headline of a venue's feed. `news_key` is made of `source` and the item's own identity in that feed."""
+
+    venue: str
+    time_us: int
+    news_key: int
+    source: str
+    title: str
+    link: str | None
+    received_us: int
+
+
 class InstrumentSpec(NamedTuple):
     """What a venue says of an instrument. `details` is the venue's own object as JSON text."""
 
@@ -192,12 +204,12 @@ class Records:
     """What the parsers made of some frames: one list a kind, in order of arrival.
 
     `items` counts what the frames held, so that always `items == rows + quarantined items`, where rows are those of
-    the six tables of facts (`trades` to `rates`; specs, gaps and sessions are not items).
+    the seven tables of facts (`trades` to `rates`, and `news`; specs, gaps and sessions are not items).
     """
 
     __slots__ = (
-        "books", "candles", "derivatives", "gaps", "instruments", "items", "quarantine", "rates", "sessions",
-        "ticks", "trades",
+        "books", "candles", "derivatives", "gaps", "instruments", "items", "news", "quarantine", "rates",
+        "sessions", "ticks", "trades",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -207,6 +219,7 @@ class Records:
         self.candles: list[Candle] = []
         self.derivatives: list[Derivative] = []
         self.rates: list[Rate] = []
+        self.news: list[News] = []
         self.instruments: list[InstrumentSpec] = []
         self.gaps: list[Gap] = []
         self.sessions: list[Session] = []
@@ -218,7 +231,7 @@ class Records:
         """Rows of facts in here."""
         return (
             len(self.trades) + len(self.ticks) + len(self.books) + len(self.candles)
-            + len(self.derivatives) + len(self.rates)
+            + len(self.derivatives) + len(self.rates) + len(self.news)
         )  # fmt: skip
 
     def __bool__(self) -> bool:
@@ -234,6 +247,7 @@ class Records:
                 "candles",
                 "derivatives",
                 "rates",
+                "news",
                 "instruments",
                 "gaps",
                 "quarantine",

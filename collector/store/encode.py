@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from collector.model import Book, Candle, Derivative, Instrument, Rate, Tick, Trade
+from collector.model import Book, Candle, Derivative, Instrument, News, Rate, Tick, Trade
 
 InstrumentIds = Mapping[Instrument, int]
 VenueIds = Mapping[str, int]
@@ -105,6 +105,14 @@ def rates(rows: Sequence[Rate], ids: VenueIds) -> tuple[str, ...]:
     venue, time_us, name, value, received_us = zip(*rows, strict=True)
     return (
         whole([ids[one] for one in venue]), whole(time_us), texts(name), decimals(value), whole(received_us),
+    )  # fmt: skip
+
+
+def news(rows: Sequence[News], ids: VenueIds) -> tuple[str, ...]:
+    venue, time_us, key, source, title, link, received_us = zip(*rows, strict=True)
+    return (
+        whole([ids[one] for one in venue]), whole(time_us), whole(key), texts(source), texts(title), texts(link),
+        whole(received_us),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ LONGEST_SYMBOL = 255
 
 _SQL = queries("write")
 BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "instruments")
+_BY_VENUE = ("rates", "news", "sessions", "quarantine")
 
 
 class Registry:
@@ -36,7 +37,7 @@ class Registry:
         missing = wanted.difference(self.instruments)
         unnamable = {instrument for instrument in missing if not _is_name(instrument.symbol)}
         venues = {instrument.venue for instrument in missing}
-        venues.update(row.venue for name in ("rates", "sessions", "quarantine") for row in getattr(records, name))
+        venues.update(row.venue for name in _BY_VENUE for row in getattr(records, name))
         for venue in venues.difference(self.venues):
             number = await connection.fetchval(_SQL["venue_id"], venue)
             if number is None:  # somebody else made it in the same moment; now it is there

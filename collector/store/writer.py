@@ -58,6 +58,7 @@ _TABLES = (
     _Table("candles", _SQL["upsert_candles"], encode.candles),
     _Table("derivatives", _SQL["insert_derivatives"], encode.derivatives),
     _Table("rates", _SQL["insert_rates"], encode.rates, by_venue=True),
+    _Table("news", _SQL["insert_news"], encode.news, by_venue=True),
 )
 
 
@@ -301,7 +302,7 @@ _ROW = b'{"row":'
 
 
 def _refused_row(table: str, row: Any, error: Exception | str, *, items: int = 1) -> Quarantined:
-    venue = row.venue if table in ("rates", "sessions") else row.instrument.venue
+    venue = row.venue if table in ("rates", "news", "sessions") else row.instrument.venue
     reason = error if isinstance(error, str) else f"the database refused the row: {error}"[:500]
     # Not orjson, which refuses a text that is not valid Unicode: exactly that may be what is wrong.
     text = json.dumps({"row": table, "values": row._asdict()}, default=list, separators=(",", ":"))
@@ -330,7 +331,8 @@ def _without(records: Records, unnamable: set[Instrument]) -> Records:
     """Set rows of instruments that can have no number apart into quarantine; the sum of the items stays."""
     kept = Records()
     kept.items = records.items
-    kept.sessions, kept.rates, kept.quarantine = records.sessions, records.rates, records.quarantine[:]
+    kept.sessions, kept.rates, kept.news = records.sessions, records.rates, records.news
+    kept.quarantine = records.quarantine[:]
     facts = {table.name for table in _TABLES}
     for name in BY_INSTRUMENT:
         rows: list[Any] = getattr(records, name)

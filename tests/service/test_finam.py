@@ -233,3 +233,29 @@ async def test_frozen_socket_is_given_up_and_made_anew(
         await until(lambda: feed.reconnects == 1 and live(daemon), "a new connection")
         before = daemon.statistics.total.stored
         await until(lambda: daemon.statistics.total.stored > before + 100, "rows again")
+
+
+async def test_news_table_equals_the_headlines_answered_and_nothing_else_is_touched(
+    database: str, tmp_path: Path
+) -> None:
+    async with stage(database, tmp_path, news=True) as on, on.daemon() as daemon:
+        await until(lambda: ready(daemon, 500) and len(on.venue.ledger.news) > 31, "rows, and two answers of a feed")
+        verdicts = await on.compare(daemon)
+        assert {verdict.table for verdict in verdicts} == {"trades", "ticks", "books", "candles", "news"}
+        assert all_equal(verdicts)
+        assert daemon.statistics.total.quarantined == 0
+        assert await on.query("select distinct source from v_news order by 1") == [("ru",), ("us",)]
+        assert await on.query("select count(*) from v_news where source = 'ru' and title ~ '[А-я]'") != [(0,)]
+        assert await on.query("select count(*) from gaps where stream = 'news'") == [(0,)]
+        assert await on.query("select count(*) from instruments where symbol in ('ru', 'us')") == [(0,)]
+
+
+async def test_feeds_of_news_that_fail_leave_the_market_data_alone(database: str, tmp_path: Path) -> None:
+    async with stage(database, tmp_path, news=True) as on:
+        await on.ledger.tell("faults", {"fault": "5xx", "method": "news", "count": 1000})
+        async with on.daemon() as daemon:
+            await until(lambda: daemon.statistics.total.stored > 1000, "rows")
+            feeds = {feed.plan.name: feed.state for feed in daemon.workers["finam"].worker.connections.values()}
+            assert feeds == {"finam-poll": "live", "finam-news": "subscribing"}
+            assert all_equal(await on.compare(daemon, "trades", "ticks", "books", "candles"))
+            assert await on.rows("news") == 0

@@ -27,6 +27,7 @@ CONTRACT = {
         "premium_index avg_premium_index interest_rate open_interest settlement_price expiry received_at"
     ),
     "rates": "time venue_id name value received_at",
+    "news": "time venue_id news_key source title link received_at",
     "sessions": "session_id venue_id worker url opened_at closed_at reason frames items details",
     "gaps": (
         "gap_id instrument_id stream from_time to_time from_seq to_seq cause reason state found_at filled_at "
@@ -39,8 +40,8 @@ CONTRACT = {
     "journal_position": "journal segment byte_offset updated_at",
     "journal_counts": "journal segment table_name items stored duplicates quarantined",
 }
-FACTS = ("trades", "ticks", "books", "candles", "derivatives", "rates")
-VIEWS = ("trades", "ticks", "books", "candles", "derivatives", "rates", "gaps", "sessions", "quarantine")
+FACTS = ("trades", "ticks", "books", "candles", "derivatives", "rates", "news")
+VIEWS = ("trades", "ticks", "books", "candles", "derivatives", "rates", "news", "gaps", "sessions", "quarantine")
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 EXAMPLES = f"""
@@ -55,6 +56,7 @@ insert into candles values ('{NOON}', 1, 60, 'trade', 1, 2, 1, 2, 5, 9, 3, true,
                            ('{NOON}', 1, 2592000, 'trade', 1, 2, 1, 2, 5, 9, 3, false, '{NOON}');
 insert into derivatives (time, instrument_id, mark_price, received_at) values ('{NOON}', 1, 101, '{NOON}');
 insert into rates values ('{NOON}', 1, 'BTC/USDT', 101, '{NOON}');
+insert into news values ('{NOON}', 1, 7, 'ru', 'Something happened', null, '{NOON}');
 insert into sessions (session_id, venue_id, worker, opened_at, closed_at) values
   (1, 1, 'fmfw-0', '{NOON}', '{NOON + timedelta(minutes=2)}');
 insert into gaps (instrument_id, stream, from_time, cause) values (1, 'trades', '{NOON}', 'disconnect');
@@ -136,6 +138,7 @@ async def test_the_facts_are_hypertables_where_timescaledb_is(database: str) -> 
         ("candles", "(instrument_id, series, period, time)"),
         ("derivatives", "(instrument_id, time)"),
         ("rates", "(venue_id, name, time)"),
+        ("news", "(venue_id, time, news_key)"),
     ],
 )
 async def test_a_fact_written_twice_is_one_row(database: str, table: str, conflict: str) -> None:
@@ -173,7 +176,7 @@ async def test_views_show_symbols_instead_of_numbers(database: str) -> None:
             assert row is not None, name
             first, second, *_ = row.items()
             assert first == ("venue", "fmfw")
-            if name not in {"rates", "sessions", "quarantine"}:
+            if name not in {"rates", "news", "sessions", "quarantine"}:
                 assert second == ("symbol", "BTCUSDT")
 
 

@@ -18,6 +18,7 @@ from collector.model import (
     Gap,
     Instrument,
     InstrumentSpec,
+    News,
     Quarantined,
     Rate,
     Records,
@@ -46,7 +47,7 @@ def records(*rows: Any) -> Records:
     lists: dict[type, list[Any]] = {
         Trade: made.trades, Tick: made.ticks, Book: made.books, Candle: made.candles, Rate: made.rates,
         Derivative: made.derivatives, Gap: made.gaps, Session: made.sessions, Quarantined: made.quarantine,
-        InstrumentSpec: made.instruments,
+        InstrumentSpec: made.instruments, News: made.news,
     }  # fmt: skip
     for row in rows:
         lists[type(row)].append(row)
@@ -88,6 +89,7 @@ async def test_every_kind_of_record_arrives_with_its_own_digits(database: str) -
                 candle("1.50"),
                 Derivative(BTC, T, "1", "2", "-0.0001", T, None, None, None, None, "5", None, None, T),
                 Rate("fmfw", T, "BTC/USDT", "3.30", T),
+                News("finam", T, -7, "ru", 'Он сказал: "да", \\ {нет}', None, T),
             )
         )
     assert await rows_of(database, "select price, size, side, trade_id, time = received_at from trades") == [
@@ -105,6 +107,19 @@ async def test_every_kind_of_record_arrives_with_its_own_digits(database: str) -
         (Decimal("-0.0001"), False, None)
     ]
     assert await rows_of(database, "select name, value::text from v_rates") == [("BTC/USDT", "3.30")]
+    assert await rows_of(database, "select venue, news_key, source, title, link from v_news") == [
+        ("finam", -7, "ru", 'Он сказал: "да", \\ {нет}', None)
+    ]
+
+
+async def test_headline_told_again_is_one_row_and_a_refused_one_is_quarantined_with_its_venue(database: str) -> None:
+    first, second = News("finam", T, 1, "ru", "first", "https://a/1", T), News("finam", T, 2, "ru", "second", None, T)
+    impossible = first._replace(time_us=2**63)
+    async with writing(database) as writer:
+        committed = await writer.commit(batch(first, second, first._replace(title="edited"), impossible))
+    assert committed.counts["news"] == TableCount(4, 2, 1, 1)
+    assert await rows_of(database, "select title from v_news order by news_key") == [("first",), ("second",)]
+    assert await rows_of(database, "select venue, stream from v_quarantine") == [("finam", "news")]
 
 
 async def test_writing_twice_changes_nothing_and_is_counted(database: str) -> None:

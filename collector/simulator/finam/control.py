@@ -36,8 +36,9 @@ class Control:
         symbol = request.query.get("symbol")
         markets = self._venue.exchange.markets
         if symbol is None:
-            return _json({"venue": "finam", "columns": COLUMNS, "symbols": list(markets)})
-        if symbol not in markets:
+            own = [""] if self._venue.settings.news else []
+            return _json({"venue": "finam", "columns": COLUMNS, "symbols": [*markets, *own]})
+        if symbol and symbol not in markets:
             return _refused(f"there is no symbol {symbol!r}")
         return _json(self._venue.ledger.rows(symbol))
 

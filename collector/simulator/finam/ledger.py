@@ -8,6 +8,7 @@ from typing import Any, Final
 from collector.simulator.finam.bars import Bar
 from collector.simulator.finam.instruments import Instrument
 from collector.simulator.finam.market import Trade
+from collector.simulator.finam.news import Headline
 from collector.simulator.finam.payloads import Row, bar_row, trade_row
 
 PERIODS: Final = {
@@ -22,6 +23,7 @@ COLUMNS: Final = {
     "ticks": ["time_us", "bid", "bid_size", "ask", "ask_size", "last", "volume"],
     "books": ["time_us", "seq", "snapshot", "levels"],
     "candles": ["time_us", "period", "series", "open", "high", "low", "close", "volume", "quote_volume"],
+    "news": ["time_us", "source", "title", "link"],
 }
 
 
@@ -33,6 +35,7 @@ class Ledger:
         self.ticks: dict[str, dict[tuple[Any, ...], Row]] = {}
         self.books: dict[str, dict[tuple[Any, ...], Row]] = {}
         self.bars: dict[str, dict[tuple[int, int], Row]] = {}
+        self.news: dict[tuple[str, Headline], Row] = {}
 
     def __repr__(self) -> str:
         return f"<Ledger {sum(map(len, self.trades.values()))} trades>"
@@ -52,8 +55,13 @@ class Ledger:
         period = PERIODS[frame]
         self.bars.setdefault(one.symbol, {})[what.start_us, period] = bar_row(one, what, period)
 
+    def headline(self, source: str, one: Headline) -> None:
+        self.news[source, one] = [one.time_us, source, one.title, one.link]
+
     def rows(self, symbol: str) -> dict[str, list[Row]]:
-        """Give all rows of one symbol, by table."""
+        """Give all rows of one symbol, by table; those of the venue itself for the empty one."""
+        if not symbol:
+            return {"news": list(self.news.values())}
         tables: dict[str, dict[Any, Row]] = {
             "trades": self.trades.get(symbol, {}), "ticks": self.ticks.get(symbol, {}),
             "books": self.books.get(symbol, {}), "candles": self.bars.get(symbol, {}),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -10,6 +11,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.typedefs import Handler
 
 from collector.simulator.finam import control
+from collector.simulator.finam.news import PATHS
 from collector.simulator.finam.rest import ApiError, method_of
 from collector.simulator.finam.socket import Client
 from collector.simulator.finam.text import status
@@ -34,6 +36,8 @@ class Doors:
         app.router.add_get("/v1/{path:.*}", self.get)
         app.router.add_get("/ws", self.socket)
         app.router.add_get("/tradinginfo", self.socket)
+        for source, path in PATHS.items():
+            app.router.add_get(path, partial(self.news, source))
         control.add_routes(app.router, self.venue)
         return app
 
@@ -54,6 +58,14 @@ class Doors:
         if method == "GetUsageMetrics":
             return _json(venue.quotas.as_json())
         return _json(venue.rest.answer(method, symbol, request.query))
+
+    async def news(self, source: str, request: web.Request) -> web.StreamResponse:
+        """Answer a feed of headlines, which is no part of the API: whoever shows a token there gives it away."""
+        if "Authorization" in request.headers:
+            raise ApiError(400, 3, "a token has no business here")
+        if self.venue.faults.take("5xx", symbol=source, method="news") is not None:
+            raise ApiError(503, 14, "Service unavailable")
+        return web.Response(body=self.venue.headlines(source), content_type="application/rss+xml")
 
     async def sessions(self, request: web.Request) -> web.StreamResponse:
         """Give a token for the secret."""
@@ -162,6 +174,7 @@ async def serve(options: Options) -> AsyncIterator[FinamVenue]:
         venue.address = {
             "rest_url": f"http{secure}://{options.host}:{port}/v1",
             "ws_url": f"ws{secure}://{options.host}:{port}/ws",
+            "news_url": f"http{secure}://{options.host}:{port}",
             "secret": SECRET,
             "account": ACCOUNT,
         }

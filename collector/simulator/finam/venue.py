@@ -12,6 +12,7 @@ from collector.simulator.finam.exchange import Exchange
 from collector.simulator.finam.faults import Fault, FaultError, Faults
 from collector.simulator.finam.instruments import instruments
 from collector.simulator.finam.ledger import Ledger
+from collector.simulator.finam.news import PATHS, Feeds
 from collector.simulator.finam.rest import Rest
 from collector.simulator.finam.sessions import Quotas, Sessions
 from collector.simulator.finam.socket import Client, Hub
@@ -40,6 +41,7 @@ class Settings:
     schedule: Literal["open", "closed"] = "open"
     payload_as_object: bool = False
     delayed_mic: str = "XNGS"
+    news: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> "Settings":
@@ -64,6 +66,7 @@ class FinamVenue:
         self.exchange = Exchange(instruments(options.symbols), options.seed)
         self.exchange.make_history(self.now_us(), self.settings.history_hours, self.settings.history_events)
         self.ledger = Ledger()
+        self.feeds = Feeds(options.seed, self.now_us)
         self.faults = Faults(time.monotonic)
         chance = Random(options.seed)  # noqa: S311  a simulated token guards nothing
         self.sessions = Sessions(
@@ -95,9 +98,24 @@ class FinamVenue:
                 'maintenance = ""',
                 f'rest_url = "{self.address["rest_url"]}"',
                 f'ws_url = "{self.address["ws_url"]}"',
+                *(self._news_config if self.settings.news else ()),
                 "",
             ]
         )
+
+    @property
+    def _news_config(self) -> tuple[str, ...]:
+        feeds = ", ".join(f'{source} = "{self.address["news_url"]}{path}"' for source, path in PATHS.items())
+        return (
+            'streams = ["trades", "ticks", "books", "candles", "news"]', f"news = {{ {feeds} }}", "news_seconds = 1"
+        )  # fmt: skip
+
+    def headlines(self, source: str) -> bytes:
+        """Answer a feed of headlines."""
+        body, items = self.feeds.answer(source, more=self.running)
+        for one in items:
+            self.ledger.headline(source, one)
+        return body
 
     def now_us(self) -> int:
         """Give the venue's wall clock."""

@@ -29,3 +29,7 @@ from v_derivatives where venue = $1 and symbol = $2;
 -- name: rates
 -- Values of the venue itself; there is no symbol.
 select (extract(epoch from time) * 1000000)::bigint, name, value from v_rates where venue = $1 and $2 = '';
+
+-- name: news
+-- Headlines of the venue; there is no symbol.
+select (extract(epoch from time) * 1000000)::bigint, source, title, link from v_news where venue = $1 and $2 = '';

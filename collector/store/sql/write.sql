@@ -78,6 +78,16 @@ from unnest($1::text::smallint[], $2::text::bigint[], $3::text::text[], $4::text
   as u (venue_id, t, name, value, r)
 on conflict do nothing;
 
+-- name: insert_news
+-- Headlines of a venue's feeds.
+insert into news (time, venue_id, news_key, source, title, link, received_at)
+select timestamptz 'epoch' + t * interval '1 microsecond', venue_id, k, source, title, link,
+       timestamptz 'epoch' + r * interval '1 microsecond'
+from unnest($1::text::smallint[], $2::text::bigint[], $3::text::bigint[], $4::text::text[], $5::text::text[],
+            $6::text::text[], $7::text::bigint[])
+  as u (venue_id, t, k, source, title, link, r)
+on conflict do nothing;
+
 -- name: insert_quarantine
 -- Frames and rows that could not be understood or stored, as they came.
 insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset)

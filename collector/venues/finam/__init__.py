@@ -29,6 +29,7 @@ from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import ADAPTER_NAME, discover
 from collector.venues.finam.failures import failure
 from collector.venues.finam.history import MOST_BARS, history
+from collector.venues.finam.news import NewsPolling
 from collector.venues.finam.parser import FinamParser
 from collector.venues.finam.polling import FinamPolling
 from collector.venues.finam.settings import FinamSettings
@@ -88,6 +89,8 @@ class FinamAdapter(AdapterDefaults):
         return FinamConversation(plan, self._desks[plan.header["venue"]], parser, random)
 
     def polling(self, plan: PollPlan, settings: FinamSettings, parser: Parser, random: Random) -> Polling:
+        if plan.header.get("news"):
+            return NewsPolling(plan, settings, random)
         assert isinstance(parser, FinamParser)
         return FinamPolling(plan, self.desk(plan.header["venue"], settings), parser, random)
 

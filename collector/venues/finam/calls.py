@@ -26,6 +26,9 @@ METHODS = (EXCHANGES, ALL_ASSETS, CLOCK, ASSET, PARAMS, SCHEDULE, *MARKET_DATA)
 _INSTRUMENT = {QUOTE: "quotes/latest", BOOK: "orderbook", TRADES: "trades/latest", BARS: "bars"}
 _OF_ASSET = {ASSET: "", PARAMS: "/params", SCHEDULE: "/schedule"}
 
+NEWS = "news:"
+"""Begins the channel of a feed of headlines; our name of the feed follows."""
+
 PAST = "history"
 """Stands at the end of the channel of an answer that is told whole; also the quota of calls for the past."""
 
@@ -98,6 +101,16 @@ def bars(
     url = _address(settings, BARS, symbol)
     channel = f"{BARS}/{symbol}/{frame}" + (f"/{PAST}" if past else "")
     return RestCall(channel, url, query, headers=_authorised(token), quota=PAST if past else BARS)
+
+
+def news_channel(source: str) -> str:
+    """Return the channel of a feed of headlines."""
+    return NEWS + source
+
+
+def news(settings: FinamSettings, source: str) -> RestCall:
+    """Ask for a feed of headlines. It is no part of the API: no token goes there, and its 429 holds nothing else."""
+    return RestCall(news_channel(source), settings.news[source], quota=NEWS)
 
 
 def _address(settings: FinamSettings, method: str, symbol: str) -> str:

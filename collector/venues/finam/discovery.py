@@ -19,7 +19,7 @@ from collector.venues.adapter import (
     RestCall,
     Subscription,
 )
-from collector.venues.finam import calls
+from collector.venues.finam import calls, news
 from collector.venues.finam.desk import LISTING_SECONDS, Desk
 from collector.venues.finam.envelopes import BARS, INSTRUMENT_TRADES, ORDER_BOOK, QUOTES
 from collector.venues.finam.failures import status_of
@@ -58,13 +58,14 @@ def discover(desk: Desk) -> Discovery:
         if symbol in desk.listing
     ]
     by_stream = _rights(desk, symbols, problems)
-    if not any(by_stream.values()):
-        return Plan(instruments=tuple(specs), problems=tuple(problems))
     header = _header(desk, symbols)
+    feeds = news.plan(desk.venue, settings, header)
+    if not any(by_stream.values()):
+        return Plan(polls=feeds, instruments=tuple(specs), problems=tuple(problems))
     make = _polled if settings.transport == "poll" else _streamed
     connections, polls = make(desk, by_stream, header)
     told = notes(by_stream, settings) if settings.transport == "poll" else ()
-    return Plan(connections, polls, tuple(specs), tuple(problems), notes=told)
+    return Plan(connections, polls + feeds, tuple(specs), tuple(problems), notes=told)
 
 
 def log_in(desk: Desk) -> Generator[RestCall, RestAnswer, str]:
@@ -137,6 +138,8 @@ def _rights(desk: Desk, symbols: Sequence[str], problems: list[Problem]) -> dict
             problems.append(Problem(f"@{mic}", f"books are left out: the secret's right is {right.level}"))
     by_stream = {}
     for stream in desk.settings.streams:
+        if stream not in METHOD_OF:  # news are free to all
+            continue
         by_stream[stream] = tuple(
             symbol
             for symbol, right in allowed.items()

@@ -9,7 +9,7 @@ import orjson
 
 from collector.errors import VenueError
 from collector.venues.adapter import RestAnswer, RestCall
-from collector.venues.finam.calls import AUTH, DETAILS, method_of, symbol_of
+from collector.venues.finam.calls import AUTH, DETAILS, NEWS, method_of, symbol_of
 
 _LASTING = frozenset({400, 401, 403, 404, 405, 410, 414})
 _UNKNOWN_CODE = 2
@@ -27,7 +27,8 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
     message = content.get("message")
     method = method_of(call.channel)
     if type(message) is not str or not message:
-        message = f"HTTP status {answer.status} with a body that is no error of the venue's; is rest_url right?"
+        which = "the feed's address in news" if method.startswith(NEWS) else "rest_url"
+        message = f"HTTP status {answer.status} with a body that is no error of the venue's; is {which} right?"
     if method == AUTH and answer.status in (400, 401, 403):
         message = f"the secret is not accepted ({message[:200]}); set secret in [venues.{venue}] right"
     elif method == DETAILS and answer.status in (400, 401, 403):

@@ -14,9 +14,9 @@ import orjson
 
 from collector.model import Instrument, Records
 from collector.venues.adapter import Acknowledged, Event
-from collector.venues.finam import books, candles, quotes, trades
+from collector.venues.finam import books, candles, news, quotes, trades
 from collector.venues.finam.books import BookReader
-from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, PARAMS, PAST, QUOTE, SCHEDULE, TRADES
+from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, NEWS, PARAMS, PAST, QUOTE, SCHEDULE, TRADES
 from collector.venues.finam.candles import CandleReader
 from collector.venues.finam.context import Context
 from collector.venues.finam.envelopes import SocketReader
@@ -99,10 +99,14 @@ class FinamParser:
         symbol, _, reading = rest.partition("/")
         self.outcome = Outcome(understood=False)
         try:
-            content = mapping(orjson.loads(body), "answer")
-            events = self._read(method, symbol, reading, params, content, body, received_us, out)
+            if channel.startswith(NEWS):
+                events = self._news(channel, body, received_us, out)
+            else:
+                content = mapping(orjson.loads(body), "answer")
+                events = self._read(method, symbol, reading, params, content, body, received_us, out)
         except (orjson.JSONDecodeError, BadValueError) as error:
-            self._context.reject(out, _STREAMS.get(method), f"{channel[:100]}: {error}", body, received_us)
+            stream = news.STREAM if channel.startswith(NEWS) else _STREAMS.get(method)
+            self._context.reject(out, stream, f"{channel[:100]}: {error}", body, received_us)
             events = ()
         if len(out.quarantine) > before:
             request = orjson.dumps({"channel": channel, "params": dict(params)})
@@ -151,6 +155,12 @@ class FinamParser:
             raise BadValueError("no method that we know")
         self._watch.note(instrument, _STREAMS[method], self._hours.get(symbol), received_us, out)
         return self._covered(channel, symbol, received_us)
+
+    def _news(self, channel: str, body: bytes, received_us: int, out: Records) -> Sequence[Event]:
+        source = channel.removeprefix(NEWS)
+        found = news.read_feed(self._context, source, body, received_us, out)
+        self.outcome = Outcome(True, found, found)
+        return self._covered(channel, source, received_us)
 
     def _covered(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
         # An answer covers its stream even with nothing in it, as a quiet subscription does once it is acknowledged.

@@ -16,6 +16,12 @@ from collector.venues.finam.values import is_symbol
 REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"
 STREAMS = ("trades", "ticks", "books", "candles")
+KNOWN_STREAMS = (*STREAMS, "news")
+NEWS_FEEDS = {
+    "ru": "https://www.finam.ru/analysis/conews/rsspoint/",
+    "us": "https://www.finam.ru/international/advanced/rsspoint/",
+}
+"""The news of the Russian and of the American market."""
 
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
@@ -46,12 +52,12 @@ def _once(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _address(*schemes: str) -> AfterValidator:
+def _address(*schemes: str, bare: bool = True) -> AfterValidator:
     def check(value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"{value!r} is not an address; write {schemes[0]}://host/path")
-        return value.rstrip("/")
+        return value.rstrip("/") if bare else value
 
     return AfterValidator(check)
 
@@ -78,6 +84,9 @@ def _symbols(values: tuple[str, ...]) -> tuple[str, ...]:
     return _once(values)
 
 
+_FeedName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+
+
 class FinamSettings(VenueSettings):
     """A section `[venues.finam]`."""
 
@@ -90,8 +99,8 @@ class FinamSettings(VenueSettings):
     symbols: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_symbols)] = Field(
         (), description='Names such as "SBER@MISX", or patterns such as "Si*@RTSX", for which all assets are listed.'
     )
-    streams: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("stream", STREAMS)] = Field(
-        STREAMS, description="What to record: any of " + ", ".join(STREAMS) + "."
+    streams: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("stream", KNOWN_STREAMS)] = Field(
+        STREAMS, description="What to record: any of " + ", ".join(KNOWN_STREAMS) + "."
     )
     candles: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("candle period", tuple(FRAMES))] = Field(
         ("1m",), description="Candle periods: any of " + ", ".join(FRAMES) + "."
@@ -118,6 +127,10 @@ class FinamSettings(VenueSettings):
     maintenance: str = Field(
         "02:00-03:15", description='The daily window, UTC, in which the venue is left alone; "" for none.'
     )
+    news: Annotated[
+        dict[_FeedName, Annotated[str, _address("https", "http", bare=False)]], BeforeValidator(_tabled)
+    ] = Field(NEWS_FEEDS, description='The RSS feeds of the stream "news", each by a name of your choice.')
+    news_seconds: float = Field(300, ge=1, le=86_400, description="How often each of them is read.")
     audit_seconds: float = Field(300, ge=5, le=86_400, description="stream: how often REST looks after each symbol.")
     symbols_per_connection: int = Field(50, ge=1, le=1000, description="stream: symbols on one socket.")
     messages_per_second: float = Field(10, gt=0, le=100, description="stream: requests sent by us.")
@@ -145,9 +158,11 @@ class FinamSettings(VenueSettings):
         if self.secret is None or not self.secret.get_secret_value():
             raise ValueError("secret: none given; make one on the venue's page of tokens, and give it as secret_file")
         if not self.streams:
-            raise ValueError("streams: empty, so nothing would be recorded; name some of " + ", ".join(STREAMS))
+            raise ValueError("streams: empty, so nothing would be recorded; name some of " + ", ".join(KNOWN_STREAMS))
         if not self.symbols:
             raise ValueError('symbols: none named; write for example symbols = ["SBER@MISX"]')
+        if "news" in self.streams and not self.news:
+            raise ValueError('news: no feed named, yet streams has "news"; name some, or leave news out')
         if "candles" in self.streams and not self.candles:
             raise ValueError('candles: none named, yet streams has "candles"; name some, such as "1m"')
         return self
