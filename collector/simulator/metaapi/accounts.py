@@ -57,8 +57,8 @@ class Account:
 
 INFORMATION = (
     '{"platform":"mt5","broker":"Simulated Broker","currency":"USD","server":"Simulated-Demo","balance":73519.84,'
-    '"equity":73620.17,"margin":1234.56,"freeMargin":72385.61,"leverage":100,"marginLevel":5963.27,'
-    '"tradeAllowed":true,"name":"Jane Roe","login":"50194988","credit":17.31,"type":"ACCOUNT_TRADE_MODE_DEMO"}'
+    '"equity":73620.17,"margin":861234.56,"freeMargin":72385.61,"leverage":100,"marginLevel":5963.27,'
+    '"tradeAllowed":true,"name":"Jane Roe","login":"50194988","credit":417039.31,"type":"ACCOUNT_TRADE_MODE_DEMO"}'
 )
 POSITION = (
     '{"id":"46214692","type":"POSITION_TYPE_BUY","symbol":"EURUSD","magic":1000,"time":"2024-05-06T07:08:09.010Z",'
@@ -71,7 +71,7 @@ ORDER = (
     '"platform":"mt5","time":"2024-05-06T07:08:09.010Z","openPrice":1.03456,"currentPrice":1.261,"volume":0.0831,'
     '"currentVolume":0.0831,"positionId":"46214692","comment":"COMMENT2"}'
 )
-MARGINS = '"equity":73620.17,"margin":1234.56,"freeMargin":72385.61,"marginLevel":5963.27'
-SECRETS = ("73519.84", "73620.17", "1234.56", "72385.61", "5963.27", "17.31", "Jane Roe", "50194988", "46214692",
+MARGINS = '"equity":73620.17,"margin":861234.56,"freeMargin":72385.61,"marginLevel":5963.27'
+SECRETS = ("73519.84", "73620.17", "861234.56", "72385.61", "5963.27", "417039.31", "Jane Roe", "50194988", "46214692",
            "1.26101", "85.25999", "6.536993", "TE_EURUSD_7hyINWqAlE", "46871284", "1.03456", "0.0831")  # fmt: skip
 """What comes down the line and must be found nowhere."""
