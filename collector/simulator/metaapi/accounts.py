@@ -62,16 +62,16 @@ INFORMATION = (
 )
 POSITION = (
     '{"id":"46214692","type":"POSITION_TYPE_BUY","symbol":"EURUSD","magic":1000,"time":"2024-05-06T07:08:09.010Z",'
-    '"brokerTime":"2024-05-06 10:08:09.010","openPrice":1.26101,"currentPrice":1.24883,"currentTickValue":1,'
+    '"brokerTime":"2024-05-06 10:08:09.010","openPrice":1.261012345,"currentPrice":1.24883,"currentTickValue":1,'
     '"volume":0.07,"swap":0,"profit":-85.25999,"commission":-0.25,"clientId":"TE_EURUSD_7hyINWqAlE",'
-    '"updateTime":"2024-05-06T07:08:09.010Z","unrealizedProfit":-85.25999,"realizedProfit":-6.536993}'
+    '"updateTime":"2024-05-06T07:08:09.010Z","unrealizedProfit":-85.25999,"realizedProfit":-6.536993271}'
 )
 ORDER = (
     '{"id":"46871284","type":"ORDER_TYPE_BUY_LIMIT","state":"ORDER_STATE_PLACED","symbol":"EURUSD","magic":123456,'
-    '"platform":"mt5","time":"2024-05-06T07:08:09.010Z","openPrice":1.03456,"currentPrice":1.261,"volume":0.0831,'
-    '"currentVolume":0.0831,"positionId":"46214692","comment":"COMMENT2"}'
+    '"platform":"mt5","time":"2024-05-06T07:08:09.010Z","openPrice":1.034567891,"currentPrice":1.261,"volume":0.083141592,'
+    '"currentVolume":0.083141592,"positionId":"46214692","comment":"COMMENT2"}'
 )
 MARGINS = '"equity":73620.17,"margin":861234.56,"freeMargin":72385.61,"marginLevel":5963.27'
 SECRETS = ("73519.84", "73620.17", "861234.56", "72385.61", "5963.27", "417039.31", "Jane Roe", "50194988", "46214692",
-           "1.26101", "85.25999", "6.536993", "TE_EURUSD_7hyINWqAlE", "46871284", "1.03456", "0.0831")  # fmt: skip
+           "1.261012345", "85.25999", "6.536993271", "TE_EURUSD_7hyINWqAlE", "46871284", "1.034567891", "0.083141592")  # fmt: skip
 """What comes down the line and must be found nowhere."""
