@@ -22,8 +22,9 @@ help:  ## show this list
 demo: setup database  ## simulated venues, an embedded database and the daemon on a live screen (DURATION=seconds)
 	@$(BIN)/collector demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
+# Three at a time: most tests wait for time to pass. All tests of a file share a process, and its servers.
 test: lint database-all  ## lint, then run every test (ARGS="-k name" for some)
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile $(ARGS)
 
 lint: setup-dev  ## ruff and mypy
 	$(BIN)/python -m ruff check --quiet
