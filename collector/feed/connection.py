@@ -8,6 +8,7 @@ some; the venue's conversation sees to that. A *market* may be quiet as long as 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -19,7 +20,7 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.feed.intake import Intake, LiveSession
-from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Network, shown
+from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, Network, shown
 from collector.venues.adapter import (
     Action,
     Adapter,
@@ -95,6 +96,8 @@ class ConnectionFeed:
         self.since_ns = clock.now_ns()
         self.reason = ""
         self.reconnects = 0
+        self.losses: Counter[str] = Counter()
+        """The same by kind (`Loss`)."""
         self.frames = 0
         self.bytes = 0
         self.last_frame_ns: int | None = None
@@ -138,6 +141,7 @@ class ConnectionFeed:
         except LineError as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 self._pause_seconds = UNAUTHORIZED_SECONDS
+            self.losses[error.kind] += 1
             return str(error)
         session = self._intake.open(session_header(self.plan, shown(url)), strip=self._adapter.strip)
         reason = "stopped"
@@ -145,6 +149,8 @@ class ConnectionFeed:
             await self._hold(line, session)
         except* LineError as group:
             reason = "; ".join(dict.fromkeys(str(error) for error in group.exceptions))
+            first = group.exceptions[0]
+            self.losses[first.kind if isinstance(first, LineError) else Loss.CUT] += 1
         finally:
             self._conversation = None
             session.close(reason)
@@ -171,7 +177,7 @@ class ConnectionFeed:
                 case Send(payload):
                     outbox.put_nowait(payload)
                 case Reconnect(reason):
-                    raise LineError(reason)
+                    raise LineError(reason, kind=Loss.GIVEN_UP)
 
     async def _receive(
         self, line: Line, session: LiveSession, conversation: Conversation, outbox: asyncio.Queue[bytes]
@@ -230,7 +236,8 @@ class ConnectionFeed:
             now = clock.monotonic()
             silent = now - self._last_heard
             if silent > limits.silence_seconds and not self._held_back:
-                raise LineError(f"nothing was heard for {silent:.0f} s, not even an answer to pings")
+                reason = f"nothing was heard for {silent:.0f} s, not even an answer to pings"
+                raise LineError(reason, kind=Loss.SILENT)
             if now >= next_ping:
                 next_ping = now + limits.ping_seconds
                 await line.ping()

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import Any, Protocol
 
 import aiohttp
@@ -30,11 +31,24 @@ TEXT = WSMsgType.TEXT
 BINARY = WSMsgType.BINARY
 
 
+class Loss(StrEnum):
+    """The kinds of reasons for which a line is lost or cannot be made; few, so that they can be counted by."""
+
+    UNREACHABLE = "unreachable"  # nobody answers, or not in time
+    REFUSED = "refused"  # an answer, but no line
+    CLOSED = "closed"  # by the venue, in good order
+    CUT = "cut"  # without a word
+    SILENT = "silent"  # not even an answer to pings
+    STUCK = "stuck"  # it takes nothing from us
+    GIVEN_UP = "given up"  # by ourselves, since what came made no sense or did not come
+
+
 class LineError(CollectorError):
     """A connection could not be made, or ended. `status` is the HTTP status where the peer answered with one."""
 
-    def __init__(self, reason: str, *, status: int | None = None) -> None:
+    def __init__(self, reason: str, *, status: int | None = None, kind: Loss = Loss.CUT) -> None:
         self.status = status
+        self.kind = kind
         super().__init__(reason)
 
 
@@ -101,7 +115,7 @@ class AiohttpLine:
         self.receive = socket.receive
 
     def ended(self, message: Message) -> LineError:
-        return LineError(self._why_ended(message))
+        return LineError(self._why_ended(message), kind=Loss.CLOSED if message.type is WSMsgType.CLOSE else Loss.CUT)
 
     def _why_ended(self, message: Message) -> str:
         if message.type is WSMsgType.CLOSE:
@@ -118,7 +132,8 @@ class AiohttpLine:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await self._socket.send_frame(payload, WSMsgType.TEXT)
         except TimeoutError:
-            raise LineError(f"the venue took no message for {SEND_TIMEOUT_SECONDS:.0f} s") from None
+            reason = f"the venue took no message for {SEND_TIMEOUT_SECONDS:.0f} s"
+            raise LineError(reason, kind=Loss.STUCK) from None
         except (OSError, aiohttp.ClientError) as error:
             raise LineError(f"sending failed: {error}") from error
 
@@ -174,11 +189,14 @@ class AiohttpNetwork:
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_SECONDS),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise LineError(f"{shown(url)} answered {error.status}: {error.message}", status=error.status) from error
+            reason = f"{shown(url)} answered {error.status}: {error.message}"
+            raise LineError(reason, status=error.status, kind=Loss.REFUSED) from error
         except TimeoutError:
-            raise LineError(f"{shown(url)} did not answer in {CONNECT_TIMEOUT_SECONDS:.0f} s") from None
+            reason = f"{shown(url)} did not answer in {CONNECT_TIMEOUT_SECONDS:.0f} s"
+            raise LineError(reason, kind=Loss.UNREACHABLE) from None
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            raise LineError(f"{shown(url)} cannot be reached: {type(error).__name__}: {_cause(error)}") from error
+            reason = f"{shown(url)} cannot be reached: {type(error).__name__}: {_cause(error)}"
+            raise LineError(reason, kind=Loss.UNREACHABLE) from error
         return AiohttpLine(socket)
 
     async def request(

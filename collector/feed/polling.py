@@ -7,6 +7,7 @@ is the venue's business (`collector.venues.adapter.Polling`); this module has th
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -47,6 +48,7 @@ class PollFeed:
         self.since_ns = clock.now_ns()
         self.reason = ""
         self.reconnects = 0
+        self.losses: Counter[str] = Counter()  # there is no line to lose
         self.frames = 0
         self.bytes = 0
         self.last_frame_ns: int | None = None

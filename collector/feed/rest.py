@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -26,6 +27,20 @@ ATTEMPTS = 6
 AFTER_429_SECONDS = 1.0
 
 
+@dataclass(slots=True)
+class RestUse:
+    """What a venue's budget was used for since the start; all clients of the venue count together."""
+
+    per_second: float
+    """Calls a second that we allow ourselves."""
+    calls: int = 0
+    failed: int = 0
+    throttled: int = 0
+    """Answers 429, which are among the failed."""
+    not_before: float = 0.0
+    """No call before this monotonic time: the venue asked for a pause."""
+
+
 class RestClient:
     """Makes the calls that a venue's generators ask for."""
 
@@ -37,6 +52,7 @@ class RestClient:
         self._network = network
         self._clock = clock
         self._session = session
+        self.use = RestUse(limits.rest_per_second)
         self._limiter = _bucket(limits.rest_per_second)
         self._quotas = {quota: _bucket(per_second) for quota, per_second in limits.quotas.items()}
         self._not_before: dict[str, float] = {}
@@ -119,19 +135,24 @@ class RestClient:
         if quota is not None:
             await quota.acquire()
         async with self._limiter:
+            self.use.calls += 1
             try:
                 status, headers, body = await self._network.request(
                     call.method, call.url, params=call.params, headers=call.headers, body=call.body
                 )
             except LineError as error:
+                self.use.failed += 1
                 raise VenueError(self._venue, str(error)) from error
         answer = RestAnswer(status, headers, body, self._clock.now_ns())
         failure = self._adapter.failure(self._venue, call, answer)
         if failure is None:
             return answer
+        self.use.failed += 1
         if status == 429:  # everybody waits who draws on the same budget
             until = self._clock.monotonic() + (failure.retry_after or AFTER_429_SECONDS)
             self._not_before[call.quota] = max(self._not_before.get(call.quota, 0.0), until)
+            self.use.throttled += 1
+            self.use.not_before = max(self.use.not_before, until)
         raise failure
 
 

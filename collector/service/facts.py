@@ -54,6 +54,7 @@ class ConnectionFacts:
     frames: int
     bytes: int
     reconnects: int
+    losses: dict[str, int]
     last_frame_age_seconds: float | None
     subscriptions: tuple[SubscriptionFacts, ...]
 
@@ -67,6 +68,17 @@ class ProblemFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RestFacts:
+    """What a venue's REST budget was used for since the start."""
+
+    calls: int
+    failed: int
+    throttled: int
+    allowed_per_second: float
+    pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class VenueFacts:
     """One configured venue. `failed` is true from a worker's crash until it works again."""
 
@@ -77,6 +89,8 @@ class VenueFacts:
     reason: str
     failed: bool
     failures: int
+    clock_offset_seconds: float | None
+    rest: RestFacts | None
     problems: tuple[ProblemFacts, ...]
     connections: tuple[ConnectionFacts, ...]
 
@@ -138,6 +152,7 @@ class JournalFacts:
     durable: PlaceFacts
     committed: PlaceFacts | None
     backlog_bytes: int | None
+    backlog_seconds: float | None
     buffered_bytes: int
     full: bool
     fault: str | None

@@ -178,6 +178,11 @@ class JournalledIntake:
         self._drained.set()
 
     @property
+    def oldest_waiting_ns(self) -> int | None:
+        """When the oldest frame was received whose records wait for the writer; None when none waits."""
+        return self._queue[0].oldest_ns if self._queue else self.oldest_ns or None
+
+    @property
     def empty(self) -> bool:
         """Whether no batch waits for the writer."""
         return not self._queue

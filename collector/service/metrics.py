@@ -94,6 +94,21 @@ def _venues(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
         (((venue.venue,), len(venue.problems)) for venue in venues),
         "venue",
     )
+    yield _gauge(
+        "venue_clock_offset_seconds",
+        "The least of received less venue time in the last minute or two; negative where the venue's clock is ahead.",
+        (((venue.venue,), venue.clock_offset_seconds) for venue in venues),
+        "venue",
+    )
+    used = [((venue.venue,), venue.rest) for venue in venues if venue.rest is not None]
+    yield _counter("rest_calls", "REST calls made.", ((at, rest.calls) for at, rest in used), "venue")
+    yield _counter("rest_failed", "REST calls that failed.", ((at, rest.failed) for at, rest in used), "venue")
+    yield _counter("rest_throttled", "REST calls that the venue answered with 429: too many.",
+                   ((at, rest.throttled) for at, rest in used), "venue")  # fmt: skip
+    yield _gauge("rest_allowed_per_second", "REST calls a second that are made at the most.",
+                 ((at, rest.allowed_per_second) for at, rest in used), "venue")  # fmt: skip
+    yield _gauge("rest_pause_seconds", "How long no REST call will be made, since the venue asked for a pause.",
+                 ((at, rest.pause_seconds) for at, rest in used), "venue")  # fmt: skip
 
 
 def _connections(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
@@ -103,6 +118,9 @@ def _connections(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
                    *_CONNECTION)  # fmt: skip
     yield _counter("reconnects", "Lost or failed connections, each followed by a new try.",
                    ((at, one.reconnects) for at, one in held), *_CONNECTION)  # fmt: skip
+    yield _counter("losses", "The same by kind of reason.",
+                   (((*at, kind), count) for at, one in held for kind, count in one.losses.items()),
+                   *_CONNECTION, "kind")  # fmt: skip
     yield _gauge("last_frame_age_seconds", "How long ago the last frame came.",
                  ((at, one.last_frame_age_seconds) for at, one in held), *_CONNECTION)  # fmt: skip
     yield _gauge(
@@ -150,6 +168,8 @@ def _each(venues: tuple[VenueFacts, ...]) -> Iterator[tuple[str, SubscriptionFac
 def _storage(status: Status) -> Iterator[Metric]:
     journal, database = status.journal, status.database
     yield _gauge("journal_backlog_bytes", "Received and not in the tables yet.", [((), journal.backlog_bytes)])
+    yield _gauge("journal_backlog_seconds", "How long ago the oldest frame came that is not in the tables yet.",
+                 [((), journal.backlog_seconds)])  # fmt: skip
     yield _gauge("journal_buffered_bytes", "Received and not written to disk yet.", [((), journal.buffered_bytes)])
     yield _gauge("journal_fault", "1 while the disk refuses the journal.", [((), journal.fault is not None)])
     yield _gauge("journal_full", "1 while venues are held back because the disk is too slow.", [((), journal.full)])

@@ -66,6 +66,7 @@ class Recorder:
         self.committed: Position | None = None
         """How far the journal is in the tables; None until that is known."""
         self._moved = asyncio.Event()
+        self._working_ns: int | None = None
         self.when_gaps_change: list[Callable[[], object]] = []
         """Called after each commit that opened or closed gaps."""
         self.damages = 0
@@ -77,6 +78,14 @@ class Recorder:
         if self.committed is None:
             return None
         return self._journal.distance(self.committed)
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest frame was received that is not in the tables yet; None when there is none, or before a start
+        has found its place."""
+        if self._intake.live:
+            return self._intake.oldest_waiting_ns
+        return self._working_ns
 
     async def run(self) -> None:
         """Write until cancelled; after `drain` return as soon as everything is committed."""
@@ -105,6 +114,7 @@ class Recorder:
 
     async def _commit(self, batch: Batch) -> None:
         position = Position(batch.segment, batch.byte_offset)
+        self._working_ns = batch.oldest_ns
         await self._journal.sync(position)
         committed = await self._writer.commit(batch)
         self._reach(position)

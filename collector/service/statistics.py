@@ -9,11 +9,14 @@ from prometheus_client import Histogram
 from prometheus_client.registry import CollectorRegistry
 
 from collector.model import Instrument, Records, Tick, Trade
+from collector.service.clocks import ClockOffsets
 from collector.store.batch import Batch, Committed, TableCount
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
 
 _INSTRUMENT = itemgetter(0)
+NEWEST = 20
+"""So many records of a batch are looked at to compare clocks: enough for a minute's least, and no cost a row."""
 
 
 class Statistics:
@@ -31,6 +34,7 @@ class Statistics:
         """Items committed, by instrument and table."""
         self.last_trade: dict[Instrument, Trade] = {}
         self.last_tick: dict[Instrument, Tick] = {}
+        self.clocks = ClockOffsets()
         self.lag = Histogram(
             "collector_commit_lag_seconds",
             "From the receipt of a batch's oldest frame to its commit.",
@@ -56,6 +60,10 @@ class Statistics:
                 self.rows_by_instrument.setdefault(instrument, Counter())[table] += count
         self.last_trade.update(zip(map(_INSTRUMENT, records.trades), records.trades, strict=True))
         self.last_tick.update(zip(map(_INSTRUMENT, records.ticks), records.ticks, strict=True))
+        for trade in records.trades[-NEWEST:]:
+            self.clocks.note(trade.instrument.venue, trade.time_us, trade.received_us)
+        for tick in records.ticks[-NEWEST:]:
+            self.clocks.note(tick.instrument.venue, tick.time_us, tick.received_us)
 
     @property
     def total(self) -> TableCount:

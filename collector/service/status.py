@@ -25,6 +25,7 @@ from collector.service.facts import (
     PlaceFacts,
     ProblemFacts,
     ProcessFacts,
+    RestFacts,
     Status,
     SubscriptionFacts,
     TotalFacts,
@@ -36,6 +37,7 @@ from collector.service.recent import Recent, buckets, quantile
 if TYPE_CHECKING:
     from collector.feed.connection import ConnectionFeed
     from collector.feed.polling import PollFeed
+    from collector.feed.rest import RestClient
     from collector.journal import Position
     from collector.service.daemon import Daemon
     from collector.service.supervise import Supervised
@@ -52,8 +54,8 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
         recent.look()
     recent.remember_last_seen()
     now_ns = daemon.clock.now_ns()
-    venues = tuple(_venue(one, now_ns, recent) for one in daemon.workers.values())
-    totals, journal, database = _totals(daemon), _journal(daemon), _database(daemon, now_ns)
+    venues = tuple(_venue(daemon, one, now_ns, recent) for one in daemon.workers.values())
+    totals, journal, database = _totals(daemon), _journal(daemon, now_ns), _database(daemon, now_ns)
     process = ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds)
     health = judge(
         started=daemon.started.is_set(),
@@ -108,7 +110,7 @@ def _age(then_ns: int | None, now_ns: int) -> float | None:
 # -- venues ------------------------------------------------------------------------------------------------------------
 
 
-def _venue(one: Supervised, now_ns: int, recent: Recent) -> VenueFacts:
+def _venue(daemon: Daemon, one: Supervised, now_ns: int, recent: Recent) -> VenueFacts:
     worker = one.worker
     failed = one.failed_ns is not None and one.failed_ns >= worker.since_ns
     return VenueFacts(
@@ -119,9 +121,19 @@ def _venue(one: Supervised, now_ns: int, recent: Recent) -> VenueFacts:
         reason=one.failure if failed else worker.reason,
         failed=failed,
         failures=one.failures,
+        clock_offset_seconds=daemon.statistics.clocks.seconds(worker.venue, now_ns),
+        rest=_rest(daemon, worker.rest),
         problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
         connections=tuple(_connection(worker.venue, feed, now_ns, recent) for feed in worker.connections.values()),
     )
+
+
+def _rest(daemon: Daemon, rest: RestClient | None) -> RestFacts | None:
+    if rest is None:
+        return None
+    use = rest.use
+    pause = max(0.0, use.not_before - daemon.clock.monotonic())
+    return RestFacts(use.calls, use.failed, use.throttled, use.per_second, round(pause, 1))
 
 
 def _connection(venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent) -> ConnectionFacts:
@@ -134,6 +146,7 @@ def _connection(venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent
         frames=feed.frames,
         bytes=feed.bytes,
         reconnects=feed.reconnects,
+        losses=dict(feed.losses),
         last_frame_age_seconds=_age(feed.last_frame_ns, now_ns),
         subscriptions=tuple(_subscriptions(venue, feed, now_ns, recent)),
     )
@@ -187,7 +200,7 @@ def _lag(daemon: Daemon, recent: Recent) -> LagFacts:
     return LagFacts(*(None if value is None else round(value, 4) for value in values))
 
 
-def _journal(daemon: Daemon) -> JournalFacts:
+def _journal(daemon: Daemon, now_ns: int) -> JournalFacts:
     journal, committed = daemon.journal, daemon.recorder.committed
     if committed == BEGINNING:  # nothing is in the tables yet, and how much there is to read was not counted
         committed = None
@@ -197,6 +210,7 @@ def _journal(daemon: Daemon) -> JournalFacts:
         durable=_place(journal.durable),
         committed=None if committed is None else _place(committed),
         backlog_bytes=None if committed is None else daemon.recorder.backlog_bytes,
+        backlog_seconds=_age(daemon.recorder.oldest_ns, now_ns),
         buffered_bytes=journal.buffered,
         full=journal.full,
         fault=journal.fault,

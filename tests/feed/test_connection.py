@@ -9,7 +9,7 @@ from aiohttp import WSMsgType
 from aiolimiter import AsyncLimiter
 
 from collector.feed.connection import Backoff, ConnectionFeed, ConnectionState
-from collector.feed.network import LineError
+from collector.feed.network import LineError, Loss
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan
 
@@ -79,19 +79,22 @@ async def test_cut_line_is_made_again_and_the_reason_is_kept_with_the_session() 
         assert first.closed == "the line was cut"
         assert second.closed is None
         assert stage.feed.reconnects == 1
+        assert stage.feed.losses == {Loss.CUT: 1}
 
 
 async def test_venue_that_cannot_be_reached_is_tried_for_ever() -> None:
-    refusals = [LineError("nobody answers") for _ in range(50)]
+    refusals = [LineError("nobody answers", kind=Loss.UNREACHABLE) for _ in range(50)]
     async with Stage(*refusals, FakeLine(b"at last")).running() as stage:
         await stage.until(lambda: stage.feed.frames == 1)
         assert stage.network.connects == 51
+        assert stage.feed.losses == {Loss.UNREACHABLE: 50}
 
 
 async def test_silent_line_is_given_up_although_it_is_open() -> None:
     async with Stage(FakeLine(b"one"), FakeLine()).running() as stage:
         await stage.until(lambda: len(stage.intake.sessions) == 2)
         assert "nothing was heard for" in str(stage.intake.sessions[0].closed)
+        assert stage.feed.losses == {Loss.SILENT: 1}
 
 
 async def test_pongs_alone_keep_a_quiet_market_connected() -> None:
@@ -116,6 +119,7 @@ async def test_conversation_may_give_the_connection_up() -> None:
     async with Stage(FakeLine(), FakeLine(), give_up_after=5).running() as stage:
         await stage.until(lambda: len(stage.intake.sessions) == 2)
         assert stage.intake.sessions[0].closed == "no data came"
+        assert stage.feed.losses == {Loss.GIVEN_UP: 1}
 
 
 async def test_reading_pauses_while_the_journal_has_no_room() -> None:

@@ -65,6 +65,8 @@ async def test_everybody_waits_out_a_429() -> None:
     rest, _, _, clock = client((429, {}, b""), ok(), ok())
     await rest.fetch(CALL)
     assert clock.now >= 1_001
+    assert (rest.use.calls, rest.use.failed, rest.use.throttled) == (2, 1, 1)
+    assert rest.of(FakeSession({})).use is rest.use
 
 
 async def test_a_429_of_one_quota_holds_only_its_own_calls_back() -> None:

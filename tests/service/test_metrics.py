@@ -104,7 +104,12 @@ def test_symbols_never_become_labels(daemon: WatchedDaemon) -> None:
 
 def test_documentation_lists_every_metric_with_its_type_and_labels(daemon: WatchedDaemon) -> None:
     daemon.commit(TableCount(10, 7, 2, 1))
-    daemon.workers["fake"].worker.connections["fake-1"].last_frame_ns = daemon.clock.now_ns()
+    worker = daemon.workers["fake"].worker
+    worker.rest = daemon.rest()
+    worker.connections["fake-1"].last_frame_ns = daemon.clock.now_ns()
+    worker.connections["fake-1"].losses["cut"] += 1
+    daemon.intake.catch_up(daemon.normaliser)
+    daemon.intake.oldest_ns = daemon.clock.now_ns()
     told = set()
     for name, family in families(daemon).items():
         labels = frozenset(label for one in family.samples for label in one.labels) - {"le"}

@@ -60,7 +60,7 @@ def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(record
     subscriptions = connection.pop("subscriptions")
     assert connection == {
         "name": "fake-1", "state": "live", "since": "2023-11-14T22:12:20.000Z", "state_seconds": 60.0, "reason": "",
-        "frames": 7, "bytes": 700, "reconnects": 2, "last_frame_age_seconds": 0.5,
+        "frames": 7, "bytes": 700, "reconnects": 2, "losses": {}, "last_frame_age_seconds": 0.5,
     }  # fmt: skip
     assert subscriptions[1] == {
         "channel": "deals", "stream": "trades", "symbol": "B", "state": "flowing",
@@ -69,6 +69,27 @@ def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(record
     assert status["now"] == "2023-11-14T22:13:20.000Z"
     assert status["uptime_seconds"] == 3600
     assert status["process"]["rss_bytes"] > 1_000_000
+
+
+def test_use_of_rest_is_told_once_there_is_some(recording: WatchedDaemon) -> None:
+    assert snapshot(recording.as_daemon).venues[0].rest is None
+    rest = recording.workers["fake"].worker.rest = recording.rest()
+    rest.use.calls, rest.use.failed, rest.use.throttled = 9, 2, 1
+    rest.use.not_before = recording.clock.monotonic() + 3
+    assert snapshot(recording.as_daemon).venues[0].rest == facts.RestFacts(9, 2, 1, rest.use.per_second, 3.0)
+
+
+def test_clock_offset_is_that_of_the_newest_records(recording: WatchedDaemon) -> None:
+    assert snapshot(recording.as_daemon).venues[0].clock_offset_seconds is None
+    recording.commit(TableCount(1, 1, 0, 0))
+    assert snapshot(recording.as_daemon).venues[0].clock_offset_seconds == 0.0
+
+
+def test_backlog_is_told_in_seconds_while_there_is_one(recording: WatchedDaemon) -> None:
+    recording.intake.catch_up(recording.normaliser)
+    assert snapshot(recording.as_daemon).journal.backlog_seconds is None
+    recording.intake.oldest_ns = recording.clock.now_ns() - 4_000_000_000
+    assert snapshot(recording.as_daemon).journal.backlog_seconds == 4.0
 
 
 def test_subscriptions_of_a_lost_connection_are_told_with_its_reason_and_their_last_record(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from collector.feed.connection import ConnectionFeed, ConnectionState
+from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker, WorkerState
 from collector.journal import Journal, JournalOptions
 from collector.model import Instrument, Records, Trade
@@ -24,7 +25,7 @@ from collector.service.supervise import Supervised
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.embedded import Hint
 from collector.venues.adapter import ConnectionPlan, Subscription, SubscriptionState, SubscriptionStatus
-from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
+from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
 
 NOW = 1_700_000_000.0
 HINT = Hint("127.0.0.1", 15432, "market", "analyst", Path("/data/postgres/analyst.pgpass"), "psql")
@@ -113,6 +114,10 @@ class WatchedDaemon:
         if enabled:
             self.workers[name] = Supervised(worker, self.clock, Random(1))
         return worker
+
+    def rest(self) -> RestClient:
+        """A venue's REST client that has made no call."""
+        return RestClient("fake", self.adapter, LIMITS, FakeNetwork(), self.clock, FakeSession({}))
 
     def add_connection(
         self, worker: VenueWorker, *symbols: str, state: ConnectionState = ConnectionState.LIVE, age: float = 60.0
