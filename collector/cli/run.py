@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+
 import typer
 
 from collector.cli.shared import ConfigFile, read_config
@@ -27,6 +29,7 @@ def run(config: ConfigFile = None) -> None:
     from collector.cli.running import run as run_coroutine
     from collector.service.daemon import run as run_daemon
 
+    faulthandler.enable()  # whoever ends a daemon that stands still wants to know where
     settings = read_config(config)
     if not settings.venues:
         problem = f"none is configured ({settings.origin}), so there is nothing to record"

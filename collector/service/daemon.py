@@ -36,8 +36,10 @@ from collector.service.http import serve
 from collector.service.intake import JournalledIntake
 from collector.service.journalled import STARTED
 from collector.service.notify import Notifier
+from collector.service.progress import Progress
 from collector.service.recorder import Recorder
 from collector.service.statistics import Statistics
+from collector.service.status import snapshot
 from collector.service.supervise import Supervised
 from collector.store.writer import Writer
 from collector.venues.adapter import VenueSettings
@@ -213,11 +215,19 @@ class Daemon:
         return repairer
 
     async def _feed_watchdog(self, notifier: Notifier) -> None:
-        """Tell systemd that the event loop turns. A disk that refuses is no reason for a kill, which would cost what
-        is still in memory and bring no space."""
+        """Tell systemd that the daemon gets on, and nothing while it does not: then it is started anew."""
+        progress = Progress(self, lambda: snapshot(self).venues)
+        told: str | None = None
         while True:
-            notifier.watchdog()
-            notifier.status(self.summary())
+            stuck = progress.stuck()
+            if stuck is None:
+                notifier.watchdog()
+                notifier.status(self.summary())
+            else:
+                notifier.status(f"stuck: {stuck}")
+                if told is None:
+                    log.error("stuck", reason=stuck, remedy="the watchdog is fed no more, so that systemd starts anew")
+            told = stuck
             await self.clock.sleep(notifier.watchdog_seconds / 3 if notifier.watchdog_seconds else 10.0)
 
     def summary(self) -> str:

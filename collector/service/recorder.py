@@ -67,6 +67,8 @@ class Recorder:
         """How far the journal is in the tables; None until that is known."""
         self._moved = asyncio.Event()
         self._working_ns: int | None = None
+        self.busy = False
+        """Whether it waits for the disk or the database, and not for work."""
         self.when_gaps_change: list[Callable[[], object]] = []
         """Called after each commit that opened or closed gaps."""
         self.damages = 0
@@ -115,8 +117,12 @@ class Recorder:
     async def _commit(self, batch: Batch) -> None:
         position = Position(batch.segment, batch.byte_offset)
         self._working_ns = batch.oldest_ns
-        await self._journal.sync(position)
-        committed = await self._writer.commit(batch)
+        self.busy = True
+        try:
+            await self._journal.sync(position)
+            committed = await self._writer.commit(batch)
+        finally:
+            self.busy = False
         self._reach(position)
         self._statistics.committed(batch, committed, self._clock.now_ns())
         if batch.records.gaps:
