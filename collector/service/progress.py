@@ -2,7 +2,7 @@
 
 A watchdog that a timer feeds proves that timers work. This one asks what a restart would cure: workers that crash, all
 of them, again and again, or a recorder that has work, a database and no reason to wait, and does nothing. A slow
-database, a disk that refuses, a venue that is down are no reasons: a restart would only add a gap to them, and one worker
+database, a disk that refuses, a venue that is down are no reasons: a restart would only add a gap to them. One worker
 that crashes must not cost the others theirs. (A blocked event loop needs no question: it feeds nothing.)
 """
 
