@@ -148,7 +148,10 @@ class News(NamedTuple):
 
 
 class InstrumentSpec(NamedTuple):
-    """What a venue says of an instrument. `details` is the venue's own object as JSON text."""
+    """What a venue says of an instrument. `details` is the venue's own object as JSON text.
+
+    `expiry_us`: None where it never expires or the venue does not say; `name`: for people, where the venue has one.
+    """
 
     instrument: Instrument
     base: str | None
@@ -159,6 +162,8 @@ class InstrumentSpec(NamedTuple):
     status: str
     details: str
     received_us: int
+    expiry_us: int | None = None
+    name: str | None = None
 
 
 class Gap(NamedTuple):

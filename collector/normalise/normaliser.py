@@ -88,7 +88,10 @@ class SessionParser:
             closed_us=None if closed_ns is None else closed_ns // 1000,
             reason=reason,
             frames=self.frames,
-            details=orjson.dumps({"subscriptions": self.header.get("subscriptions", [])}).decode(),
+            details=orjson.dumps(
+                {"subscriptions": self.header.get("subscriptions", [])}
+                | {name: self.header[name] for name in ("book_numbering",) if name in self.header}
+            ).decode(),
         )
 
     def fork(self, gaps: Gaps) -> SessionParser:

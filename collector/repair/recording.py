@@ -59,8 +59,12 @@ class Recording:
         return sum(count.stored for count in self.counts.values())
 
     def know(self, specs: Sequence[InstrumentSpec]) -> None:
-        """Let the tables have these instruments, whether anything of them is found or not."""
-        self._out.instruments.extend(specs)
+        """Let the tables have these instruments, whether anything of them is found or not.
+
+        A list of symbols tells less of each than the daemon may have been told, so it is not dated: it stands only
+        where nothing is known yet.
+        """
+        self._out.instruments.extend(spec._replace(received_us=0) for spec in specs)
 
     def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
         raise AssertionError("history has no sockets")

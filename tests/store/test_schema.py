@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 CONTRACT = {
     "venues": "venue_id code",
-    "instruments": "instrument_id venue_id symbol base quote kind price_step size_step status updated_at details",
+    "instruments": (
+        "instrument_id venue_id symbol base quote kind price_step size_step status updated_at details name expiry"
+    ),
+    "instrument_versions": (
+        "instrument_id valid_from valid_to base quote kind price_step size_step status name expiry details"
+    ),
     "trades": "time instrument_id trade_key trade_id price size side received_at",
     "ticks": "time instrument_id tick_key bid bid_size ask ask_size last last_size volume received_at",
     "books": "time instrument_id seq snapshot bid_prices bid_sizes ask_prices ask_sizes received_at",

@@ -167,10 +167,9 @@ on conflict (venue_id, symbol) do nothing;
 select i.instrument_id, v.code, i.symbol from instruments i join venues v using (venue_id);
 
 -- name: update_instrument
--- What a venue says of an instrument; nothing is written when it says what it said before.
-update instruments
-set base = $3, quote = $4, kind = $5, price_step = $6::text::numeric, size_step = $7::text::numeric, status = $8,
-    details = $9::text::jsonb, updated_at = timestamptz 'epoch' + $10::bigint * interval '1 microsecond'
-where venue_id = $1 and symbol = $2
-  and (base, quote, kind, price_step, size_step, status, details)
-      is distinct from ($3, $4, $5, $6::text::numeric, $7::text::numeric, $8, $9::text::jsonb);
+-- What a venue says of an instrument, and since when; nothing is written when it says what it said before.
+select describe_instrument(row (
+  instrument_id, timestamptz 'epoch' + $10::bigint * interval '1 microsecond', null, $3, $4, $5, $6::text::numeric,
+  $7::text::numeric, $8, $12, timestamptz 'epoch' + $11::bigint * interval '1 microsecond',
+  $9::text::jsonb)::instrument_versions)
+from instruments where venue_id = $1 and symbol = $2;

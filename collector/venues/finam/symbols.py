@@ -12,13 +12,15 @@ import orjson
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.adapter import Problem
 from collector.venues.finam.settings import is_pattern
-from collector.venues.finam.values import BadValueError, decimal, shorten, text
+from collector.venues.finam.values import BadValueError, decimal, shorten, text, time_us
 
 _KINDS = {
     "EQUITIES": "equity", "FUTURES": "future", "BONDS": "bond", "FUNDS": "fund", "SPREADS": "spread",
     "CURRENCIES": "currency", "OPTIONS": "option", "SWAPS": "swap", "INDICES": "index", "OTHER": "other",
 }  # fmt: skip
 _MOST_DECIMALS = 30
+_MOSCOW_US = 3 * 3_600_000_000
+_DAY_US = 86_400_000_000
 
 _OF_AN_ACCOUNT = frozenset({"account_id"})
 """What the trading parameters say of the account and not of the instrument: never stored."""
@@ -67,7 +69,20 @@ def make_spec(
     return InstrumentSpec(
         instrument, text(asset, "ticker") or None, text(asset, "quote_currency") or None, kind_of(asset),
         price_step(asset), lot, status, orjson.dumps(shown).decode(), received_us,
+        _expiry_us(asset), text(asset, "name") or None,
     )  # fmt: skip
+
+
+def _expiry_us(asset: Mapping[str, Any]) -> int | None:
+    """Return the start of the day of expiry. The venue stamps it with midnight in Moscow, the evening before in UTC."""
+    stamped = [
+        time_us(about.get("expiration_date"))
+        for about in (asset.get("future_details"), asset.get("option_details")) if type(about) is dict
+    ]  # fmt: skip
+    for found_us in stamped:
+        if found_us is not None:
+            return (found_us + _MOSCOW_US) // _DAY_US * _DAY_US
+    return None
 
 
 def _without_account(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def _connection(venue: str, settings: FmexSettings, number: int, symbols: Sequen
         "candle_grace_us": round(settings.grace_seconds * 1_000_000),
         "ping_seconds": settings.ping_seconds,
         "pong_seconds": settings.pong_seconds,
+        "book_numbering": "rising",
     }
     kind, _, level = book_channel(settings).partition(".")
     if kind == DELTA:

@@ -89,6 +89,7 @@ def read_spec(venue: str, item: Any, own: Any, received_us: int) -> InstrumentSp
         status=_status(item, received_us),
         details=details,
         received_us=received_us,
+        expiry_us=millis_us(item.get("end_at_epoch")),
     )
 
 

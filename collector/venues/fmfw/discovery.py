@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -67,7 +68,7 @@ def _connection(
     wanted = subscriptions(
         settings, symbols, [symbol for symbol in symbols if symbol in futures], rates=number == 1
     )  # fmt: skip
-    header = {
+    header: dict[str, Any] = {
         "venue": venue,
         "adapter": ADAPTER_NAME,
         "worker": name,
@@ -75,4 +76,6 @@ def _connection(
         "symbols": list(symbols),
         "candle_grace_us": round(settings.grace_seconds * 1_000_000),
     }
+    if settings.books == "full":
+        header["book_numbering"] = "successive"
     return ConnectionPlan(name, settings.ws_url, wanted, header)

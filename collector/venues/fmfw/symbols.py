@@ -11,7 +11,7 @@ import orjson
 
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.adapter import Problem
-from collector.venues.fmfw.checks import UNSIGNED_TEXT, Rule, fault, is_name, optional, shorten
+from collector.venues.fmfw.checks import UNSIGNED_TEXT, Rule, fault, is_name, moment_us, optional, shorten
 
 WORKING = "working"
 
@@ -50,6 +50,7 @@ def read_spec(venue: str, code: Any, item: Any, received_us: int) -> InstrumentS
         status=item.get("status") or WORKING,
         details=orjson.dumps(item).decode(),
         received_us=received_us,
+        expiry_us=moment_us(item.get("expiry")),
     )
 
 

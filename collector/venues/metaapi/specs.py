@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.model import Instrument, InstrumentSpec
-from collector.venues.metaapi.checks import decimal
+from collector.venues.metaapi.checks import decimal, time_us
 
 KINDS = {
     "SYMBOL_CALC_MODE_FOREX": "forex",
@@ -47,11 +47,17 @@ def read_spec(instrument: Instrument, item: Mapping[str, Any], text: str, receiv
         # The database's JSON takes neither halves of characters nor NUL.
         details="{}" if _SURROGATE.search(text) else text,
         received_us=received_us,
+        expiry_us=time_us(item.get("expirationTime")),
+        name=_title(item.get("description")),
     )
 
 
 def _name(value: Any) -> str | None:
     return value[:40] if type(value) is str and value.isascii() and value.isprintable() and value else None
+
+
+def _title(value: Any) -> str | None:
+    return value[:200] if type(value) is str and value.isprintable() and value else None
 
 
 def _step(value: Any) -> str | None:

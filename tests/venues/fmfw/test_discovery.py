@@ -51,7 +51,7 @@ def test_the_header_holds_all_that_the_parser_needs() -> None:
     header = plan(symbols="S000USDT", grace_seconds=2.5, ws_url="ws://venue/ws").connections[0].header
     assert orjson.loads(orjson.dumps(header)) == {
         "venue": "hitbtc", "adapter": "fmfw", "worker": "hitbtc-1", "url": "ws://venue/ws", "symbols": ["S000USDT"],
-        "candle_grace_us": 2_500_000,
+        "candle_grace_us": 2_500_000, "book_numbering": "successive",
     }  # fmt: skip
     assert ADAPTER.parser(header).last_seen == {}
 
