@@ -111,7 +111,7 @@ class Journal(Section):
 
     segment_mb: int = Field(64, ge=1, le=1024, description="A segment file is closed at this size, MiB,")
     segment_minutes: float = Field(60, gt=0, le=10_080, description="or at this age.")
-    write_ms: float = Field(5, gt=0, le=1000, description="Frames survive a kill of the process after so long.")
+    write_ms: float = Field(20, gt=0, le=1000, description="Frames survive a kill of the process after so long.")
     sync_ms: float = Field(100, gt=0, le=60_000, description="Frames survive a power cut after so long.")
     buffer_mb: int = Field(
         32, ge=1, le=4096, description="Feeds are held back when so much waits for the disk in memory, MiB."

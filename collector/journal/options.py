@@ -15,8 +15,9 @@ class JournalOptions:
     """A segment is full at this size (uncompressed). A larger record gets a segment of its own."""
     segment_seconds: float = 3600
     """A segment is closed at this age, at the next record."""
-    write_interval_s: float = 0.005
-    """Appended records are handed to the operating system this often: they survive a kill of the process."""
+    write_interval_s: float = 0.02
+    """Appended records are handed to the operating system this often: they survive a kill of the process. Each
+    time costs two changes of threads, which at a few hundred frames a second is more than the frames cost."""
     sync_interval_s: float = 0.1
     """Written records are forced to the disk this often: they survive a power cut."""
     buffer_bytes: int = 32 << 20

@@ -18,7 +18,7 @@ import asyncpg
 from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -63,35 +63,41 @@ async def connect(dsn: str, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS)
 
 
 @contextmanager
-def refusals(dsn: str) -> Iterator[None]:
-    """Translate what the driver raises about reaching and entering a database into our errors."""
-    where = address(dsn)
+def refusals(dsn: str | Callable[[], str]) -> Iterator[None]:
+    """Translate what the driver raises about reaching and entering a database into our errors.
+
+    `dsn` is the address, or gives it: it is asked for only where there is something to translate.
+    """
     try:
         yield
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
         raise DatabaseRefusedError(
-            f"{where}: the login was refused ({_first_line(error)}); check user and password"
+            f"{_where(dsn)}: the login was refused ({_first_line(error)}); check user and password"
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
-        raise DatabaseRefusedError(f"{where}: there is no such database; create it with `createdb`") from error
+        raise DatabaseRefusedError(f"{_where(dsn)}: there is no such database; create it with `createdb`") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseRefusedError(
-            f"{where}: {_first_line(error)}; grant this right, or log in as the owner"
+            f"{_where(dsn)}: {_first_line(error)}; grant this right, or log in as the owner"
         ) from error
     except _NOT_YET as error:
-        raise DatabaseUnreachableError(f"{where}: not now ({_first_line(error)})") from error
+        raise DatabaseUnreachableError(f"{_where(dsn)}: not now ({_first_line(error)})") from error
     except TimeoutError as error:
         raise DatabaseUnreachableError(
-            f"{where}: no answer in time; is the address right, and the network open?"
+            f"{_where(dsn)}: no answer in time; is the address right, and the network open?"
         ) from error
     except PermissionError as error:
         raise DatabaseRefusedError(
-            f"{where}: {error.filename or 'a certificate'} cannot be read; is HOME this account's own?"
+            f"{_where(dsn)}: {error.filename or 'a certificate'} cannot be read; is HOME this account's own?"
         ) from error
     except OSError as error:
         raise DatabaseUnreachableError(
-            f"{where}: nobody answers ({error.strerror or error}); is the server running?"
+            f"{_where(dsn)}: nobody answers ({error.strerror or error}); is the server running?"
         ) from error
+
+
+def _where(dsn: str | Callable[[], str]) -> str:
+    return address(dsn if isinstance(dsn, str) else dsn())
 
 
 def _first_line(error: BaseException) -> str:

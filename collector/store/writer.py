@@ -127,7 +127,7 @@ class Writer:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_can_pass), wait=self._wait, sleep=self._sleep, before_sleep=self._note_failure
         ):
-            with attempt, refusals(self._dsn()):
+            with attempt, refusals(self._dsn):
                 try:
                     async with asyncio.timeout(CAREFUL_TIMEOUT_SECONDS):
                         result = await work(await self._open())
@@ -290,12 +290,13 @@ class Writer:
         if self._journal is None:
             return
         counts = committed.counts
-        if counts:
-            await connection.execute(
-                _SQL["add_counts"], self._journal, batch.segment, list(counts),
-                *(list(column) for column in zip(*counts.values(), strict=True)),
-            )  # fmt: skip
-        await connection.execute(_SQL["save_position"], self._journal, batch.segment, batch.byte_offset)
+        if not counts:
+            await connection.execute(_SQL["save_position"], self._journal, batch.segment, batch.byte_offset)
+            return
+        await connection.execute(
+            _SQL["move_on"], self._journal, batch.segment, batch.byte_offset, list(counts),
+            *(list(column) for column in zip(*counts.values(), strict=True)),
+        )  # fmt: skip
 
 
 _ROW = b'{"row":'

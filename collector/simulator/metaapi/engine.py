@@ -51,6 +51,7 @@ class Session:
         self.heard = now
         self.frozen_until: float | None = None
         self.closed = False
+        self.sent_characters = 0
         self.socket: web.WebSocketResponse | None = None
         self._out: deque[str] = deque()
         self._bytes = 0
@@ -71,6 +72,7 @@ class Session:
             return False
         self._out.append(packet)
         self._bytes += len(packet)
+        self.sent_characters += len(packet)
         if self._bytes > _MOST_BYTES:
             self.cut()
             return False

@@ -178,8 +178,9 @@ class MetaapiVenue:
                 self.stalled_events += count - number - 1
                 break
 
-    def _step(self, time_ms: int) -> None:
-        broker = self.brokers[bisect(self._weights, self._random.random() * self._weights[-1])]
+    def _step(self, time_ms: int, broker: Broker | None = None) -> None:
+        if broker is None:
+            broker = self.brokers[bisect(self._weights, self._random.random() * self._weights[-1])]
         self._publish(broker, *broker.step(time_ms))
 
     def _publish(self, broker: Broker, quoted: Quoted, tick: Tick) -> None:
@@ -188,10 +189,14 @@ class MetaapiVenue:
             if stream.account.broker is broker:
                 stream.take(quoted, tick)
 
-    def step(self, events: int = 1) -> None:
-        """Make so many events now, at this millisecond, and send them; for tests, market running or not."""
+    def step(self, events: int = 1, account: str | None = None) -> None:
+        """Make so many events now, at this millisecond, and send them; for tests, market running or not.
+
+        With `account` all of them are of its broker's symbols.
+        """
+        broker = None if account is None else self.accounts[account].broker
         for _ in range(events):
-            self._step(self.now_ms())
+            self._step(self.now_ms(), broker)
         self._run_streams(time.monotonic())
 
     def pause(self) -> None:

@@ -139,14 +139,20 @@ select segment, byte_offset from journal_position where journal = $1;
 -- How far the tables are, once a transaction that moves it just now has ended.
 select segment, byte_offset from journal_position where journal = $1 for update;
 
--- name: add_counts
--- The invariant, kept for each segment and table: items = stored + duplicates + quarantined.
-insert into journal_counts as c (journal, segment, table_name, items, stored, duplicates, quarantined)
-select $1, $2, t, i, s, d, q
-from unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) as u (t, i, s, d, q)
-on conflict (journal, segment, table_name) do update
-set items = c.items + excluded.items, stored = c.stored + excluded.stored,
-    duplicates = c.duplicates + excluded.duplicates, quarantined = c.quarantined + excluded.quarantined;
+-- name: move_on
+-- How far the journal is in the tables, and the invariant, kept for each segment and table: items = stored +
+-- duplicates + quarantined. One statement, since every batch comes through here.
+with counted as (
+  insert into journal_counts as c (journal, segment, table_name, items, stored, duplicates, quarantined)
+  select $1, $2, t, i, s, d, q
+  from unnest($4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) as u (t, i, s, d, q)
+  on conflict (journal, segment, table_name) do update
+  set items = c.items + excluded.items, stored = c.stored + excluded.stored,
+      duplicates = c.duplicates + excluded.duplicates, quarantined = c.quarantined + excluded.quarantined
+)
+insert into journal_position (journal, segment, byte_offset, updated_at) values ($1, $2, $3, now())
+on conflict (journal) do update
+set segment = excluded.segment, byte_offset = excluded.byte_offset, updated_at = excluded.updated_at;
 
 -- name: venue_id
 -- The number of a venue, which gets one when it is new. An insert that finds the row there would use up a number.

@@ -33,12 +33,11 @@ def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, re
     period = VENUE_PERIODS.get(name) if type(name) is str else None
     if period is None:
         return f"timeframe: {shorten(name)} is not a period of this venue"
-    prices: list[str] = []
-    for field in ("open", "high", "low", "close"):
-        price = decimal(item.get(field))
-        if price is None:
-            return f"{field}: {shorten(item.get(field))} is not a number"
-        prices.append(price)
+    opening, high = decimal(item.get("open")), decimal(item.get("high"))
+    low, close = decimal(item.get("low")), decimal(item.get("close"))
+    if opening is None or high is None or low is None or close is None:
+        field = next(field for field in ("open", "high", "low", "close") if decimal(item.get(field)) is None)
+        return f"{field}: {shorten(item.get(field))} is not a number"
     raw_volume, raw_ticks = item.get("volume"), item.get("tickVolume")
     volume = None if raw_volume is None else decimal(raw_volume)
     if raw_volume is not None and volume is None:
@@ -46,7 +45,6 @@ def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, re
     ticks = None if raw_ticks is None else whole(raw_ticks)
     if raw_ticks is not None and (ticks is None or not 0 <= ticks <= _LARGEST_INT):
         return f"tickVolume: {shorten(raw_ticks)} is not a count"
-    opening, high, low, close = prices
     return Candle(
         instrument, at_us, period, series, opening, high, low, close, volume, None, ticks, False, received_us
     )  # fmt: skip
@@ -95,7 +93,7 @@ class Bars:
             self._bars[key] = candle
         elif candle.time_us < known.time_us:
             candle = candle._replace(closed=True)
-        else:
+        else:  # the bar in hand has grown, as nearly always
             if known.closed or end_us(candle.time_us, candle.period) + self._grace_us <= candle.received_us:
                 candle = candle._replace(closed=True)
             self._bars[key] = candle

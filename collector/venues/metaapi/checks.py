@@ -14,8 +14,11 @@ from typing import Any
 
 from collector.model import DECIMAL, EARLIEST_US, LATEST_US
 
-loads = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+loads = _DECODER.decode
 """JSON with every number as its own text."""
+decode_at = _DECODER.raw_decode
+"""The same of a value that begins at a place in a text; tells where it ends, too."""
 
 MOST_EXPONENT = 400
 LARGEST_BIGINT = 2**63 - 1
@@ -28,9 +31,11 @@ _BRIEF.maxdict = _BRIEF.maxlist = 4
 _BRIEF.maxstring = _BRIEF.maxlong = 60
 _REASON_CHARACTERS = 100
 _MINUTES_KEPT = 512
+_TIMES_KEPT = 4096
 
 _is_decimal = DECIMAL.fullmatch
 _minutes: dict[tuple[str, str], int] = {}
+_times: dict[str, int] = {}
 
 
 def shorten(value: object) -> str:
@@ -55,7 +60,7 @@ def whole(value: Any) -> int | None:
     """Return a whole number that fits a bigint, None when it is none."""
     if type(value) is not str or not value.isascii() or len(value) > 20:
         return None
-    if not value.removeprefix("-").isdigit():
+    if not value.isdigit() and not value.removeprefix("-").isdigit():
         return None
     number = int(value)
     return number if -LARGEST_BIGINT <= number <= LARGEST_BIGINT else None
@@ -68,6 +73,9 @@ def time_us(value: Any) -> int | None:
     """
     if type(value) is not str:
         return None
+    known = _times.get(value)
+    if known is not None:  # a bar's opening comes with every change of it, a moment with the quote and the tick
+        return known
     found = _ISO.fullmatch(value)
     if found is None:
         return None
@@ -86,7 +94,12 @@ def time_us(value: Any) -> int | None:
     found_us = minute_us + int(second) * 1_000_000
     if fraction:
         found_us += int(fraction) * 1000 if len(fraction) == 3 else int(fraction.ljust(6, "0")[:6])
-    return found_us if EARLIEST_US <= found_us <= LATEST_US else None
+    if not EARLIEST_US <= found_us <= LATEST_US:
+        return None
+    if len(_times) >= _TIMES_KEPT:
+        _times.clear()
+    _times[value] = found_us
+    return found_us
 
 
 def iso(us: int) -> str:

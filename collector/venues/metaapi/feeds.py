@@ -34,8 +34,8 @@ class Account:
     """One account of a session."""
 
     __slots__ = (
-        "_last_broker", "_last_time", "instruments", "name", "offset_ms", "seen", "streams", "venue", "want_quotes",
-        "want_ticks", "want_trades",
+        "_last_broker", "_last_time", "candles_seen", "instruments", "name", "offset_ms", "seen", "streams", "venue",
+        "want_quotes", "want_ticks", "want_trades",
     )  # fmt: skip
 
     def __init__(self, venue: str, described: Mapping[str, Any], last_seen: dict[str, dict[str, int]]) -> None:
@@ -52,6 +52,9 @@ class Account:
         self._last_time = self._last_broker = ""
         self.seen = {
             kind: last_seen.setdefault(f"{self.name}/{kind}", {}) for kind in (*kinds, *["trades"] * self.want_trades)
+        }
+        self.candles_seen = {
+            kind.removeprefix("candles/"): symbols for kind, symbols in self.seen.items() if kind.startswith("candles/")
         }
 
     def follow_clock(self, item: Mapping[str, Any], at_us: int, received_us: int, out: Records) -> None:

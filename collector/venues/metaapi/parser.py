@@ -20,7 +20,7 @@ from collector.venues.metaapi.feeds import Account, Quarantine
 from collector.venues.metaapi.requests import target_of, targets
 from collector.venues.metaapi.rest import RestReader
 from collector.venues.metaapi.stream import Stream
-from collector.venues.metaapi.strip import UNREADABLE
+from collector.venues.metaapi.strip import UNREADABLE, decoded
 
 _EVENT = b"42"
 _DEFAULT_US = 2_000_000
@@ -62,6 +62,9 @@ class MetaapiParser:
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Read a socket message."""
+        packet = decoded(payload)
+        if packet is not None:
+            return self._packet(packet, payload, received_ns, out)
         if payload[:2] != _EVENT:
             event = control.transport(payload, received_ns)
             if event is None:

@@ -114,9 +114,12 @@ class Prices:
     def _candle(
         self, instrument: Instrument, item: dict[str, Any], received_ns: int, out: Records, *, late: bool
     ) -> str | None:
-        seen = self._account.seen.get(f"candles/{item.get('timeframe')}")
+        timeframe = item.get("timeframe")
+        if type(timeframe) is not str:
+            return f"{shorten(item)} has no timeframe"
+        seen = self._account.candles_seen.get(timeframe)
         if seen is None:
-            return None if type(item.get("timeframe")) is str else f"{shorten(item)} has no timeframe"
+            return None
         candle = read_candle(instrument, item, self._series, received_ns // 1000)
         if isinstance(candle, str):
             return candle

@@ -4,6 +4,10 @@ Balance, equity, margin, positions, orders and deals come down the same line as 
 of a packet that this module does not know the envelope is left, so that its sequence number counts, and of a frame
 that cannot be read nothing but its size, since nobody can say what it held. What passes is cut out of the text as it
 came: no number goes through a float.
+
+Packets of prices, which are nearly all that comes, mostly end with the account's numbers and hold nothing else to take
+out. Such a packet is decoded once, cut off behind its last list, and `decoded` hands on what was read of it. Whatever
+is a little different goes the long way.
 """
 
 from __future__ import annotations
@@ -11,6 +15,9 @@ from __future__ import annotations
 import json
 import re
 from json import JSONDecodeError
+from typing import Any
+
+from collector.venues.metaapi.checks import decode_at
 
 UNREADABLE = "unreadable"
 """The event under which frames arrive of which nothing could be kept."""
@@ -42,15 +49,69 @@ _DELIMITER = re.compile(r"\s*([,}])")
 _TYPE = re.compile(r'"type"\s*:\s*"([A-Za-z]{1,40})"')
 _end_of = json.JSONDecoder().raw_decode
 
+_PRICES = b'42["synchronization",{"type":"prices",'
+_JSON_AT = 2
+_ACCOUNT_NUMBERS = re.compile(r'(?:,"[A-Za-z]{1,40}":-?[0-9][0-9.eE+-]{0,40})*\}\]')
+_NAME = re.compile(r'"([A-Za-z]{1,40})":')
+_KEPT_OF_PRICES = _CONTENT["prices"]
+
+_at_hand: tuple[bytes, dict[str, Any]] | None = None
+"""One packet on its way from `strip` to the parser."""
+
 
 def strip(payload: bytes) -> bytes | None:
     """Return what may be kept of a socket message; None where that is nothing."""
     try:
+        if payload.startswith(_PRICES):
+            kept = _prices(payload)
+            if kept is not None:
+                return kept
         if payload[:2] == b"42":
             return _event(payload.decode()).encode()
         return _transport(payload)
     except (ValueError, RecursionError) as error:
         return _unreadable(payload, error).encode()
+
+
+def decoded(payload: bytes) -> dict[str, Any] | None:
+    """Return the content of a packet, once, where these very bytes are what `strip` returned last and it is known.
+
+    It is what decoding them would give, as `collector.venues.metaapi.checks.loads` does, and the caller's to keep.
+    """
+    global _at_hand
+    if _at_hand is None or _at_hand[0] is not payload:
+        return None
+    content = _at_hand[1]
+    _at_hand = None
+    return content
+
+
+def _prices(payload: bytes) -> bytes | None:
+    """Cut the account's numbers off the end of a packet; None where they may be anywhere else."""
+    global _at_hand
+    text = payload.decode()
+    end = text.rfind("]", 0, -1) + 1
+    tail = text[end:]
+    # Without a backslash no name can be written in two ways, and no quote is part of a text.
+    if _ACCOUNT_NUMBERS.fullmatch(tail) is None or "\\" in text:
+        return None
+    try:
+        (_, content), length = decode_at(text, _JSON_AT)
+    except (ValueError, RecursionError):
+        return None
+    if type(content) is not dict or length != len(text) or content["type"] != "prices":
+        return None
+    names = _NAME.findall(tail)
+    kept = text[:end]
+    for name in names:
+        # Once at the end and nowhere else: what is cut off is all that there is of it.
+        if name in _KEPT_OF_PRICES or f'"{name}"' in kept or content.pop(name, None) is None:
+            return None
+    if not content.keys() <= _KEPT_OF_PRICES:
+        return None
+    stripped = (kept + "}]").encode() if names else payload
+    _at_hand = stripped, content
+    return stripped
 
 
 def _transport(payload: bytes) -> bytes | None:

@@ -17,13 +17,15 @@ from collector.venues.ordinals import Ordinals
 _SIDES = {"buy": 1, "sell": -1}
 
 
-def _same(text: str) -> str:
+def _same(text: str | None) -> str:
     # 9.00 and 9 are one price, whatever the way it came.
-    return plain(text) if "." in text else text
+    if text is None:
+        return ""
+    return plain(text) if text.endswith("0") else text
 
 
 def _key(bid: str | None, ask: str | None, last: str | None, size: str | None) -> str:
-    return "|".join(["" if one is None else _same(one) for one in (bid, ask, last, size)])
+    return f"{_same(bid)}|{_same(ask)}|{_same(last)}|{_same(size)}"
 
 
 class Quote(NamedTuple):
@@ -54,14 +56,15 @@ def read_tick(item: Mapping[str, Any]) -> Quote | str:
     at_us = time_us(item.get("time"))
     if at_us is None:
         return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
-    values: list[str | None] = []
-    for name in ("bid", "ask", "last", "volume"):
-        raw = item.get(name)
-        value = None if raw is None else decimal(raw)
-        if raw is not None and value is None:
-            return f"{name}: {shorten(raw)} is not a number"
-        values.append(value)
-    bid, ask, last, size = values
+    bid = ask = last = size = None
+    if (raw := item.get("bid")) is not None and (bid := decimal(raw)) is None:
+        return f"bid: {shorten(raw)} is not a number"
+    if (raw := item.get("ask")) is not None and (ask := decimal(raw)) is None:
+        return f"ask: {shorten(raw)} is not a number"
+    if (raw := item.get("last")) is not None and (last := decimal(raw)) is None:
+        return f"last: {shorten(raw)} is not a number"
+    if (raw := item.get("volume")) is not None and (size := decimal(raw)) is None:
+        return f"volume: {shorten(raw)} is not a number"
     if last is not None and not last.strip("-0."):
         last = None
     if size is not None and (last is None or not size.strip("-0.")):
@@ -76,8 +79,9 @@ def read_tick(item: Mapping[str, Any]) -> Quote | str:
 
 def quote_row(instrument: Instrument, quote: Quote, received_us: int) -> Tick:
     """Return the row of a quote."""
-    key = content_key(_key(quote.bid, quote.ask, None, None) + "|0")
-    return Tick(instrument, quote.time_us, key, quote.bid, None, quote.ask, None, None, None, None, received_us)
+    time_us, bid, ask, *_ = quote
+    key = content_key(f"{_same(bid)}|{_same(ask)}|||0")
+    return Tick(instrument, time_us, key, bid, None, ask, None, None, None, None, received_us)
 
 
 def add_tick(
@@ -85,19 +89,17 @@ def add_tick(
     *, rows: bool, trades: bool,
 ) -> bool:  # fmt: skip
     """Store a tick and the deal in it, as far as wanted; tells whether there was a deal."""
-    content = _key(quote.bid, quote.ask, quote.last, quote.size)
-    ordinal = ordinals.number(f"{quote.time_us}|{content}", None, quote.time_us)
-    deal = quote.last is not None and quote.size is not None
+    time_us, bid, ask, last, size, side = quote
+    content = _key(bid, ask, last, size)
+    ordinal = ordinals.number(f"{time_us}|{content}", None, time_us)
     if rows:
-        out.ticks.append(
-            Tick(
-                instrument, quote.time_us, content_key(f"{content}|{ordinal}"), quote.bid, None, quote.ask, None,
-                quote.last, quote.size, None, received_us,
-            )
-        )  # fmt: skip
+        key = content_key(f"{content}|{ordinal}")
+        out.ticks.append(Tick(instrument, time_us, key, bid, None, ask, None, last, size, None, received_us))
         out.items += 1
-    if trades and quote.last is not None and quote.size is not None:
-        key = content_key(f"{content}|{quote.side}|{ordinal}")
-        out.trades.append(Trade(instrument, quote.time_us, key, None, quote.last, quote.size, quote.side, received_us))
+    if last is None or size is None:
+        return False
+    if trades:
+        key = content_key(f"{content}|{side}|{ordinal}")
+        out.trades.append(Trade(instrument, time_us, key, None, last, size, side, received_us))
         out.items += 1
-    return deal
+    return True

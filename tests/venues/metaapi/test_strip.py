@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.simulator.metaapi.accounts import INFORMATION, MARGINS, ORDER, POSITION, SECRETS
-from collector.venues.metaapi.strip import UNREADABLE, strip
+from collector.venues.metaapi.checks import loads
+from collector.venues.metaapi.strip import UNREADABLE, _event, decoded, strip
 
 HEAD = '"accountId":"a","instanceIndex":0,"host":"h","sequenceNumber":17,"sequenceTimestamp":1700000000456'
 PRICES = '"prices":[{"symbol":"EURUSD","bid":1.07120,"ask":1e-05,"time":"t"}],"ticks":[],"books":[{"book":[1.10]}]'
@@ -115,3 +116,89 @@ def test_packet_of_prices_costs_less_than_a_tenth_of_a_millisecond() -> None:
             strip(payload)
         best = min(best, (time.process_time() - began) / 200)
     assert best < 0.0001
+
+
+PARTS = [
+    PRICES, MARGINS, '"equity":1000.5', '"equity":7', '"margin":-1e5', '"freeMargin":null', '"marginLevel":"73519.84"',
+    '"books":[]', '"prices":[{"equity":1}]', '"prices":[[1,2],{"a":"]"}]', '"host":"x]"', '"host":",\\"equity\\":"',
+    '"\\u0065quity":73519.84', '"accountInformation":{"balance":73519.84}', '"balance":73519.84', '"type":"update"',
+    '"type":"prices"', '"sequenceNumber":5', ' "equity" : 73519.84 ', '"equity":NaN', '"a":{"equity":1}', '"x":[1',
+    '"sequenceTimestamp":9', '"":1', '"prices":[],"equity":1,"prices":[]',
+]  # fmt: skip
+ALLOWED = frozenset(
+    {"type", "accountId", "instanceIndex", "host", "sequenceNumber", "sequenceTimestamp", "synchronizationId"}
+) | {"prices", "ticks", "candles", "books"}
+
+
+def the_long_way(payload: bytes) -> bytes | None:
+    """Strip as packets that are not of the common shape are stripped; None where they are unreadable."""
+    try:
+        return _event(payload.decode()).encode()
+    except (ValueError, RecursionError):
+        return None
+
+
+def pairs(kept: bytes) -> object:
+    """Everything that a text says, members that come twice and the digits of numbers included."""
+    return json.loads(kept[2:], object_pairs_hook=list, parse_float=str, parse_int=str, parse_constant=str)
+
+
+def check_against_the_long_way(payload: bytes) -> None:
+    kept, expected = strip(payload), the_long_way(payload)
+    assert kept is not None
+    if expected is None:
+        assert json.loads(kept[2:])[0] == UNREADABLE
+    else:
+        assert pairs(kept) == pairs(expected)
+        _, members = pairs(kept)  # type: ignore[misc]
+        assert {key for key, _ in members} <= ALLOWED
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=6), st.sampled_from([",", " , ", ",,"]), st.booleans())
+def test_the_quick_way_keeps_what_the_long_way_keeps(parts: list[str], comma: str, typed: bool) -> None:
+    check_against_the_long_way(frame(comma.join(['"type":"prices"'] * typed + [HEAD, *parts])))
+    check_against_the_long_way(frame(comma.join(['"type":"prices",' + HEAD, *parts])))
+
+
+@pytest.mark.parametrize("hidden", [r'"\u0065quity":73519.84', '"equity":73519.84', '"equity" : 73519.84'])
+def test_an_account_number_that_also_stands_before_the_end_is_taken_out_there_too(hidden: str) -> None:
+    payload = frame(f'"type":"prices",{HEAD},{hidden},{PRICES},"equity":1')
+    check_against_the_long_way(payload)
+    assert b"73519.84" not in (strip(payload) or b"")
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.data())
+def test_a_spoilt_packet_of_prices_gives_nothing_of_the_account_away(data: st.DataObject) -> None:
+    payload = bytearray(frame(f'"type":"prices",{HEAD},{PRICES},{MARGINS}'))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(len('42["synchronization",'), len(payload)))
+        new = data.draw(st.sampled_from([b"", b'"', b",", b"]", b"}", b"{", b"[", b":", b" ", b"\\", b"1", b"\xff"]))
+        payload[place : place + data.draw(st.integers(0, 2))] = new
+    expected, kept = the_long_way(bytes(payload)), strip(bytes(payload))
+    assert kept is not None
+    if expected is None:
+        assert json.loads(kept[2:])[0] == UNREADABLE
+        assert holds_no_secret(kept)
+    else:
+        assert pairs(kept) == pairs(expected)
+
+
+@given(st.lists(st.sampled_from(PARTS[:8]), max_size=5))
+def test_what_is_handed_on_is_what_decoding_gives_once_and_for_these_very_bytes_only(parts: list[str]) -> None:
+    kept = strip(frame(",".join(['"type":"prices"', HEAD, *parts])))
+    assert kept is not None
+    assert decoded(bytes(bytearray(kept))) is None
+    content = decoded(kept)
+    assert decoded(kept) is None
+    assert content is None or content == loads(kept[2:].decode())[1]
+
+
+def test_the_common_packet_is_decoded_once() -> None:
+    kept = strip(frame(f'"type":"prices",{HEAD},{PRICES},{MARGINS}'))
+    assert kept is not None
+    content = decoded(kept)
+    assert content is not None
+    assert content["prices"][0]["bid"] == "1.07120"
+    assert not content.keys() & {"equity", "margin", "freeMargin"}
