@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import bursts, machine, micro, report, steady
+from benchmarks import bursts, machine, micro, packets, report, steady
 from benchmarks.processes import ProgramError
+from benchmarks.terminal import SHAPES
 from collector.errors import CollectorError
 from collector.logs import configure
 
@@ -32,6 +33,8 @@ Examples:
 
     python -m benchmarks --only steady --seconds 600 --output steady.json
 
+    python -m benchmarks --only metaapi --only metaapi-sdk --shape mix
+
     make bench ARGS="--only micro --json"
 """
 
@@ -43,7 +46,11 @@ class Part(StrEnum):
     CRYPTOFEED = "cryptofeed"
     STEADY = "steady"
     MICRO = "micro"
+    METAAPI = "metaapi"
+    METAAPI_SDK = "metaapi-sdk"
 
+
+Shape = StrEnum("Shape", {name.upper(): name for name in SHAPES})
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -54,6 +61,8 @@ def main(
     trades: Annotated[list[int] | None, typer.Option(min=1, help="Trades in a frame. [default: 1 and 10]")] = None,
     symbols: Annotated[int, typer.Option(min=1, max=99, help="Symbols that the trades are of.")] = 20,
     only: Annotated[list[Part] | None, typer.Option(help="Measure only this; may be repeated.")] = None,
+    shape: Annotated[list[Shape] | None, typer.Option(help="Packets of MetaAPI. [default: all]")] = None,
+    packet_pace: Annotated[float, typer.Option(min=1, help="Packets of MetaAPI a second.")] = 200.0,
     seconds: Annotated[float, typer.Option(min=5, help="How long the steady load lasts.")] = 60.0,
     pace: Annotated[float, typer.Option(min=1, help="Frames a second of the steady load.")] = 5000.0,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the results as JSON.")] = None,
@@ -68,6 +77,7 @@ def main(
     parts = set(only or Part)
     try:
         results = asyncio.run(_measure(parts, rows, trades or [1, 10], symbols, pace, seconds, console))
+        asyncio.run(_packets(results, parts, list(shape or Shape), packet_pace, seconds / 2, console))
     except (ProgramError, CollectorError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         raise typer.Exit(1) from error
@@ -80,12 +90,14 @@ def main(
         report.show(Console(), results)
 
 
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
 async def _measure(
     parts: set[Part], rows: int, trades: list[int], symbols: int, pace: float, seconds: float, console: Console
 ) -> report.Results:
     results = report.Results(machine.describe())
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*_COLUMNS, console=console, transient=True) as bars:
         if Part.MICRO in parts:
             bar = bars.add_task("the parts", total=1)
             with _folder() as folder:
@@ -111,6 +123,24 @@ async def _measure(
                     progress=partial(_advance, bars, bar),
                 )  # fmt: skip
     return results
+
+
+async def _packets(
+    results: report.Results, parts: set[Part], shapes: list[Shape], pace: float, seconds: float, console: Console
+) -> None:
+    recorders = {Part.METAAPI: "collector", Part.METAAPI_SDK: "metaapi-cloud-sdk"}
+    with Progress(*_COLUMNS, console=console, transient=True) as bars:
+        for shape, part in product(shapes, recorders):
+            if part not in parts:
+                continue
+            bar = bars.add_task(f"{recorders[part]}, packets: {shape}", total=int(seconds))
+            with _folder() as folder:
+                results.packets.append(
+                    await packets.measure(
+                        folder, recorders[part], shape=shape, pace=pace, seconds=seconds,
+                        progress=partial(_advance, bars, bar),
+                    )
+                )  # fmt: skip
 
 
 def _advance(bars: Progress, bar: TaskID, done: float) -> None:

@@ -50,7 +50,7 @@ def trades_only(addresses: Mapping[str, str]) -> str:
 
 
 @asynccontextmanager
-async def collector(folder: Path, venue: str) -> AsyncIterator[Recorder]:
+async def collector(folder: Path, venue: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Recorder]:
     """`collector run` with an embedded server, once it records; `venue` is the configuration's section."""
     data, port = folder / "data", _free_port()
     data.mkdir(mode=0o755)
@@ -59,7 +59,15 @@ async def collector(folder: Path, venue: str) -> AsyncIterator[Recorder]:
     configuration.write_text(toml(data, port, venue))
     url = f"http://127.0.0.1:{port}"
     async with program(
-        "collector", sys.executable, "-m", "collector.cli", "run", "--config", configuration, log=folder / "log"
+        "collector",
+        sys.executable,
+        "-m",
+        "collector.cli",
+        "run",
+        "--config",
+        configuration,
+        log=folder / "log",
+        environ=environ,
     ) as running:
         await _ready(running, url)
         async with Observer.of(data, _OUR_PROGRESS) as observer:

@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.bursts import Burst
 from benchmarks.machine import Machine
 from benchmarks.micro import Micro
+from benchmarks.packets import Packets
 from benchmarks.steady import Steady
 
 
@@ -24,6 +25,7 @@ class Results:
     bursts: list[Burst] = field(default_factory=list)
     steady: Steady | None = None
     micro: Micro | None = None
+    packets: list[Packets] = field(default_factory=list)
 
     @property
     def ratio(self) -> float | None:
@@ -60,6 +62,8 @@ def _tables(results: Results) -> Iterator[RenderableType]:
         yield f"[bold]{results.ratio:g} times[/] as many rows a second from one-trade frames\n"
     if results.steady is not None:
         yield _steady(results.steady)
+    if results.packets:
+        yield _packets(results.packets)
     if results.micro is not None:
         yield _micro(results.micro)
 
@@ -105,6 +109,21 @@ def _steady(one: Steady) -> Table:
         "memory at first / at last / most",
         f"{one.memory_start_mb:.0f} / {one.memory_end_mb:.0f} / {one.memory_peak_mb:.0f} MiB",
     )
+    return table
+
+
+def _packets(packets: list[Packets]) -> Table:
+    table = _table(
+        "MetaAPI: CPU a packet in us (net: less that of the idle program; loop: up to the batch, in a loop)",
+        "recorder", "shape", "n/s", "bytes", "items", "CPU", "net", "idle ms/s", "server", "loop",
+    )  # fmt: skip
+    for one in packets:
+        table.add_row(
+            one.recorder, one.shape, f"{one.packets_per_second:.0f}", f"{one.bytes_per_packet:,.0f}",
+            f"{one.items_per_packet:.1f}", f"[bold]{one.cpu_us:.0f}[/]", f"{one.net_us:.0f}", f"{one.idle_ms:.1f}",
+            "-" if one.server_us is None else f"{one.server_us:.0f}",
+            "-" if one.path_us is None else f"{one.path_us:.0f}",
+        )  # fmt: skip
     return table
 
 
