@@ -14,10 +14,10 @@ COMPILE   = $(BIN)/python -m uv pip compile --quiet --universal --python-version
 
 export PYTHON VENV
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak setup setup-dev database database-all lock clean
+.PHONY: help demo test lint format bench soak setup setup-analysts setup-dev database database-all lock clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup database  ## simulated venues, an embedded database and the daemon on a live screen (DURATION=seconds)
 	@$(BIN)/collector demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
@@ -44,6 +44,9 @@ soak: setup-dev database-all  ## the tests that take minutes
 setup:
 	@scripts/setup run
 
+setup-analysts:  ## what exports, data frames and charts need, into .venv
+	@scripts/setup analysts
+
 setup-dev:
 	@scripts/setup dev
 
@@ -55,7 +58,8 @@ database-all: setup-dev
 
 lock: setup-dev  ## pin the newest versions that pyproject.toml allows (UPGRADE= keeps those that still fit)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) pyproject.toml --group dev --group build --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra analysts --constraints requirements.lock --output-file requirements-analysts.lock
+	$(COMPILE) pyproject.toml --extra analysts --group dev --group build --constraints requirements-analysts.lock --output-file requirements-dev.lock
 	$(COMPILE) --group build --constraints requirements-dev.lock --output-file requirements-build.lock
 lock: UPGRADE ?= --upgrade
 

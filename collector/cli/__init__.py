@@ -15,7 +15,20 @@ from typing import Annotated
 import typer
 
 from collector import __version__
-from collector.cli import backfill, check, database, demo, gaps, instruments, migrate, replay, run, simulate, status
+from collector.cli import (
+    backfill,
+    check,
+    database,
+    demo,
+    export,
+    gaps,
+    instruments,
+    migrate,
+    replay,
+    run,
+    simulate,
+    status,
+)
 from collector.cli.shared import show_failure, show_faults
 from collector.errors import CollectorError, ConfigError
 
@@ -38,6 +51,7 @@ status.add_to(app)
 instruments.add_to(app)
 backfill.add_to(app)
 gaps.add_to(app)
+export.add_to(app)
 replay.add_to(app)
 database.add_to(app)
 

@@ -1,0 +1,182 @@
+"""`collector export`: tables as files for analysts, and whether files are still what they were."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+if TYPE_CHECKING:
+    from collector.config import Config
+    from collector.data.export import Choice, Exported, Seal
+
+EXAMPLES = """
+Examples:
+
+    collector export trades --venue fmfw --symbol 'BTC*' --from 2026-11-01 --to 2026-11-08 --out btc
+
+    collector export trades books --format csv --from 2026-11-20T09:00 --out morning
+
+    collector export --seal yesterday --out sealed/2026-11-20
+
+    collector export --verify sealed/2026-11-20
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("export", epilog=EXAMPLES)(export)
+
+
+def export(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TABLE..", show_default=False,
+            help="trades, ticks, books, candles, derivatives, rates, news. [default with --seal: all]",
+        ),
+    ] = None,
+    venue: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only these. [default: all]")] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only these, * and ? as in file names. [default: all]")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="A date or a time; UTC unless it says else.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here, exclusive.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder to make.")] = None,
+    kind: Annotated[str, typer.Option("--format", metavar="NAME", help="parquet, csv or arrow.")] = "parquet",
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an earlier export.")] = False,
+    seal: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Make a day's immutable data set; a date or 'yesterday'.")
+    ] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Seal a day that is not ready; the manifest tells.")] = False,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Check an export against its manifest, and do nothing else.")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Write tables to files, a folder for each instrument and day, with a manifest of what they hold and lack.
+
+    Numbers stay exact. The folder appears when everything in it is written and was read back. Exit status 1 when a day
+    is not ready to be sealed, or when --verify finds something wrong.
+    """
+    if verify is not None:
+        if tables or out or seal:
+            raise typer.BadParameter("stands alone: what to check is in the manifest", param_hint="--verify")
+        _verify(verify, as_json=as_json)
+        return
+    from collector.cli.running import run
+    from collector.data.errors import UnknownError
+
+    sealed = _seal(seal, anyway=anyway)
+    choice = _understand(tables or [], venue or [], symbol or [], (since, until), kind, sealed)
+    if out is None:
+        raise typer.BadParameter("is missing: name the folder to make", param_hint="--out")
+    settings = read_config(config, log=not as_json)
+    try:
+        done = run(_export(settings, choice, out, kind, replace=replace, seal=sealed, quiet=as_json))
+    except UnknownError as error:
+        hints = {"table": "TABLE..", "venue": "--venue", "symbol": "--symbol"}
+        raise typer.BadParameter(str(error), param_hint=hints[error.what]) from None
+    if as_json:
+        print_json(done._asdict())
+    else:
+        _tell(done)
+
+
+def _seal(day: str | None, *, anyway: bool) -> Seal | None:
+    from collector.data.export import Seal
+
+    if day is None:
+        if anyway:
+            raise typer.BadParameter("belongs to --seal", param_hint="--anyway")
+        return None
+    try:
+        found = (datetime.now(UTC) - timedelta(days=1)).date() if day == "yesterday" else date.fromisoformat(day)
+    except ValueError:
+        raise typer.BadParameter(f"{day!r} is not a date; write 2026-11-20 or yesterday", param_hint="--seal") from None
+    return Seal(found, anyway)
+
+
+def _understand(
+    tables: list[str], venues: list[str], symbols: list[str], times: tuple[str | None, str | None], kind: str,
+    seal: Seal | None,
+) -> Choice:  # fmt: skip
+    from collector.cli.backfill import moment
+    from collector.data.catalogue import TABLES
+    from collector.data.export import Choice
+    from collector.data.files import FORMATS, needs
+
+    if kind not in FORMATS:
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(FORMATS)}", param_hint="--format")
+    if not tables and seal is None:
+        raise typer.BadParameter(f"name one or more of {', '.join(TABLES)}", param_hint="TABLE..")
+    for name in tables:
+        if name not in TABLES:
+            raise typer.BadParameter(f"{name!r} cannot be exported; there is {', '.join(TABLES)}", param_hint="TABLE..")
+    if seal is not None and any(times):
+        raise typer.BadParameter("is the whole span: leave out --from and --to", param_hint="--seal")
+    first, last = (
+        None if text is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment(option, text))
+        for option, text in zip(("--from", "--to"), times, strict=True)
+    )
+    if first and last and first >= last:
+        raise typer.BadParameter(f"{times[0]} is not before --to", param_hint="--from")
+    needs(kind)
+    return Choice(tuple(tables or TABLES), tuple(venues), tuple(symbols), first, last)
+
+
+async def _export(
+    config: Config, choice: Choice, out: Path, kind: str, *, replace: bool, seal: Seal | None, quiet: bool
+) -> Exported:
+    from collector.cli.shared import quiet_progress
+    from collector.data.export import Progress
+    from collector.data.export import export as write
+    from collector.service.attach import attached
+
+    with quiet_progress(quiet=quiet) as bar:
+        task = bar.add_task("looking what there is", total=None)
+        phase = ""
+
+        def show(now: Progress) -> None:
+            nonlocal phase
+            if now.phase != phase:
+                phase = now.phase
+                bar.reset(task, total=now.total)
+            rate = bar.tasks[0].finished_speed or bar.tasks[0].speed or 0
+            told = f"{rate:,.0f} rows/s" if now.phase == "rows" else "looking what there is"
+            bar.update(task, completed=now.done, total=now.total, description=told)
+
+        async with attached(config) as dsn:
+            return await write(dsn, choice, out, kind, replace=replace, seal=seal, show=show)
+
+
+def _tell(done: Exported) -> None:
+    typer.echo(f"{done.folder}: {done.rows:,} rows in {done.files:,} files, {done.bytes:,} bytes")
+    for objection in done.objections:
+        typer.secho(f"sealed although {objection}", err=True, fg="yellow")
+    typer.echo(f"{done.sha256}  manifest.json")
+
+
+def _verify(folder: Path, *, as_json: bool) -> None:
+    from collector.cli.shared import quiet_progress
+    from collector.data.verify import verify
+
+    with quiet_progress(quiet=as_json) as bar:
+        task = bar.add_task("bytes checked", total=None)
+        manifest, troubles = verify(folder, lambda done, total: bar.update(task, completed=done, total=total))
+    if as_json:
+        print_json({"folder": folder, "good": not troubles, "troubles": [one._asdict() for one in troubles]})
+    elif troubles:
+        for one in troubles:
+            typer.echo(f"{one.path} {one.what}", err=True)
+        typer.echo(f"{folder}: {len(troubles):,} of its files are not as the manifest says", err=True)
+    else:
+        rows, files = manifest["rows"], len(manifest["files"])
+        typer.echo(f"{folder}: {rows:,} rows in {files:,} files are as the manifest says")
+    raise typer.Exit(1 if troubles else 0)
