@@ -31,7 +31,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFacts:
-    """One symbol on one channel."""
+    """One symbol on one channel. The last two are of its stream, over all channels that bring it."""
 
     channel: str
     stream: str
@@ -40,6 +40,8 @@ class SubscriptionFacts:
     since: str
     reason: str
     last_record_age_seconds: float | None
+    records_per_second: float | None
+    commit_lag_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,14 @@ class JournalFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """The file system that holds the data folder; None where the system does not tell."""
+
+    free_bytes: int | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseFacts:
     """The database: `starting`, `connected` or `away`. `psql`: a command to paste, where the server is ours."""
 
@@ -195,5 +205,51 @@ class Status:
     rates: RateFacts
     lag: LagFacts
     journal: JournalFacts
+    disk: DiskFacts
     database: DatabaseFacts
     process: ProcessFacts
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDayFacts:
+    """One instrument's stream over the last day; a character of `strip` is one of the day's spans, the oldest first."""
+
+    venue: str
+    symbol: str
+    stream: str
+    strip: str
+    covered_share: float
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedFacts:
+    """One frame or row that waits in quarantine, without its bytes."""
+
+    received: str
+    venue: str | None
+    stream: str | None
+    kind: str | None
+    error: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFacts:
+    """What waits in quarantine, whenever it came; `waiting` is counted to 10,000 at the most."""
+
+    waiting: int
+    newest: tuple[QuarantinedFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The last 24 hours as the tables tell them; `/api/day` is this. While it is `away` they are the last known."""
+
+    state: str
+    reason: str
+    asked: str
+    from_time: str
+    to_time: str
+    streams: tuple[StreamDayFacts, ...]
+    quarantine: QuarantineFacts

@@ -7,9 +7,9 @@ run, frame, sniff or keep what it is sent.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from importlib.resources import files
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -18,10 +18,15 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from collector.service import listen
+from collector.service import listen, pages
+from collector.service.day import LastDay
+from collector.service.events import Events
+from collector.service.instruments import Instruments
 from collector.service.metrics import DaemonMetrics
 from collector.service.recent import Recent
 from collector.service.status import snapshot
+from collector.store.errors import DatabaseUnreachableError
+from collector.store.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +56,6 @@ HEADERS: Final = {
     "Server": "collector",
 }
 
-PAGE: Final = {
-    "/": ("index.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -71,7 +69,14 @@ async def serve(daemon: Daemon) -> None:
     host, port = daemon.config.http.host, daemon.config.http.port
     recent = Recent(daemon)
     metrics = DaemonMetrics(lambda: snapshot(daemon, recent))
+    for_day, for_instruments = Reader(_tables_of(daemon)), Reader(_tables_of(daemon))
+    day = LastDay(for_day, daemon.clock)
+    daemon.recorder.when_gaps_change.append(day.changed)
+    events = Events(lambda: snapshot(daemon, recent), day, daemon.clock)
     app = application(daemon, recent, host)
+    app.add_routes([web.get("/api/events", events.answer), web.get("/api/day", _day(day))])
+    app.add_routes(Instruments(for_instruments, daemon.clock).routes())
+    app.on_shutdown.append(_end(events))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=KEEPALIVE_SECONDS)
     daemon.statistics.registry.register(metrics)
     try:
@@ -81,11 +86,17 @@ async def serve(daemon: Daemon) -> None:
             await web.SockSite(runner, bound).start()
         daemon.http_address = listen.url(sockets[0])
         log.info("http_listening", url=daemon.http_address)
-        await recent.watch()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recent.watch())
+            group.create_task(recent.watch_disk())
+            group.create_task(events.run())
     finally:
         daemon.http_address = None
+        daemon.recorder.when_gaps_change.remove(day.changed)
         daemon.statistics.registry.unregister(metrics)
         await runner.cleanup()
+        for_day.close()
+        for_instruments.close()
 
 
 def application(daemon: Daemon, recent: Recent, host: str) -> web.Application:
@@ -93,7 +104,7 @@ def application(daemon: Daemon, recent: Recent, host: str) -> web.Application:
     app = web.Application(middlewares=[_only_reads, _only_as(host)])
     app.on_response_prepare.append(_guard)
     app.add_routes(_Facts(daemon, recent).routes())
-    app.add_routes(_page_routes())
+    app.add_routes(pages.routes())
     return app
 
 
@@ -140,23 +151,32 @@ class _Facts:
         return _json(self._now(), 200)
 
 
-def _json(value: object, status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+def _tables_of(daemon: Daemon) -> Callable[[], str]:
+    def dsn() -> str:
+        if daemon.database.state == "starting":
+            raise DatabaseUnreachableError("the database is starting, or its tables are being brought up to date")
+        return daemon.database.dsn()
+
+    return dsn
 
 
-def _page_routes() -> list[web.RouteDef]:
-    folder = files("collector.service") / "page"
-    return [
-        web.get(path, _static((folder / name).read_bytes(), content_type))
-        for path, (name, content_type) in PAGE.items()
-    ]
-
-
-def _static(body: bytes, content_type: str) -> Handler:
+def _day(day: LastDay) -> Handler:
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8")
+        await day.refresh()
+        return web.Response(body=day.body, content_type="application/json")
 
     return answer
+
+
+def _end(events: Events) -> Callable[[web.Application], Awaitable[None]]:
+    async def end(_: web.Application) -> None:
+        events.end()
+
+    return end
+
+
+def _json(value: object, status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
 # -- guards ------------------------------------------------------------------------------------------------------------

@@ -6,14 +6,19 @@ when each subscription last brought a record, which a parser forgets with its co
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from collector.service.facts import RateFacts
+from collector.model import Instrument
+from collector.service.facts import DiskFacts, RateFacts
+from collector.service.statistics import TABLES_BY_INSTRUMENT
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram
@@ -25,6 +30,10 @@ log = structlog.get_logger()
 LOOK_SECONDS = 1.0
 RATE_SECONDS = 10.0
 LAG_SECONDS = 60.0
+STREAM_SECONDS = 60.0
+STREAM_LOOK_SECONDS = 5.0
+DISK_LOOK_SECONDS = 10.0
+"""Streams are many and disks are slow to answer: both are looked at less often."""
 
 Buckets = tuple[tuple[float, float], ...]
 """A histogram's upper bounds and the count of observations up to each."""
@@ -39,6 +48,11 @@ class _Look(NamedTuple):
     late: float
 
 
+class _StreamLook(NamedTuple):
+    at: float
+    rows: dict[Instrument, dict[str, int]]
+
+
 class Recent:
     """One minute of looks at a daemon; `watch` takes them."""
 
@@ -46,6 +60,8 @@ class Recent:
         self._daemon = daemon
         self._looks: deque[_Look] = deque(maxlen=int(LAG_SECONDS / LOOK_SECONDS) + 1)
         self._seen: dict[tuple[str, str], dict[str, int]] = {}
+        self._streams: deque[_StreamLook] = deque(maxlen=int(STREAM_SECONDS / STREAM_LOOK_SECONDS) + 1)
+        self.disk = DiskFacts(None, None)
         # Taken once, so that the same moment is told alike by every look.
         self._zero_ns = daemon.clock.now_ns() - int(daemon.clock.monotonic() * 1e9)
 
@@ -66,10 +82,30 @@ class Recent:
             await clock.sleep(LOOK_SECONDS)
             late = max(0.0, clock.monotonic() - due)
 
+    async def watch_disk(self) -> None:
+        """Ask how full the disk is until cancelled; a disk that does not answer holds nothing else up."""
+        while True:
+            self.disk = await asyncio.to_thread(_disk, self._daemon.journal.directory)
+            await self._daemon.clock.sleep(DISK_LOOK_SECONDS)
+
     def look(self, late: float = 0.0) -> None:
         """Remember how things stand now; `late` is how many seconds later than planned this happens."""
         self._looks.append(self._now(late))
         self.remember_last_seen()
+        at = self._looks[-1].at
+        if not self._streams or at - self._streams[-1].at >= STREAM_LOOK_SECONDS:
+            rows = self._daemon.statistics.rows_by_instrument
+            self._streams.append(_StreamLook(at, {instrument: dict(counts) for instrument, counts in rows.items()}))
+
+    def stream_rate(self, instrument: Instrument, stream: str) -> float | None:
+        """Return the records a second of an instrument's stream, over the last minute or as much of it as is known."""
+        now = self._daemon.clock.monotonic()
+        then = next((look for look in self._streams if now - look.at <= STREAM_SECONDS), None)
+        if then is None or now - then.at < STREAM_LOOK_SECONDS or stream not in TABLES_BY_INSTRUMENT:
+            return None
+        counts = self._daemon.statistics.rows_by_instrument.get(instrument)
+        before = then.rows.get(instrument, {}).get(stream, 0)
+        return round(((counts[stream] if counts else 0) - before) / (now - then.at), 2)
 
     def rates(self) -> RateFacts:
         """Return the averages between now and ten seconds ago."""
@@ -126,6 +162,14 @@ class Recent:
                 for symbol, at_ns in symbols.items():
                     if at_ns > known.get(symbol, 0):
                         known[symbol] = at_ns
+
+
+def _disk(folder: Path) -> DiskFacts:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return DiskFacts(None, None)
+    return DiskFacts(usage.free, usage.total)
 
 
 def buckets(histogram: Histogram) -> Buckets:

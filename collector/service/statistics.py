@@ -14,6 +14,9 @@ from collector.store.batch import Batch, Committed, TableCount
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
 
+TABLES_BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives")
+"""Those that are named like the stream which brings their rows."""
+
 _INSTRUMENT = itemgetter(0)
 NEWEST = 20
 """So many records of a batch are looked at to compare clocks: enough for a minute's least, and no cost a row."""
@@ -32,6 +35,8 @@ class Statistics:
         self.last_lag_seconds: float | None = None
         self.rows_by_instrument: dict[Instrument, Counter[str]] = {}
         """Items committed, by instrument and table."""
+        self.lag_by_instrument: dict[Instrument, dict[str, float]] = {}
+        """Seconds from receipt to commit of the newest batch that held some, by instrument and table."""
         self.last_trade: dict[Instrument, Trade] = {}
         self.last_tick: dict[Instrument, Tick] = {}
         self.clocks = ClockOffsets()
@@ -48,16 +53,17 @@ class Statistics:
             self.tables[table] = self.tables.get(table, TableCount()) + count
         self.batches += 1
         self.items += batch.records.items
-        self._by_instrument(batch.records)
+        self._by_instrument(batch.records, max(0.0, (now_ns - batch.oldest_ns) / 1e9))
         self.last_commit_ns = now_ns
         if batch.records:
             self.last_lag_seconds = max(0.0, (now_ns - batch.oldest_ns) / 1e9)
             self.lag.observe(self.last_lag_seconds)
 
-    def _by_instrument(self, records: Records) -> None:
-        for table in ("trades", "ticks", "books", "candles", "derivatives"):
+    def _by_instrument(self, records: Records, lag: float) -> None:
+        for table in TABLES_BY_INSTRUMENT:
             for instrument, count in Counter(map(_INSTRUMENT, getattr(records, table))).items():
                 self.rows_by_instrument.setdefault(instrument, Counter())[table] += count
+                self.lag_by_instrument.setdefault(instrument, {})[table] = lag
         self.last_trade.update(zip(map(_INSTRUMENT, records.trades), records.trades, strict=True))
         self.last_tick.update(zip(map(_INSTRUMENT, records.ticks), records.ticks, strict=True))
         for trade in records.trades[-NEWEST:]:

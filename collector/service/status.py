@@ -10,12 +10,13 @@ import resource
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collector import __version__
 from collector.journal import BEGINNING
+from collector.model import Instrument
 from collector.service.facts import (
     ConnectionFacts,
     CountFacts,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collector.feed.connection import ConnectionFeed
     from collector.feed.polling import PollFeed
     from collector.feed.rest import RestClient
+    from collector.feed.worker import VenueWorker
     from collector.journal import Position
     from collector.service.daemon import Daemon
     from collector.service.supervise import Supervised
@@ -78,6 +80,7 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
         rates=recent.rates(),
         lag=_lag(daemon, recent),
         journal=journal,
+        disk=recent.disk,
         database=database,
         process=process,
     )
@@ -124,7 +127,7 @@ def _venue(daemon: Daemon, one: Supervised, now_ns: int, recent: Recent) -> Venu
         clock_offset_seconds=daemon.statistics.clocks.seconds(worker.venue, now_ns),
         rest=_rest(daemon, worker.rest),
         problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
-        connections=tuple(_connection(worker.venue, feed, now_ns, recent) for feed in worker.connections.values()),
+        connections=tuple(_connection(daemon, worker, feed, now_ns, recent) for feed in worker.connections.values()),
     )
 
 
@@ -136,7 +139,9 @@ def _rest(daemon: Daemon, rest: RestClient | None) -> RestFacts | None:
     return RestFacts(use.calls, use.failed, use.throttled, use.per_second, round(pause, 1))
 
 
-def _connection(venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent) -> ConnectionFacts:
+def _connection(
+    daemon: Daemon, worker: VenueWorker, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent
+) -> ConnectionFacts:
     return ConnectionFacts(
         name=feed.plan.name,
         state=str(feed.state),
@@ -148,28 +153,33 @@ def _connection(venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent
         reconnects=feed.reconnects,
         losses=dict(feed.losses),
         last_frame_age_seconds=_age(feed.last_frame_ns, now_ns),
-        subscriptions=tuple(_subscriptions(venue, feed, now_ns, recent)),
+        subscriptions=tuple(_subscriptions(daemon, worker.venue, feed, now_ns, recent)),
     )
 
 
 def _subscriptions(
-    venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent
+    daemon: Daemon, venue: str, feed: ConnectionFeed | PollFeed, now_ns: int, recent: Recent
 ) -> Iterator[SubscriptionFacts]:
-    seen = partial(recent.last_seen_ns, venue)
+    lags = daemon.statistics.lag_by_instrument
+
+    def told(channel: str, stream: str, symbol: str, state: str, since: str, reason: str) -> SubscriptionFacts:
+        instrument = Instrument(venue, symbol)
+        age = _age(recent.last_seen_ns(venue, channel, symbol), now_ns)
+        lag = lags.get(instrument, {}).get(stream)
+        rate = recent.stream_rate(instrument, stream)
+        return SubscriptionFacts(
+            channel, stream, symbol, state, since, reason, age, rate, None if lag is None else round(lag, 4)
+        )
+
     statuses = feed.statuses()
     for one in statuses:
         # A conversation counts in monotonic seconds; people want to know the time of day.
-        since = iso(recent.wall_ns(one.since))
-        age = _age(seen(one.channel, one.symbol), now_ns)
-        yield SubscriptionFacts(one.channel, one.stream, one.symbol, str(one.state), since, one.reason, age)
+        yield told(one.channel, one.stream, one.symbol, str(one.state), iso(recent.wall_ns(one.since)), one.reason)
     if statuses:
         return
     for wanted in feed.plan.subscriptions:
         for symbol in wanted.symbols:
-            age = _age(seen(wanted.channel, symbol), now_ns)
-            yield SubscriptionFacts(
-                wanted.channel, wanted.stream, symbol, NOT_ASKED, iso(feed.since_ns), feed.reason, age
-            )
+            yield told(wanted.channel, wanted.stream, symbol, NOT_ASKED, iso(feed.since_ns), feed.reason)
 
 
 # -- what is behind them -----------------------------------------------------------------------------------------------

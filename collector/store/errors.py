@@ -3,6 +3,7 @@
 DatabaseError
   DatabaseUnreachableError   nobody answers, or not yet; trying again may help
   DatabaseRefusedError       it answers and says no: password, missing database, missing rights
+  DatabaseBusyError          it has no time for a question that only people ask
   DatabaseNewerError         its tables were made by a newer program
   MigrationError             a step of `collector migrate` failed; nothing of it remains
   ServerError                the embedded server
@@ -17,6 +18,7 @@ No message ever holds a password: addresses are shown by `collector.store.dsn.ad
 from __future__ import annotations
 
 __all__ = [
+    "DatabaseBusyError",
     "DatabaseError",
     "DatabaseNewerError",
     "DatabaseRefusedError",
@@ -42,6 +44,10 @@ class DatabaseUnreachableError(DatabaseError):
 
 class DatabaseRefusedError(DatabaseError):
     """The database answers and refuses: a person has to change a password, a name or a right."""
+
+
+class DatabaseBusyError(DatabaseError):
+    """The database is there and has no time for this question."""
 
 
 class DatabaseNewerError(DatabaseError):

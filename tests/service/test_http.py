@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from collector.errors import ConfigError
-from collector.service.http import PAGE, host_name, serve
-from tests.service.watched import WatchedDaemon, watched
+from collector.service.http import host_name
+from tests.service.watched import WatchedDaemon, serving, watched
 
 
 @pytest.fixture
@@ -23,23 +21,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[WatchedDaemon]:
     async with watched(tmp_path) as one:
         one.add_connection(one.add_venue(), "A", "B")
         yield one
-
-
-@asynccontextmanager
-async def serving(daemon: WatchedDaemon) -> AsyncIterator[str]:
-    task = asyncio.ensure_future(serve(daemon.as_daemon))
-    arrived = asyncio.ensure_future(daemon.listening.wait())
-    try:
-        async with asyncio.timeout(5):
-            await asyncio.wait([task, arrived], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
-            assert daemon.http_address
-            yield daemon.http_address
-    finally:
-        arrived.cancel()
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @pytest.fixture
@@ -117,41 +98,23 @@ async def test_head_has_headers_and_no_body(client: aiohttp.ClientSession) -> No
         assert await answer.read() == b""
 
 
-# -- page --------------------------------------------------------------------------------------------------------------
-
-
-async def test_page_needs_nothing_that_the_daemon_does_not_serve_and_nothing_inline(
-    client: aiohttp.ClientSession,
-) -> None:
-    async with client.get("/") as answer:
-        page = await answer.text()
-    for path in re.findall(r'(?:src|href)="([^"]+)"', page):
-        async with client.get(path) as answer:
-            assert answer.status in {200, 503}, path
-    assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", page)
-    sources = [(await (await client.get(path)).text()) for path in PAGE]
-    for source in sources:
-        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", source)
-
-
-async def test_page_only_uses_elements_and_keys_that_exist(
-    daemon: WatchedDaemon, client: aiohttp.ClientSession
-) -> None:
-    page = await (await client.get("/")).text()
-    script = await (await client.get("/page.js")).text()
-    status = await (await client.get("/api/status")).json()
-    for name in re.findall(r'\$\("([\w-]+)"\)', script):
-        assert f'id="{name}"' in page
-    for part in ("health", "rates", "lag", "journal", "database", "totals", "process"):
-        for key in re.findall(rf"(?<![\w.]){part}\.(\w+)", script):
-            assert key in status[part], f"{part}.{key}"
-
-
 # -- guards ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/api/status", "/metrics", "/healthz", "/nothing-here"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/instrument",
+        "/index.js",
+        "/lightweight-charts.js",
+        "/api/status",
+        "/api/instrument",
+        "/metrics",
+        "/healthz",
+        "/nothing-here",
+    ],
+)
 async def test_every_answer_carries_the_headers_that_bind_a_browser(client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(path) as answer:
         policy = answer.headers["Content-Security-Policy"]

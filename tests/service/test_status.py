@@ -22,6 +22,7 @@ from collector.service.status import snapshot
 from collector.store.batch import TableCount
 from collector.venues.adapter import Problem
 from tests.feed.fakes import FakeClock
+from tests.service.stage import until
 from tests.service.watched import HINT, WatchedDaemon, watched
 
 DOCS = Path(__file__).parents[2] / "docs" / "status.md"
@@ -65,6 +66,7 @@ def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(record
     assert subscriptions[1] == {
         "channel": "deals", "stream": "trades", "symbol": "B", "state": "flowing",
         "since": "2023-11-14T22:12:20.000Z", "reason": "", "last_record_age_seconds": 2.0,
+        "records_per_second": None, "commit_lag_seconds": None,
     }  # fmt: skip
     assert status["now"] == "2023-11-14T22:13:20.000Z"
     assert status["uptime_seconds"] == 3600
@@ -143,6 +145,35 @@ def test_rate_is_the_average_of_the_last_ten_seconds_and_unknown_before_that(rec
     assert rates.frames_per_second == 5
     recording.clock.now += 9
     assert recent.rates().rows_per_second == pytest.approx(40 * 1 / 10, abs=0.5)
+
+
+def test_stream_tells_its_records_a_second_in_the_last_minute_and_its_lag(recording: WatchedDaemon) -> None:
+    recent = Recent(recording.as_daemon)
+    for _ in range(90):
+        recent.look()
+        recording.clock.now += 1
+        recording.commit(TableCount(1, 1, 0, 0), lag=0.25)
+    first, second = snapshot(recording.as_daemon, recent).venues[0].connections[0].subscriptions
+    assert first.records_per_second == pytest.approx(1, abs=0.1)
+    assert first.commit_lag_seconds == pytest.approx(0.25)
+    assert (second.records_per_second, second.commit_lag_seconds) == (0, None)
+    for _ in range(90):
+        recent.look()
+        recording.clock.now += 1
+    assert snapshot(recording.as_daemon, recent).venues[0].connections[0].subscriptions[0].records_per_second == 0
+
+
+async def test_disk_of_the_data_folder_is_told(recording: WatchedDaemon) -> None:
+    recent = Recent(recording.as_daemon)
+    assert snapshot(recording.as_daemon, recent).disk == facts.DiskFacts(None, None)
+    watching = asyncio.ensure_future(recent.watch_disk())
+    await until(lambda: recent.disk.free_bytes is not None, "the disk answers")
+    watching.cancel()
+    await asyncio.wait([watching])
+    disk = snapshot(recording.as_daemon, recent).disk
+    assert disk.size_bytes is not None
+    assert disk.free_bytes is not None
+    assert 0 <= disk.free_bytes <= disk.size_bytes
 
 
 def test_recent_lag_forgets_what_was_slow_two_minutes_ago(recording: WatchedDaemon) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from collector.journal import Journal, JournalOptions
 from collector.model import Instrument, Records, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.service.daemon import Daemon
+from collector.service.http import serve
 from collector.service.intake import JournalledIntake
 from collector.service.recorder import Recorder
 from collector.service.statistics import Statistics
@@ -42,11 +44,21 @@ class WallClock(FakeClock):
         await asyncio.sleep(seconds)
 
 
+class RunningClock(WallClock):
+    """The machine's own time."""
+
+    now_ns = staticmethod(time.time_ns)  # type: ignore[assignment]
+    monotonic = staticmethod(time.monotonic)  # type: ignore[assignment]
+
+
 class FakeDatabase:
     def __init__(self) -> None:
         self.place = "embedded"
         self.state = "ready"
         self.server: object | None = object()
+
+    def dsn(self) -> str:
+        return "postgresql://nobody@127.0.0.1:1/none"
 
     def hint(self) -> Hint | None:
         return HINT if self.server else None
@@ -156,11 +168,29 @@ class WatchedDaemon:
 
 
 @asynccontextmanager
-async def watched(folder: Path) -> AsyncIterator[WatchedDaemon]:
-    """A daemon with an open journal and no venue yet."""
-    clock = WallClock()
+async def watched(folder: Path, clock: WallClock | None = None) -> AsyncIterator[WatchedDaemon]:
+    """A daemon with an open journal and no venue yet; its time stands unless a clock is given."""
+    clock = clock or WallClock()
     journal = await Journal.open(folder / "journal", JournalOptions(), now_ns=clock.now_ns)
     try:
         yield WatchedDaemon(journal, clock)
     finally:
         await journal.close()
+
+
+@asynccontextmanager
+async def serving(daemon: WatchedDaemon) -> AsyncIterator[str]:
+    """Serve a daemon's page and answers; the value is their address."""
+    task = asyncio.ensure_future(serve(daemon.as_daemon))
+    arrived = asyncio.ensure_future(daemon.listening.wait())
+    try:
+        async with asyncio.timeout(5):
+            await asyncio.wait([task, arrived], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+            assert daemon.http_address
+            yield daemon.http_address
+    finally:
+        arrived.cancel()
+        task.cancel()
+        await asyncio.wait([task])
