@@ -7,6 +7,7 @@ state.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from random import Random
 from typing import Any
@@ -16,7 +17,7 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.errors import VenueError
-from collector.feed.connection import Backoff, ConnectionFeed
+from collector.feed.connection import BEAT_SECONDS, Backoff, ConnectionFeed, ConnectionState
 from collector.feed.intake import Intake
 from collector.feed.network import Network
 from collector.feed.polling import PollFeed
@@ -26,7 +27,15 @@ from collector.venues.adapter import Adapter, ConnectionPlan, Plan, PollPlan, Pr
 log = structlog.get_logger()
 
 REFRESH_SECONDS = 3600.0
+SETTLED_SECONDS = BEAT_SECONDS + 2.0
+"""A new connection has to be live for so long before the one that it replaces ends: a beat must have told what it
+receives, or a gap would be opened."""
 PERMANENT_SECONDS = 300.0
+
+
+REPLACING_SECONDS = 0.5
+LONGEST_OVERLAP_SECONDS = 60.0
+"""Then the old connections end, whatever has become of the new ones."""
 
 
 class WorkerState(StrEnum):
@@ -64,6 +73,10 @@ class VenueWorker:
         # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
         self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
         self.connections: dict[str, ConnectionFeed | PollFeed] = {}
+        self.leaving: dict[str, ConnectionFeed | PollFeed] = {}
+        """Connections of a former plan that record on until those which replace them do."""
+        self._seeing_off: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
         self.rest: RestClient | None = None
         """The venue's one budget of REST calls; None until the worker runs."""
         self.problems: tuple[Problem, ...] = ()
@@ -77,9 +90,21 @@ class VenueWorker:
     def _become(self, state: WorkerState, reason: str = "") -> None:
         self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
 
+    @property
+    def settings(self) -> Any:
+        """What was configured last."""
+        return self._settings
+
+    def apply(self, settings: Any) -> None:
+        """Take other settings and look for a new plan at once. The venue's limits must be the same."""
+        self._settings = settings
+        self._changed.set()
+
     async def run(self) -> None:
         """Work until cancelled. May be run again after it failed: nothing of the failed run remains."""
         self.connections.clear()
+        self.leaving.clear()
+        self._seeing_off = None
         header = {"venue": self.venue, "adapter": self.adapter.name, "worker": f"{self.venue}-rest", "url": "",
                   "symbols": None}  # fmt: skip
         session = self._intake.open(header)
@@ -89,13 +114,24 @@ class VenueWorker:
             async with asyncio.TaskGroup() as group:
                 holding: dict[str, asyncio.Task[None]] = {}
                 while True:
+                    self._changed.clear()
                     plan = await self._discover(rest)
                     self._report(plan)
                     await self._hold(plan, holding, group, rest)
                     soon = plan.look_again_seconds
-                    await self._clock.sleep(min(self._refresh_seconds, soon or self._refresh_seconds))
+                    await self._rest_for(min(self._refresh_seconds, soon or self._refresh_seconds))
         finally:
             session.close("stopped")
+
+    async def _rest_for(self, seconds: float) -> None:
+        """Sleep, or until other settings come."""
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait([sleep, changed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            changed.cancel()
 
     async def _discover(self, rest: RestClient) -> Plan:
         while True:
@@ -111,7 +147,8 @@ class VenueWorker:
                 self._told = str(error)
                 if not self.connections:
                     self._become(WorkerState.WAITING, f"{error}; next try in {pause:.1f} s")
-                await self._clock.sleep(pause)
+                await self._rest_for(pause)
+                self._changed.clear()
             else:
                 self._backoff.reset()
                 self._told = ""
@@ -128,20 +165,46 @@ class VenueWorker:
     async def _hold(
         self, plan: Plan, holding: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup, rest: RestClient
     ) -> None:
-        """Start what is new in the plan, end what is no longer in it, leave the rest alone."""
+        """Start what is new in the plan, end what is no longer in it, leave the rest alone.
+
+        Connections whose subscriptions are others now are made anew beside the old ones, which record on until the new
+        ones do: a symbol that comes or goes costs the other symbols nothing, whichever connection they are on then.
+        """
+        if self._seeing_off is not None:  # of the change before this one
+            await asyncio.wait([self._seeing_off])
         wanted = {one.name: one for one in plan.lines}
+        old: dict[str, asyncio.Task[None]] = {}
         for name, feed in list(self.connections.items()):
-            if wanted.get(name) == feed.plan:
-                continue
-            task = holding.pop(name)
-            task.cancel()
-            await asyncio.wait([task])
-            del self.connections[name]
-        for name, one in wanted.items():
-            if name not in self.connections:
-                feed = self._feed_of(one, rest)
-                self.connections[name] = feed
-                holding[name] = group.create_task(feed.run(), name=name)
+            if wanted.get(name) != feed.plan:
+                old[name] = holding.pop(name)
+                if feed.state is ConnectionState.LIVE:
+                    self.leaving[name] = feed
+                del self.connections[name]
+        new = {name: self._feed_of(one, rest) for name, one in wanted.items() if name not in self.connections}
+        for name in old.keys() - self.leaving.keys():
+            await _end(old.pop(name))
+        for name, feed in new.items():
+            self.connections[name] = feed
+            holding[name] = group.create_task(feed.run(), name=name)
+        if old:
+            self._seeing_off = group.create_task(self._see_off(old, list(new.values())), name=f"{self.venue} leaving")
+
+    async def _see_off(self, old: Mapping[str, asyncio.Task[None]], new: Sequence[ConnectionFeed | PollFeed]) -> None:
+        """End connections once those that take over from them have been live for a while."""
+        began = settled_since = self._clock.monotonic()
+        try:
+            while (now := self._clock.monotonic()) - settled_since < SETTLED_SECONDS and new:
+                if any(feed.state is not ConnectionState.LIVE for feed in new):
+                    settled_since = now
+                    if now - began >= LONGEST_OVERLAP_SECONDS:  # perhaps the venue allows no more connections
+                        log.warning("connections_replaced_early", venue=self.venue, connections=sorted(old))
+                        break
+                await self._clock.sleep(REPLACING_SECONDS)
+        finally:
+            for task in old.values():
+                await _end(task)
+            self.leaving.clear()
+        log.info("connections_replaced", venue=self.venue, connections=sorted(old))
 
     def _feed_of(self, plan: ConnectionPlan | PollPlan, rest: RestClient) -> ConnectionFeed | PollFeed:
         if isinstance(plan, PollPlan):
@@ -159,3 +222,8 @@ class VenueWorker:
             clock=self._clock,
             random=self._random,
         )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,8 +1,8 @@
 """Gaps as the journal tells them: from when to when was no session receiving a stream?
 
 A gap opens when a session ends, at the last time its line was known to be alive, and closes when a later session has
-the stream's subscription acknowledged, or data of it. Gaps that parsers find within a session (lost sequence numbers)
-and could not close before its end are closed here too.
+the stream's subscription acknowledged, or data of it. What another session receives by then is no gap. Gaps that
+parsers find within a session (lost sequence numbers) and could not close before its end are closed here too.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Coverage:
             for stream, symbols in self._streams.values()
             for symbol in symbols
         ]
+
+    def flowing(self) -> set[_Key]:
+        """What this session receives by now: acknowledged or seen on every channel that it has for it."""
+        awaited = {(Instrument(self._venue, symbol), self._streams[channel][0]) for channel, symbol in self._awaited}
+        return {key for key in self.keys() if key not in awaited}
 
     def acknowledged(self, events: Sequence[Event]) -> list[_Key]:
         """What is covered from now on, as the venue says."""

@@ -132,7 +132,12 @@ class Normaliser:
         session = self.sessions.pop(session_id, None)
         if session is not None:
             out.sessions.append(session.describe(received_ns, reason))
-            self._gaps.begin(session.coverage.keys(), cause, reason, session.alive_ns // 1000, out)
+            keys = session.coverage.keys()
+            others = [one.coverage for one in self.sessions.values() if one.venue == session.venue]
+            if cause != KILLED and others:
+                held = set().union(*(one.flowing() for one in others))
+                keys = [key for key in keys if key not in held]
+            self._gaps.begin(keys, cause, reason, session.alive_ns // 1000, out)
 
     @property
     def gaps(self) -> Gaps:

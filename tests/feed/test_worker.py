@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from structlog.testing import capture_logs
 
-from collector.feed.worker import VenueWorker, WorkerState
+from collector.feed.connection import ConnectionState
+from collector.feed.worker import SETTLED_SECONDS, VenueWorker, WorkerState
 from collector.venues.adapter import Plan, Problem
 
 from .fakes import FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan, plan
@@ -37,6 +39,12 @@ async def working(
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def acknowledge(feed: Any) -> None:
+    """Let the venue prove a connection's subscriptions."""
+    await until(lambda: feed._conversation is not None)
+    feed._conversation.proved = True
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -103,9 +111,66 @@ async def test_plan_that_asks_for_it_is_made_again_sooner() -> None:
     before = replace(plan(connection_plan("fake-1")), look_again_seconds=0.25)
     after = plan(connection_plan("fake-2"))
     async with working(before, after) as worker:
+        worker._refresh_seconds = 3600
         began = worker._clock.monotonic()
         await until(lambda: "fake-2" in worker.connections)
-        assert worker._clock.monotonic() - began < 1
+        assert worker._clock.monotonic() - began < 100
+
+
+async def test_connection_is_replaced_by_one_that_is_live_already() -> None:
+    before, after = plan(connection_plan("fake-1", "A")), plan(connection_plan("fake-1", "A", "B"))
+    async with working(before, after) as worker:
+        await until(lambda: "fake-1" in worker.connections)
+        old = worker.connections["fake-1"]
+        await acknowledge(old)
+        await until(lambda: old.state is ConnectionState.LIVE)
+        await until(lambda: worker.leaving == {"fake-1": old})
+        new = worker.connections["fake-1"]
+        assert old.state is ConnectionState.LIVE
+        began = worker._clock.monotonic()
+        await acknowledge(new)
+        await until(lambda: not worker.leaving)
+        assert (old.state, new.state) == (ConnectionState.STOPPED, ConnectionState.LIVE)
+        assert worker._clock.monotonic() - began >= SETTLED_SECONDS
+
+
+async def test_old_connection_ends_even_if_the_new_one_never_comes_to_life() -> None:
+    before, after = plan(connection_plan("fake-1", "A")), plan(connection_plan("fake-1", "A", "B"))
+    with capture_logs() as logs:
+        async with working(before, after) as worker:
+            await until(lambda: "fake-1" in worker.connections)
+            old = worker.connections["fake-1"]
+            await acknowledge(old)
+            await until(lambda: worker.leaving == {"fake-1": old})
+            await until(lambda: not worker.leaving)
+            assert old.state is ConnectionState.STOPPED
+            assert worker.connections["fake-1"].state is ConnectionState.SUBSCRIBING
+    assert "connections_replaced_early" in [entry["event"] for entry in logs]
+
+
+async def test_connection_that_left_the_plan_records_until_the_others_have_taken_over() -> None:
+    before = plan(connection_plan("fake-1", "A"), connection_plan("fake-2", "B"))
+    after = plan(connection_plan("fake-1", "A", "B"))
+    async with working(before, after) as worker:
+        await until(lambda: len(worker.connections) == 2)
+        old = worker.connections["fake-2"]
+        for feed in worker.connections.values():
+            await acknowledge(feed)
+        await until(lambda: set(worker.leaving) == {"fake-1", "fake-2"})
+        assert set(worker.connections) == {"fake-1"}
+        assert old.state is ConnectionState.LIVE
+        await acknowledge(worker.connections["fake-1"])
+        await until(lambda: old.state is ConnectionState.STOPPED)
+
+
+async def test_other_settings_are_applied_at_once() -> None:
+    async with working(plan(connection_plan("fake-1"))) as worker:
+        worker._refresh_seconds = 1e9
+        await until(lambda: "fake-1" in worker.connections)
+        asked = len(worker._network.requests)  # type: ignore[attr-defined]
+        worker.apply("others")
+        await until(lambda: len(worker._network.requests) > asked)  # type: ignore[attr-defined]
+        assert worker.settings == "others"
 
 
 async def test_worker_that_is_run_again_makes_its_connections_anew() -> None:

@@ -38,6 +38,25 @@ def test_streams_of_the_venue_itself_have_no_gaps_since_their_symbols_are_no_ins
     assert told(out) == [("A", 10_000_000, None, "disconnect")]
 
 
+def test_what_another_session_receives_already_is_no_gap() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out).frame(b"x", 12 * S, out)
+    of.open(2, HEADER, 12 * S, out).frame(b"ack", 13 * S, out)  # of A alone
+    of.close(1, "stopped", 20 * S, out)
+    assert told(out) == [("B", 12_000_000, None, "stopped")]
+    out.gaps.clear()
+    of.close(2, "cut", 30 * S, out)
+    assert told(out) == [("A", 13_000_000, None, "disconnect")]
+
+
+def test_session_of_another_venue_covers_nothing() -> None:
+    out, of = Records(), normaliser()
+    of.open(1, HEADER, 10 * S, out)
+    of.open(2, {**HEADER, "venue": "sister"}, 10 * S, out).frame(b"ack", 11 * S, out)
+    of.close(1, "stopped", 20 * S, out)
+    assert told(out) == [("A", 10_000_000, None, "stopped"), ("B", 10_000_000, None, "stopped")]
+
+
 def test_beats_are_signs_of_life() -> None:
     out, of = Records(), normaliser()
     of.open(1, HEADER, 10 * S, out).beat(15 * S, out)
