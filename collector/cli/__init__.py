@@ -20,10 +20,12 @@ from collector.cli import (
     check,
     database,
     demo,
+    explain,
     export,
     gaps,
     instruments,
     migrate,
+    quarantine,
     replay,
     run,
     simulate,
@@ -52,6 +54,8 @@ instruments.add_to(app)
 backfill.add_to(app)
 gaps.add_to(app)
 export.add_to(app)
+quarantine.add_to(app)
+explain.add_to(app)
 replay.add_to(app)
 database.add_to(app)
 

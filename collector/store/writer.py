@@ -193,33 +193,36 @@ class Writer:
     async def _store(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
         records = batch.records
         refused: list[Quarantined] = []
-        committed = Committed()
         parsed_away: dict[str, int] = {}
         for bad in records.quarantine:
-            stream = _clean(bad.stream or "frames")
+            stream = clean(bad.stream or "frames")
             parsed_away[stream] = parsed_away.get(stream, 0) + bad.items
-        for table in _TABLES:
-            rows: list[Any] = getattr(records, table.name)
-            before = len(refused)
-            stored = 0
-            if rows:
-                once = encode.latest_candles(rows) if table.name == "candles" else rows
-                if careful:
-                    stored = await self._bisect(connection, table, once, refused)
-                else:
-                    stored = await self._insert(connection, table, once)
-            lost = len(refused) - before
-            away = parsed_away.pop(table.name, 0)
-            if rows or away:
-                committed.counts[table.name] = TableCount(
-                    len(rows) + away, stored, len(rows) - lost - stored, lost + away
-                )
+        committed = Committed(await self._facts(connection, records, refused, careful=careful))
         for name, away in parsed_away.items():
-            committed.counts[name] = TableCount(away, 0, 0, away)
+            committed.counts[name] = committed.counts.get(name, TableCount()) + TableCount(away, 0, 0, away)
         await self._keep_books(connection, batch, refused, careful=careful)
         await self._quarantine(connection, batch, [*records.quarantine, *refused])
         await self._move_on(connection, batch, committed)
         return committed
+
+    async def _facts(
+        self, connection: Connection, records: Records, refused: list[Quarantined], *, careful: bool
+    ) -> dict[str, TableCount]:
+        """Write the rows of market data and count them by table; what is refused of them goes to `refused`."""
+        counts: dict[str, TableCount] = {}
+        for table in _TABLES:
+            rows: list[Any] = getattr(records, table.name)
+            if not rows:
+                continue
+            before = len(refused)
+            once = encode.latest_candles(rows) if table.name == "candles" else rows
+            if careful:
+                stored = await self._bisect(connection, table, once, refused)
+            else:
+                stored = await self._insert(connection, table, once)
+            lost = len(refused) - before
+            counts[table.name] = TableCount(len(rows), stored, len(rows) - lost - stored, lost)
+        return counts
 
     async def _insert(self, connection: Connection, table: _Table, rows: Sequence[Any]) -> int:
         ids: Any = self._registry.venues if table.by_venue else self._registry.instruments
@@ -253,9 +256,9 @@ class Writer:
             ("instruments", "update_instrument", records.instruments,
              [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments]),
             ("sessions", "upsert_session", records.sessions,
-             [(session.session_id, venues[session.venue], *map(_clean, session[2:])) for session in records.sessions]),
+             [(session.session_id, venues[session.venue], *map(clean, session[2:])) for session in records.sessions]),
             ("gaps", "upsert_gap", records.gaps,
-             [(instruments[gap.instrument], *map(_clean, gap[1:])) for gap in records.gaps]),
+             [(instruments[gap.instrument], *map(clean, gap[1:])) for gap in records.gaps]),
         )  # fmt: skip
         for name, statement, told, rows in tables:
             if not careful:
@@ -278,9 +281,9 @@ class Writer:
                 _SQL["insert_quarantine" if self._journal else "insert_quarantine_once"],
                 [
                     (
-                        bad.received_us, venues[bad.venue], _clean(bad.stream), _clean(bad.error), bad.payload,
+                        bad.received_us, venues[bad.venue], clean(bad.stream), clean(bad.error), bad.payload,
                         bad.items, "row" if bad.payload.startswith(_ROW) else "frame", batch.segment,
-                        batch.byte_offset,
+                        batch.byte_offset, *([self._journal] if self._journal else []),
                     )
                     for bad in quarantined
                 ],
@@ -321,7 +324,7 @@ def _moment_us(row: Any) -> int:
     return int(moment)
 
 
-def _clean(value: T) -> T | str:
+def clean(value: T) -> T | str:
     """Make a text one that the server takes: no NUL, valid Unicode."""
     if isinstance(value, str):
         return value.replace("\0", "�").encode("utf-8", "replace").decode()

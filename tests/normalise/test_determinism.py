@@ -33,7 +33,7 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 
 LEFT_OUT = [
     *("instrument_id", "venue_id", "gap_id", "quarantine_id"),  # numbers that each database gives
-    *("found_at", "first_seen", "segment", "byte_offset"),  # when and with which batch it was written
+    *("found_at", "first_seen", "segment", "byte_offset", "journal"),  # when, with which batch, by whom it was written
     *("state", "reason", "tries", "trouble", "tried_at", "filled_at", "filled_to", "filled_rows"),  # what repair did
 ]
 OF_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps")

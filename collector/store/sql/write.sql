@@ -90,8 +90,8 @@ on conflict do nothing;
 
 -- name: insert_quarantine
 -- Frames and rows that could not be understood or stored, as they came.
-insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset)
-select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9;
+insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset, journal)
+select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9, $10;
 
 -- name: insert_quarantine_once
 -- The same for a replay, which meets again what was quarantined when it was live.

@@ -1,0 +1,244 @@
+"""`collector quarantine`: what could not be understood or stored, looked at, parsed again, or set aside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from collector.config import Config
+    from collector.service.quarantine import Outcome
+    from collector.service.where import Where
+    from collector.store.quarantine import Choice, Group, Listed
+
+EXAMPLES = """
+Examples:
+
+    collector quarantine list --group
+
+    collector quarantine show 12
+
+    collector quarantine parse --all --venue fmfw --dry-run
+
+    collector quarantine discard 12 13 --reason 'a test of the venue'
+"""
+
+commands = typer.Typer(
+    help="Work what could not be understood or stored: list, show, parse again, discard.",
+    no_args_is_help=True,
+    epilog=EXAMPLES,
+)
+
+Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID]..", help="Entries, as `list` shows them.")]
+Venue = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this venue. [default: all]")]
+Stream = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this stream. [default: all]")]
+Kind = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", help="frame: not understood; row: refused by the database. [default: both]"),
+]
+Error = Annotated[
+    str | None, typer.Option("--error", metavar="PATTERN", help="Only such errors, * and ? as in file names.")
+]
+Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Received since then; UTC.")]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Received until then.")]
+Everything = Annotated[bool, typer.Option("--all", help="All that wait (of the options' choice) instead of IDs.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(commands, name="quarantine")
+
+
+@commands.command("list", epilog="Example:\n\n    collector quarantine list --venue fmfw --error 'price: *' --group")
+def list_entries(
+    venue: Venue = None, stream: Stream = None, kind: Kind = None, error: Error = None, since: Since = None,
+    until: Until = None,
+    state: Annotated[
+        str, typer.Option(metavar="STATE", help="waiting, resolved, discarded or all.")
+    ] = "waiting",
+    group: Annotated[bool, typer.Option("--group", help="Count by error instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many at the most.")] = 50,
+    config: ConfigFile = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """List what is in quarantine, newest first."""
+    from collector.cli.quarantine_tables import tell_groups, tell_list
+    from collector.cli.running import run
+    from collector.store.quarantine import STATES
+
+    if state not in (*STATES, "all"):
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}, all", param_hint="--state")
+    choice = _choice(None, venue, stream, kind, error, since, until)._replace(state=None if state == "all" else state)
+    settings = read_config(config, log=not as_json)
+    if group:
+        groups = run(_groups(settings, choice, limit))
+        if as_json:
+            print_json({"groups": [one._asdict() for one in groups]})
+        else:
+            tell_groups(groups)
+        return
+    rows, counts = run(_list(settings, choice, limit))
+    if as_json:
+        print_json({"entries": [one._asdict() for one in rows], "summary": counts})
+    else:
+        tell_list(rows, counts)
+
+
+@commands.command("show", epilog="Example:\n\n    collector quarantine show 12 --json | jq .place.session")
+def show_entry(
+    number: Annotated[int, typer.Argument(metavar="ID", help="An entry, as `list` shows it.")],
+    whole: Annotated[bool, typer.Option("--whole", help="All of a long frame.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show one entry: its bytes, its error and where that is, its place in the journal, its session."""
+    from collector.cli.quarantine_tables import tell_entry
+    from collector.cli.running import run
+
+    settings = read_config(config, log=not as_json)
+    entry, payload, place = run(_show(settings, number))
+    if as_json:
+        text = payload.decode("utf-8", "backslashreplace")
+        print_json({**entry._asdict(), "payload": text, "place": place and place.as_json()})
+    else:
+        tell_entry(entry, payload, place, whole=whole)
+
+
+@commands.command("parse", epilog="Example:\n\n    collector quarantine parse --all --venue fmfw --error 'ch: *'")
+def parse_entries(
+    ids: Ids = None, everything: Everything = False, venue: Venue = None, stream: Stream = None, kind: Kind = None,
+    error: Error = None, since: Since = None, until: Until = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would come of it.")] = False,
+    config: ConfigFile = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Parse entries again with today's program, and store what they give now.
+
+    Each frame is parsed in the state that its session had, which is made again from the journal. Safe beside the
+    running daemon. Exit status 1 when one still fails.
+    """
+    from collector.cli.quarantine_tables import tell_outcomes
+    from collector.cli.running import run
+    from collector.cli.shared import quiet_progress
+
+    choice = _work(ids, venue, stream, kind, error, since, until, everything=everything)
+    settings = read_config(config, log=not as_json)
+    with quiet_progress(quiet=as_json) as progress:
+        outcomes = run(_parse(settings, choice, progress, dry=dry_run))
+    if as_json:
+        print_json({"dry_run": dry_run, "entries": [one._asdict() for one in outcomes]})
+    else:
+        tell_outcomes(outcomes, dry=dry_run)
+    raise typer.Exit(1 if any(one.result in ("fails", "impossible") for one in outcomes) else 0)
+
+
+@commands.command("discard", epilog="Example:\n\n    collector quarantine discard --all --venue x --reason 'left them'")
+def discard_entries(
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is not worth storing; it is kept.")],
+    ids: Ids = None, everything: Everything = False, venue: Venue = None, stream: Stream = None, kind: Kind = None,
+    error: Error = None, since: Since = None, until: Until = None, config: ConfigFile = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Set entries aside for good, with a reason. Nothing is deleted: bytes, error and reason stay in the table."""
+    from collector.cli.running import run
+
+    if not reason.strip() or "\0" in reason:
+        raise typer.BadParameter("say in words why these are not worth storing", param_hint="--reason")
+    choice = _work(ids, venue, stream, kind, error, since, until, everything=everything)
+    settings = read_config(config, log=not as_json)
+    count = run(_discard(settings, choice, reason.strip()))
+    if as_json:
+        print_json({"discarded": count})
+    else:
+        typer.echo(f"{count:,} entr{'y' if count == 1 else 'ies'} discarded")
+
+
+def _choice(
+    ids: list[int] | None, venue: str | None, stream: str | None, kind: str | None, error: str | None,
+    since: str | None, until: str | None,
+) -> Choice:  # fmt: skip
+    from collector.cli.backfill import moment
+    from collector.repair.listing import like
+    from collector.store.quarantine import Choice
+
+    if kind not in (None, "frame", "row"):
+        raise typer.BadParameter(f"{kind!r} is neither frame nor row", param_hint="--kind")
+
+    def time(option: str, text: str | None) -> datetime | None:
+        return None if text is None else datetime.fromtimestamp(moment(option, text) / 1e6, UTC)
+
+    return Choice(ids or None, None, venue, stream, kind, None if error is None else like(error),
+                  time("--from", since), time("--to", until))  # fmt: skip
+
+
+def _work(
+    ids: list[int] | None, venue: str | None, stream: str | None, kind: str | None, error: str | None,
+    since: str | None, until: str | None, *, everything: bool,
+) -> Choice:  # fmt: skip
+    """Understand what to work on: either IDs, or --all with options that narrow it."""
+    choice = _choice(ids, venue, stream, kind, error, since, until)
+    narrowed = any(part is not None for part in choice[2:])
+    if ids and (everything or narrowed):
+        raise typer.BadParameter("name IDs, or --all with options that narrow it, not both", param_hint="[ID]..")
+    if not ids and not everything:
+        raise typer.BadParameter(
+            "name entries by their IDs, or say --all" + (" beside the options that narrow it" if narrowed else ""),
+            param_hint="[ID]..",
+        )
+    return choice
+
+
+async def _list(config: Config, choice: Choice, limit: int) -> tuple[list[Listed], dict[str, int]]:
+    from collector.service.attach import attached
+    from collector.store.quarantine import listing
+
+    async with attached(config) as dsn:
+        return await listing(dsn, choice, limit)
+
+
+async def _groups(config: Config, choice: Choice, limit: int) -> list[Group]:
+    from collector.service.attach import attached
+    from collector.store.quarantine import groups
+
+    async with attached(config) as dsn:
+        return await groups(dsn, choice, limit)
+
+
+async def _discard(config: Config, choice: Choice, reason: str) -> int:
+    from collector.service.attach import attached
+    from collector.store.quarantine import discard
+
+    async with attached(config) as dsn:
+        return await discard(dsn, choice, reason)
+
+
+async def _show(config: Config, number: int) -> tuple[Listed, bytes, Where | None]:
+    from collector.service.attach import attached
+    from collector.service.quarantine import place_of
+    from collector.store.quarantine import whole
+
+    async with attached(config) as dsn:
+        entry, payload = await whole(dsn, number)
+        return entry, payload, await place_of(dsn, config.data_dir, entry, payload)
+
+
+async def _parse(config: Config, choice: Choice, progress: Progress, *, dry: bool) -> list[Outcome]:
+    from collector.service.attach import attached
+    from collector.service.quarantine import parse_again
+    from collector.store.quarantine import Resolver, waiting, whole
+
+    async with attached(config) as dsn:
+        entries = await waiting(dsn, choice)
+        task = progress.add_task("parsing again", total=len(entries))
+
+        async def payload(number: int) -> bytes:
+            return (await whole(dsn, number))[1]
+
+        resolver = None if dry else Resolver(lambda: dsn, None)
+        try:
+            return await parse_again(config.data_dir, entries, payload, resolver, lambda _: progress.advance(task))
+        finally:
+            if resolver is not None:
+                await resolver.close()

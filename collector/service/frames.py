@@ -1,0 +1,137 @@
+"""Where frames lie in the journals: found by the time of their receipt, and parsed again in the state of then.
+
+The tables do not hold a row's place in the journal, they hold when it was received, to the microsecond. Segments tell
+which time they span, so only those that can hold it are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+from collector import venues
+from collector.journal import DamagedJournal, Kind, Position, Record, read
+from collector.journal.segments import numbers, segments
+from collector.model import Records
+from collector.normalise.normaliser import Normaliser, split_rest
+from collector.service.journalled import apply
+
+T = TypeVar("T")
+
+SLACK_NS = 60_000_000_000
+"""A clock may have been set, and a record is handed over a moment after it was received."""
+
+BREATH = 500
+
+RECEIVED = frozenset({Kind.FRAME, Kind.REST, Kind.BEAT})
+"""Kinds that can yield rows."""
+
+
+class Place(NamedTuple):
+    """A record and the journal that it is in."""
+
+    journal: Path
+    record: Record
+
+
+def journals(data_dir: Path) -> list[Path]:
+    """Return the folders of the journals there: the daemon's, and after it those of backfills, oldest first."""
+    backfills = data_dir / "backfill"
+    kept = sorted(path for path in backfills.iterdir() if path.is_dir()) if backfills.is_dir() else []
+    return [path for path in (data_dir / "journal", *kept) if path.is_dir() and numbers(path)]
+
+
+def spanning(directory: Path, times_ns: Iterable[int]) -> list[int]:
+    """Return the numbers of the segments that may hold what was received at one of these times."""
+    times = sorted(times_ns)
+    infos = segments(directory)
+    found = []
+    for info, following in zip(infos, [*infos[1:], None], strict=True):
+        known = [info.created_ns, *([info.last_received_ns] if info.last_received_ns else [])]
+        known += [following.created_ns] if following else []
+        first = bisect_left(times, min(known) - SLACK_NS)
+        if first < len(times) and (following is None or not all(known) or times[first] <= max(known) + SLACK_NS):
+            found.append(info.number)
+    return found
+
+
+async def received_at(
+    directory: Path,
+    times_us: Collection[int],
+    damages: Callable[[DamagedJournal], None],
+    likely: Collection[int] = (),
+) -> list[Record]:
+    """Return what was received at exactly these microseconds, in the order of the journal.
+
+    `likely`: segments to look into whatever time they span, since a clock that was set back makes that unsure.
+    """
+    found: list[Record] = []
+    present = numbers(directory)
+    spanned = spanning(directory, [time_us * 1000 for time_us in times_us])
+    for number in sorted({*spanned, *(one for one in likely if one in present)}):
+        records = read(directory, Position(number, 0), Position(number + 1, 0), on_corrupt=damages)
+        async for record in breathing(records):
+            if record.received_ns // 1000 in times_us and record.kind in RECEIVED:
+                found.append(record)  # noqa: PERF401  an asynchronous comprehension reads worse
+    return found
+
+
+async def breathing(items: Iterable[T]) -> AsyncIterator[T]:
+    """Let other tasks, and Ctrl-C, have their turn between many items."""
+    for number, item in enumerate(items):
+        if not number % BREATH:
+            await asyncio.sleep(0)
+        yield item
+
+
+class Chosen:
+    """Tells which records belong to the sessions of some venues."""
+
+    def __init__(self, venues: Collection[str] | None) -> None:
+        self._venues = venues
+        self._left_out: set[int] = set()
+
+    def takes(self, record: Record) -> bool:
+        """Look at each record in turn; True for those to apply. Records of no session are of every venue."""
+        if self._venues is None:
+            return True
+        if record.kind in (Kind.OPEN, Kind.CARRY):
+            of_it = orjson.loads(record.payload)["venue"] in self._venues
+            (self._left_out.discard if of_it else self._left_out.add)(record.session)
+        return record.session not in self._left_out
+
+
+def rerun(
+    directory: Path, segment: int, takes: Callable[[Record], bool], damages: Callable[[DamagedJournal], None]
+) -> Iterator[tuple[Record, Records, Mapping[str, Any]]]:
+    """Parse on from the segment before `segment`, as recovery does; give each record, its rows, its session's header.
+
+    Parsers that tell equal trades apart by counting, or follow a book's numbers, have then seen what they need. Records
+    that `takes` does not want are passed over.
+    """
+    present = numbers(directory)
+    if not present:
+        return
+    normaliser = Normaliser(venues.find)
+    nobody: Mapping[str, Any] = {}
+    for record in read(directory, Position(max(present[0], segment - 1), 0), on_corrupt=damages):
+        if not takes(record):
+            continue
+        out = Records()
+        session = normaliser.sessions.get(record.session)
+        apply(record, normaliser, out)
+        yield record, out, session.header if session else nobody
+
+
+def layouts(record: Record) -> list[bytes]:
+    """Return the forms in which a record's bytes can stand in quarantine: parsers name a request in fewer words."""
+    if record.kind is not Kind.REST:
+        return [record.payload]
+    request, body = split_rest(record.payload)
+    short = orjson.dumps({"channel": request["channel"], "params": request.get("params", {})})
+    return [record.payload, short + b"\n" + body, body]
