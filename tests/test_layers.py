@@ -22,11 +22,13 @@ MAY_IMPORT = {
     "repair": {"model", "venues", "normalise", "feed", "journal", "store"},
     # Reads the tables and nothing else: what analysts use knows of no daemon.
     "data": {"store", "config"},
+    "audit": {"model", "venues", "normalise", "feed", "journal", "store", "repair"},
     "config": {"model", "venues"},
     "logs": set[str](),
-    "service": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "config", "logs", "simulator"},
-    "cli": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "config", "logs", "simulator",
-            "service", "data"},
+    "service": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "audit", "config", "logs",
+                "simulator"},
+    "cli": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "audit", "config", "logs",
+            "simulator", "service", "data"},
     # It must not share a mistake with the program that it tests.
     "simulator": set[str](),
 }  # fmt: skip

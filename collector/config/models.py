@@ -152,6 +152,18 @@ class Repair(Section):
     )
 
 
+class Audit(Section):
+    """Adding up the trades of each minute against the venue's candle."""
+
+    enabled: bool = Field(True, description="Audit every minute soon after it is over.")
+    delay_seconds: float = Field(
+        15, ge=1, le=3600, description="How soon: candles have to be closed by then, and late trades to have come."
+    )
+    catch_up_hours: float = Field(
+        24, gt=0, le=8760, description="After a stop, minutes older than this are left to `collector audit`."
+    )
+
+
 class Log(Section):
     """What is told on stderr."""
 
@@ -210,6 +222,7 @@ class Config(BaseSettings):
     journal: Journal = Journal()
     writer: Writer = Writer()
     repair: Repair = Repair()
+    audit: Audit = Audit()
     log: Log = Log()
     venues: dict[str, VenueConfig] = Field(default_factory=dict)
 

@@ -116,6 +116,10 @@ class GapTable:
         """Return how many trades a second each symbol of a venue has had, as far as the newest ones tell."""
         return {symbol: float(rate) for symbol, rate in await self._do("fetch", _SQL["trade_rates"], venue)}
 
+    async def tally(self) -> list[tuple[str, str, int, int]]:
+        """Return how many gaps each venue has by cause: those that are open, and all."""
+        return [tuple(row) for row in await self._do("fetch", _SQL["tally"])]
+
     async def close(self) -> None:
         """Let the connection go."""
         if self._connection is not None:

@@ -99,6 +99,8 @@ class Repairer:
         """Rows that repairs have found since the start."""
         self.trouble = ""
         """Why the last try failed; empty once one succeeds."""
+        self.when_settled: list[Callable[[], object]] = []
+        """Called whenever gaps were closed, as repaired or not."""
 
     def __repr__(self) -> str:
         return f"<Repairer {self.venue} waiting={self.waiting} repaired={self.repaired} lost={self.lost}>"
@@ -107,6 +109,13 @@ class Repairer:
     def waiting(self) -> int:
         """Gaps that are being repaired or wait for it."""
         return len(self._held) + len(self._again)
+
+    @property
+    def state(self) -> str:
+        """`idle`, `repairing`, or `waiting` for the next try."""
+        if self.trouble:
+            return "waiting"
+        return "repairing" if self.waiting else "idle"
 
     def wake(self) -> None:
         """Look at the table now: it has changed."""
@@ -158,6 +167,7 @@ class Repairer:
         if lost:
             self.lost += lost
             log.info("gaps_without_history", venue=self.venue, gaps=lost)
+            self._tell_settled()
         age = self._options.max_age_seconds
         earliest_us = 0 if age is None else self._clock.now_ns() // 1000 - int(age * 1e6)
         found = await self._ledger.missing(self.venue, self._streams, earliest_us)
@@ -253,6 +263,11 @@ class Repairer:
         log.info("gap_unrecoverable" if lost else "gap_repaired", venue=self.venue,
                  symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
                  seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        for tell in self.when_settled:
+            tell()
 
     # -- the session that the answers belong to --------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from collector.journal.disk import sync_directory
 from collector.normalise.normaliser import Normaliser
 from collector.repair.ledger import GapTable
 from collector.repair.repairer import Repairer, RepairOptions
+from collector.service.auditing import Auditing
 from collector.service.database import Database
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
@@ -65,8 +66,10 @@ class Daemon:
         self.started_ns = self.clock.now_ns()
         self.started = asyncio.Event()
         self.stopping = asyncio.Event()
+        self._prepared = asyncio.Event()
         self.workers: dict[str, Supervised] = {}
         self.repairers: dict[str, Repairer] = {}
+        self.auditing: Auditing
         self.http_address: str | None = None
         """Where the status page is (`http://host:port`), once it is served."""
         self.database: Database
@@ -108,6 +111,10 @@ class Daemon:
                 batch_rows=config.writer.batch_rows,
                 flush_seconds=config.writer.flush_ms / 1000,
             )
+            self.auditing = Auditing(
+                config, self.repairers, dsn=self.database.dsn, committed=self._all_committed, clock=self.clock
+            )
+            self.recorder.when_gaps_change.append(self.auditing.gaps_changed)
             await self._run_parts()
 
     @asynccontextmanager
@@ -147,6 +154,7 @@ class Daemon:
             ]
             recorder = core.create_task(self._record(), name="recorder")
             feeds = core.create_task(self._feed(), name="feeds")
+            auditing = core.create_task(self._audit(), name="audit")
             self.started.set()
             with Notifier.from_environment() as notifier:
                 notifier.ready()
@@ -155,7 +163,8 @@ class Daemon:
                 notifier.stopping()
             log.info("stopping")
             feeds.cancel()
-            await asyncio.wait([feeds])
+            auditing.cancel()
+            await asyncio.wait([feeds, auditing])
             self.recorder.drain()
             _, late = await asyncio.wait([recorder], timeout=DRAIN_SECONDS)
             if late:
@@ -168,7 +177,15 @@ class Daemon:
 
     async def _record(self) -> None:
         await self.database.prepared()
+        self._prepared.set()
         await self.recorder.run()
+
+    async def _audit(self) -> None:
+        await self._prepared.wait()
+        await self.auditing.run()
+
+    async def _all_committed(self) -> None:
+        await self.recorder.reached(self.journal.end)
 
     async def _feed(self) -> None:
         async with AsyncExitStack() as stack:
@@ -206,12 +223,13 @@ class Daemon:
             RepairOptions(age, rate),
             rest=lambda: worker.rest,
             intake=self.intake,
-            committed=lambda: self.recorder.reached(self.journal.end),
+            committed=self._all_committed,
             ledger=GapTable(self.database.dsn),
             clock=self.clock,
             random=self.random,
         )
         self.recorder.when_gaps_change.append(repairer.wake)
+        repairer.when_settled.append(self.auditing.gaps_changed)
         return repairer
 
     async def _feed_watchdog(self, notifier: Notifier) -> None:

@@ -81,6 +81,18 @@ class RestFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairFacts:
+    """What a venue's repairer does (`idle`, `repairing`, or `waiting` for the next try); counts are since the start."""
+
+    state: str
+    waiting: int
+    repaired: int
+    lost: int
+    rows: int
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
 class VenueFacts:
     """One configured venue. `failed` is true from a worker's crash until it works again."""
 
@@ -93,6 +105,9 @@ class VenueFacts:
     failures: int
     clock_offset_seconds: float | None
     rest: RestFacts | None
+    repair: RepairFacts | None
+    gaps: dict[str, int] | None
+    gaps_recorded: dict[str, int] | None
     problems: tuple[ProblemFacts, ...]
     connections: tuple[ConnectionFacts, ...]
 
@@ -182,6 +197,34 @@ class DatabaseFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmFacts:
+    """A minute whose trades and candle disagree without a reason: the candle's volume, and what is stored of it."""
+
+    venue: str
+    symbol: str
+    minute: str
+    expected: str | None
+    stored: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFacts:
+    """Minutes compared with the venues' candles since the start. `verdicts`: the same by venue and verdict."""
+
+    last_minute: str | None
+    checked: int
+    complete: int
+    explained: int
+    unexplained: int
+    not_comparable: int
+    open_alarms: int
+    verdicts: dict[str, dict[str, int]]
+    trouble: str
+    alarms: tuple[AlarmFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessFacts:
     """`loop_late_seconds`: the longest that the event loop stood still in the last minute."""
 
@@ -204,6 +247,7 @@ class Status:
     totals: TotalFacts
     rates: RateFacts
     lag: LagFacts
+    audit: AuditFacts | None
     journal: JournalFacts
     disk: DiskFacts
     database: DatabaseFacts

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from collector.feed.connection import LONGEST_BACKOFF_SECONDS, ConnectionState
 from collector.service.facts import (
+    AuditFacts,
     DatabaseFacts,
     Health,
     JournalFacts,
@@ -35,6 +36,7 @@ def judge(
     enabled: Sequence[str],
     venues: Sequence[VenueFacts],
     totals: TotalFacts,
+    audit: AuditFacts | None,
     journal: JournalFacts,
     database: DatabaseFacts,
     process: ProcessFacts,
@@ -47,7 +49,7 @@ def judge(
         *_not_recording(enabled, venues),
         *_not_written(journal, database),
     )
-    warnings = (*_incomplete(venues), *_delayed(totals, journal, database, process))
+    warnings = (*_incomplete(venues), *_delayed(totals, journal, database, process), *_unexplained(audit))
     return Health(not not_healthy, not not_ready, not_healthy, not_ready, warnings)
 
 
@@ -121,6 +123,18 @@ def _delayed(
         yield Reason("counts", "items are not stored + duplicates + quarantined: please report this bug")
     if process.loop_late_seconds is not None and process.loop_late_seconds > LATE_SECONDS:
         yield Reason("daemon", f"stood still for {process.loop_late_seconds:.1f} s within the last minute")
+
+
+def _unexplained(audit: AuditFacts | None) -> Iterator[Reason]:
+    if audit is None or not audit.open_alarms:
+        return
+    newest = audit.alarms[0]
+    expected = "no candle" if newest.expected is None else f"{newest.expected} by the candle"
+    yield Reason(
+        "audit",
+        f"{audit.open_alarms} minutes are not explained, the newest {newest.minute} of {newest.symbol} at "
+        f"{newest.venue}: {newest.stored} stored, {expected}; `collector audit` shows them",
+    )
 
 
 def _times(count: int) -> str:

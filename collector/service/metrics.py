@@ -43,6 +43,7 @@ class DaemonMetrics(Collector):
         yield from _venues(status.venues)
         yield from _connections(status.venues)
         yield from _subscriptions(status.venues)
+        yield from _completeness(status)
         yield from _storage(status)
 
 
@@ -109,6 +110,37 @@ def _venues(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
                  ((at, rest.allowed_per_second) for at, rest in used), "venue")  # fmt: skip
     yield _gauge("rest_pause_seconds", "How long no REST call will be made, since the venue asked for a pause.",
                  ((at, rest.pause_seconds) for at, rest in used), "venue")  # fmt: skip
+
+
+def _completeness(status: Status) -> Iterator[Metric]:
+    venues, audit = status.venues, status.audit
+    yield _gauge("gaps_open", "Gaps that wait for their end or their repair.",
+                 (((venue.venue, cause), count) for venue in venues for cause, count in (venue.gaps or {}).items()),
+                 "venue", "cause")  # fmt: skip
+    yield _counter("gaps", "Gaps in the table, whatever became of them.",
+                   (((venue.venue, cause), count) for venue in venues
+                    for cause, count in (venue.gaps_recorded or {}).items()), "venue", "cause")  # fmt: skip
+    repairs = [(venue.venue, venue.repair) for venue in venues if venue.repair is not None]
+    yield _gauge("gaps_waiting", "Gaps that are being repaired or wait for it.",
+                 (((name,), repair.waiting) for name, repair in repairs), "venue")  # fmt: skip
+    yield _counter("repaired_gaps", "Gaps closed as repaired.",
+                   (((name,), repair.repaired) for name, repair in repairs), "venue")  # fmt: skip
+    yield _counter("lost_gaps", "Gaps closed as unrecoverable.",
+                   (((name,), repair.lost) for name, repair in repairs), "venue")  # fmt: skip
+    yield _counter("repaired_rows", "Rows that repairs have found.",
+                   (((name,), repair.rows) for name, repair in repairs), "venue")  # fmt: skip
+    yield _counter(
+        "audited_minutes",
+        "Minutes compared with the venue's candles, by what came of it.",
+        (
+            ((venue, verdict), count)
+            for venue, verdicts in (audit.verdicts if audit else {}).items()
+            for verdict, count in verdicts.items()
+        ),
+        "venue",
+        "verdict",
+    )
+    yield _gauge("audit_alarms", "Minutes that nothing explains.", [((), audit.open_alarms if audit else None)])
 
 
 def _connections(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:

@@ -83,6 +83,35 @@ class RestAnswer(NamedTuple):
     received_ns: int
 
 
+# -- what an audit may compare ------------------------------------------------------------------------------------
+
+
+class CandleSums(NamedTuple):
+    """What of a closed one-minute candle (series `trade`) has to equal the trades of its minute."""
+
+    volume: bool = False
+    """Its volume is the sum of their sizes, in the same unit."""
+    trades: bool = False
+    """Its number of trades, where it has one, is how many there are."""
+    prices: bool = False
+    """Open, high, low and close are prices of theirs."""
+    reason: str = ""
+    """Why nothing of it can be compared, where nothing can."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is anything to compare."""
+        return self.volume or self.trades or self.prices
+
+
+class BookRows(StrEnum):
+    """What rows of books have to do with each other."""
+
+    WHOLE = "whole"  # each is a whole book, or cannot be laid over another
+    NUMBERED = "numbered"  # changes are numbered without a hole
+    LINKED = "linked"  # only changes that follow the last one are rows, whatever their numbers; best levels only
+
+
 # -- what to connect to -------------------------------------------------------------------------------------------
 
 
@@ -333,6 +362,11 @@ class Adapter(Protocol):
     history_page: ClassVar[int]
     """Items that one answer of `history` holds at the most, for estimates."""
 
+    candle_sums: ClassVar[CandleSums]
+    """What an audit may compare of candles and trades."""
+    book_rows: ClassVar[BookRows]
+    """How an audit may rebuild books from rows."""
+
     def history_header(self, settings: Any) -> Mapping[str, Any]:
         """Return what the header of a session that reads history holds beside the usual."""
 
@@ -354,6 +388,8 @@ class AdapterDefaults:
     historic: ClassVar[frozenset[str]] = frozenset()
     partly_historic: ClassVar[frozenset[str]] = frozenset()
     history_page: ClassVar[int] = 1000
+    candle_sums: ClassVar[CandleSums] = CandleSums(reason="nothing is known of what its candles are made of")
+    book_rows: ClassVar[BookRows] = BookRows.WHOLE
 
     @property
     def strip(self) -> Callable[[bytes], bytes | None] | None:

@@ -16,6 +16,7 @@ import aiohttp
 import asyncpg
 
 from collector import simulator
+from collector.clock import Clock
 from collector.config import load
 from collector.service.daemon import Daemon
 from collector.service.demo import settled
@@ -53,9 +54,9 @@ class Stage:
         )
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator[Daemon]:
+    async def daemon(self, clock: Clock | None = None) -> AsyncIterator[Daemon]:
         """A daemon in this process."""
-        daemon = Daemon(load(self.config, {}))
+        daemon = Daemon(load(self.config, {}), clock=clock)
         task = asyncio.ensure_future(daemon.run())
         try:
             started = asyncio.ensure_future(daemon.started.wait())
@@ -114,11 +115,17 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    dsn: str, folder: Path, *, rate: float = 300.0, extra: str = "", **settings: object
+    dsn: str,
+    folder: Path,
+    *,
+    rate: float = 300.0,
+    extra: str = "",
+    clock_ns: Callable[[], int] = time.time_ns,
+    **settings: object,
 ) -> AsyncIterator[Stage]:
     """Serve a simulated FMFW; `settings` are its own switches, `extra` more lines of `[venues.fmfw]`."""
     async with (
-        simulator.serve(["fmfw"], seed=7, rate=rate, settings={"fmfw": settings}) as running,
+        simulator.serve(["fmfw"], seed=7, rate=rate, clock_ns=clock_ns, settings={"fmfw": settings}) as running,
         aiohttp.ClientSession() as http,
     ):
         yield Stage(running["fmfw"], folder, dsn, http, extra)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.feed.connection import ConnectionState
+from collector.repair.tally import GapCount
 from collector.service.metrics import DaemonMetrics
 from collector.service.recent import Recent
 from collector.service.status import snapshot
@@ -102,6 +104,26 @@ def test_symbols_never_become_labels(daemon: WatchedDaemon) -> None:
     assert sum(len(one.samples) for one in families(daemon).values()) < count + 20
 
 
+def tell_of_completeness(daemon: WatchedDaemon) -> None:
+    """Give the daemon a gap, a repairer and an audited minute to tell of."""
+    daemon.auditing.tally.counts = (GapCount("fake", "disconnect", 1, 3),)
+    daemon.repairers["fake"] = SimpleNamespace(state="idle", waiting=0, repaired=2, lost=1, rows=40, trouble="")
+    assert daemon.auditing.auditor is not None
+    daemon.auditing.auditor.counts["fake", "complete"] = 7
+
+
+def test_gaps_repairs_and_audited_minutes_are_counted(daemon: WatchedDaemon) -> None:
+    tell_of_completeness(daemon)
+    whole = registry(daemon)
+    gap = {"venue": "fake", "cause": "disconnect"}
+    assert whole.get_sample_value("collector_gaps_open", gap) == 1
+    assert whole.get_sample_value("collector_gaps_total", gap) == 3
+    assert whole.get_sample_value("collector_repaired_rows_total", {"venue": "fake"}) == 40
+    audited = {"venue": "fake", "verdict": "complete"}
+    assert whole.get_sample_value("collector_audited_minutes_total", audited) == 7
+    assert whole.get_sample_value("collector_audit_alarms") == 0
+
+
 def test_documentation_lists_every_metric_with_its_type_and_labels(daemon: WatchedDaemon) -> None:
     daemon.commit(TableCount(10, 7, 2, 1))
     worker = daemon.workers["fake"].worker
@@ -110,6 +132,7 @@ def test_documentation_lists_every_metric_with_its_type_and_labels(daemon: Watch
     worker.connections["fake-1"].losses["cut"] += 1
     daemon.intake.catch_up(daemon.normaliser)
     daemon.intake.oldest_ns = daemon.clock.now_ns()
+    tell_of_completeness(daemon)
     told = set()
     for name, family in families(daemon).items():
         labels = frozenset(label for one in family.samples for label in one.labels) - {"le"}

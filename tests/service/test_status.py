@@ -6,12 +6,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from collector.audit.losses import Alarm
 from collector.feed.connection import ConnectionState
 from collector.feed.worker import WorkerState
 from collector.journal import Kind
@@ -345,6 +348,28 @@ def test_event_loop_that_stood_still_is_told(recording: WatchedDaemon) -> None:
     recent = Recent(recording.as_daemon)
     recent.look(late=6.5)
     assert "stood still for 6.5 s" in texts(snapshot(recording.as_daemon, recent).health.warnings)
+
+
+def test_minutes_that_nothing_explains_are_a_warning_until_they_are_settled(recording: WatchedDaemon) -> None:
+    auditor = recording.auditing.auditor
+    assert auditor is not None
+    minute = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
+    alarm = Alarm(1, "fake", "A", minute, 2, Decimal("1.5"), 3, Decimal("1.75"), "volume,trades", "open", True)
+    auditor.last_minute, auditor.alarms.open = minute, (alarm,)
+    status = snapshot(recording.as_daemon)
+    assert status.audit is not None
+    assert (status.audit.last_minute, status.audit.open_alarms) == ("2026-11-21T12:05Z", 1)
+    assert status.audit.alarms == (facts.AlarmFacts("fake", "A", "2026-11-21T12:05Z", "1.75", "1.5", "open"),)
+    assert "1 minutes are not explained, the newest 2026-11-21T12:05Z of A at fake: 1.5 stored" in texts(
+        status.health.warnings
+    )
+    assert status.health.ready
+    auditor.alarms.open = ()
+    auditor.alarms.settled.append(alarm._replace(state="repaired"))
+    status = snapshot(recording.as_daemon)
+    assert status.audit is not None
+    assert [one.state for one in status.audit.alarms] == ["repaired"]
+    assert texts(status.health.warnings) == ""
 
 
 # -- documentation -----------------------------------------------------------------------------------------------------

@@ -12,12 +12,14 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
+from collector.config import Config
 from collector.feed.connection import ConnectionFeed, ConnectionState
 from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker, WorkerState
 from collector.journal import Journal, JournalOptions
 from collector.model import Instrument, Records, Trade
 from collector.normalise.normaliser import Normaliser
+from collector.service.auditing import Auditing
 from collector.service.daemon import Daemon
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
@@ -100,6 +102,8 @@ class WatchedDaemon:
             batch_rows=1000, flush_seconds=0.1,
         )  # fmt: skip
         self.recorder.committed = self.journal.end
+        self.repairers: dict[str, Any] = {}
+        self.auditing = Auditing(Config(), self.repairers, dsn=lambda: "", committed=_at_once, clock=self.clock)
         self._address: str | None = None
 
     @property
@@ -165,6 +169,10 @@ class WatchedDaemon:
         records.items = count.items
         batch = Batch(records, 1, 0, self.clock.now_ns() - int(lag * 1e9))
         self.statistics.committed(batch, Committed({table: count}), self.clock.now_ns())
+
+
+async def _at_once() -> None:
+    """Everything is committed."""
 
 
 @asynccontextmanager

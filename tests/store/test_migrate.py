@@ -213,7 +213,7 @@ async def test_an_extension_in_a_schema_of_its_own_is_found(
         await superuser.execute("grant usage on schema elsewhere to public")
     await migrate(empty_database)
     async with session(empty_database) as connection:
-        assert await connection.fetchval("select count(*) from timescaledb_information.hypertables") == 7
+        assert await connection.fetchval("select count(*) from timescaledb_information.hypertables") == 8
 
 
 async def test_plain_tables_go_on_working_when_timescaledb_comes_later() -> None:

@@ -128,7 +128,7 @@ async def test_the_facts_are_hypertables_where_timescaledb_is(database: str) -> 
             "select hypertable_name::text as name, time_interval from timescaledb_information.dimensions"
         )
     chunks = {row["name"]: row["time_interval"] for row in rows}
-    assert set(chunks) == set(FACTS)
+    assert set(chunks) == {*FACTS, "audits"}
     assert (chunks["trades"], chunks["ticks"], chunks["books"], chunks["candles"]) == (
         timedelta(days=1), timedelta(days=1), timedelta(hours=6), timedelta(days=90),
     )  # fmt: skip

@@ -149,6 +149,8 @@ class Hub:
         return len(listeners)
 
     def _trades(self, topic: Topic, market: Market, event: Event, subscribers: Subscribers) -> None:
+        if self.faults.armed and self.faults.take("lose_trades", market.symbol, topic.channel.name):
+            return
         text = payloads.trades(market.instrument, event.trades, time_ids=self.time_ids)
         end = market.trades.end
         self.ledger.sent_trades(market.symbol, end - len(event.trades), end)

@@ -93,6 +93,15 @@ where g.gap_id = $1 and t.time between g.from_time - interval '93 days' and g.to
 select count(*) from gaps g join derivatives t using (instrument_id)
 where g.gap_id = $1 and t.time between g.from_time and g.to_time and t.received_at >= g.tried_at;
 
+-- name: tally
+-- How many gaps there are of each venue and cause, open and in all.
+select v.code, g.cause, sum(g.open)::bigint, sum(g.total)::bigint
+from (
+  select instrument_id, cause, count(*) filter (where state = 'open') as open, count(*) as total
+  from gaps group by instrument_id, cause
+) g join instruments i using (instrument_id) join venues v using (venue_id)
+group by 1, 2 order by 1, 2;
+
 -- name: list_gaps
 -- The newest gaps: $1 venue, $2 symbols, $3 stream, $4 state, each null for all but $2; $5 how many.
 select gap_id, venue, symbol, stream, from_time, to_time,

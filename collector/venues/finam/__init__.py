@@ -11,6 +11,7 @@ from collector.model import Instrument
 from collector.venues.adapter import (
     Adapter,
     AdapterDefaults,
+    CandleSums,
     ConnectionPlan,
     Conversation,
     Discovery,
@@ -48,6 +49,7 @@ class FinamAdapter(AdapterDefaults):
     settings: ClassVar[type[VenueSettings]] = FinamSettings
     historic: ClassVar[frozenset[str]] = frozenset({"candles", "trades"})
     history_page: ClassVar[int] = MOST_BARS
+    candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
 
     def __init__(self) -> None:
         self._desks: dict[str, Desk] = {}

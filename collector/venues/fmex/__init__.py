@@ -11,6 +11,8 @@ from collector.model import Instrument
 from collector.venues.adapter import (
     Adapter,
     AdapterDefaults,
+    BookRows,
+    CandleSums,
     ConnectionPlan,
     Conversation,
     Discovery,
@@ -42,6 +44,8 @@ class FmexAdapter(AdapterDefaults):
 
     historic: ClassVar[frozenset[str]] = frozenset({"trades", "candles"})
     history_page: ClassVar[int] = HISTORY_PAGE
+    candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, trades=True, prices=True)
+    book_rows: ClassVar[BookRows] = BookRows.LINKED
 
     def limits(self, settings: FmexSettings) -> Limits:
         return Limits(

@@ -11,6 +11,8 @@ from collector.model import Instrument
 from collector.venues.adapter import (
     Adapter,
     AdapterDefaults,
+    BookRows,
+    CandleSums,
     ConnectionPlan,
     Conversation,
     Discovery,
@@ -39,6 +41,8 @@ class FmfwAdapter(AdapterDefaults):
     historic: ClassVar[frozenset[str]] = frozenset({"trades", "candles"})
     partly_historic: ClassVar[frozenset[str]] = frozenset({"derivatives"})
     history_page: ClassVar[int] = PAGE
+    candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
+    book_rows: ClassVar[BookRows] = BookRows.NUMBERED
 
     def limits(self, settings: FmfwSettings) -> Limits:
         return Limits(

@@ -11,6 +11,7 @@ from collector.model import Instrument
 from collector.venues.adapter import (
     Adapter,
     AdapterDefaults,
+    CandleSums,
     ConnectionPlan,
     Conversation,
     Discovery,
@@ -37,6 +38,7 @@ class MetaapiAdapter(AdapterDefaults):
 
     name: ClassVar[str] = ADAPTER_NAME
     settings: ClassVar[type[VenueSettings]] = MetaapiSettings
+    candle_sums: ClassVar[CandleSums] = CandleSums(reason="its candles sum up quotes, not trades")
 
     def limits(self, settings: MetaapiSettings) -> Limits:
         return Limits(

@@ -1,0 +1,1 @@
+"""Audits: what is stored, proved against what the venues say elsewhere."""

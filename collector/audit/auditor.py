@@ -1,0 +1,227 @@
+"""Audits every minute soon after it is over, in the running daemon, behind live work.
+
+How far it has come is in the table `audits`, so a restart goes on there. Nothing is judged before everything received
+by then is in the tables: a daemon that is behind waits. A minute that nothing explains becomes a gap with the cause
+`silent loss`, which the venue's repairer fills like any other; then the minute is judged again. The last minutes are
+judged a few times over anyway, since trades and candles can be late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import asyncpg
+import structlog
+
+from collector.audit.losses import Alarm, Alarms, record
+from collector.audit.minutes import MINUTE, MinuteAudit, Span
+from collector.audit.subjects import Subject, subjects
+from collector.clock import Clock
+from collector.store.dsn import connect, refusals
+from collector.store.errors import DatabaseError, DatabaseUnreachableError
+from collector.store.named import queries
+from collector.venues.adapter import CandleSums
+
+log = structlog.get_logger()
+
+TRAILING = timedelta(minutes=6)
+"""The newest minutes are judged again each time: an open candle is awaited for five."""
+PIECE = timedelta(minutes=30)
+"""So much is judged in one statement when there is much to catch up with."""
+PAUSE_SECONDS = 0.5
+"""Between two pieces, and between two rounds at least."""
+LOOK_SECONDS = 60.0
+REFRESH = timedelta(minutes=10)
+"""How long what is recorded since when is remembered, once the daemon has run for as long."""
+ALIVE = timedelta(minutes=3)
+"""What was recorded so shortly ago still is."""
+AGAIN_MINUTES = 30
+"""Older unexplained minutes that are judged again in one round."""
+RETRY_SECONDS = 5.0
+_FAR = datetime(2100, 1, 1, tzinfo=UTC)
+
+_SQL = queries("audit")
+
+
+class AuditOptions(NamedTuple):
+    """Settings of an `Auditor`; see `collector.config.models.Audit`."""
+
+    delay_seconds: float
+    catch_up_hours: float
+
+
+class Auditor:
+    """Runs beside the feeds. `committed` returns when all that was received until now is in the tables; `wake` is told
+    the venue for which a gap was recorded."""
+
+    def __init__(
+        self,
+        terms: Mapping[str, CandleSums],
+        options: AuditOptions,
+        *,
+        dsn: Callable[[], str],
+        committed: Callable[[], Awaitable[None]],
+        wake: Callable[[str], object],
+        clock: Clock,
+    ) -> None:
+        self._terms = terms
+        self._options = options
+        self._dsn = dsn
+        self._committed = committed
+        self._wake = wake
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._subjects: list[Subject] = []
+        self._began = self._refreshed = self._now()
+        self._reached: dict[int, datetime] = {}
+        self.last_minute: datetime | None = None
+        """The newest minute that was judged; None before the first."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Verdicts reached since the start, by venue and verdict; a minute whose verdict changes counts again."""
+        self.alarms = Alarms()
+        self.trouble = ""
+        """Why the last round failed; empty once one succeeds."""
+
+    def __repr__(self) -> str:
+        return f"<Auditor {self.last_minute} {self.alarms}>"
+
+    def wake(self) -> None:
+        """A gap was repaired: judge again what is unexplained, if anything is."""
+        if self.alarms.open:
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Audit until cancelled."""
+        while True:
+            try:
+                await self._connected()
+            except DatabaseError as error:
+                if str(error) != self.trouble:
+                    self.trouble = str(error)
+                    log.warning("audit_waits_for_database", reason=self.trouble)
+            except Exception as error:
+                # A bug of ours: loud, and the end of neither the recording nor the daemon.
+                self.trouble = f"{type(error).__name__}: {error}"
+                log.exception("audit_failed", reason=self.trouble)
+            await self._clock.sleep(RETRY_SECONDS)
+
+    async def _connected(self) -> None:
+        dsn = self._dsn()
+        connection = await connect(dsn)
+        try:
+            with refusals(dsn):
+                while True:
+                    await self._round(connection)
+                    self.trouble = ""
+                    await self._rest()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
+        finally:
+            connection.terminate()
+
+    async def _rest(self) -> None:
+        """Wait until another minute can be judged, or a repair is done."""
+        await self._clock.sleep(PAUSE_SECONDS)
+        next_due = (self.last_minute or self._due()) + 2 * MINUTE + timedelta(seconds=self._options.delay_seconds)
+        seconds = min(max(0.0, (next_due - self._now()).total_seconds()), LOOK_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            alarm_clock = group.create_task(self._wake_after(seconds))
+            await self._woken.wait()
+            alarm_clock.cancel()
+        self._woken.clear()
+
+    async def _wake_after(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._woken.set()
+
+    # -- one round -----------------------------------------------------------------------------------------------------
+
+    async def _round(self, connection: asyncpg.Connection) -> None:
+        last = self._due()
+        await self._committed()
+        await self._refresh(connection)
+        audit = MinuteAudit(connection)
+        earliest = last - timedelta(hours=self._options.catch_up_hours)
+        start = min((self._next(subject, earliest, last) for subject in self._subjects), default=last)
+        while start <= last:
+            until = min(start + PIECE, last + MINUTE)
+            spans = [
+                span
+                for subject in self._subjects
+                for span in subject.spans(max(start, self._next(subject, earliest, last)), until)
+            ]
+            await self._judge(audit, spans)
+            start = until
+            if start <= last:
+                await self._clock.sleep(PAUSE_SECONDS)
+                await self._committed()
+        for subject in self._subjects:
+            self._reached[subject.instrument_id] = last
+        self.last_minute = last
+        await self._look_after_losses(connection, audit, earliest, last)
+
+    def _next(self, subject: Subject, earliest: datetime, last: datetime) -> datetime:
+        reached = self._reached.get(subject.instrument_id)
+        if reached is None:
+            return max(earliest, min((piece[0] for piece in subject.pieces), default=earliest))
+        return max(earliest, min(reached + MINUTE, last - TRAILING))
+
+    async def _refresh(self, connection: asyncpg.Connection) -> None:
+        now = self._now()
+        if now - self._refreshed < REFRESH < now - self._began:
+            return
+        if not self._reached:
+            self._reached = {row[0]: row[1] for row in await connection.fetch(_SQL["reached"])}
+        found = await subjects(connection, self._terms, now=now)
+        self._subjects = [_still_open(subject, now) for subject in found if subject.pieces]
+        self._refreshed = now
+
+    async def _judge(self, audit: MinuteAudit, spans: Sequence[Span]) -> None:
+        venues = {subject.instrument_id: subject.venue for subject in self._subjects}
+        for count in await audit.judge(spans, self._now()):
+            if count.fresh:
+                self.counts[venues[count.instrument_id], count.verdict] += count.fresh
+
+    # -- what nothing explains -----------------------------------------------------------------------------------------
+
+    async def _look_after_losses(
+        self, connection: asyncpg.Connection, audit: MinuteAudit, earliest: datetime, last: datetime
+    ) -> None:
+        old = [alarm for alarm in await self._unexplained(connection, earliest) if alarm.time < last - TRAILING]
+        await self._again(audit, old)
+        found = await self._unexplained(connection, earliest)
+        for venue in await record(connection, found):
+            self._wake(venue)
+        await self.alarms.update(connection, await self._unexplained(connection, earliest))
+
+    async def _unexplained(self, connection: asyncpg.Connection, earliest: datetime) -> list[Alarm]:
+        rows = await connection.fetch(_SQL["unexplained"], earliest, Alarms.MOST)
+        return [Alarm.of(row) for row in rows]
+
+    async def _again(self, audit: MinuteAudit, alarms: Iterable[Alarm]) -> None:
+        by_minute: dict[datetime, list[int]] = {}
+        for alarm in alarms:
+            by_minute.setdefault(alarm.time, []).append(alarm.instrument_id)
+        known = {subject.instrument_id: subject for subject in self._subjects}
+        for minute in sorted(by_minute, reverse=True)[:AGAIN_MINUTES]:
+            ids = (number for number in by_minute[minute] if number in known)
+            spans = [span for number in ids for span in known[number].spans(minute, minute + MINUTE)]
+            await self._judge(audit, spans)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
+
+    def _due(self) -> datetime:
+        """Return the newest minute that is over for long enough."""
+        over = self._now() - timedelta(seconds=self._options.delay_seconds)
+        return over.replace(second=0, microsecond=0) - MINUTE
+
+
+def _still_open(subject: Subject, now: datetime) -> Subject:
+    """Let the last piece of what is being recorded go on."""
+    *before, (since, until) = subject.pieces
+    return subject._replace(pieces=(*before, (since, _FAR if until > now - ALIVE else until)))

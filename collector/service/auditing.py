@@ -1,0 +1,108 @@
+"""What watches over the completeness of the tables while the daemon records: the audit of minutes, the count of gaps.
+
+Both only read and keep books, wait for live work, and outlive every failure of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from collector import venues
+from collector.audit.auditor import AuditOptions, Auditor
+from collector.audit.losses import Alarm
+from collector.audit.subjects import terms
+from collector.clock import Clock
+from collector.config import Config
+from collector.repair.ledger import GapTable
+from collector.repair.repairer import Repairer
+from collector.repair.tally import GapTally
+from collector.service.facts import AlarmFacts, AuditFacts, RepairFacts
+from collector.venues.adapter import CandleSums
+
+VERDICTS = ("complete", "explained", "unexplained", "not comparable")
+
+
+class Auditing:
+    """The daemon's auditor, where it is enabled, and its tally of gaps."""
+
+    def __init__(
+        self, config: Config, repairers: Mapping[str, Repairer], *, dsn: Callable[[], str],
+        committed: Callable[[], Awaitable[None]], clock: Clock,
+    ) -> None:  # fmt: skip
+        self._repairers = repairers
+        self.tally = GapTally(GapTable(dsn), clock)
+        self.auditor: Auditor | None = None
+        if config.audit.enabled:
+            options = AuditOptions(config.audit.delay_seconds, config.audit.catch_up_hours)
+            self.auditor = Auditor(
+                configured_terms(config), options, dsn=dsn, committed=committed, wake=self._gap_recorded, clock=clock
+            )
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.tally.run(), name="tally of gaps")
+            if self.auditor is not None:
+                group.create_task(self.auditor.run(), name="audit")
+
+    def gaps_changed(self) -> None:
+        """Some were opened, closed or repaired."""
+        self.tally.wake()
+        if self.auditor is not None:
+            self.auditor.wake()
+
+    def _gap_recorded(self, venue: str) -> None:
+        self.tally.wake()
+        repairer = self._repairers.get(venue)
+        if repairer is not None:
+            repairer.wake()
+
+    # -- for the status ------------------------------------------------------------------------------------------------
+
+    def facts(self) -> AuditFacts | None:
+        """Return how the audit stands; None where it is switched off."""
+        auditor = self.auditor
+        if auditor is None:
+            return None
+        alarms = auditor.alarms
+        by_venue: dict[str, dict[str, int]] = {}
+        for (venue, verdict), count in sorted(auditor.counts.items()):
+            by_venue.setdefault(venue, dict.fromkeys(VERDICTS, 0))[verdict] = count
+        sums = {verdict: sum(one[verdict] for one in by_venue.values()) for verdict in VERDICTS}
+        last = auditor.last_minute
+        return AuditFacts(
+            last_minute=None if last is None else f"{last:%Y-%m-%dT%H:%MZ}",
+            checked=sum(sums.values()),
+            complete=sums["complete"],
+            explained=sums["explained"],
+            unexplained=sums["unexplained"],
+            not_comparable=sums["not comparable"],
+            open_alarms=len(alarms.open),
+            verdicts=by_venue,
+            trouble=auditor.trouble,
+            alarms=tuple(map(_alarm, (*alarms.open[:20], *alarms.settled))),
+        )
+
+    def repair(self, venue: str) -> RepairFacts | None:
+        """Return what a venue's repairer does; None where it has none."""
+        one = self._repairers.get(venue)
+        if one is None:
+            return None
+        return RepairFacts(one.state, one.waiting, one.repaired, one.lost, one.rows, one.trouble)
+
+
+def configured_terms(config: Config) -> dict[str, CandleSums]:
+    """Return what an audit may compare at each venue of the configuration."""
+    return terms({name: (venues.find(one.adapter), one.settings) for name, one in config.venues.items()})
+
+
+def _alarm(alarm: Alarm) -> AlarmFacts:
+    return AlarmFacts(
+        venue=alarm.venue,
+        symbol=alarm.symbol,
+        minute=f"{alarm.time:%Y-%m-%dT%H:%MZ}",
+        expected=None if alarm.candle_volume is None else f"{alarm.candle_volume:f}",
+        stored=f"{alarm.volume or 0:f}",
+        state=alarm.state,
+    )

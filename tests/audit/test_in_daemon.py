@@ -1,0 +1,81 @@
+"""A daemon that finds out by itself what a venue left out, on minutes that last ten seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.service.daemon import Daemon
+from collector.service.demo import settled
+from collector.service.status import snapshot
+from tests.repair.truth import everything_is_there
+from tests.service.stage import Stage, live, stage, until
+
+pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
+
+PACE = 6
+PATIENCE_SECONDS = 60.0
+NO_SNAPSHOTS = "snapshot = 0\n[writer]\nflush_ms = 600"
+"""Leaves the repair as the only way to what was lost; and commits as seldom as usual."""
+
+
+class QuickClock:
+    """Days that pass several times as fast; waiting is as much shorter."""
+
+    def __init__(self) -> None:
+        self._began = time.time_ns()
+
+    def now_ns(self) -> int:
+        return self._began + (time.time_ns() - self._began) * PACE
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / PACE)
+
+
+async def test_trades_that_a_living_line_left_out_are_found_repaired_and_told(database: str, tmp_path: Path) -> None:
+    clock = QuickClock()
+    async with (
+        stage(database, tmp_path, rate=150, extra=NO_SNAPSHOTS, clock_ns=clock.now_ns) as on,
+        on.daemon(clock) as daemon,
+    ):
+        await first_minutes(on, daemon)
+        since_us = clock.now_ns() // 1000
+        on.venue.fault("lose_trades", symbol="BTCUSDT", count=3)
+        auditor = daemon.auditing.auditor
+        assert auditor is not None
+        alarms = auditor.alarms
+        await until(lambda: bool(alarms.open or alarms.settled), "an alarm", PATIENCE_SECONDS)
+        await until(lambda: bool(alarms.settled) and not alarms.open, "the alarm's end", PATIENCE_SECONDS)
+        await on.ledger.pause()
+        await settled(daemon)
+        await everything_is_there(on, since_us)
+        status = snapshot(daemon)
+
+        assert status.audit is not None
+        assert {(one.symbol, one.state) for one in status.audit.alarms} == {("BTCUSDT", "repaired")}
+        gaps = await on.query("select symbol, stream, state, filled_rows > 0 from v_gaps where cause = 'silent loss'")
+        assert set(gaps) == {("BTCUSDT", "trades", "repaired", True)}
+        verdicts = await on.query("select distinct verdict, repaired from v_audits where gap_cause = 'silent loss'")
+        assert verdicts == [("complete", True)]
+        assert await on.query("select 1 from audits where verdict = 'unexplained'") == []
+        assert status.audit.complete > len(on.venue.exchange.markets)
+
+
+async def first_minutes(on: Stage, daemon: Daemon) -> None:
+    """Wait until minutes are audited; those of a whole recording are complete."""
+    await until(lambda: live(daemon), "a live daemon")
+    await until(lambda: audited(daemon)("complete") > 0, "an audited minute", PATIENCE_SECONDS)
+
+
+def audited(daemon: Daemon) -> Callable[[str], Any]:
+    facts = daemon.auditing.facts()
+    assert facts is not None
+    return lambda name: getattr(facts, name)
