@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "store": {"model", "venues", "normalise"},
     "repair": {"model", "venues", "normalise", "feed", "journal", "store"},
     # Reads the tables and nothing else: what analysts use knows of no daemon.
-    "data": {"store", "config"},
+    "data": {"model", "store", "config"},
     "audit": {"model", "venues", "normalise", "feed", "journal", "store", "repair"},
     "config": {"model", "venues"},
     "logs": set[str](),

@@ -1,0 +1,67 @@
+"""Where data is: a database somewhere, or the one that a configuration keeps for itself."""
+
+from __future__ import annotations
+
+__all__ = ["Source", "opened"]
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from collector.config import Config, load
+from collector.data.errors import DataError
+from collector.store.embedded import EmbeddedServer
+from collector.store.errors import ServerBusyError, ServerStartError
+from collector.store.migrate import migrate
+
+Source = str | os.PathLike[str] | Config | None
+"""A `postgresql://` address, a configuration file or the folder that holds one, a `Config`; None for the usual one."""
+
+CONFIG_NAME = "collector.toml"
+
+
+@asynccontextmanager
+async def opened(source: Source) -> AsyncIterator[str]:
+    """Give the DSN of a login that reads.
+
+    The server of a configuration without `database.dsn` is entered where it runs, and else started for as long as the
+    block lasts. Raises `ConfigError`, `DatabaseError`, and `DataError` for a path where nothing is.
+    """
+    if isinstance(source, str) and source.startswith(("postgresql://", "postgres://")):
+        yield source
+        return
+    config = source if isinstance(source, Config) else load(_file(source))
+    if config.database.dsn is not None:
+        yield config.database.dsn.get_secret_value()
+        return
+    server = EmbeddedServer(config.data_dir)
+    if server.describe() is None:
+        raise DataError(f"nothing was recorded in {config.data_dir} yet: `collector run` or `collector demo` does it")
+    try:
+        await migrate(await server.start())
+    except ServerBusyError:
+        yield _reader(server)  # a daemon has it running
+        return
+    try:
+        yield _reader(server)
+    finally:
+        await server.stop()
+
+
+def _file(source: str | os.PathLike[str] | None) -> Path | None:
+    if source is None:
+        return None
+    path = Path(source)
+    path = path / CONFIG_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise DataError(f"{path} is not there: name a configuration, the folder that holds one, or postgresql://..")
+    return path
+
+
+def _reader(server: EmbeddedServer) -> str:
+    hint = server.describe()
+    if hint is None:
+        raise ServerStartError(f"the database server in {server.cluster.folder} is starting; try again in a moment")
+    password = hint.password_file.read_text("utf-8").split(":")[-1].strip()
+    return f"postgresql://{hint.user}:{password}@{hint.host}:{hint.port}/{hint.database}?sslmode=disable"
