@@ -181,7 +181,7 @@ def _storage(status: dict[str, Any], console: Console) -> None:
         "rows stored": "not known yet" if rows is None else f"{rows:,.0f}/s",
         "receipt to commit": f"half under {span(lag['recent_p50_seconds'])}, "
         f"99 % under {span(lag['recent_p99_seconds'])} (last minute)",
-        "journal": journal["fault"] or ("full" if journal["full"] else "recording"),
+        "journal": journal["fault"] or journal["refusal"] or ("full" if journal["full"] else "recording"),
         "not in the tables": size(journal["backlog_bytes"]),
         "database": f"{database['place']}, {database['state']}"
         + (f": {database['reason']}" if database["reason"] else ""),

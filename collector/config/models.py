@@ -124,8 +124,26 @@ class Journal(Section):
         20,
         description=f'The oldest committed segments are deleted beyond this size, GiB; "{UNLIMITED}" sets no limit.',
     )
+    max_gb: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
+        None,
+        description="While the database is away nothing can be deleted: at this size, GiB, the venues are held and "
+        f'what they send is missed, as gaps. Committed segments give way before that. "{UNLIMITED}" sets no limit.',
+    )
+    min_free_gb: float = Field(
+        1, ge=0, description="The same while less than this is free on the disk, GiB; 0 goes on until the disk refuses."
+    )
     compress: bool = Field(True, description="Compress closed segments (zstd).")
     level: int = Field(3, ge=1, le=19, description="How hard to compress: 1 fast, 19 small.")
+
+    @model_validator(mode="after")
+    def _room_for_some(self) -> Self:
+        least = 4 * self.segment_mb / 1024
+        if self.max_gb is not None and self.max_gb < least:
+            raise ValueError(
+                f"max_gb: {self.max_gb:g} is less than four segments of journal.segment_mb; "
+                f"write {least:g} or more, or make segments smaller"
+            )
+        return self
 
 
 class Writer(Section):

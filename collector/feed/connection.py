@@ -19,7 +19,7 @@ import structlog
 from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
-from collector.feed.intake import Intake, LiveSession
+from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
 from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, Network, shown
 from collector.venues.adapter import (
     Action,
@@ -44,6 +44,8 @@ STEADY_SECONDS = 60.0
 LONGEST_BACKOFF_SECONDS = 60.0
 UNAUTHORIZED_SECONDS = 300.0
 """A token that is refused is for a person to put right, and venues lock out those who insist."""
+BEHIND_SECONDS = 2.0
+"""A line of which so long not everything was read that had come."""
 ROOM_EVERY = 64
 """Frames after which others get their turn, and the journal's buffer is looked at."""
 
@@ -88,7 +90,8 @@ class ConnectionFeed:
         self._backoff = Backoff(random)
         self._pause_seconds = 0.0
         self._conversation: Conversation | None = None
-        self._last_heard = 0.0
+        self._last_heard = self._read_all = 0.0
+        self._behind = False
         self._held_back = False
         self._told = ""
         self._told_refused: set[tuple[str, str]] = set()
@@ -144,16 +147,20 @@ class ConnectionFeed:
             self.losses[error.kind] += 1
             return str(error)
         session = self._intake.open(session_header(self.plan, shown(url)), strip=self._adapter.strip)
-        reason = "stopped"
+        reason, cause = "stopped", None
         try:
             await self._hold(line, session)
-        except* LineError as group:
-            reason = "; ".join(dict.fromkeys(str(error) for error in group.exceptions))
-            first = group.exceptions[0]
+        except* LineError as lost:
+            reason = "; ".join(dict.fromkeys(str(error) for error in lost.exceptions))
+            first = lost.exceptions[0]
             self.losses[first.kind if isinstance(first, LineError) else Loss.CUT] += 1
+        except* NoRoom as full:
+            reason, cause = told(full)
+            self.losses[Loss.NO_ROOM] += 1
         finally:
             self._conversation = None
-            session.close(reason)
+            self._tell_lag(session)
+            session.close(reason, cause)
             self._become(ConnectionState.STOPPED, reason)
             await line.close()
         return reason
@@ -161,7 +168,8 @@ class ConnectionFeed:
     async def _hold(self, line: Line, session: LiveSession) -> None:
         self._conversation = self._adapter.conversation(self.plan, session.parser, self._random)
         outbox: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by the conversation: one request a chunk of symbols
-        self._last_heard = self._clock.monotonic()
+        self._last_heard = self._read_all = self._clock.monotonic()
+        self._behind = False
         self._held_back = False  # the line before may have ended while it was
         self._become(ConnectionState.SUBSCRIBING)
         log.info("connection_opened", connection=self.plan.name, url=shown(self.plan.url))
@@ -170,6 +178,7 @@ class ConnectionFeed:
             group.create_task(self._receive(line, session, self._conversation, outbox))
             group.create_task(self._send(line, outbox))
             group.create_task(self._watch(line, session, self._conversation, outbox))
+            group.create_task(end_without_room(self._intake))
 
     def _act(self, actions: Sequence[Action], outbox: asyncio.Queue[bytes]) -> None:
         for action in actions:
@@ -184,33 +193,51 @@ class ConnectionFeed:
     ) -> None:
         receive, frame, now_ns, monotonic = line.receive, session.frame, self._clock.now_ns, self._clock.monotonic
         intake = self._intake
+        call_soon = asyncio.get_running_loop().call_soon
         while True:
-            message = await receive()
-            kind = message.type
-            self._last_heard = monotonic()
-            if kind is TEXT or kind is BINARY:
-                payload = message.data
-                received_ns = now_ns()
-                events = frame(payload, received_ns)
-                self.frames += 1
-                self.bytes += len(payload)
-                self.last_frame_ns = received_ns
-                if events:
-                    self._act(conversation.handle(events, monotonic()), outbox)
-                    if any(type(event) is Refused for event in events):
-                        self._tell_refused(conversation)
-                if not self.frames % ROOM_EVERY:
-                    # A flood leaves `receive` nothing to wait for; without this the writer's turn would not come.
-                    await asyncio.sleep(0)
-                    if intake.full:
-                        self._held_back = True  # the line's silence is our own doing now
-                        await intake.room()
-                        self._held_back = False
-                        self._last_heard = monotonic()
-            elif kind is PING:
-                await line.pong(message.data)
-            elif kind is not PONG:
-                raise line.ended(message)
+            # Runs only if there is nothing to read just now.
+            drained = call_soon(self._drained)
+            for number in range(ROOM_EVERY):
+                message = await receive()
+                if not number:
+                    drained.cancel()
+                kind = message.type
+                self._last_heard = monotonic()
+                if kind is TEXT or kind is BINARY:
+                    payload = message.data
+                    received_ns = now_ns()
+                    events = frame(payload, received_ns)
+                    self.frames += 1
+                    self.bytes += len(payload)
+                    self.last_frame_ns = received_ns
+                    if events:
+                        self._act(conversation.handle(events, monotonic()), outbox)
+                        if any(type(event) is Refused for event in events):
+                            self._tell_refused(conversation)
+                elif kind is PING:
+                    await line.pong(message.data)
+                elif kind is not PONG:
+                    raise line.ended(message)
+            # A flood leaves `receive` nothing to wait for; without this the writer's turn would not come.
+            await asyncio.sleep(0)
+            if intake.full:
+                self._held_back = True  # the line's silence is our own doing now
+                await intake.room()
+                self._held_back = False
+                self._last_heard = monotonic()
+
+    def _drained(self) -> None:
+        self._read_all = self._clock.monotonic()
+
+    def _tell_lag(self, session: LiveSession) -> None:
+        """Have the journal know while what the venue has sent waits unread: an end now would lose that, too."""
+        lag = self._clock.monotonic() - self._read_all
+        if lag > BEHIND_SECONDS:
+            self._behind = True
+            session.behind(self._clock.now_ns() - int(lag * 1e9))
+        elif self._behind:
+            self._behind = False
+            session.behind(None)
 
     def _tell_refused(self, conversation: Conversation) -> None:
         """Report what the venue refused for good: once, however often the line is made anew."""
@@ -232,8 +259,13 @@ class ConnectionFeed:
     ) -> None:
         limits, clock = self._limits, self._clock
         next_ping = next_beat = clock.monotonic()
+        frames = self.frames
         while True:
             now = clock.monotonic()
+            if self.frames - frames < ROOM_EVERY and not self._held_back:
+                self._read_all = now
+            frames = self.frames
+            self._tell_lag(session)
             silent = now - self._last_heard
             if silent > limits.silence_seconds and not self._held_back:
                 reason = f"nothing was heard for {silent:.0f} s, not even an answer to pings"
@@ -241,7 +273,8 @@ class ConnectionFeed:
             if now >= next_ping:
                 next_ping = now + limits.ping_seconds
                 await line.ping()
-            if now >= next_beat and silent <= limits.ping_seconds:
+            # While nothing is read, what was sent may still be lost: that the line lives is not known then.
+            if now >= next_beat and silent <= limits.ping_seconds and not self._held_back:
                 next_beat = now + BEAT_SECONDS
                 session.beat(clock.now_ns())
             self._act(conversation.tick(now), outbox)

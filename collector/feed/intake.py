@@ -23,18 +23,51 @@ class LiveSession(Protocol):
     def beat(self, received_ns: int) -> None:
         """The line was alive at this time."""
 
-    def close(self, reason: str) -> None: ...
+    def behind(self, read_to_ns: int | None) -> None:
+        """What the venue has sent since then may still be unread; None: nothing is."""
+
+    def close(self, reason: str, cause: str | None = None) -> None:
+        """The session is over; `cause` is the kind of gap that follows where it is not what the reason says."""
 
 
 class Intake(Protocol):
     @property
     def full(self) -> bool:
-        """Whether the journal's buffer is over its limit: read no more until `room()` returns."""
+        """Whether the journal's buffer is over its limit, or there is no room: read no more until `room()` returns."""
 
     async def room(self) -> None: ...
 
+    async def refused(self) -> tuple[str, str]:
+        """Return once there is no room and nobody knows for how long: the cause, and in words why.
+
+        Sessions are to be ended then, so that what they miss is a gap from that moment on.
+        """
+
     def open(self, header: Mapping[str, Any], *, strip: Callable[[bytes], bytes | None] | None = None) -> LiveSession:
         """Begin a session; `strip` (see `Adapter.strip`) is applied to its messages before anything else."""
+
+
+class NoRoom(Exception):  # noqa: N818  no error of the line that it ends
+    """What comes cannot be recorded: the session ends."""
+
+    def __init__(self, cause: str, reason: str) -> None:
+        super().__init__(cause, reason)
+        self.cause = cause
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+async def end_without_room(intake: Intake) -> None:
+    """Wait until nothing can be recorded, for however long; then raise NoRoom."""
+    raise NoRoom(*await intake.refused())
+
+
+def told(group: ExceptionGroup[NoRoom]) -> tuple[str, str]:
+    """Return the reason and the cause that a task group ended with."""
+    [refusal] = [error for error in group.exceptions if isinstance(error, NoRoom)]
+    return refusal.reason, refusal.cause
 
 
 class Forgetful:
@@ -52,4 +85,6 @@ class Forgetful:
 
     def beat(self, received_ns: int) -> None: ...
 
-    def close(self, reason: str) -> None: ...
+    def behind(self, read_to_ns: int | None) -> None: ...
+
+    def close(self, reason: str, cause: str | None = None) -> None: ...

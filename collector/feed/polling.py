@@ -17,7 +17,7 @@ import structlog
 from collector.clock import Clock
 from collector.errors import VenueError
 from collector.feed.connection import BEAT_SECONDS, ConnectionState, session_header
-from collector.feed.intake import Intake, LiveSession
+from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
 from collector.feed.rest import RestClient
 from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionState, SubscriptionStatus
 
@@ -62,17 +62,31 @@ class PollFeed:
 
     async def run(self) -> None:
         """Poll until cancelled."""
+        while True:
+            if self._intake.full:
+                self._become(ConnectionState.CONNECTING, self.reason or "waits for room in the journal")
+                await self._intake.room()
+            await self._one_session()
+            self.reconnects += 1
+
+    async def _one_session(self) -> None:
+        """Poll until what comes cannot be recorded."""
         session = self._intake.open(session_header(self.plan, ""))
         self._polling = self._adapter.polling(self.plan, self._settings, session.parser, self._random)
         self._become(ConnectionState.SUBSCRIBING)
+        reason, cause = "stopped", None
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in self.plan.lanes:
                     group.create_task(self._work(lane, self._polling, session), name=f"{self.plan.name} {lane}")
                 group.create_task(self._beat(session))
+                group.create_task(end_without_room(self._intake))
+        except* NoRoom as full:
+            reason, cause = told(full)
         finally:
-            session.close("stopped")
-            self._become(ConnectionState.STOPPED)
+            self._polling = None
+            session.close(reason, cause)
+            self._become(ConnectionState.STOPPED, "" if cause is None else reason)
 
     def _become(self, state: ConnectionState, reason: str = "") -> None:
         if (state, reason) != (self.state, self.reason):
@@ -118,7 +132,7 @@ class PollFeed:
 
     async def _beat(self, session: LiveSession) -> None:
         # There is no line that could be alive without answers: time passes for the session only when some came.
-        beaten_ns: int | None = None
+        beaten_ns = self.last_frame_ns
         while True:
             await self._clock.sleep(BEAT_SECONDS)
             if self.last_frame_ns != beaten_ns:

@@ -16,7 +16,8 @@ from typing import BinaryIO, Final
 import structlog
 import zstandard
 
-from collector.journal.disk import sync_directory
+from collector.journal.budget import Budget
+from collector.journal.disk import RealDisk, sync_directory
 from collector.journal.errors import JournalError
 from collector.journal.layout import HEADER_BYTES, Position
 from collector.journal.options import JournalOptions
@@ -49,10 +50,12 @@ class Archive:
     """Looks after the closed segments of one directory, on a thread of the caller's."""
 
     def __init__(
-        self, directory: Path, options: JournalOptions, *, now_ns: Callable[[], int], last_ns: dict[int, int]
-    ) -> None:
+        self, directory: Path, options: JournalOptions, *, now_ns: Callable[[], int], last_ns: dict[int, int],
+        budget: Budget | None = None,
+    ) -> None:  # fmt: skip
         self._directory = directory
         self._options = options
+        self._budget = budget or Budget(directory, options, RealDisk())
         self._now_ns = now_ns
         self._last_ns = last_ns
         self._stop = threading.Event()
@@ -89,6 +92,7 @@ class Archive:
             compressed_path(self._directory, info.number).unlink(missing_ok=True)
             self._last_ns.pop(info.number, None)
             total -= info.bytes
+            self._budget.deleted(info.bytes)
             _log.info("segment_deleted", segment=info.number, bytes=info.bytes, reason=reason)
         if refused and not self._held_back:
             _log.warning("retention_held_back", bytes=refused, committed=committed, why="rows are not committed yet")
@@ -98,6 +102,8 @@ class Archive:
         keep_bytes, keep_days = self._options.keep_bytes, self._options.keep_days
         if keep_bytes is not None and total > keep_bytes:
             return "keep_bytes"
+        if self._budget.excess() > 0:
+            return "disk budget"
         # A segment's last record is no younger than the file after it.
         if keep_days is not None and 0 < following.created_ns < self._now_ns() - keep_days * _DAY_NS:
             return "keep_days"
@@ -111,6 +117,8 @@ class Archive:
                 self._compress_one(info)
             except (OSError, zstandard.ZstdError, JournalError) as error:
                 _log.warning("segment_compression_failed", segment=info.number, error=str(error))
+            if self._budget.excess() > 0:  # deleting is quicker, and comes first in the next round
+                return
 
     def _compress_one(self, info: SegmentInfo) -> None:
         target = compressed_path(self._directory, info.number)

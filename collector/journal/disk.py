@@ -41,6 +41,10 @@ class Disk(Protocol):
 
     def close(self, fd: int) -> None: ...
 
+    def free_bytes(self, directory: Path) -> int:
+        """Return how many bytes are free there for this user."""
+        ...
+
 
 class RealDisk:
     """The machine's own."""
@@ -68,6 +72,10 @@ class RealDisk:
 
     def close(self, fd: int) -> None:
         os.close(fd)
+
+    def free_bytes(self, directory: Path) -> int:
+        found = os.statvfs(directory)
+        return found.f_bavail * found.f_frsize
 
 
 def sync_directory(directory: Path) -> None:

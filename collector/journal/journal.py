@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from typing import Final
 import structlog
 
 from collector.journal.archive import Archive
+from collector.journal.budget import DISK_FAULT, DISK_FULL, MEASURE_INTERVAL_S, Budget, Refusal
 from collector.journal.disk import DirectoryLock, Disk, RealDisk
 from collector.journal.errors import JournalClosed, JournalUnwritable, PositionBeyondEnd
 from collector.journal.layout import BEGINNING, Kind, Position, Record
@@ -34,6 +36,7 @@ _log = structlog.get_logger()
 TIDY_INTERVAL_S: Final = 60.0
 CLOSE_ATTEMPTS: Final = 3
 ARCHIVE_NICENESS: Final = 15
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def retry_delays() -> Iterator[float]:
@@ -59,6 +62,7 @@ class Journal:
         tail: Tail,
         writer: SegmentWriter,
         archive: Archive,
+        budget: Budget,
         recovery: Recovery | None,
         delays: Callable[[], Iterator[float]],
     ) -> None:
@@ -74,12 +78,16 @@ class Journal:
         self._tail = tail
         self._writer = writer
         self._archive = archive
+        self._budget = budget
         self._delays = delays
         self._committed = BEGINNING
         self._running = False
         self._closed = False
         self._progress = asyncio.Event()
         self._rolled = asyncio.Event()
+        self._refusing = asyncio.Event()
+        self._refusal: Refusal | None = None
+        self._fault_cause = DISK_FAULT
         self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
         self._disk_thread = ThreadPoolExecutor(1, "journal")
         self._archive_thread = ThreadPoolExecutor(1, "journal-archive", _be_nice)
@@ -101,6 +109,7 @@ class Journal:
         """
 
         journal = await asyncio.to_thread(_begin, directory, options, now_ns, disk or RealDisk(), delays)
+        journal._judge()  # noqa: SLF001  one of its own makers
         _log.info("journal_opened", directory=str(directory), segment=journal.end.segment)
         return journal
 
@@ -134,7 +143,29 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether `room` would wait."""
+        return self._refusal is not None or self._buffer_full
+
+    @property
+    def _buffer_full(self) -> bool:
         return self._tail.total_bytes - self._writer.durable_bytes >= self._options.buffer_bytes
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why nothing should be appended that can be missed; None while there is room.
+
+        The disk budget is used up, or the disk refuses and the memory is full. A slow disk is no refusal.
+        """
+        return self._refusal
+
+    @property
+    def used_bytes(self) -> int:
+        """What the journal's files take on the disk, as of a second ago."""
+        return self._budget.used_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        """What is free on the disk, as of a second ago."""
+        return self._budget.free_bytes
 
     @property
     def written(self) -> Position:
@@ -163,7 +194,9 @@ class Journal:
         self._committed = position
 
     async def room(self) -> None:
-        """Return when less than `buffer_bytes` are in memory, which is at once unless the disk is behind or refuses.
+        """Return when less than `buffer_bytes` are in memory and the disk budget is not used up.
+
+        That is at once unless the disk is behind, refuses or is full.
 
         Written bytes count until they are synced: until then a copy is kept. Needs `run`.
         """
@@ -172,6 +205,12 @@ class Journal:
                 raise JournalClosed
             self._progress.clear()
             await self._progress.wait()
+
+    async def refused(self) -> Refusal:
+        """Return once there is a `refusal`. Needs `run`."""
+        while self._refusal is None:
+            await self._refusing.wait()
+        return self._refusal
 
     async def sync(self, upto: Position) -> None:
         """Return when everything before ``upto`` survives a power cut: within a sync interval on a healthy disk.
@@ -281,7 +320,7 @@ class Journal:
         loop = asyncio.get_running_loop()
         options = self._options
         age_ns = int(options.segment_seconds * 1e9)
-        synced_at = loop.time()
+        synced_at = measured_at = loop.time()
         while True:
             # Not an event: the pause is what gathers many records into one write.
             await asyncio.sleep(options.write_interval_s)
@@ -293,6 +332,40 @@ class Journal:
                 synced_at = loop.time()
             elif self._tail.pending:
                 await self._insist(self._writer.write)
+            if loop.time() - measured_at >= MEASURE_INTERVAL_S:
+                await self._measure()
+                measured_at = loop.time()
+            self._judge()
+
+    async def _measure(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):  # what was measured before stands, and what was written since is known
+            await loop.run_in_executor(self._disk_thread, self._budget.measure, self._writer.written_bytes)
+        if self._budget.excess() > 0:
+            self._rolled.set()
+
+    def _judge(self) -> None:
+        """Find out whether there is room, and tell those who wait when that changes."""
+        if self._budget.judge(self._tail.total_bytes):
+            if self._budget.spent is not None:
+                _log.error("journal_disk_budget_reached", reason=self._budget.spent,
+                           remedy="the venues are held until rows are committed or space is free")  # fmt: skip
+            else:
+                _log.warning("journal_has_room_again", used_bytes=self.used_bytes, free_bytes=self.free_bytes)
+        if self._budget.spent is not None:
+            refusal = Refusal(DISK_FULL, self._budget.spent)
+        elif self.fault is not None and self._buffer_full:
+            refusal = Refusal(self._fault_cause, f"the disk refuses the journal: {self.fault}")
+        else:
+            refusal = None
+        if refusal == self._refusal:
+            return
+        self._refusal = refusal
+        if refusal is None:
+            self._refusing.clear()
+            self._progress.set()
+        else:
+            self._refusing.set()
 
     async def _insist(self, work: Callable[[], None]) -> None:
         for delay in self._delays():
@@ -314,6 +387,8 @@ class Journal:
         if self.fault:
             _log.warning("journal_disk_recovered", after=self.fault)
             self.fault = None
+            self._budget.pressed_bytes = 0
+            self._judge()
         if self._writer.written.segment != segment:
             self._rolled.set()
 
@@ -322,6 +397,12 @@ class Journal:
         if fault != self.fault:
             self.fault = fault
             _log.error("journal_disk_fault", error=fault, errno=error.errno, buffered=self.buffered)
+        self._fault_cause = DISK_FAULT
+        if error.errno in _NO_SPACE:
+            self._fault_cause = DISK_FULL
+            self._budget.pressed_bytes = self._options.segment_bytes
+            self._rolled.set()
+        self._judge()
 
     def _settle(self) -> None:
         self._progress.set()
@@ -355,6 +436,7 @@ def _begin(
     delays: Callable[[], Iterator[float]],
 ) -> Journal:
     directory.mkdir(parents=True, exist_ok=True)
+    budget = Budget(directory, options, disk)
     with contextlib.ExitStack() as undo:
         lock = DirectoryLock(directory)
         undo.callback(lock.release)
@@ -365,13 +447,15 @@ def _begin(
         writer = SegmentWriter(disk, directory, prepared.next_segment, tail.sealed)
         undo.callback(writer.close)
         writer.write_and_sync()
+        budget.measure(writer.written_bytes)
         journal = Journal(
             directory,
             options,
             lock=lock,
             tail=tail,
             writer=writer,
-            archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns),
+            archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns, budget=budget),
+            budget=budget,
             recovery=prepared.recovery,
             delays=delays,
         )

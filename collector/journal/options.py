@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from collector.journal.layout import MAX_PAYLOAD_BYTES
+
+LEAST_SEGMENTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,11 @@ class JournalOptions:
     """Committed segments older than this are deleted; None keeps them whatever their age."""
     keep_bytes: int | None = None
     """The oldest committed segments are deleted while all together take more than this; None sets no limit."""
+    max_bytes: int | None = None
+    """Nothing more is taken in while all segments together take so much; committed ones give way before that. None sets
+    no limit."""
+    min_free_bytes: int = 0
+    """Nothing more is taken in while less than this is free on the disk; committed segments give way before that."""
     compress: bool = True
     """Compress closed segments (zstd)."""
     level: int = 3
@@ -35,9 +43,12 @@ class JournalOptions:
         for name in ("segment_bytes", "segment_seconds", "write_interval_s", "sync_interval_s", "buffer_bytes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)}")
-        for name in ("keep_days", "keep_bytes"):
+        for name in ("keep_days", "keep_bytes", "min_free_bytes"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
+        # The segment that is being written cannot give way, nor can the one that readers are at.
+        if self.max_bytes is not None and self.max_bytes < LEAST_SEGMENTS * self.segment_bytes:
+            raise ValueError(f"max_bytes must hold {LEAST_SEGMENTS} segments of segment_bytes")
         if self.segment_bytes > MAX_PAYLOAD_BYTES:
             raise ValueError(f"segment_bytes must be at most {MAX_PAYLOAD_BYTES}, so that one fits into memory")
         if not 1 <= self.level <= 19:

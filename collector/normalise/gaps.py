@@ -16,6 +16,11 @@ from collector.venues.adapter import Acknowledged, Event, Parser
 STOPPED = "stopped"
 KILLED = "killed"
 DISCONNECT = "disconnect"
+DISK_FULL = "disk full"
+DISK_FAULT = "disk fault"
+
+_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT})
+"""Causes of gaps that end with the next session; others are found and ended within one."""
 
 _OF_THE_VENUE = frozenset({"rates", "news"})
 """Streams whose symbols are no instruments, which alone have gaps."""
@@ -92,7 +97,7 @@ class Gaps:
             self._take(gap)
 
     def _take(self, gap: Gap) -> None:
-        if gap.cause in (STOPPED, KILLED, DISCONNECT):
+        if gap.cause in _BETWEEN_SESSIONS:
             self._missing.setdefault(gap[:2], gap)
         else:
             self._within[gap.instrument, gap.stream, gap.cause] = gap

@@ -20,7 +20,18 @@ from collector.venues.adapter import Adapter, Event, Parser
 class SessionParser:
     """One session's parser with what is known of the session."""
 
-    __slots__ = ("alive_ns", "coverage", "frames", "gaps", "header", "opened_ns", "parser", "session_id", "venue")
+    __slots__ = (
+        "alive_ns",
+        "behind_ns",
+        "coverage",
+        "frames",
+        "gaps",
+        "header",
+        "opened_ns",
+        "parser",
+        "session_id",
+        "venue",
+    )
 
     def __init__(
         self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser, gaps: Gaps, coverage: Coverage
@@ -35,6 +46,13 @@ class SessionParser:
         self.coverage = coverage
         self.alive_ns = opened_ns
         """When the line was last known to be alive."""
+        self.behind_ns: int | None = None
+        """Up to when everything was read that had come, while the line is read too slowly."""
+
+    @property
+    def whole_ns(self) -> int:
+        """Up to when nothing is missing: what had come and was not read is lost with the line."""
+        return self.alive_ns if self.behind_ns is None else min(self.alive_ns, self.behind_ns)
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Parse a socket message; never raises."""
@@ -98,7 +116,7 @@ class SessionParser:
         copy = SessionParser(
             self.session_id, self.header, self.opened_ns, self.parser.fork(), gaps, self.coverage.fork()
         )
-        copy.frames, copy.alive_ns = self.frames, self.alive_ns
+        copy.frames, copy.alive_ns, copy.behind_ns = self.frames, self.alive_ns, self.behind_ns
         return copy
 
 
@@ -119,9 +137,9 @@ class Normaliser:
         out.sessions.append(session.describe())
         return session
 
-    def close(self, session_id: int, reason: str, received_ns: int, out: Records) -> None:
+    def close(self, session_id: int, reason: str, received_ns: int, out: Records, cause: str | None = None) -> None:
         """End a session: from the last time its line was alive, what it covered is missing."""
-        self._close(session_id, STOPPED if reason == STOPPED else DISCONNECT, reason, received_ns, out)
+        self._close(session_id, cause or (STOPPED if reason == STOPPED else DISCONNECT), reason, received_ns, out)
 
     def close_all(self, reason: str, received_ns: int, out: Records) -> None:
         """End every session: a new run of the daemon has begun, and the last one did not end them."""
@@ -137,7 +155,7 @@ class Normaliser:
             if cause != KILLED and others:
                 held = set().union(*(one.flowing() for one in others))
                 keys = [key for key in keys if key not in held]
-            self._gaps.begin(keys, cause, reason, session.alive_ns // 1000, out)
+            self._gaps.begin(keys, cause, reason, session.whole_ns // 1000, out)
 
     @property
     def gaps(self) -> Gaps:
@@ -168,6 +186,11 @@ class Normaliser:
         copy = Normaliser(self._find_adapter, self._gaps.fork())
         copy.sessions = {number: session.fork(copy.gaps) for number, session in self.sessions.items()}
         return copy
+
+
+def close_payload(reason: str, cause: str | None = None) -> bytes:
+    """Lay the end of a session out as the journal holds it."""
+    return orjson.dumps({"reason": reason} if cause is None else {"reason": reason, "cause": cause})
 
 
 def rest_payload(request: Mapping[str, Any], body: bytes) -> bytes:

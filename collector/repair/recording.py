@@ -16,7 +16,7 @@ import orjson
 from collector.clock import Clock
 from collector.journal import Journal, Kind
 from collector.model import InstrumentSpec, Records
-from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload
+from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
 from collector.venues.adapter import Adapter, Event, Parser, RestAnswer, RestCall
@@ -79,10 +79,13 @@ class Recording:
         self.answers += 1
         return self._session.rest(request, answer.body, answer.received_ns, self._out)
 
-    def close(self, reason: str) -> None:
+    def behind(self, read_to_ns: int | None) -> None:
+        raise AssertionError("history has no line that could be read too slowly")
+
+    def close(self, reason: str, cause: str | None = None) -> None:
         now_ns = self._clock.now_ns()
-        self._journal.append(self._session.session_id, Kind.CLOSE, now_ns, orjson.dumps({"reason": reason}))
-        self._normaliser.close(self._session.session_id, reason, now_ns, self._out)
+        self._journal.append(self._session.session_id, Kind.CLOSE, now_ns, close_payload(reason, cause))
+        self._normaliser.close(self._session.session_id, reason, now_ns, self._out, cause)
 
     async def store(self) -> None:
         """Return when everything handed over by now is in the journal and in the tables, however long that takes."""

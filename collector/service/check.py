@@ -70,6 +70,10 @@ def _data_dir(config: Config) -> Finding:
                        f"give this user the folder {existing}, or set data_dir to one of its own")  # fmt: skip
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / (1 << 30):.1f} GiB free"
+    if free < config.journal.min_free_gb * (1 << 30):
+        floor = config.journal.min_free_gb
+        return Finding("data_dir", Verdict.FAILURE, f"{text}, and journal.min_free_gb is {floor:g}",
+                       "free some space or lower it: nothing would be recorded")  # fmt: skip
     if free < NO_SPACE_BYTES:
         return Finding("data_dir", Verdict.FAILURE, text, "free some space: nothing could be recorded")
     if free < LITTLE_SPACE_BYTES:

@@ -171,7 +171,10 @@ class JournalFacts:
     backlog_bytes: int | None
     backlog_seconds: float | None
     buffered_bytes: int
+    used_bytes: int
+    free_bytes: int
     full: bool
+    refusal: str | None
     fault: str | None
 
 

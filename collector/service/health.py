@@ -89,6 +89,8 @@ def _not_recording(enabled: Sequence[str], venues: Sequence[VenueFacts]) -> Iter
 def _not_written(journal: JournalFacts, database: DatabaseFacts) -> Iterator[Reason]:
     if journal.fault is not None:
         yield Reason("journal", f"the disk refuses: {journal.fault}; free space in data_dir or replace the disk")
+    elif journal.refusal is not None:
+        yield Reason("journal", f"is full: {journal.refusal}; what the venues send now is missed, and told as gaps")
     elif journal.full:
         yield Reason("journal", "its buffer is full because the disk is too slow; the venues are held back")
     quiet = database.last_commit_age_seconds

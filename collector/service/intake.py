@@ -23,7 +23,8 @@ import orjson
 from collector.clock import Clock
 from collector.journal import Journal, Kind, Position
 from collector.model import Records
-from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload
+from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
+from collector.service.journalled import BEHIND
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -90,6 +91,9 @@ class JournalledIntake:
                 async with asyncio.timeout(HELD_POLL_SECONDS):
                     await self._drained.wait()
             self._held_seconds += self._clock.monotonic() - began
+
+    async def refused(self) -> tuple[str, str]:
+        return await self.journal.refused()
 
     def open(
         self, header: Mapping[str, Any], *, strip: Callable[[bytes], bytes | None] | None = None
@@ -232,10 +236,15 @@ class JournalledSession:
         self._append(self._session.session_id, Kind.BEAT, received_ns, b"")
         self._session.beat(received_ns, self._intake.out)
 
-    def close(self, reason: str) -> None:
+    def behind(self, read_to_ns: int | None) -> None:
+        note = orjson.dumps({"event": BEHIND, "read_to_ns": read_to_ns})
+        self._append(self._session.session_id, Kind.NOTE, self._intake._clock.now_ns(), note)  # noqa: SLF001  as below
+        self._session.behind_ns = read_to_ns
+
+    def close(self, reason: str, cause: str | None = None) -> None:
         received_ns = self._intake._clock.now_ns()  # noqa: SLF001  the two classes are one thing
-        self._append(self._session.session_id, Kind.CLOSE, received_ns, orjson.dumps({"reason": reason}))
-        self._intake.normaliser.close(self._session.session_id, reason, received_ns, self._intake.out)
+        self._append(self._session.session_id, Kind.CLOSE, received_ns, close_payload(reason, cause))
+        self._intake.normaliser.close(self._session.session_id, reason, received_ns, self._intake.out, cause)
 
 
 class StrippedSession(JournalledSession):

@@ -14,6 +14,9 @@ log = structlog.get_logger()
 STARTED = "started"
 """The NOTE of a daemon's start: sessions that are still open by then were never closed."""
 
+BEHIND = "behind"
+"""The NOTE of a session whose line is read too slowly; `read_to_ns`: up to when it was read, null when it is again."""
+
 
 def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
     """Let one journal record take its effect; events are for the feed alone and are only counted."""
@@ -32,9 +35,20 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
             # Reading began after the session did; its row is in the tables since then.
             normaliser.open(record.session, orjson.loads(record.payload), record.received_ns, Records())
         case Kind.CLOSE:
-            normaliser.close(record.session, orjson.loads(record.payload)["reason"], record.received_ns, out)
-        case Kind.NOTE if orjson.loads(record.payload).get("event") == STARTED:
-            normaliser.close_all("the daemon was ended without warning", record.received_ns, out)
+            end = orjson.loads(record.payload)
+            normaliser.close(record.session, end["reason"], record.received_ns, out, end.get("cause"))
+        case Kind.NOTE:
+            _note(record, normaliser, out)
         case Kind.FRAME | Kind.REST | Kind.BEAT:
             log.error("frame_without_session", position=record.position, session=record.session)
             normaliser.orphan(record.received_ns, record.payload, out)
+
+
+def _note(record: Record, normaliser: Normaliser, out: Records) -> None:
+    note = orjson.loads(record.payload)
+    session = normaliser.sessions.get(record.session)
+    match note.get("event"):
+        case event if event == STARTED:
+            normaliser.close_all("the daemon was ended without warning", record.received_ns, out)
+        case event if event == BEHIND and session:
+            session.behind_ns = note["read_to_ns"]

@@ -218,6 +218,8 @@ class FakeSession:
         self.answers: list[tuple[RestCall, RestAnswer]] = []
         self.beats = 0
         self.closed: str | None = None
+        self.cause: str | None = None
+        self.lags: list[int | None] = []
 
     def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
         self.frames.append(payload)
@@ -231,8 +233,11 @@ class FakeSession:
     def beat(self, received_ns: int) -> None:
         self.beats += 1
 
-    def close(self, reason: str) -> None:
-        self.closed = reason
+    def behind(self, read_to_ns: int | None) -> None:
+        self.lags.append(read_to_ns)
+
+    def close(self, reason: str, cause: str | None = None) -> None:
+        self.closed, self.cause = reason, cause
 
 
 class FakeIntake:
@@ -243,11 +248,15 @@ class FakeIntake:
         self.full = False
         self.waited_for_room = 0
         self.roomy = asyncio.Event()
+        self.refusal: asyncio.Future[tuple[str, str]] = asyncio.Future()
 
     async def room(self) -> None:
         self.waited_for_room += 1
         await self.roomy.wait()
         self.full = False
+
+    async def refused(self) -> tuple[str, str]:
+        return await asyncio.shield(self.refusal)
 
     def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
         self.sessions.append(FakeSession(header))

@@ -150,6 +150,68 @@ async def test_line_that_ended_without_room_is_not_made_again_before_there_is_so
         assert "nothing was heard for" in str(stage.intake.sessions[1].closed)
 
 
+async def test_line_is_ended_with_its_cause_when_nothing_can_be_recorded_and_made_again_when_it_can() -> None:
+    line = FakeLine(b"x")
+    async with Stage(line, FakeLine(b"y")).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        refusal, stage.intake.refusal = stage.intake.refusal, asyncio.Future()
+        stage.intake.full = True
+        refusal.set_result(("disk full", "the budget is used up"))
+        await stage.until(lambda: stage.intake.waited_for_room == 1)
+        session = stage.intake.sessions[0]
+        assert (session.closed, session.cause) == ("the budget is used up", "disk full")
+        assert line.closed
+        assert stage.network.connects == 1
+        stage.intake.roomy.set()
+        await stage.until(lambda: stage.feed.frames == 2)
+        assert stage.intake.sessions[1].closed is None
+
+
+async def test_line_that_nobody_reads_is_not_known_to_live() -> None:
+    line = FakeLine(b"x")
+    async with Stage(line).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        stage.intake.full = True
+        for _ in range(63):
+            line.inbox.put_nowait(b"x")
+        await stage.until(lambda: stage.intake.waited_for_room == 1)
+        beats, began = stage.intake.sessions[0].beats, stage.clock.now
+        await stage.until(lambda: stage.clock.now > began + LIMITS.ping_seconds)
+        assert stage.intake.sessions[0].beats == beats
+
+
+async def test_line_that_is_read_too_slowly_is_told_until_all_of_it_was_read() -> None:
+    line = FakeLine(b"x")
+    async with Stage(line).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1)
+        stage.intake.full = True
+        for _ in range(63):
+            line.inbox.put_nowait(b"x")
+        await stage.until(lambda: stage.intake.waited_for_room == 1)
+        held_ns = stage.clock.now_ns()
+        session = stage.intake.sessions[0]
+        await stage.until(lambda: len(session.lags) > 2)
+        assert {read_to_ns is not None and abs(read_to_ns - held_ns) <= 2e9 for read_to_ns in session.lags} == {True}
+        stage.intake.roomy.set()
+        await stage.until(lambda: session.lags[-1] is None)
+        told = len(session.lags)
+        now = stage.clock.now
+        await stage.until(lambda: stage.clock.now > now + 10)
+        assert len(session.lags) == told
+
+
+async def test_flood_that_is_read_as_it_comes_is_not_behind() -> None:
+    line = FakeLine()
+    async with Stage(line).running() as stage:
+        for _ in range(20):
+            for _ in range(200):
+                line.inbox.put_nowait(b"x")
+            now = stage.clock.now
+            await stage.until(lambda now=now: stage.clock.now > now + 1)  # type: ignore[misc]
+        assert stage.feed.frames == 4000
+        assert stage.intake.sessions[0].lags == []
+
+
 async def test_cancelling_closes_the_session_and_the_line() -> None:
     line = FakeLine(b"one")
     async with Stage(line).running() as stage:

@@ -129,3 +129,19 @@ async def test_stopping_closes_the_session() -> None:
     async with polled(OK) as (_, script, intake):
         await until(lambda: len(script.answers) == 1)
     assert intake.sessions[1].closed == "stopped"
+
+
+async def test_polling_ends_with_its_cause_when_nothing_can_be_recorded_and_begins_again_when_it_can() -> None:
+    async with polled(*[OK] * 1000) as (feed, script, intake):
+        await until(lambda: len(script.answers) == 1)
+        refusal, intake.refusal = intake.refusal, asyncio.Future()
+        intake.full = True
+        refusal.set_result(("disk full", "the budget is used up"))
+        await until(lambda: intake.waited_for_room > 0 and intake.sessions[-1].closed is not None)
+        assert (intake.sessions[-1].closed, intake.sessions[-1].cause) == ("the budget is used up", "disk full")
+        assert (feed.state, feed.reason) == (ConnectionState.CONNECTING, "the budget is used up")
+        asked, opened = len(script.answers), len(intake.sessions)
+        intake.roomy.set()
+        await until(lambda: len(script.answers) > asked)
+        assert len(intake.sessions) == opened + 1
+        assert feed.state is ConnectionState.LIVE

@@ -30,6 +30,15 @@ def test_gap_lasts_from_the_last_sign_of_life_to_the_next_acknowledgement() -> N
     assert told(out) == [("A", 12_000_000, 31_000_000, "disconnect")]
 
 
+def test_gap_of_a_line_that_was_read_too_slowly_begins_where_it_was_last_read_to_its_end() -> None:
+    out, of = Records(), normaliser()
+    session = of.open(1, HEADER, 10 * S, out)
+    session.behind_ns = 12 * S
+    session.frame(b"x", 20 * S, out)
+    of.fork().close(1, "disk full: no room", 21 * S, out, "disk full")
+    assert told(out)[0] == ("A", 12_000_000, None, "disk full")
+
+
 def test_streams_of_the_venue_itself_have_no_gaps_since_their_symbols_are_no_instruments() -> None:
     out, of = Records(), normaliser()
     subscriptions = [["trades", "trades", ["A"]], ["price/rate/3s", "rates", ["*"]], ["rss", "news", ["*"]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -71,12 +72,20 @@ class Stage:
                 await task
 
     @asynccontextmanager
-    async def process(self, *, environ: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A daemon in a process of its own, killed at the end if it still runs."""
+    async def process(
+        self, *, environ: Mapping[str, str] | None = None, most_file_bytes: int | None = None
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A daemon in a process of its own, killed at the end if it still runs; no file of it grows past a limit."""
+
+        def limit() -> None:
+            if most_file_bytes is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (most_file_bytes, most_file_bytes))
+
         with (self.folder / "daemon.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "collector.cli", "run", "--config", str(self.config),
                 stderr=log, env={**os.environ, "COLLECTOR_LOG__FORMAT": "json", **(environ or {})},
+                preexec_fn=limit,
             )  # fmt: skip
         try:
             yield process

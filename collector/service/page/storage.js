@@ -7,7 +7,8 @@ const place = (one) => (one === null ? "not known" : `segment ${one.segment}, by
 
 export function showStorage({ journal, disk, database, now }) {
   const fault = journal.fault !== null;
-  paint($("journal-state"), fault ? "disk refuses" : journal.full ? "full" : "recording",
+  paint($("journal-state"), fault ? "disk refuses" : journal.refusal !== null ? "disk full"
+    : journal.full ? "full" : "recording",
     fault || journal.full ? "bad" : "ok");
   const free = disk?.free_bytes === null || !disk ? "not known"
     : `${size(disk.free_bytes)} of ${size(disk.size_bytes)} (${share(disk.free_bytes / disk.size_bytes)})`;
@@ -17,7 +18,9 @@ export function showStorage({ journal, disk, database, now }) {
     ["waiting", behind],
     ["in memory", size(journal.buffered_bytes)],
     ["disk free", free],
-    ["fault", journal.fault ?? "none"],
+    ["on disk", size(journal.used_bytes)],
+    ["free there", size(journal.free_bytes)],
+    ["fault", journal.fault ?? journal.refusal ?? "none"],
     ["end", place(journal.end)],
     ["safe on disk to", place(journal.durable)],
     ["in the tables to", place(journal.committed)],

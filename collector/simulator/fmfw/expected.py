@@ -1,4 +1,4 @@
-"""What a recorder of everything that was sent holds, in words that are the same for every simulated venue.
+"""What a recorder of all that was sent, or given by the history, holds, in words that all simulated venues share.
 
 `GET /_sim/expected` lists the symbols; with `symbol=X` it gives that symbol's rows by table, with `symbol=` (empty) the
 rows that belong to the venue itself. Times are microseconds, numbers the very texts that were sent. A book's checksum
@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from collector.simulator.fmfw.exchange import Exchange
+from collector.simulator.fmfw.ledger import Ranges
 from collector.simulator.fmfw.venue import FmfwVenue
 
 _SECONDS: Final = {
@@ -51,9 +52,12 @@ def expected(venue: FmfwVenue, symbol: str | None) -> dict[str, Any]:
 
 
 def _trades(exchange: Exchange, venue: FmfwVenue, symbol: str) -> Iterator[list[Any]]:
-    market, ranges = exchange.markets[symbol], venue.ledger.trades.get(symbol)
+    market, ranges = exchange.markets[symbol], Ranges()
+    for known in (venue.ledger.trades, venue.ledger.given_trades):
+        for low, high in known.get(symbol, Ranges()).spans:
+            ranges.add(low, high)
     price, size = market.instrument.price_text, market.instrument.size_text
-    for low, high in ranges.spans if ranges else ():
+    for low, high in ranges.spans:
         for index in range(max(low, market.trades.dropped), high):
             trade = market.trades[index]
             yield [trade.time_ms * 1000, price(trade.price), size(trade.size), 1 if trade.buy else -1]
@@ -67,9 +71,11 @@ def _books(venue: FmfwVenue, symbol: str) -> Iterator[list[Any]]:
 
 
 def _candles(venue: FmfwVenue, symbol: str) -> Iterator[list[Any]]:
-    for (channel, of), bars in venue.ledger.bars.items():
+    sent, given = venue.ledger.bars, venue.ledger.given_bars
+    for channel, of in dict.fromkeys([*sent, *given]):
         if of != symbol:
             continue
+        bars = {**sent.get((channel, of), {}), **given.get((channel, of), {})}
         name, _, target = channel.partition("@")
         period = _SECONDS[name.rpartition("/")[2]]
         series = f"converted:{target}" if target else "trade"

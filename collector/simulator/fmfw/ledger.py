@@ -1,8 +1,9 @@
 """Everything market-like that was sent, so that a recorder can be compared with it to the last item.
 
-The market's truth (all trades, all bars) is in `Exchange`; this is what went out on sockets.  Memory is bounded: books
-are kept as (sequence, time, kind, checksum), other payloads as text up to a number of bytes, the oldest leaving first
-(`dropped` says how many did).  Counts are never dropped.
+The market's truth (all trades, all bars) is in `Exchange`; this is what went out on sockets, and beside it what the
+history gave of trades and bars over REST (`given_trades`, `given_bars`), which no count includes.  Memory is bounded:
+books are kept as (sequence, time, kind, checksum), other payloads as text up to a number of bytes, the oldest leaving
+first (`dropped` says how many did).  Counts are never dropped.
 
 A channel's key is its name, with `@CURRENCY` behind it where subscriptions name a target currency.
 """
@@ -137,6 +138,8 @@ class Ledger:
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.trades: dict[str, Ranges] = {}
         self.bars: dict[tuple[str, str], dict[int, str]] = {}
+        self.given_trades: dict[str, Ranges] = {}
+        self.given_bars: dict[tuple[str, str], dict[int, str]] = {}
         self.books: dict[tuple[str, str], BookLog] = {}
         self.payloads: dict[tuple[str, str], PayloadLog] = {}
         self.injected: deque[Injected] = deque(maxlen=100_000)
@@ -172,10 +175,17 @@ class Ledger:
 
     def sent_bar(self, channel: str, symbol: str, start_ms: int, payload: str) -> None:
         """Note the last word on a bar."""
-        bars = self.bars.setdefault((channel, symbol), {})
-        bars[start_ms] = payload
-        if len(bars) > _BARS_KEPT:
-            del bars[next(iter(bars))]
+        _keep_bar(self.bars.setdefault((channel, symbol), {}), start_ms, payload)
+        self.given_bars.get((channel, symbol), {}).pop(start_ms, None)
+
+    def gave_trades(self, symbol: str, first: int, end: int) -> None:
+        """Note that the history gave the symbol's trades with these indices."""
+        if first < end:
+            self.given_trades.setdefault(symbol, Ranges()).add(first, end)
+
+    def gave_bar(self, channel: str, symbol: str, start_ms: int, payload: str) -> None:
+        """Note the history's word on a bar, in the socket's form; it is the last one until a socket has a later one."""
+        _keep_bar(self.given_bars.setdefault((channel, symbol), {}), start_ms, payload)
 
     def sent_book(self, channel: str, symbol: str, sequence: int, time_ms: int, kind: int, checksum: int) -> None:
         """Note one book message."""
@@ -213,3 +223,9 @@ class Ledger:
         tally = self.tally(injected.channel, injected.symbol)
         tally.injected_frames += injected.frames
         tally.injected_items += injected.frames * injected.items
+
+
+def _keep_bar(bars: dict[int, str], start_ms: int, payload: str) -> None:
+    bars[start_ms] = payload
+    if len(bars) > _BARS_KEPT:
+        del bars[next(iter(bars))]

@@ -12,6 +12,7 @@ from collector.simulator.fmfw.errors import NoSuchCurrency, NoSuchSymbol, Nothin
 from collector.simulator.fmfw.exchange import Exchange
 from collector.simulator.fmfw.futures import Contract
 from collector.simulator.fmfw.instruments import Instrument
+from collector.simulator.fmfw.ledger import Ledger
 from collector.simulator.fmfw.market import Market
 from collector.simulator.fmfw.query import Page, Query
 from collector.simulator.fmfw.rates import Rates
@@ -27,8 +28,9 @@ Answer = Any
 class Rest:
     """Answers public requests from the exchange's state at this moment."""
 
-    def __init__(self, exchange: Exchange, rates: Rates, now_ms: Callable[[], int]) -> None:
+    def __init__(self, exchange: Exchange, rates: Rates, ledger: Ledger, now_ms: Callable[[], int]) -> None:
         self._exchange = exchange
+        self._ledger = ledger
         self._rates = rates
         self._now_ms = now_ms
         self._conversion = Conversion(rates, now_ms)
@@ -111,6 +113,9 @@ class Rest:
         log = market.trades
         low, high = (log.range_by_id if wanted.by_id else log.range_by_time)(wanted.first, wanted.last)
         price, size = market.instrument.price_text, market.instrument.size_text
+        window = wanted.window(low, high)
+        if window:
+            self._ledger.gave_trades(market.symbol, min(window), max(window) + 1)
         return [
             {
                 "id": trade.id,
@@ -119,7 +124,7 @@ class Rest:
                 "side": "buy" if trade.buy else "sell",
                 "timestamp": iso_time(trade.time_ms),
             }
-            for trade in (log[index] for index in wanted.window(low, high))
+            for trade in (log[index] for index in window)
         ]
 
     def _book(self, market: Market, asked: Query, single: bool) -> Answer:
@@ -142,7 +147,10 @@ class Rest:
     def _candles(self, market: Market, asked: Query, single: bool) -> Answer:
         price, instrument = market.instrument.price_text, market.instrument
         wanted = query.page(asked, single=single)
-        bars = market.series.bars(query.period(asked), wanted.first, wanted.last)
+        period = query.period(asked)
+        bars = market.series.bars(period, wanted.first, wanted.last)
+        for bar in wanted.cut(bars):
+            self._ledger.gave_bar(f"candles/{period}", market.symbol, bar.start, payloads.bar(instrument, bar))
         return [
             {
                 **_bar_times(bar, price),
@@ -161,6 +169,10 @@ class Rest:
         def bars_of(market: Market, _asked: Query, single: bool) -> Answer:
             wanted: Page = query.page(asked, single=single)
             bars = wanted.cut(market.series.bars(chosen_period, wanted.first, wanted.last))
+            for bar in bars:
+                if (text := payloads.converted_bar(self._rates, market, bar, target)) is not None:
+                    channel = f"converted/candles/{chosen_period}@{target}"
+                    self._ledger.gave_bar(channel, market.symbol, bar.start, text)
             values = [(bar, payloads.converted_values(self._rates, market, bar, target)) for bar in bars]
             keys = ("open", "close", "max", "min", "volume", "volume_quote")
             return [

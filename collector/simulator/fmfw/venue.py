@@ -76,7 +76,7 @@ class FmfwVenue:
         self.ledger = Ledger()
         self.faults = faults(time.monotonic)
         self.rates = Rates(self.exchange)
-        self.rest = Rest(self.exchange, self.rates, self.now_ms)
+        self.rest = Rest(self.exchange, self.rates, self.ledger, self.now_ms)
         self.rest_window = SlidingWindow(self.settings.rest_limit)
         self.socket_window = SlidingWindow(self.settings.socket_limit)
         time_ids = self.settings.ids == "time"

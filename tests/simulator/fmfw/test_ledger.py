@@ -41,3 +41,16 @@ def test_injected_frames_are_counted_apart() -> None:
     one.tally("trades", "A").frames += 5
     one.sent_injected(Injected("garbage", "trades", "A", 2, 1, "x"))
     assert one.totals() == {"frames": 5, "items": 0, "injected_frames": 2, "injected_items": 2, "control_frames": 0}
+
+
+def test_what_the_history_gave_is_kept_beside_what_sockets_sent_and_gives_way_to_a_later_word() -> None:
+    one = Ledger()
+    one.gave_trades("A", 3, 7)
+    one.gave_trades("A", 5, 5)
+    assert one.given_trades["A"].spans == [[3, 7]]
+    assert one.trades == {}
+    one.sent_bar("candles/M1", "A", 60_000, "sent")
+    one.gave_bar("candles/M1", "A", 60_000, "given")
+    assert one.given_bars["candles/M1", "A"] == {60_000: "given"}
+    one.sent_bar("candles/M1", "A", 60_000, "sent later")
+    assert one.given_bars["candles/M1", "A"] == {}

@@ -1,0 +1,133 @@
+"""A disk that ends: nothing more is taken in, what is missed is told, and what can be had again is fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from collector.journal.disk import RealDisk
+from collector.service.daemon import Daemon
+from collector.service.status import snapshot
+
+from .stage import Stage, all_equal, live, stage, until
+
+pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
+
+TIGHT = "\n[journal]\nsegment_mb = {segment_mb}\nmax_gb = {max_gb}\nbuffer_mb = 1\ncompress = false\n"
+GAPS = "select stream, count(*), count(to_time), bool_and(from_time < to_time) from gaps where cause = $1 group by 1"
+STEPS = ("journal_disk_budget_reached", "journal_has_room_again")
+
+
+def configure(on: Stage, **settings: object) -> None:
+    on.config.write_text(on.config.read_text() + TIGHT.format(**settings))
+
+
+def take_away(daemon: Daemon) -> Any:
+    """Let the database be gone; returns what brings it back."""
+    daemon.intake._queue_bytes = 64 << 10
+    place = daemon.writer._dsn
+    daemon.writer._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
+    daemon.writer._drop_connection()
+    return place
+
+
+async def recorded_again(on: Stage, daemon: Daemon, cause: str) -> None:
+    """The lines are back, and every gap has its end and, where there is history, its repair."""
+    await until(lambda: daemon.journal.refusal is None, "room", 60)
+    await until(lambda: live(daemon) and daemon.intake.live, "live lines", 60)
+    async with asyncio.timeout(60):
+        while await on.query(  # noqa: ASYNC110  nobody announces it
+            "select from gaps where cause = $1"
+            " and (to_time is null or (state = 'open' and stream in ('trades', 'candles')))",
+            cause,
+        ):
+            await asyncio.sleep(0.05)
+    assert all_equal(await on.compare(daemon, "trades", "candles"))
+    streams = {stream: (gaps, ends, spans) for stream, gaps, ends, spans in await on.query(GAPS, cause)}
+    assert {"trades", "candles", "books", "ticks"} <= streams.keys()
+    for gaps, ends, spans in streams.values():
+        assert (gaps, spans) == (ends, True)
+    states = await on.query("select distinct state from gaps where cause = $1 and stream = 'trades'", cause)
+    assert states == [("repaired",)]
+    await on.counts_add_up()
+
+
+async def test_when_the_budget_is_used_up_without_a_database_reading_ends_and_the_loss_is_a_gap(
+    database: str, tmp_path: Path
+) -> None:
+    async with stage(database, tmp_path, rate=4000) as on:
+        configure(on, segment_mb=1, max_gb=0.012)
+        with capture_logs() as logs:
+            async with on.daemon() as daemon:
+                await until(lambda: live(daemon) and daemon.statistics.total.stored > 1000, "rows")
+                back = take_away(daemon)
+                await until(lambda: daemon.journal.refusal is not None, "a budget that is used up", 60)
+                await until(lambda: not live(daemon), "lines that are ended")
+                status = snapshot(daemon)
+                assert any("journal.max_gb" in one.reason for one in status.health.not_ready)
+                assert status.journal.refusal
+                assert status.journal.used_bytes <= 13 << 20
+                held = daemon.journal.end
+                await asyncio.sleep(2)
+                assert daemon.journal.end == held, "nothing is taken in any more"
+                # A budget as small as this leaves no room to catch up beside a market in full swing.
+                await on.ledger.pause()
+                daemon.writer._dsn = back
+                await recorded_again(on, daemon, "disk full")
+                assert not any("max_gb" in one.reason for one in snapshot(daemon).health.not_ready)
+    told = [log["event"] for log in logs if log["event"] in STEPS]
+    # Once each, or once more where the snapshots of the new lines use up a budget as small as this.
+    assert told in ([*STEPS], [*STEPS, *STEPS])
+
+
+@pytest.mark.parametrize(("number", "cause"), [(errno.ENOSPC, "disk full"), (errno.EIO, "disk fault")])
+async def test_when_the_disk_itself_refuses_the_loss_is_a_gap_with_its_cause(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    refusing = False
+    write_at = RealDisk.write_at
+
+    def write(self: RealDisk, fd: int, data: memoryview, offset: int) -> int:
+        if refusing:
+            raise OSError(number, os.strerror(number))
+        return write_at(self, fd, data, offset)
+
+    monkeypatch.setattr(RealDisk, "write_at", write)
+    async with stage(database, tmp_path, rate=1000) as on:
+        configure(on, segment_mb=64, max_gb=1)
+        async with on.daemon() as daemon:
+            await until(lambda: live(daemon) and daemon.statistics.total.stored > 1000, "rows")
+            refusing = True
+            await until(lambda: daemon.journal.refusal is not None, "a full memory", 60)
+            await until(lambda: not live(daemon), "lines that are ended")
+            assert any(os.strerror(number) in one.reason for one in snapshot(daemon).health.not_ready)
+            assert daemon.journal.buffered < 2 << 20
+            await asyncio.sleep(1)
+            await on.ledger.pause()
+            refusing = False
+            await recorded_again(on, daemon, cause)
+
+
+async def test_daemon_that_is_killed_on_a_full_disk_leaves_a_gap_from_what_was_last_written(
+    database: str, tmp_path: Path
+) -> None:
+    async with stage(database, tmp_path, rate=1000) as on:
+        configure(on, segment_mb=64, max_gb=1)
+        # A file that may not grow refuses like a full disk, and needs no disk of its own.
+        async with on.process(most_file_bytes=3_000_000) as process:
+            said = tmp_path / "daemon.log"
+            await until(lambda: b"journal_disk_fault" in said.read_bytes(), "a disk that refuses", 60)
+            await asyncio.sleep(1)
+            process.kill()
+            await process.wait()
+        async with on.daemon() as daemon:
+            await until(lambda: live(daemon) and daemon.intake.live, "a daemon that has caught up")
+            assert all_equal(await on.compare(daemon, "trades", "candles"))
+            assert await on.query("select from gaps where cause = 'killed' and stream = 'trades'")
+            await on.counts_add_up()
