@@ -172,7 +172,6 @@ class JournalFacts:
     backlog_seconds: float | None
     buffered_bytes: int
     used_bytes: int
-    free_bytes: int
     full: bool
     refusal: str | None
     fault: str | None

@@ -205,7 +205,6 @@ def _storage(status: Status) -> Iterator[Metric]:
     yield _gauge("journal_buffered_bytes", "Received and not written to disk yet.", [((), journal.buffered_bytes)])
     yield _gauge("journal_fault", "1 while the disk refuses the journal.", [((), journal.fault is not None)])
     yield _gauge("journal_used_bytes", "What the journal takes on the disk.", [((), journal.used_bytes)])
-    yield _gauge("journal_free_bytes", "What is free on the journal's disk.", [((), journal.free_bytes)])
     yield _gauge("journal_full", "1 while venues are held back because the disk is full or too slow.",
                  [((), journal.full)])  # fmt: skip
     yield _gauge("journal_refusing", "1 while nothing is recorded because the disk budget is used up.",

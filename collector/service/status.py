@@ -229,7 +229,6 @@ def _journal(daemon: Daemon, now_ns: int) -> JournalFacts:
         backlog_seconds=_age(daemon.recorder.oldest_ns, now_ns),
         buffered_bytes=journal.buffered,
         used_bytes=journal.used_bytes,
-        free_bytes=journal.free_bytes,
         full=journal.full,
         refusal=None if journal.refusal is None else journal.refusal.reason,
         fault=journal.fault,

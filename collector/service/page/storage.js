@@ -19,7 +19,6 @@ export function showStorage({ journal, disk, database, now }) {
     ["in memory", size(journal.buffered_bytes)],
     ["disk free", free],
     ["on disk", size(journal.used_bytes)],
-    ["free there", size(journal.free_bytes)],
     ["fault", journal.fault ?? journal.refusal ?? "none"],
     ["end", place(journal.end)],
     ["safe on disk to", place(journal.durable)],
