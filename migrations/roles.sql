@@ -3,7 +3,8 @@
 -- hypertable would touch every chunk.
 --
 --   collector_reader  reads everything: analysts, dashboards
---   collector_writer  what the daemon needs: adds facts and keeps the books; cannot delete, truncate or drop
+--   collector_writer  what the daemon needs: adds facts and keeps the books; cannot delete, truncate or drop,
+--                    but for its own notes of what is to be rolled up
 do $$
 declare
   groups constant text[] := array['collector_reader', 'collector_writer'];
@@ -43,6 +44,10 @@ begin
       end if;
       if member = 'collector_writer' and thing.written and not thing.writes then
         execute format('grant insert, update on %s to %I', thing.name, member);
+      end if;
+      if member = 'collector_writer' and thing.name = to_regclass('trades_touched')
+         and not has_table_privilege(member, thing.name, 'delete') then
+        execute format('grant delete on %s to %I', thing.name, member);  -- notes, no facts
       end if;
     end loop;
   end loop;

@@ -42,6 +42,7 @@ from collector.service.recorder import Recorder
 from collector.service.statistics import Statistics
 from collector.service.status import snapshot
 from collector.service.supervise import Supervised
+from collector.service.upkeep import Upkeep
 from collector.store.writer import Writer
 from collector.venues.adapter import VenueSettings
 
@@ -77,6 +78,7 @@ class Daemon:
         self.intake: JournalledIntake
         self.recorder: Recorder
         self.writer: Writer
+        self.upkeep: Upkeep
 
     def stop(self) -> None:
         """Ask for an orderly end; `run` returns soon after."""
@@ -91,6 +93,7 @@ class Daemon:
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
             self.writer = Writer(self.database.dsn, journal_name(self.journal.directory), sleep=self.clock.sleep)
             stack.push_async_callback(self.writer.close)
+            self.upkeep = Upkeep(self.database.dsn, self.clock)
             normaliser = self._new_normaliser()
             self.intake = JournalledIntake(
                 self.journal,
@@ -153,6 +156,7 @@ class Daemon:
                 core.create_task(self.journal.run(), name="journal"),
                 core.create_task(self.database.watch(), name="database"),
                 core.create_task(serve(self), name="http"),
+                core.create_task(self.upkeep.run(self.database.ready.wait), name="upkeep"),
             ]
             recorder = core.create_task(self._record(), name="recorder")
             feeds = core.create_task(self._feed(), name="feeds")

@@ -34,6 +34,8 @@ class Database:
         self._clock = clock
         self._migrate = migrate_at_start
         self._started = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once the tables are up to date."""
         self.state = "starting"
 
     def __repr__(self) -> str:
@@ -81,6 +83,7 @@ class Database:
             with attempt:
                 await self._prepare()
         self.state = "ready"
+        self.ready.set()
 
     async def _prepare(self) -> None:
         if self.server is not None and not self._started.is_set():

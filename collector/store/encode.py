@@ -69,6 +69,12 @@ def trades(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def touched(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, str]:
+    """Return the minutes in which these trades were executed, each instrument's once."""
+    both = sorted({ids[row[0]] << 32 | row[1] // 60_000_000 for row in rows})  # one number: half the time of a pair
+    return whole([one >> 32 for one in both]), whole([one & 0xFFFF_FFFF for one in both])
+
+
 def ticks(rows: Sequence[Tick], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, key, *values, received_us = zip(*rows, strict=True)
     return (

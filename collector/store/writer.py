@@ -227,7 +227,10 @@ class Writer:
     async def _insert(self, connection: Connection, table: _Table, rows: Sequence[Any]) -> int:
         ids: Any = self._registry.venues if table.by_venue else self._registry.instruments
         status = await connection.execute(table.statement, *table.encode(rows, ids))
-        return int(status.rpartition(" ")[2])
+        stored = int(status.rpartition(" ")[2])
+        if stored and table.name == "trades":
+            await connection.execute(_SQL["note_touched"], *encode.touched(rows, ids))
+        return stored
 
     async def _bisect(
         self, connection: Connection, table: _Table, rows: Sequence[Any], refused: list[Quarantined]

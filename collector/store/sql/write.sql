@@ -11,6 +11,13 @@ from unnest($1::text::int[], $2::text::bigint[], $3::text::bigint[], $4::text::t
   as u (instrument_id, t, trade_key, trade_id, price, size, side, r)
 on conflict do nothing;
 
+-- name: note_touched
+-- Minutes since 1970 whose rollups are out of date with this transaction, where the server does not see to it itself.
+insert into trades_touched (instrument_id, minute)
+select instrument_id, timestamptz 'epoch' + m * interval '1 minute'
+from unnest($1::text::int[], $2::text::bigint[]) as u (instrument_id, m)
+where not exists (select from rollup_progress p where p.instrument_id = 0);
+
 -- name: insert_ticks
 -- Best bid and ask, last price.
 insert into ticks (time, instrument_id, tick_key, bid, bid_size, ask, ask_size, last, last_size, volume, received_at)
@@ -162,11 +169,15 @@ with known as (select venue_id from venues where code = $1),
 select venue_id from known union all select venue_id from new;
 
 -- name: add_instruments
--- Instruments that have no number yet get one.
-insert into instruments (venue_id, symbol)
-select u.venue_id, u.symbol from unnest($1::smallint[], $2::text[]) as u (venue_id, symbol)
-where not exists (select from instruments i where i.venue_id = u.venue_id and i.symbol = u.symbol)
-on conflict (venue_id, symbol) do nothing;
+-- Instruments that have no number yet get one. They have no trades yet, so their rollups are complete.
+with new as (
+  insert into instruments (venue_id, symbol)
+  select u.venue_id, u.symbol from unnest($1::smallint[], $2::text[]) as u (venue_id, symbol)
+  where not exists (select from instruments i where i.venue_id = u.venue_id and i.symbol = u.symbol)
+  on conflict (venue_id, symbol) do nothing
+  returning instrument_id
+)
+insert into rollup_progress (instrument_id, built_until) select instrument_id, 'infinity' from new;
 
 -- name: instrument_ids
 -- The numbers of all instruments.
