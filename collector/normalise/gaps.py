@@ -18,6 +18,7 @@ KILLED = "killed"
 DISCONNECT = "disconnect"
 DISK_FULL = "disk full"
 DISK_FAULT = "disk fault"
+DAMAGED = "journal damaged"
 
 _BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT})
 """Causes of gaps that end with the next session; others are found and ended within one."""
@@ -114,6 +115,12 @@ class Gaps:
                 gap = Gap(instrument, stream, from_us, None, None, None, cause, reason)
                 self._missing[instrument, stream] = gap
                 out.gaps.append(gap)
+
+    def damaged(self, keys: Iterable[_Key], from_us: int, to_us: int, out: Records) -> None:
+        """What was received of these in between can no longer be read."""
+        for instrument, stream in keys:
+            if (instrument, stream) not in self._missing:
+                out.gaps.append(Gap(instrument, stream, from_us, to_us, None, None, DAMAGED, None))
 
     def end(self, keys: Iterable[_Key], to_us: int, out: Records) -> None:
         """These are received again."""

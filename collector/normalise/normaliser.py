@@ -157,6 +157,11 @@ class Normaliser:
                 keys = [key for key in keys if key not in held]
             self._gaps.begin(keys, cause, reason, session.whole_ns // 1000, out)
 
+    def damaged(self, to_ns: int, out: Records) -> None:
+        """Records from before `to_ns` cannot be read: what they may have held is missing since the last good one."""
+        for session in self.sessions.values():
+            self._gaps.damaged(session.coverage.keys(), session.alive_ns // 1000, to_ns // 1000, out)
+
     @property
     def gaps(self) -> Gaps:
         """The gaps that are open; may be replaced by what somebody knows better."""

@@ -73,6 +73,7 @@ class Recorder:
         """Called after each commit that opened or closed gaps."""
         self.damages = 0
         """Places in the journal that could not be read."""
+        self._damaged = False
 
     @property
     def backlog_bytes(self) -> int | None:
@@ -171,6 +172,7 @@ class Recorder:
             if not number % YIELD_EVERY:
                 scratch = Records()
                 await asyncio.sleep(0)
+        self._damaged = False  # its rows are in the tables
         normaliser.gaps = Gaps(await self._writer.open_gaps())
         self._intake.fall_behind(start, normaliser)
 
@@ -179,6 +181,7 @@ class Recorder:
 
     def _report_damage(self, damage: DamagedJournal) -> None:
         self.damages += 1
+        self._damaged = True
         log.error("journal_damaged", reason=str(damage), remedy="reading goes on at the next good record")
 
     async def _catch_up(self, position: Position, normaliser: Normaliser) -> None:
@@ -243,6 +246,9 @@ class Recorder:
             ):
                 yield Batch(out, last.segment, last.offset, oldest_ns, size)
                 out, oldest_ns, size = Records(), 0, 0
+            if self._damaged:
+                self._damaged = False
+                normaliser.damaged(record.received_ns, out)
             apply(record, normaliser, out)
             oldest_ns = oldest_ns or record.received_ns
             size += len(record.payload)

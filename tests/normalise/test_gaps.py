@@ -123,6 +123,14 @@ def test_what_is_known_to_be_missing_is_not_missing_twice() -> None:
     assert told(out) == [("A", 1, 31, "killed")]
 
 
+def test_damage_is_a_gap_of_what_was_received_then_and_has_both_ends() -> None:
+    out, of = Records(), normaliser(Gaps([Gap(A, "trades", 1, None, None, None, "killed")]))
+    of.open(1, HEADER, 10 * S, out).frame(b"x", 12 * S, out)
+    of.damaged(13 * S, out)
+    assert told(out) == [("B", 12_000_000, 13_000_000, "journal damaged")]
+    assert len(of.gaps) == 1
+
+
 def test_fork_goes_its_own_way() -> None:
     out, of = Records(), normaliser()
     of.open(1, HEADER, 10 * S, out)
