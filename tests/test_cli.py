@@ -204,6 +204,13 @@ def test_a_name_that_a_crash_cut_short_is_made_anew_and_then_kept(tmp_path: Path
     assert journal_name(tmp_path) == name
 
 
+def test_a_demo_of_a_venue_that_nobody_simulates_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--venues", "fmfw,nosuch", "--duration", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "'nosuch' is no simulated venue" in told
+    assert "metaapi" in told
+
+
 def test_a_second_demo_does_not_judge_the_rows_of_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "kept" / "data" / "journal").mkdir(parents=True)
     assert main(["demo", "--data-dir", "kept"]) == 1

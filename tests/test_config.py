@@ -138,7 +138,9 @@ def test_a_variable_may_name_the_adapter_of_the_section_that_other_variables_fil
 
 
 def test_empty_variables_and_those_of_others_are_left_alone(tmp_path: Path) -> None:
-    config = read(tmp_path, HTTP__LISTEN="", PORT="tcp://10.0.0.1:80", REQUIRE_TIMESCALEDB="1", SERVER_DIR="/x")
+    config = read(tmp_path, HTTP__LISTEN="", PORT="tcp://10.0.0.1:80", REQUIRE_TIMESCALEDB="1", SERVER_DIR="/x",
+                  SERVICE_HOST="10.0.0.1", SERVICE_PORT_HTTP="80", PORT_8080_TCP="tcp://10.0.0.1:80",
+                  PORT_8080_TCP_ADDR="10.0.0.1", DB_SERVICE_HOST="10.0.0.2", DB_PORT_5432_TCP_PROTO="tcp")  # fmt: skip
 
     assert config.source == {}
 
@@ -282,6 +284,12 @@ def test_all_faults_are_told_at_once_each_with_its_key_value_and_remedy(tmp_path
                                                  ("DATADIR", "COLLECTOR_DATA_DIR")])  # fmt: skip
 def test_a_variable_with_a_slip_is_told_what_was_meant(tmp_path: Path, variable: str, meant: str) -> None:
     assert faults(tmp_path, **{variable: "x"})[f"COLLECTOR_{variable}"].remedy == f"did you mean {meant}?"
+
+
+def test_a_variable_that_means_nothing_is_a_fault(tmp_path: Path) -> None:
+    assert faults(tmp_path, FOO="x")["COLLECTOR_FOO"] == Fault(
+        "COLLECTOR_FOO", "is no setting", "write COLLECTOR_SECTION__KEY"
+    )
 
 
 def test_an_unknown_section_in_a_variable_is_named_by_the_variable(tmp_path: Path) -> None:

@@ -49,11 +49,18 @@ def demo(
     """
     from rich.console import Console
 
+    from collector import simulator
     from collector.cli.running import run
     from collector.cli.shared import print_json
     from collector.logs import configure
     from collector.service.demo import demo as run_demo
 
+    known = simulator.venue_names()
+    for name in (venues or "").split(","):
+        if name and name not in known:
+            raise typer.BadParameter(
+                f"{name!r} is no simulated venue; there are {', '.join(known)}", param_hint="--venues"
+            )
     configure("warning", "auto")
     console = Console(stderr=as_json)
     verdicts = run(

@@ -7,6 +7,7 @@ be read or understood adds a fault and gives what it can; nothing here stops at 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -26,6 +27,11 @@ FOLDER_PREFIXES = ("collector_", "collector.")
 """Of the files that are meant for us; systemd writes the first before the names of a folder's files."""
 SECRET_FILE_SUFFIX = "_file"  # noqa: S105
 LARGEST_SECRET_BYTES = 64 * 1024
+
+_NO_SETTING = re.compile(
+    r"COLLECTOR_(CONFIG|CAPTURES|MEMORY|REQUIRE_TIMESCALEDB|SERVER_DIR)"
+    r"|COLLECTOR_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 Tree = dict[str, Any]
 
@@ -94,17 +100,18 @@ def file_layer(tree: Tree, path: Path, shape: Shape, faults: list[Fault]) -> Lay
 def environment_layer(environ: Mapping[str, str], below: Tree, shape: Shape, faults: list[Fault]) -> Layer:
     """Take `COLLECTOR_SECTION__KEY` variables; empty ones count as unset, for compose files pass those on.
 
-    A name without `__` that is no setting is left alone: container platforms and our own tools set such ones.
+    Those that our own tools read and those that Kubernetes makes for a service called "collector" are left alone.
     """
     layer = Layer()
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or not text:
+        if not name.startswith(PREFIX) or not text or ("__" not in name and _NO_SETTING.fullmatch(name)):
             continue
         parts = name.removeprefix(PREFIX).split("__")
         keys = _as_written(parts, below, shape)
         if len(keys) == 1 and shape.at(keys) is None:
-            if meant := _meant(keys[0], shape):
-                faults.append(Fault(name, "is no setting", f"did you mean {meant}?"))
+            meant = _meant(keys[0], shape)
+            remedy = f"did you mean {meant}?" if meant else "write COLLECTOR_SECTION__KEY"
+            faults.append(Fault(name, "is no setting", remedy))
             continue
         if not all(keys):
             faults.append(Fault(name, "has an empty part", "write COLLECTOR_SECTION__KEY"))

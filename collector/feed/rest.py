@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 ATTEMPTS = 6
 AFTER_429_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 900.0
+"""A venue that asks for a longer pause is asked again after this one: a slip of it must not end the recording."""
 
 
 @dataclass(slots=True)
@@ -147,6 +149,10 @@ class RestClient:
         failure = self._adapter.failure(self._venue, call, answer)
         if failure is None:
             return answer
+        if failure.retry_after is not None and not 0 <= failure.retry_after <= LONGEST_PAUSE_SECONDS:
+            log.warning("pause_capped", venue=self._venue, channel=call.channel, asked_s=failure.retry_after,
+                        pause_s=LONGEST_PAUSE_SECONDS)  # fmt: skip
+            failure.retry_after = LONGEST_PAUSE_SECONDS
         self.use.failed += 1
         if status == 429:  # everybody waits who draws on the same budget
             until = self._clock.monotonic() + (failure.retry_after or AFTER_429_SECONDS)

@@ -27,7 +27,7 @@ from collector.journal.layout import BEGINNING, Kind, Position, Record
 from collector.journal.options import JournalOptions
 from collector.journal.reader import OnCorrupt, read_numbers
 from collector.journal.recovery import Recovery, prepare
-from collector.journal.segments import numbers
+from collector.journal.segments import ends, numbers
 from collector.journal.tail import Tail
 from collector.journal.writer import SegmentWriter
 
@@ -126,6 +126,13 @@ class Journal:
         """
         self._tail.append(session, kind, received_ns, payload)
 
+    def call_to_carry(self, callback: Callable[[int, bytes], bytes]) -> None:
+        """Have `callback` give what a new segment says of each session that is open; it must not append.
+
+        It gets the session and the payload of its OPEN record.
+        """
+        self._tail.on_carry = callback
+
     def call_when_full(self, callback: Callable[[Position], None]) -> None:
         """Have `callback` called with a segment's end just before a record begins the next one. It must not append."""
         self._tail.on_full = callback
@@ -136,9 +143,12 @@ class Journal:
         return self._tail.end
 
     def distance(self, position: Position) -> int:
-        """Return about how many bytes lie between ``position`` and the end; full segments count as such."""
+        """Return how many bytes lie between ``position`` and the end, those of segments that are gone left out."""
         end = self._tail.end
-        return (end.segment - position.segment) * self._options.segment_bytes + end.offset - position.offset
+        if position.segment == end.segment:
+            return end.offset - position.offset
+        between = sum(size for number, size in self._tail.ends.items() if number >= position.segment)
+        return between + end.offset - (position.offset if position.segment in self._tail.ends else 0)
 
     @property
     def full(self) -> bool:
@@ -443,6 +453,7 @@ def _begin(
         prepared = prepare(directory, now_ns())
         tail = Tail(prepared.next_segment, segment_bytes=options.segment_bytes, now_ns=now_ns)
         tail.last_ns.update(prepared.last_ns)
+        tail.ends.update(ends(directory))
         tail.seal()
         writer = SegmentWriter(disk, directory, prepared.next_segment, tail.sealed)
         undo.callback(writer.close)

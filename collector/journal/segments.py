@@ -80,6 +80,15 @@ def segments(directory: Path) -> list[SegmentInfo]:
     return found
 
 
+def ends(directory: Path) -> dict[int, int]:
+    """Return where each segment there ends, as an offset into the uncompressed file."""
+    found = {}
+    for number in numbers(directory):
+        with contextlib.suppress(MissingSegment), SegmentSource.find(directory, number) as source:
+            found[number] = source.plain_bytes()
+    return found
+
+
 def encode_summary(summary: Summary) -> bytes:
     """Return the skippable frame that opens a compressed segment."""
     return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, _SUMMARY.size) + _SUMMARY.pack(*summary)
@@ -149,6 +158,12 @@ class SegmentSource:
         size = self._file.seek(0, io.SEEK_END)
         last_ns = self._summary.last_received_ns if self._summary else 0
         return SegmentInfo(self.number, self._path, size, created_ns, self._summary is not None, last_ns or None)
+
+    def plain_bytes(self) -> int:
+        """Return how long the uncompressed file is; call it before reading. A compressed one without its summary: 0."""
+        if self._summary is not None:
+            return self._summary.plain_bytes
+        return 0 if self.damage else self._file.seek(0, io.SEEK_END)
 
     def header(self) -> Header:
         """Read the header, the first bytes of the segment; raise ValueError when it is none, or another's."""

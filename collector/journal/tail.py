@@ -45,10 +45,14 @@ class Tail:
         self.sealed: deque[Chunk] = deque()
         self.last_ns: dict[int, int] = {}
         """By full segment, when its last record was received."""
+        self.ends: dict[int, int] = {}
+        """By full segment, the offset of its end."""
         self._segment_bytes = segment_bytes
         self._now_ns = now_ns
         self.on_full: Callable[[Position], None] | None = None
         """Called with a segment's end when the next record will begin another one, before that record has a place."""
+        self.on_carry: Callable[[int, bytes], bytes] | None = None
+        """Called with each session that is open then and the payload of its OPEN; returns the payload of its CARRY."""
         self._open: dict[int, tuple[int, bytes]] = {}
         self._sealed_bytes = 0
         self._closed = False
@@ -59,6 +63,8 @@ class Tail:
         self._filling_since_ns = self._now_ns()
         self._buffer = bytearray(encode_header(Header(segment, self._filling_since_ns)))
         for session, (opened_ns, description) in self._open.items():
+            if self.on_carry is not None:
+                description = self.on_carry(session, description)
             self._buffer += encode_record(session, Kind.CARRY, opened_ns, description)
         self._offset = self._empty_offset = len(self._buffer)
         self._limit = self._segment_bytes - RECORD_BYTES
@@ -101,6 +107,7 @@ class Tail:
         if self._offset > self._empty_offset:
             self.seal()
             self.last_ns[self.segment] = self._last_ns
+            self.ends[self.segment] = self._offset
             if self.on_full is not None:
                 self.on_full(self.end)
             self._start(self.segment + 1)

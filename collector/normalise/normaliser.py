@@ -128,6 +128,10 @@ class Normaliser:
         self._gaps = gaps or Gaps()
         self.sessions: dict[int, SessionParser] = {}
         self.events: Counter[str] = Counter()
+        self.segment = 0
+        """The journal's segment that is being read, where it is."""
+        self.orphans: Counter[int] = Counter()
+        """Frames of sessions that are not known, in that segment."""
 
     def open(self, session_id: int, header: Mapping[str, Any], received_ns: int, out: Records) -> SessionParser:
         """Begin a session; `header` is the JSON object that its OPEN record holds."""

@@ -24,7 +24,7 @@ from collector.clock import Clock
 from collector.journal import Journal, Kind, Position
 from collector.model import Records
 from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
-from collector.service.journalled import BEHIND
+from collector.service.journalled import BEHIND, CARRIED_FRAMES
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -60,6 +60,7 @@ class JournalledIntake:
         self._cut_at = journal.end
         # A batch never spans segments, so that each segment's counts are its own.
         journal.call_when_full(self._cut)
+        journal.call_to_carry(self._carried)
         self.behind_since: Position | None = None
         """Where the journal has to be read again from; None while live batches flow."""
         self.behind_with: Normaliser | None = None
@@ -104,6 +105,13 @@ class JournalledIntake:
         self.append(self._last_session, Kind.OPEN, received_ns, orjson.dumps(dict(header)))
         parsed = self.normaliser.open(self._last_session, header, received_ns, self.out)
         return JournalledSession(self, parsed) if strip is None else StrippedSession(self, parsed, strip)
+
+    def _carried(self, session_id: int, description: bytes) -> bytes:
+        # So that a reader that begins here counts on.
+        session = self.normaliser.sessions.get(session_id)
+        if session is None:
+            return description
+        return orjson.dumps({**orjson.loads(description), CARRIED_FRAMES: session.frames})
 
     # -- what the sessions use ---------------------------------------------------------------------------------------
 

@@ -17,9 +17,15 @@ STARTED = "started"
 BEHIND = "behind"
 """The NOTE of a session whose line is read too slowly; `read_to_ns`: up to when it was read, null when it is again."""
 
+CARRIED_FRAMES = "frames"
+"""In a CARRY: how many frames of the session came before."""
+
 
 def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
     """Let one journal record take its effect; events are for the feed alone and are only counted."""
+    if normaliser.orphans and record.position.segment != normaliser.segment:
+        tell_orphans(normaliser)
+    normaliser.segment = record.position.segment
     session = normaliser.sessions.get(record.session)
     match record.kind:
         case Kind.FRAME if session:
@@ -33,15 +39,25 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
             normaliser.open(record.session, orjson.loads(record.payload), record.received_ns, out)
         case Kind.CARRY if not session:
             # Reading began after the session did; its row is in the tables since then.
-            normaliser.open(record.session, orjson.loads(record.payload), record.received_ns, Records())
+            header = orjson.loads(record.payload)
+            frames = header.pop(CARRIED_FRAMES, 0)
+            normaliser.open(record.session, header, record.received_ns, Records()).frames = frames
         case Kind.CLOSE:
             end = orjson.loads(record.payload)
             normaliser.close(record.session, end["reason"], record.received_ns, out, end.get("cause"))
         case Kind.NOTE:
             _note(record, normaliser, out)
         case Kind.FRAME | Kind.REST | Kind.BEAT:
-            log.error("frame_without_session", position=record.position, session=record.session)
             normaliser.orphan(record.received_ns, record.payload, out)
+            normaliser.orphans[record.session] += 1
+
+
+def tell_orphans(normaliser: Normaliser) -> None:
+    """Tell of the frames without a session since the last time: one line for all of a segment."""
+    if normaliser.orphans:
+        log.error("frames_without_session", segment=normaliser.segment, sessions=sorted(normaliser.orphans),
+                  frames=normaliser.orphans.total(), remedy="they are in quarantine")  # fmt: skip
+        normaliser.orphans.clear()
 
 
 def _note(record: Record, normaliser: Normaliser, out: Records) -> None:

@@ -19,7 +19,7 @@ from collector.journal.segments import numbers
 from collector.model import Records
 from collector.normalise.gaps import Gaps
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply
+from collector.service.journalled import apply, tell_orphans
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.writer import Writer
@@ -197,6 +197,7 @@ class Recorder:
                     ahead.append(batch)
                     position = Position(batch.segment, batch.byte_offset)
                 if self._journal.distance(position) <= HAND_OVER_BYTES and self._hand_over(position, normaliser, ahead):
+                    tell_orphans(normaliser)
                     log.info("caught_up")
                     return
             for batch in ahead:

@@ -16,7 +16,7 @@ from collector.journal import DamagedJournal, Position, Record, read
 from collector.journal.segments import numbers
 from collector.model import Records
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply
+from collector.service.journalled import apply, tell_orphans
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
 
@@ -86,4 +86,5 @@ async def replay(
             out, size, oldest_ns, last = Records(), 0, 0, None
     if last is not None:
         await commit(last)
+    tell_orphans(normaliser)
     return done

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.errors import VenueError
-from collector.feed.rest import ATTEMPTS, RestClient
+from collector.feed.rest import ATTEMPTS, LONGEST_PAUSE_SECONDS, RestClient
 from collector.venues.adapter import RestAnswer, RestCall
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeNetwork, FakeSession
@@ -122,3 +122,18 @@ async def test_same_failure_is_told_once_until_a_call_succeeds() -> None:
         await rest.fetch(CALL)
         await rest.fetch(CALL)
     assert [entry["log_level"] for entry in logs if entry["event"] == "rest_failed"] == ["info", "debug", "info"]
+
+
+@pytest.mark.parametrize("asked", [86_400.0 * 365, float("inf"), float("nan"), -5.0])
+async def test_pause_that_no_venue_means_is_capped_and_told(asked: float) -> None:
+    rest, network, _, clock = client((429, {}, b""), ok())
+    adapter = rest._adapter
+    adapter.failure = lambda venue, call, answer: (  # type: ignore[method-assign]
+        VenueError(venue, "slow down", retry_after=asked) if answer.status == 429 else None
+    )
+    began = clock.now
+    with capture_logs() as logs:
+        await rest.fetch(CALL)
+    assert len(network.requests) == 2
+    assert LONGEST_PAUSE_SECONDS <= clock.now - began < 2 * LONGEST_PAUSE_SECONDS + 60
+    assert [log["pause_s"] for log in logs if log["event"] == "pause_capped"] == [LONGEST_PAUSE_SECONDS]

@@ -23,6 +23,7 @@ from collector.journal import (
     read,
     segments,
 )
+from collector.journal.layout import HEADER_BYTES, RECORD_BYTES
 
 OpenJournal = Callable[..., Any]
 
@@ -317,6 +318,29 @@ async def test_the_distance_to_a_position_counts_bytes(open_journal: OpenJournal
 
         fill(journal, 8)
         assert journal.distance(start) > 2 * 75
+
+
+async def test_the_distance_counts_short_segments_for_what_they_hold(open_journal: OpenJournal, tmp_path: Path) -> None:
+    clock = [10**18]
+    options = JournalOptions(write_interval_s=0.001, segment_seconds=60)
+    async with open_journal(options, now_ns=lambda: clock[0]) as journal:
+        start = journal.end
+        for _ in range(3):
+            fill(journal, 10)
+            first = journal.end.segment
+            clock[0] += 61 * 10**9
+            while journal.end.segment == first:
+                await asyncio.sleep(0.002)
+                fill(journal, 1)
+        await journal.sync(journal.end)
+        held = sum(RECORD_BYTES + len(record.payload) for record in journal.read())
+        headers = HEADER_BYTES * (journal.end.segment - start.segment)
+        assert journal.distance(start) == held + headers
+        await until(lambda: all(info.compressed for info in segments(tmp_path)[:-1]))
+    async with open_journal(options, now_ns=lambda: clock[0]) as journal:  # known after a restart, compressed or not
+        assert journal.distance(start) == held + headers + journal.end.offset
+        gone = Position(start.segment - 5, 17)
+        assert journal.distance(gone) == held + headers + journal.end.offset + start.offset
 
 
 async def test_an_old_segment_gives_way_to_a_new_one(open_journal: OpenJournal) -> None:

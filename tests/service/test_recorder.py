@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from collector.clock import SystemClock
-from collector.journal import Journal, JournalOptions, RealDisk
+from collector.journal import Journal, JournalOptions, Kind, Position, RealDisk, Record
 from collector.model import Gap, Instrument, Records, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake, JournalledSession
+from collector.service.journalled import apply, tell_orphans
 from collector.service.recorder import HAND_OVER_BYTES, Recorder
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
@@ -227,3 +229,35 @@ async def test_answers_are_cut_into_batches_while_nobody_writes(tmp_path: Path) 
             assert on.intake.out.items <= 1000
         writer.open.set()
     assert writer.keys == list(range(3000))
+
+
+async def test_frames_of_a_session_are_all_counted_by_a_reader_that_begins_segments_later(tmp_path: Path) -> None:
+    writer = HeldWriter()
+    async with line(tmp_path, writer) as on:
+        await on.live()
+        on.receive(60_000)  # six segments
+        await on.journal.sync(on.journal.end)
+        last = on.journal.end.segment
+        normaliser, out = Normaliser(lambda _: cast(Adapter, NumberAdapter)), Records()
+        for record in on.journal.read(Position(last - 1, 0)):
+            apply(record, normaliser, out)
+        [session] = normaliser.sessions.values()
+        assert session.frames == 60_000
+        assert len(out.trades) < 30_000
+        assert "frames" not in session.header
+
+
+async def test_frames_without_a_session_are_told_once_for_a_segment(tmp_path: Path) -> None:
+    normaliser, out = Normaliser(lambda _: cast(Adapter, NumberAdapter)), Records()
+
+    def frame(segment: int, session: int) -> Record:
+        return Record(Position(segment, 32), Position(segment, 64), 1, session, Kind.FRAME, b"1")
+
+    with capture_logs() as logs:
+        for segment, session in [(1, 7)] * 100 + [(1, 8)] * 50 + [(2, 7)] * 10:
+            apply(frame(segment, session), normaliser, out)
+        tell_orphans(normaliser)
+        tell_orphans(normaliser)
+    told = [(log["segment"], log["sessions"], log["frames"]) for log in logs]
+    assert told == [(1, [7, 8], 150), (2, [7], 10)]
+    assert len(out.quarantine) == out.items == 160
