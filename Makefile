@@ -14,7 +14,7 @@ COMPILE   = $(BIN)/python -m uv pip compile --quiet --universal --python-version
 
 export PYTHON VENV
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak setup setup-analysts setup-dev database database-all lock clean
+.PHONY: help demo test lint format bench soak setup setup-analysts setup-dev database database-all browser pictures lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ demo: setup database  ## simulated venues, an embedded database and the daemon o
 	@$(BIN)/collector demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
 # Three at a time: most tests wait for time to pass. All tests of a file share a process, and its servers.
-test: lint database-all  ## lint, then run every test (ARGS="-k name" for some)
+test: lint database-all browser  ## lint, then run every test (ARGS="-k name" for some)
 	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile $(ARGS)
 
 lint: setup-dev  ## ruff and mypy
@@ -38,7 +38,7 @@ format: setup-dev  ## put the sources into shape
 bench: setup-dev database  ## measure how many rows a second go from socket to table
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: setup-dev database-all  ## the tests that take minutes
+soak: setup-dev database-all browser  ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak -o timeout=1800 $(ARGS)
 
 setup:
@@ -55,6 +55,12 @@ database: setup
 
 database-all: setup-dev
 	@$(BIN)/python -m collector.store.embedded install --all
+
+browser: setup-dev
+	@scripts/browser
+
+pictures: database browser  ## make the pictures of the status page in docs/images anew, from simulated venues
+	$(BIN)/python -m tests.service.pictures $(ARGS)
 
 lock: setup-dev  ## pin the newest versions that pyproject.toml allows (UPGRADE= keeps those that still fit)
 	$(COMPILE) pyproject.toml --output-file requirements.lock

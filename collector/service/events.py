@@ -50,6 +50,7 @@ class Events:
         self._looked: float | None = None
         self._somebody = asyncio.Event()
         self._ended = False
+        self._failing = False
 
     def __repr__(self) -> str:
         return f"<Events clients={len(self._clients)}>"
@@ -139,9 +140,12 @@ class Events:
         try:
             body = orjson.dumps(self._look())
         except Exception:
-            # Whoever only watches must never be what ends the recording.
-            log.exception("look_failed")
+            # Whoever only watches must never be what ends the recording, nor what fills its log.
+            if not self._failing:
+                log.exception("look_failed")
+            self._failing = True
             return
+        self._failing = False
         self._put("status", self._newest.get("status", (0,))[0] + 1, body)
 
     def _put(self, kind: str, number: int, body: bytes) -> None:

@@ -157,7 +157,7 @@ def _connection(
         frames=feed.frames,
         bytes=feed.bytes,
         reconnects=feed.reconnects,
-        losses=dict(feed.losses),
+        losses={str(kind): count for kind, count in feed.losses.items()},
         last_frame_age_seconds=_age(feed.last_frame_ns, now_ns),
         subscriptions=tuple(_subscriptions(daemon, worker.venue, feed, now_ns, recent)),
     )

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from collector.audit.losses import Alarm
 from collector.feed.connection import ConnectionState
+from collector.feed.network import Loss
 from collector.feed.worker import WorkerState
 from collector.journal import Kind
 from collector.service import facts
@@ -74,6 +75,13 @@ def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(record
     assert status["now"] == "2023-11-14T22:13:20.000Z"
     assert status["uptime_seconds"] == 3600
     assert status["process"]["rss_bytes"] > 1_000_000
+
+
+def test_losses_of_a_connection_are_json_by_their_kind(recording: WatchedDaemon) -> None:
+    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed.losses[Loss.CUT] += 2
+    status = orjson.loads(orjson.dumps(snapshot(recording.as_daemon)))
+    assert status["venues"][0]["connections"][0]["losses"] == {"cut": 2}
 
 
 def test_use_of_rest_is_told_once_there_is_some(recording: WatchedDaemon) -> None:

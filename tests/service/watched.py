@@ -192,12 +192,12 @@ async def serving(daemon: WatchedDaemon) -> AsyncIterator[str]:
     task = asyncio.ensure_future(serve(daemon.as_daemon))
     arrived = asyncio.ensure_future(daemon.listening.wait())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.wait([task, arrived], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
-            assert daemon.http_address
-            yield daemon.http_address
+        if task.done():
+            await task
+        assert daemon.http_address
+        yield daemon.http_address
     finally:
         arrived.cancel()
         task.cancel()

@@ -31,11 +31,13 @@ export function make(tag, name, ...children) {
   return element;
 }
 
-// Keeps one element for each key below `parent`, in the order of `items`, and lets `update` write into it.
+// Keeps one element for each key below `parent`, in the order of `items`, and lets `update` write into it. Children that
+// were there before stay where they are, in front.
 export function fill(parent, items, keyOf, create, update) {
   const kept = parent.kept ?? (parent.kept = new Map());
   const wanted = new Set();
-  let place = parent.firstElementChild;
+  const fixed = parent.fixed ?? (parent.fixed = parent.childElementCount);
+  let place = parent.children[fixed] ?? null;
   for (const item of items) {
     const key = keyOf(item);
     wanted.add(key);
