@@ -68,7 +68,7 @@ class Auditor:
         wake: Callable[[str], object],
         clock: Clock,
     ) -> None:
-        self._terms = terms
+        self.terms = terms
         self._options = options
         self._dsn = dsn
         self._committed = committed
@@ -176,7 +176,7 @@ class Auditor:
             return
         if not self._reached:
             self._reached = {row[0]: row[1] for row in await connection.fetch(_SQL["reached"])}
-        found = await subjects(connection, self._terms, now=now)
+        found = await subjects(connection, self.terms, now=now)
         self._subjects = [_still_open(subject, now) for subject in found if subject.pieces]
         self._refreshed = now
 

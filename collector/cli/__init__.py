@@ -26,6 +26,7 @@ from collector.cli import (
     instruments,
     migrate,
     quarantine,
+    reload,
     replay,
     run,
     simulate,
@@ -49,6 +50,7 @@ demo.add_to(app)
 simulate.add_to(app)
 migrate.add_to(app)
 check.add_to(app)
+reload.add_to(app)
 status.add_to(app)
 instruments.add_to(app)
 backfill.add_to(app)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from collector.cli.shared import ConfigFile, read_config
 from collector.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from collector.config import Config
 
 EXAMPLES = """
 Examples:
@@ -25,13 +31,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(config: ConfigFile = None) -> None:
-    """Record until SIGTERM or Ctrl-C, then write what is left and end within ten seconds."""
+    """Record until SIGTERM or Ctrl-C, then write what is left and end within ten seconds.
+
+    SIGHUP, or `collector reload`, reads the configuration again and applies what it says of venues.
+    """
     from collector.cli.running import run as run_coroutine
     from collector.service.daemon import run as run_daemon
 
-    faulthandler.enable()  # whoever ends a daemon that stands still wants to know where
-    settings = read_config(config)
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # whoever ends a daemon that stands still wants to know where
+    run_coroutine(run_daemon(_read(config), reread=lambda: _read(config)))
+
+
+def _read(path: Path | None) -> Config:
+    settings = read_config(path)
     if not settings.venues:
         problem = f"none is configured ({settings.origin}), so there is nothing to record"
         raise ConfigError([Fault("venues", problem, "collector.example.toml is a configuration to start from")])
-    run_coroutine(run_daemon(settings))
+    return settings

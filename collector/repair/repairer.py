@@ -73,7 +73,8 @@ class Repairer:
     ) -> None:
         self.venue = venue
         self._adapter = adapter
-        self._settings = settings
+        self.settings = settings
+        """The venue's; may be replaced while it runs."""
         self._options = options
         self._rest = rest
         self._intake = intake
@@ -229,7 +230,7 @@ class Repairer:
         rest = self._rest()
         if rest is None:
             raise VenueError(self.venue, "its worker does not run yet")
-        history = self._adapter.history(self.venue, self._settings, gap.instrument, gap.stream, from_us, to_us)
+        history = self._adapter.history(self.venue, self.settings, gap.instrument, gap.stream, from_us, to_us)
         await rest.of(self._open_session()).drive(history, before=self._politely)
 
     async def _politely(self) -> None:
@@ -273,7 +274,7 @@ class Repairer:
 
     def _open_session(self) -> LiveSession:
         if self._session is None:
-            self._session = self._intake.open(history_header(self.venue, self._adapter, self._settings, "repair"))
+            self._session = self._intake.open(history_header(self.venue, self._adapter, self.settings, "repair"))
         return self._session
 
     def _end_session(self) -> None:

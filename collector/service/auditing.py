@@ -39,6 +39,11 @@ class Auditing:
                 configured_terms(config), options, dsn=dsn, committed=committed, wake=self._gap_recorded, clock=clock
             )
 
+    def reconfigure(self, config: Config) -> None:
+        """Go by what is configured now."""
+        if self.auditor is not None:
+            self.auditor.terms = configured_terms(config)
+
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:

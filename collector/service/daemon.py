@@ -24,27 +24,25 @@ from collector import venues
 from collector.clock import Clock, SystemClock
 from collector.config import Config
 from collector.errors import CollectorError, ConfigError, Fault
-from collector.feed.network import AiohttpNetwork
-from collector.feed.worker import VenueWorker
 from collector.journal import Journal, JournalOptions, Kind
 from collector.journal.disk import sync_directory
 from collector.normalise.normaliser import Normaliser
-from collector.repair.ledger import GapTable
-from collector.repair.repairer import Repairer, RepairOptions
+from collector.repair.repairer import Repairer
 from collector.service.auditing import Auditing
 from collector.service.database import Database
+from collector.service.feeds import Feeds
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
 from collector.service.journalled import STARTED
 from collector.service.notify import Notifier
 from collector.service.progress import Progress
 from collector.service.recorder import Recorder
+from collector.service.reload import Reloading
 from collector.service.statistics import Statistics
 from collector.service.status import snapshot
 from collector.service.supervise import Supervised
 from collector.service.upkeep import Upkeep
 from collector.store.writer import Writer
-from collector.venues.adapter import VenueSettings
 
 log = structlog.get_logger()
 
@@ -59,7 +57,14 @@ DRAIN_SECONDS = 5.0
 class Daemon:
     """All parts of a running collector. `started` is set once the feeds run."""
 
-    def __init__(self, config: Config, *, clock: Clock | None = None, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        reread: Callable[[], Config] | None = None,
+    ) -> None:
         self.config = config
         self.clock: Clock = clock or SystemClock()
         self.random = random or Random()  # noqa: S311  for jitter only
@@ -70,6 +75,9 @@ class Daemon:
         self._prepared = asyncio.Event()
         self.workers: dict[str, Supervised] = {}
         self.repairers: dict[str, Repairer] = {}
+        self.feeds = Feeds(self)
+        self.reloading = Reloading(self, reread)
+        self._reload_asked = asyncio.Event()
         self.auditing: Auditing
         self.http_address: str | None = None
         """Where the status page is (`http://host:port`), once it is served."""
@@ -83,6 +91,10 @@ class Daemon:
     def stop(self) -> None:
         """Ask for an orderly end; `run` returns soon after."""
         self.stopping.set()
+
+    def reload(self) -> None:
+        """Ask for the configuration to be read again; `reloading` tells what came of it."""
+        self._reload_asked.set()
 
     async def run(self) -> None:
         """Record until `stop` is called. Raises what makes recording impossible."""
@@ -115,7 +127,7 @@ class Daemon:
                 flush_seconds=config.writer.flush_ms / 1000,
             )
             self.auditing = Auditing(
-                config, self.repairers, dsn=self.database.dsn, committed=self._all_committed, clock=self.clock
+                config, self.repairers, dsn=self.database.dsn, committed=self.all_committed, clock=self.clock
             )
             self.recorder.when_gaps_change.append(self.auditing.gaps_changed)
             await self._run_parts()
@@ -159,12 +171,13 @@ class Daemon:
                 core.create_task(self.upkeep.run(self.database.ready.wait), name="upkeep"),
             ]
             recorder = core.create_task(self._record(), name="recorder")
-            feeds = core.create_task(self._feed(), name="feeds")
+            feeds = core.create_task(self.feeds.run(), name="feeds")
             auditing = core.create_task(self._audit(), name="audit")
             self.started.set()
             with Notifier.from_environment() as notifier:
                 notifier.ready()
                 background.append(core.create_task(self._feed_watchdog(notifier), name="watchdog"))
+                background.append(core.create_task(self._reload_on_request(), name="reload"))
                 await self.stopping.wait()
                 notifier.stopping()
             log.info("stopping")
@@ -190,53 +203,15 @@ class Daemon:
         await self._prepared.wait()
         await self.auditing.run()
 
-    async def _all_committed(self) -> None:
+    async def all_committed(self) -> None:
+        """Return once everything that was received by now is in the tables."""
         await self.recorder.reached(self.journal.end)
 
-    async def _feed(self) -> None:
-        async with AsyncExitStack() as stack:
-            config = self.config
-            for name, venue in config.venues.items():
-                if not venue.settings.enabled:
-                    continue
-                network = await stack.enter_async_context(AiohttpNetwork.open())
-                worker = VenueWorker(
-                    name,
-                    venues.find(venue.adapter),
-                    venue.settings,
-                    network=network,
-                    intake=self.intake,
-                    clock=self.clock,
-                    random=self.random,
-                )
-                self.workers[name] = Supervised(worker, self.clock, self.random)
-                if config.repair.enabled:
-                    self.repairers[name] = self._repairer(worker, venue.settings)
-            async with asyncio.TaskGroup() as group:
-                for name, supervised in self.workers.items():
-                    group.create_task(supervised.run(), name=f"venue {name}")
-                for name, repairer in self.repairers.items():
-                    group.create_task(repairer.run(), name=f"repair {name}")
-
-    def _repairer(self, worker: VenueWorker, settings: VenueSettings) -> Repairer:
-        wanted = self.config.repair
-        rate = worker.adapter.limits(settings).rest_per_second * wanted.rate_share
-        age = None if wanted.max_age_days is None else wanted.max_age_days * 86_400
-        repairer = Repairer(
-            worker.venue,
-            worker.adapter,
-            settings,
-            RepairOptions(age, rate),
-            rest=lambda: worker.rest,
-            intake=self.intake,
-            committed=self._all_committed,
-            ledger=GapTable(self.database.dsn),
-            clock=self.clock,
-            random=self.random,
-        )
-        self.recorder.when_gaps_change.append(repairer.wake)
-        repairer.when_settled.append(self.auditing.gaps_changed)
-        return repairer
+    async def _reload_on_request(self) -> None:
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked.clear()
+            await self.reloading.reload()
 
     async def _feed_watchdog(self, notifier: Notifier) -> None:
         """Tell systemd that the daemon gets on, and nothing while it does not: then it is started anew."""
@@ -291,18 +266,22 @@ def journal_name(folder: Path) -> str:
     return name
 
 
-async def run(config: Config, *, ready: Callable[[Daemon], object] | None = None) -> None:
-    """Run a daemon until SIGTERM or SIGINT. `ready` is called with it before it runs."""
+async def run(
+    config: Config, *, ready: Callable[[Daemon], object] | None = None, reread: Callable[[], Config] | None = None
+) -> None:
+    """Run a daemon until SIGTERM or SIGINT. `ready` is called with it before it runs, `reread` at SIGHUP."""
     gc.freeze()  # what is loaded by now stays: no search for garbage needs to go through it again
     gc.set_threshold(*GC_THRESHOLDS)
-    daemon = Daemon(config)
+    daemon = Daemon(config, reread=reread)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
+    if reread is not None:
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     if ready is not None:
         ready(daemon)
     try:
         await daemon.run()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

@@ -227,6 +227,18 @@ class AuditFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationFacts:
+    """What is configured. `refused`: the last reload's faults; `needs_restart`: what it could not change."""
+
+    origin: str
+    loaded: str
+    reloads: int
+    tried: str | None
+    refused: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessFacts:
     """`loop_late_seconds`: the longest that the event loop stood still in the last minute."""
 
@@ -245,6 +257,7 @@ class Status:
     now: str
     uptime_seconds: float
     health: Health
+    configuration: ConfigurationFacts
     venues: tuple[VenueFacts, ...]
     totals: TotalFacts
     rates: RateFacts

@@ -77,6 +77,7 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
         now=iso(now_ns),
         uptime_seconds=_age(daemon.started_ns, now_ns) or 0.0,
         health=health,
+        configuration=daemon.reloading.facts(),
         venues=venues,
         totals=totals,
         rates=recent.rates(),

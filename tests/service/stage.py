@@ -128,13 +128,16 @@ async def stage(
     folder: Path,
     *,
     rate: float = 300.0,
+    symbols: int | None = None,
     extra: str = "",
     clock_ns: Callable[[], int] = time.time_ns,
     **settings: object,
 ) -> AsyncIterator[Stage]:
     """Serve a simulated FMFW; `settings` are its own switches, `extra` more lines of `[venues.fmfw]`."""
     async with (
-        simulator.serve(["fmfw"], seed=7, rate=rate, clock_ns=clock_ns, settings={"fmfw": settings}) as running,
+        simulator.serve(
+            ["fmfw"], seed=7, rate=rate, symbols=symbols, clock_ns=clock_ns, settings={"fmfw": settings}
+        ) as running,
         aiohttp.ClientSession() as http,
     ):
         yield Stage(running["fmfw"], folder, dsn, http, extra)

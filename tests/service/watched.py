@@ -24,6 +24,7 @@ from collector.service.daemon import Daemon
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
 from collector.service.recorder import Recorder
+from collector.service.reload import Reloading
 from collector.service.statistics import Statistics
 from collector.service.supervise import Supervised
 from collector.store.batch import Batch, Committed, TableCount
@@ -92,8 +93,9 @@ class WatchedDaemon:
     def __post_init__(self) -> None:
         self.started_ns = self.clock.now_ns() - 3_600_000_000_000
         self.started.set()
+        self.reloading = Reloading(self.as_daemon, None)
         self.listening = asyncio.Event()
-        self.config = SimpleNamespace(http=SimpleNamespace(host="127.0.0.1", port=0), venues={})
+        self.config = SimpleNamespace(origin="a test", http=SimpleNamespace(host="127.0.0.1", port=0), venues={})
         self.adapter = FakeAdapter()
         self.normaliser = Normaliser(lambda _: self.adapter)
         self.intake = JournalledIntake(self.journal, self.normaliser, self.clock, batch_rows=1000, queue_bytes=1 << 20)

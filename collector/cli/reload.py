@@ -1,0 +1,77 @@
+"""`collector reload`: the running daemon reads its configuration again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from collector.cli.shared import ConfigFile, read_config
+from collector.errors import CollectorError
+
+if TYPE_CHECKING:
+    from collector.config import Config
+
+EXAMPLES = """
+Examples:
+
+    collector reload
+
+    collector check --offline && collector reload
+
+    systemctl reload collector
+"""
+
+PATIENCE_SECONDS = 20.0
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(reload)
+
+
+def reload(config: ConfigFile = None) -> None:
+    """Have the running daemon read its configuration again, and say what came of it.
+
+    Symbols, streams and venues that were added or removed are applied; what is recorded already is recorded on. A
+    configuration with a fault is refused as a whole: exit status 2 with every fault, and the daemon goes on as before.
+    """
+    from rich.console import Console
+
+    settings = read_config(config, log=False)  # its own faults are told at once, as for every command
+    before = _status(settings)
+    try:
+        os.kill(before["process"]["pid"], signal.SIGHUP)
+    except PermissionError as error:
+        pid = before["process"]["pid"]
+        raise CollectorError(f"the daemon (process {pid}) belongs to another user: run this as that one") from error
+    after = _outcome(settings, before["configuration"]["tried"])
+    console = Console(highlight=False)
+    if after["refused"]:
+        for fault in after["refused"]:
+            console.print(f"refused: {fault}", soft_wrap=True, markup=False)
+        raise typer.Exit(2)
+    console.print(f"applied: {after['origin']}", soft_wrap=True, markup=False)
+    if after["needs_restart"]:
+        console.print(f"only a restart applies: {', '.join(after['needs_restart'])}", soft_wrap=True, markup=False)
+
+
+def _outcome(settings: Config, tried_before: str | None) -> dict[str, Any]:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        told: dict[str, Any] = _status(settings)["configuration"]
+        done = told["refused"] or (told["tried"] is not None and told["loaded"] >= told["tried"])
+        if told["tried"] != tried_before and done:
+            return told
+    raise CollectorError(f"the daemon has not said within {PATIENCE_SECONDS:.0f} s what came of it; see its log")
+
+
+def _status(settings: Config) -> dict[str, Any]:
+    from collector.cli.status import ask
+
+    answer: dict[str, Any] = json.loads(ask(settings))
+    return answer
