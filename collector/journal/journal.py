@@ -64,11 +64,14 @@ class Journal:
         archive: Archive,
         budget: Budget,
         recovery: Recovery | None,
+        last_session: int,
         delays: Callable[[], Iterator[float]],
     ) -> None:
         self.directory = directory
         self.recovery = recovery
         """The torn tail that `open` cut, if there was one."""
+        self.last_session = last_session
+        """The highest number of a session that the end of the journal knew before this process."""
         self.begin = Position(tail.segment, 0)
         """Where this process began: nothing from here on was there before."""
         self.fault: str | None = None
@@ -468,6 +471,7 @@ def _begin(
             archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns, budget=budget),
             budget=budget,
             recovery=prepared.recovery,
+            last_session=prepared.last_session,
             delays=delays,
         )
         undo.pop_all()

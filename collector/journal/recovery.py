@@ -43,6 +43,8 @@ class Prepared(NamedTuple):
     recovery: Recovery | None
     last_ns: dict[int, int]
     """By segment, when its last record was received, as far as that was seen."""
+    last_session: int = 0
+    """The highest number of a session in the last segment."""
 
 
 def prepare(directory: Path, now_ns: int) -> Prepared:
@@ -58,7 +60,7 @@ def prepare(directory: Path, now_ns: int) -> Prepared:
     path = segment_path(directory, last)
     if not path.exists() or compressed_path(directory, last).exists():
         return Prepared(last + 1, None, {})
-    good, last_ns, reason = _scan(directory, last)
+    good, last_ns, last_session, reason = _scan(directory, last)
     size = path.stat().st_size
     if good is None:
         # A start that recorded nothing leaves nothing behind: its number was never the place of a record.
@@ -67,24 +69,25 @@ def prepare(directory: Path, now_ns: int) -> Prepared:
             return Prepared(last, None, {})
         return Prepared(last, _move_away(path, last, reason, now_ns), {})
     recovery = _cut(path, last, good, reason, now_ns) if size > good else None
-    return Prepared(last + 1, recovery, {last: last_ns})
+    return Prepared(last + 1, recovery, {last: last_ns}, last_session)
 
 
-def _scan(directory: Path, number: int) -> tuple[int | None, int, str]:
+def _scan(directory: Path, number: int) -> tuple[int | None, int, int, str]:
     good = None
-    last_ns = 0
+    last_ns = last_session = 0
     damages: list[DamagedJournal] = []
     with SegmentSource.find(directory, number) as source:
         for record in segment_records(source, HEADER_BYTES, None, live=True, on_corrupt=damages.append):
             good = record.end.offset
             last_ns = record.received_ns
+            last_session = max(last_session, record.session)
     reason = "the last record is unfinished"
     for damage in damages:
         if good is not None and damage.offset < good:
             _log.error("journal_record_corrupt", segment=number, offset=damage.offset, reason=damage.reason)
         else:
             reason = damage.reason
-    return good, last_ns, reason
+    return good, last_ns, last_session, reason
 
 
 def _move_away(path: Path, number: int, reason: str, now_ns: int) -> Recovery:

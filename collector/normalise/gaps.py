@@ -122,6 +122,18 @@ class Gaps:
             if (instrument, stream) not in self._missing:
                 out.gaps.append(Gap(instrument, stream, from_us, to_us, None, None, DAMAGED, None))
 
+    def clock_was_set_back(self, by_us: int, now_us: int, out: Records) -> None:
+        """Our clock shows `now_us`, and less than it did: gaps that began by the old time last in both.
+
+        Which of the times was right is not known here; the venue's history is asked for both.
+        """
+        for key, gap in list(self._missing.items()):
+            if gap.from_us > now_us:
+                began_us = min(gap.from_us + by_us, now_us)
+                out.gaps.append(gap._replace(to_us=gap.from_us + now_us - began_us))
+                self._missing[key] = gap._replace(from_us=began_us)
+                out.gaps.append(self._missing[key])
+
     def end(self, keys: Iterable[_Key], to_us: int, out: Records) -> None:
         """These are received again."""
         for key in keys:

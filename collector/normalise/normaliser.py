@@ -14,7 +14,11 @@ import orjson
 
 from collector.model import Quarantined, Records, Session
 from collector.normalise.gaps import DISCONNECT, KILLED, STOPPED, Coverage, Gaps
+from collector.normalise.shown import Shown
 from collector.venues.adapter import Adapter, Event, Parser
+
+DOUBT_NS = 600 * 1_000_000_000
+"""So long before its end a session is taken to have lived, where the clock says that it lived after it."""
 
 
 class SessionParser:
@@ -30,12 +34,14 @@ class SessionParser:
         "opened_ns",
         "parser",
         "session_id",
+        "shown",
         "venue",
     )
 
     def __init__(
-        self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser, gaps: Gaps, coverage: Coverage
-    ) -> None:
+        self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser, gaps: Gaps,
+        coverage: Coverage, shown: Shown,
+    ) -> None:  # fmt: skip
         self.session_id = session_id
         self.header = header
         self.opened_ns = opened_ns
@@ -44,6 +50,7 @@ class SessionParser:
         self.frames = 0
         self.gaps = gaps
         self.coverage = coverage
+        self.shown = shown
         self.alive_ns = opened_ns
         """When the line was last known to be alive."""
         self.behind_ns: int | None = None
@@ -59,6 +66,11 @@ class SessionParser:
         self.frames += 1
         self.alive_ns = received_ns
         known = len(out.gaps)
+        shown = self.shown
+        if received_ns >= shown.latest_ns:
+            shown.latest_ns = received_ns
+        elif latest_us := shown.behind(received_ns):
+            return self._out_of_time(payload, received_ns, latest_us, out)
         try:
             events = self.parser.frame(payload, received_ns, out)
         except Exception as error:  # noqa: BLE001  a parser's bug costs its frame, never the daemon
@@ -72,23 +84,45 @@ class SessionParser:
         """Parse a REST answer; never raises."""
         self.frames += 1
         self.alive_ns = received_ns
-        known = len(out.gaps)
+        known, candles = len(out.gaps), len(out.candles)
         try:
             events = self.parser.rest(request["channel"], request.get("params", {}), body, received_ns, out)
         except Exception as error:  # noqa: BLE001  as above
             _quarantine_whole(out, self.venue, error, rest_payload(request, body), received_ns)
             return ()
+        self._keep_order(candles, received_ns, out)
         self._observe(events, known, received_ns, out)
         return events
 
     def beat(self, received_ns: int, out: Records) -> None:
         """Let a living line's time pass; never raises."""
         self.alive_ns = received_ns
+        candles = len(out.candles)
         try:
             self.parser.beat(received_ns, out)
         except Exception as error:  # noqa: BLE001  as above
             _quarantine_whole(out, self.venue, error, b"", received_ns)
+        self._keep_order(candles, received_ns, out)
         self.gaps.end(self.coverage.seen(self.parser), received_ns // 1000, out)
+
+    def _out_of_time(self, payload: bytes, received_ns: int, latest_us: int, out: Records) -> Sequence[Event]:
+        """Parse a socket message while the clock shows less than it has shown."""
+        known, candles = len(out.gaps), len(out.candles)
+        try:
+            events = self.parser.frame(payload, received_ns, out)
+        except Exception as error:  # noqa: BLE001  as above
+            _quarantine_whole(out, self.venue, error, payload, received_ns)
+            return ()
+        _stamp(out, candles, latest_us)
+        if events:
+            self._observe(events, known, received_ns, out)
+        return events
+
+    def _keep_order(self, first: int, received_ns: int, out: Records) -> None:
+        if received_ns >= self.shown.latest_ns:
+            self.shown.latest_ns = received_ns
+        elif latest_us := self.shown.behind(received_ns):
+            _stamp(out, first, latest_us)
 
     def _observe(self, events: Sequence[Event], known: int, received_ns: int, out: Records) -> None:
         # The first `known` are of frames before this one, and of sessions' ends, which are no parser's finding.
@@ -112,9 +146,9 @@ class SessionParser:
             ).decode(),
         )
 
-    def fork(self, gaps: Gaps) -> SessionParser:
+    def fork(self, gaps: Gaps, shown: Shown) -> SessionParser:
         copy = SessionParser(
-            self.session_id, self.header, self.opened_ns, self.parser.fork(), gaps, self.coverage.fork()
+            self.session_id, self.header, self.opened_ns, self.parser.fork(), gaps, self.coverage.fork(), shown
         )
         copy.frames, copy.alive_ns, copy.behind_ns = self.frames, self.alive_ns, self.behind_ns
         return copy
@@ -126,6 +160,7 @@ class Normaliser:
     def __init__(self, find_adapter: Callable[[str], Adapter], gaps: Gaps | None = None) -> None:
         self._find_adapter = find_adapter
         self._gaps = gaps or Gaps()
+        self._shown = Shown()
         self.sessions: dict[int, SessionParser] = {}
         self.events: Counter[str] = Counter()
         self.segment = 0
@@ -136,7 +171,7 @@ class Normaliser:
     def open(self, session_id: int, header: Mapping[str, Any], received_ns: int, out: Records) -> SessionParser:
         """Begin a session; `header` is the JSON object that its OPEN record holds."""
         parser = self._find_adapter(header["adapter"]).parser(header)
-        session = SessionParser(session_id, header, received_ns, parser, self._gaps, Coverage(header))
+        session = SessionParser(session_id, header, received_ns, parser, self._gaps, Coverage(header), self._shown)
         self.sessions[session_id] = session
         out.sessions.append(session.describe())
         return session
@@ -159,7 +194,10 @@ class Normaliser:
             if cause != KILLED and others:
                 held = set().union(*(one.flowing() for one in others))
                 keys = [key for key in keys if key not in held]
-            self._gaps.begin(keys, cause, reason, session.whole_ns // 1000, out)
+            from_ns = session.whole_ns
+            if from_ns > received_ns:  # set back while nobody watched, as over a restart: how far is not known
+                from_ns = received_ns - DOUBT_NS
+            self._gaps.begin(keys, cause, reason, from_ns // 1000, out)
 
     def damaged(self, to_ns: int, out: Records) -> None:
         """Records from before `to_ns` cannot be read: what they may have held is missing since the last good one."""
@@ -177,6 +215,27 @@ class Normaliser:
         for session in self.sessions.values():
             session.gaps = known
 
+    @property
+    def shown(self) -> Shown:
+        """What our clock has shown; may be replaced by what somebody knows better."""
+        return self._shown
+
+    @shown.setter
+    def shown(self, known: Shown) -> None:
+        self._shown = known
+        for session in self.sessions.values():
+            session.shown = known
+
+    def clock_was_set(self, by_ns: int, now_ns: int, out: Records) -> None:
+        """Our clock shows `now_ns` and would have shown that less `by_ns`: what is measured by it moves along."""
+        if by_ns < 0:
+            for session in self.sessions.values():
+                if session.alive_ns > now_ns:
+                    session.alive_ns += by_ns
+                if session.behind_ns is not None and session.behind_ns > now_ns:
+                    session.behind_ns += by_ns
+            self._gaps.clock_was_set_back(by_ns // 1000, now_ns // 1000, out)
+
     def note(self, events: Sequence[Event]) -> None:
         """Count events that nobody acts on."""
         for event in events:
@@ -193,7 +252,8 @@ class Normaliser:
     def fork(self) -> Normaliser:
         """Return an independent copy with the parsers' present state."""
         copy = Normaliser(self._find_adapter, self._gaps.fork())
-        copy.sessions = {number: session.fork(copy.gaps) for number, session in self.sessions.items()}
+        copy._shown = Shown(self._shown.latest_ns)
+        copy.sessions = {number: session.fork(copy.gaps, copy.shown) for number, session in self.sessions.items()}
         return copy
 
 
@@ -211,6 +271,10 @@ def split_rest(payload: bytes) -> tuple[dict[str, Any], bytes]:
     """Undo `rest_payload`."""
     request, _, body = payload.partition(b"\n")
     return orjson.loads(request), body
+
+
+def _stamp(out: Records, first: int, latest_us: int) -> None:
+    out.candles[first:] = [candle._replace(received_us=latest_us) for candle in out.candles[first:]]
 
 
 def _quarantine_whole(out: Records, venue: str, error: Exception, payload: bytes, received_ns: int) -> None:

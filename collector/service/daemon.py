@@ -50,6 +50,10 @@ GC_THRESHOLDS = (20_000, 50, 50)
 """Records are many, short-lived and free of cycles: looking for cycles as often as Python does by itself was measured
 at a seventh of what a row costs."""
 
+CLOCK_LOOK_SECONDS = 1.0
+CLOCK_STEP_NS = 500_000_000
+"""What the clock moves by itself, or by its being disciplined, is less in a second."""
+
 DRAIN_SECONDS = 5.0
 """For the last commits. With the rest of the shutdown it stays under the ten seconds that we promise."""
 
@@ -154,7 +158,8 @@ class Daemon:
         except OSError as error:
             raise CollectorError(f"the journal in {folder} cannot be written: {error.strerror or error}") from error
         try:
-            journal.append(0, Kind.NOTE, self.clock.now_ns(), orjson.dumps({"event": STARTED}))
+            # Under the last session's number, so that the next start knows it though nothing else be recorded.
+            journal.append(journal.last_session, Kind.NOTE, self.clock.now_ns(), orjson.dumps({"event": STARTED}))
             yield journal
         finally:
             await journal.close()
@@ -167,6 +172,7 @@ class Daemon:
             background = [
                 core.create_task(self.journal.run(), name="journal"),
                 core.create_task(self.database.watch(), name="database"),
+                core.create_task(self._watch_clock(), name="clock"),
                 core.create_task(serve(self), name="http"),
                 core.create_task(self.upkeep.run(self.database.ready.wait), name="upkeep"),
             ]
@@ -193,6 +199,18 @@ class Daemon:
             for task in background:
                 task.cancel()
         log.info("stopped", backlog_bytes=self.recorder.backlog_bytes)
+
+    async def _watch_clock(self) -> None:
+        """Have it journalled when somebody sets the machine's clock."""
+        clock = self.clock
+        offset_ns = clock.now_ns() - int(clock.monotonic() * 1e9)
+        while True:
+            await clock.sleep(CLOCK_LOOK_SECONDS)
+            found_ns = clock.now_ns() - int(clock.monotonic() * 1e9)
+            if abs(by_ns := found_ns - offset_ns) > CLOCK_STEP_NS:
+                log.warning("clock_was_set", by_seconds=round(by_ns / 1e9, 3))
+                self.intake.clock_was_set(by_ns)
+            offset_ns = found_ns
 
     async def _record(self) -> None:
         await self.database.prepared()

@@ -24,7 +24,8 @@ from collector.clock import Clock
 from collector.journal import Journal, Kind, Position
 from collector.model import Records
 from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
-from collector.service.journalled import BEHIND, CARRIED_FRAMES
+from collector.normalise.shown import STEP_NS
+from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -47,7 +48,7 @@ class JournalledIntake:
         self._clock = clock
         self._batch_rows = batch_rows
         self._queue_bytes = queue_bytes
-        self._last_session = 0
+        self._last_session = journal.last_session
         self._queue: deque[Batch] = deque()
         self._queued = 0
         self._arrived = asyncio.Event()
@@ -93,6 +94,12 @@ class JournalledIntake:
                     await self._drained.wait()
             self._held_seconds += self._clock.monotonic() - began
 
+    def clock_was_set(self, by_ns: int) -> None:
+        """Our clock was set forward, or back, by so much a moment ago."""
+        now_ns = self._clock.now_ns()
+        self.append(0, Kind.NOTE, now_ns, orjson.dumps({"event": CLOCK, "by_ns": by_ns}))
+        self.normaliser.clock_was_set(by_ns, now_ns, self.out)
+
     async def refused(self) -> tuple[str, str]:
         return await self.journal.refused()
 
@@ -111,7 +118,10 @@ class JournalledIntake:
         session = self.normaliser.sessions.get(session_id)
         if session is None:
             return description
-        return orjson.dumps({**orjson.loads(description), CARRIED_FRAMES: session.frames})
+        carried: dict[str, int] = {CARRIED_FRAMES: session.frames}
+        if session.shown.latest_ns > self._clock.now_ns() + STEP_NS:
+            carried[CARRIED_LATEST] = session.shown.latest_ns
+        return orjson.dumps({**orjson.loads(description), **carried})
 
     # -- what the sessions use ---------------------------------------------------------------------------------------
 
@@ -155,9 +165,9 @@ class JournalledIntake:
     def catch_up(self, reader: Normaliser) -> None:
         """The reader of the journal has reached its very end: live batches flow again, starting here.
 
-        What the reader knows of gaps is the truth: it has seen the end of the former run, too.
+        What the reader knows of gaps and of our clock is the truth: it has seen the end of the former run, too.
         """
-        self.normaliser.gaps = reader.gaps
+        self.normaliser.gaps, self.normaliser.shown = reader.gaps, reader.shown
         self.out, self.oldest_ns = Records(), 0
         self._cut_at = self.journal.end
         self.behind_since = self.behind_with = None

@@ -20,6 +20,12 @@ BEHIND = "behind"
 CARRIED_FRAMES = "frames"
 """In a CARRY: how many frames of the session came before."""
 
+CARRIED_LATEST = "clock_latest_ns"
+"""In a CARRY: the latest time that our clock had shown, where it was set back since."""
+
+CLOCK = "clock"
+"""The NOTE of a clock that was set: `by_ns` forward, or back."""
+
 
 def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
     """Let one journal record take its effect; events are for the feed alone and are only counted."""
@@ -41,6 +47,7 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
             # Reading began after the session did; its row is in the tables since then.
             header = orjson.loads(record.payload)
             frames = header.pop(CARRIED_FRAMES, 0)
+            normaliser.shown.latest_ns = max(normaliser.shown.latest_ns, header.pop(CARRIED_LATEST, 0))
             normaliser.open(record.session, header, record.received_ns, Records()).frames = frames
         case Kind.CLOSE:
             end = orjson.loads(record.payload)
@@ -68,3 +75,5 @@ def _note(record: Record, normaliser: Normaliser, out: Records) -> None:
             normaliser.close_all("the daemon was ended without warning", record.received_ns, out)
         case event if event == BEHIND and session:
             session.behind_ns = note["read_to_ns"]
+        case event if event == CLOCK:
+            normaliser.clock_was_set(note["by_ns"], record.received_ns, out)

@@ -167,3 +167,14 @@ def test_waiting_for_a_commit_is_told_once(directory: Path) -> None:
 
 def test_a_directory_that_cannot_be_read_is_no_reason_to_stop_recording(directory: Path) -> None:
     assert tidy(directory / "gone") == ["journal_tidy_failed"]
+
+
+@pytest.mark.parametrize("days", [-40, -1 / 24, 1 / 24])
+def test_a_clock_that_is_set_by_hours_or_back_deletes_nothing(directory: Path, days: float) -> None:
+    tidy(directory, Position(5, 0), keep_days=7, compress=False, now_ns=NOW_NS + int(days * DAY_NS))
+    assert numbers(directory) == [1, 2, 3, 4, 5]
+
+
+def test_a_clock_that_leaps_ahead_deletes_no_segment_whose_rows_are_not_committed(directory: Path) -> None:
+    tidy(directory, Position(3, 0), keep_days=7, compress=False, now_ns=NOW_NS + 9999 * DAY_NS)
+    assert numbers(directory) == [3, 4, 5]

@@ -42,7 +42,8 @@ on conflict do nothing;
 
 -- name: upsert_candles
 -- A bar grows: what was received later replaces what was received earlier, an equal one writes nothing. A bar that was
--- found closed stays closed.
+-- found closed stays closed. The times never go back in a journal's order (collector/normalise/shown.py), but for a clock
+-- that was ahead by more than a month.
 insert into candles as c (time, instrument_id, period, series, open, high, low, close, volume, quote_volume, trades,
                           closed, received_at)
 select timestamptz 'epoch' + t * interval '1 microsecond', instrument_id, period, series, open, high, low, close,
@@ -55,7 +56,7 @@ on conflict (instrument_id, series, period, time) do update
 set open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume,
     quote_volume = excluded.quote_volume, trades = excluded.trades, closed = c.closed or excluded.closed,
     received_at = excluded.received_at
-where excluded.received_at >= c.received_at
+where (excluded.received_at >= c.received_at or c.received_at > excluded.received_at + interval '30 days')
   and (c.open, c.high, c.low, c.close, c.volume, c.quote_volume, c.trades, c.closed)
       is distinct from (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume,
                         excluded.quote_volume, excluded.trades, c.closed or excluded.closed);

@@ -338,3 +338,18 @@ def test_parser_of_a_rest_session_needs_no_accounts() -> None:
     parser.rest("history/candles/bid/0/demo:EURUSD", {}, f"[{candle()}]".encode(), (T + 10**6) * 10**6, reading.out)
     [row] = reading.out.candles
     assert (row.instrument.symbol, row.closed, row.series) == ("demo:EURUSD", True, "bid")
+
+
+def test_bars_of_the_hour_that_the_broker_has_twice_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    autumn = 1_729_983_600_000  # 2024-10-26T23:00Z, an hour before the broker's clock goes from +3 to +2
+    reading = Reading()
+    reading.start(at_ms=autumn)
+    for hour, offset in enumerate((3, 2, 2)):
+        monkeypatch.setattr("tests.venues.metaapi.reading.OFFSET", offset * 3_600_000)
+        at_ms = autumn + hour * 3_600_000
+        reading.prices(candles=[candle(at_ms)], ticks=[tick(at_ms)], at_ms=at_ms + 5)
+    opened = [row.time_us // 1000 for row in reading.out.candles if not row.closed]
+    assert opened == [autumn, autumn + 3_600_000, autumn + 7_200_000]
+    assert len({row.time_us for row in reading.out.ticks}) == 3
+    assert [row.value for row in reading.out.rates] == ["10800", "7200"]
+    assert reading.errors == []
