@@ -237,6 +237,8 @@ async def test_phone_needs_no_scrolling_sideways(browser: Browser, database: str
             await expect(page.locator("#quarantine")).to_contain_text("unreadable")
             assert await overflow(page) <= 0
             assert await page.locator("#streams").evaluate("(e) => e.scrollWidth - e.parentElement.clientWidth") <= 0
+            cells = page.locator("#streams td, #streams th")
+            assert await cells.evaluate_all("(all) => all.filter((e) => e.scrollWidth > e.clientWidth).length") == 0
             await page.goto(f"{on.address}/instrument?venue=fake&symbol={long}")
             await expect(page.locator("#gaps tr")).to_have_count(1)
             assert await overflow(page) <= 0

@@ -138,12 +138,13 @@ class WatchedDaemon:
         return RestClient("fake", self.adapter, LIMITS, FakeNetwork(), self.clock, FakeSession({}))
 
     def add_connection(
-        self, worker: VenueWorker, *symbols: str, state: ConnectionState = ConnectionState.LIVE, age: float = 60.0
-    ) -> ConnectionFeed:
+        self, worker: VenueWorker, *symbols: str, state: ConnectionState = ConnectionState.LIVE, age: float = 60.0,
+        stream: str = "trades",
+    ) -> ConnectionFeed:  # fmt: skip
         """Give a worker a connection that has been in `state` for `age` seconds, its subscriptions flowing if live."""
         name = f"{worker.venue}-{len(worker.connections) + 1}"
         plan = ConnectionPlan(
-            name, "ws://fake", (Subscription("deals", "trades", symbols),), {"venue": worker.venue, "worker": name}
+            name, "ws://fake", (Subscription("deals", stream, symbols),), {"venue": worker.venue, "worker": name}
         )
         feed = ConnectionFeed(
             plan, self.adapter, LIMITS, network=FakeNetwork(), intake=FakeIntake(), sending=cast(Any, None),
@@ -153,7 +154,7 @@ class WatchedDaemon:
         if state is ConnectionState.LIVE:
             since = self.clock.monotonic() - age
             flowing = [
-                SubscriptionStatus("deals", "trades", symbol, SubscriptionState.FLOWING, since) for symbol in symbols
+                SubscriptionStatus("deals", stream, symbol, SubscriptionState.FLOWING, since) for symbol in symbols
             ]
             feed._conversation = cast(Any, SimpleNamespace(statuses=lambda: flowing))
             session = self.normaliser.open(

@@ -109,7 +109,7 @@ export class Spread extends Chart {
   constructor(element) {
     super(element, LightweightCharts.createChart, { timeScale: { timeVisible: true, secondsVisible: true } });
     this.widest = this.chart.addSeries(LightweightCharts.LineSeries, {
-      lineWidth: 1, lineStyle: 1, priceLineVisible: false, lastValueVisible: false, lineType: 1, crosshairMarkerVisible: false,
+      lineWidth: 1, priceLineVisible: false, lastValueVisible: false, lineType: 1, crosshairMarkerVisible: false,
     });
     this.spread = this.chart.addSeries(LightweightCharts.LineSeries, { lineWidth: 2, priceLineVisible: false, lineType: 1 });
     this.colours();
@@ -134,6 +134,7 @@ export class Depth extends Chart {
     super(element, LightweightCharts.createOptionsChart, {});
     const options = {
       lineWidth: 2, lineType: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false,
+      priceFormat: { type: "volume" },
       autoscaleInfoProvider: (own) => {
         const range = own();
         return range && { priceRange: { minValue: 0, maxValue: range.priceRange.maxValue } };
@@ -151,13 +152,12 @@ export class Depth extends Chart {
   }
 
   // What one could sell down to a price, and buy up to one.
-  show(bids, asks, digits, sizeDigits) {
+  show(bids, asks, digits) {
     const summed = (levels) => {
       let sum = 0;
       return levels.map(([price, size]) => ({ time: +price, value: (sum += +size) }));
     };
     this.chart.applyOptions({ localization: { precision: digits } });
-    for (const series of [this.bids, this.asks]) series.applyOptions({ priceFormat: format(Math.min(sizeDigits, 4)) });
     this.bids.setData(summed(bids).reverse());
     this.asks.setData(summed(asks));
     this.chart.timeScale().fitContent();

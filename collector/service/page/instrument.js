@@ -77,7 +77,7 @@ function showCandles({ period, candles }) {
 function showSpread({ spread, bin_seconds: width, complete }) {
   choices($("spans"), SPANS, view.seconds, (value) => { view.seconds = value; });
   const newest = spread.at(-1);
-  write($("spread-about"), newest ? `${newest[3]} now${complete ? "" : ", newest ticks only"}; dotted: widest of ${span(width)}` : "");
+  write($("spread-about"), newest ? `${newest[3]} now${complete ? "" : ", newest ticks only"}; thin line: widest of ${span(width)}` : "");
   if (!place("spread", Spread, spread.length > 0)) return;
   charts.spread.show(`${view.seconds}`, spread, digitsOf(spread.flatMap((row) => [row[3], row[4]])));
   $("spread").ariaLabel = `spread of ${spread.length} bins of ${span(width)}; now ${newest[3]} between ${newest[1]} and ${newest[2]}`;
@@ -93,7 +93,7 @@ function showBook({ time, whole, bids, asks }) {
   ]);
   if (!place("depth", Depth, filled)) return;
   const levels = [...bids, ...asks];
-  charts.depth.show(bids, asks, digitsOf(levels.map((one) => one[0])), digitsOf(levels.map((one) => one[1])));
+  charts.depth.show(bids, asks, digitsOf(levels.map((one) => one[0])));
   $("depth").ariaLabel = `order book of ${bids.length} bids and ${asks.length} asks; best bid ${bids[0]?.[0] ?? "none"}, best ask ${asks[0]?.[0] ?? "none"}`;
 }
 

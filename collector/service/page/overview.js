@@ -68,8 +68,8 @@ export function showFigures(status, day) {
     box.at = status.now;
     if (box.past.length > POINTS) box.past.shift();
     const top = Math.max(...box.past) || 1;
-    const start = POINTS - box.past.length;
+    const step = (POINTS - 1) / Math.max(1, box.past.length - 1);
     box.children[2].firstChild.setAttribute(
-      "points", box.past.map((one, index) => `${start + index},${(19 - 18 * (one / top)).toFixed(1)}`).join(" "));
+      "points", box.past.map((one, index) => `${(index * step).toFixed(1)},${(19 - 18 * (one / top)).toFixed(1)}`).join(" "));
   });
 }

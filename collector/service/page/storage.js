@@ -28,7 +28,7 @@ export function showStorage({ journal, disk, database, now }) {
   list($("database"), [
     ["place", database.place],
     ["since", moment(database.since, now)],
-    ["reason", database.reason || "–"],
+    ...(database.reason ? [["reason", database.reason]] : []),
     ["last commit", ago(database.last_commit_age_seconds)],
     ["connect", database.psql ?? "with psql, as configured", database.psql ? "paste" : ""],
   ]);

@@ -6,6 +6,7 @@ import { drawStrip, makeStrip, words } from "./strip.js";
 
 const SHOWN = 30;
 const BADNESS = { refused: 0, waiting: 1, requested: 2, acknowledged: 3, flowing: 9 };
+const OF_INSTRUMENTS = new Set(["trades", "ticks", "books", "candles", "derivatives"]);
 const LACKS = /[ml]$/;
 
 const keyOf = (one) => `${one.venue}\n${one.symbol}\n${one.stream}`;
@@ -49,8 +50,8 @@ export function makeRow(one, named = true) {
   const name = make("th", named ? "name" : "");
   name.scope = "row";
   if (named) {
-    const link = make("a", "", one.symbol);
-    link.href = addressOf(one);
+    const link = make(OF_INSTRUMENTS.has(one.stream) ? "a" : "span", "", one.symbol);
+    if (link.tagName === "A") link.href = addressOf(one);
     name.append(link, make("small", "note narrow", one.stream));
   } else {
     name.append(make("span", "", one.stream), make("small", "note"));
@@ -58,8 +59,8 @@ export function makeRow(one, named = true) {
   const coverage = make("td", "day", makeStrip(), make("small", "note"));
   row.append(name);
   if (named) row.append(make("td", "wide", one.stream));
-  row.append(make("td", "", make("span"), make("small", "note")), make("td", "n wide"), make("td", "n"),
-    make("td", "n wide"), coverage);
+  row.append(make("td", "state", make("span"), make("small", "note"), make("small", "note narrow")), make("td", "n wide"),
+    make("td", "n wide"), make("td", "n wide"), coverage);
   return row;
 }
 
@@ -67,12 +68,17 @@ export function writeRow(row, one) {
   const [state, pace, age, lag, coverage] = [...row.cells].slice(-5);
   paint(state.children[0], one.state);
   write(state.children[1], one.state === "flowing" ? "" : one.reason);
+  write(state.children[2], ago(one.age));
   write(pace, rate(one.rate));
-  write(age, ago(one.age));
+  write(age, one.age === null ? "never" : span(one.age));
   write(lag, span(one.lag));
   drawStrip(coverage.children[0], one.day);
   write(coverage.children[1], words(one.day));
 }
+
+// A phone shows three columns of the seven.
+const phone = matchMedia("(max-width: 44rem)");
+const columns = () => (phone.matches ? 3 : 7);
 
 const view = { order: "attention", closed: new Set(), whole: new Set(), status: null, day: null };
 
@@ -84,7 +90,6 @@ function head(venue) {
     showStreams();
   });
   const cell = make("th", "", button, make("span", "quiet"));
-  cell.colSpan = 7;
   cell.scope = "rowgroup";
   const row = make("tr", "venue", cell);
   return row;
@@ -95,7 +100,6 @@ function rest(venue) {
   button.type = "button";
   button.addEventListener("click", () => { view.whole.add(venue); showStreams(); });
   const cell = make("td", "", button);
-  cell.colSpan = 7;
   return make("tr", "rest", cell);
 }
 
@@ -118,10 +122,12 @@ function showVenue(body, { venue, all, shown }) {
   ), (row, one) => {
     if (one.key === "head") {
       const [button, text] = row.cells[0].children;
+      row.cells[0].colSpan = columns();
       write(button, venue);
       button.setAttribute("aria-expanded", String(open));
       write(text, summary(all));
     } else if (one.key === "rest") {
+      row.cells[0].colSpan = columns();
       write(row.cells[0].firstChild, `Show the other ${shown.length - cut.length}`);
     } else {
       writeRow(row, one);
@@ -155,6 +161,7 @@ export function showStreams(status = view.status, day = view.day) {
 }
 
 export function listen() {
+  phone.addEventListener("change", () => showStreams());
   for (const id of ["find", "troubled"]) $(id).addEventListener("input", () => showStreams());
   for (const button of document.querySelectorAll("button[data-order]")) {
     button.addEventListener("click", () => {

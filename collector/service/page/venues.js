@@ -34,7 +34,7 @@ function venueRow(venue, now) {
       { text: venue.venue, as: "name", head: true },
       { text: venue.state, pill: true, note: [lives, venue.reason, repairNote(venue)].filter(Boolean).join(" · ") },
       { text: moment(venue.since, now), as: "wide quiet" },
-      number(count(sum("frames"))), number(size(sum("bytes")), true), number(count(sum("reconnects")), true),
+      number(count(sum("frames")), true), number(size(sum("bytes")), true), number(count(sum("reconnects")), true),
       number(ago(Number.isFinite(youngest) ? youngest : null)),
     ],
   };
@@ -47,7 +47,7 @@ function connectionRow(venue, one, now) {
       { text: one.name, as: "name inner", head: true },
       { text: one.state, pill: true, note: [`for ${span(one.state_seconds)}`, one.reason].filter(Boolean).join(": ") },
       { text: moment(one.since, now), as: "wide quiet" },
-      number(count(one.frames)), number(size(one.bytes), true), number(count(one.reconnects), true),
+      number(count(one.frames), true), number(size(one.bytes), true), number(count(one.reconnects), true),
       number(ago(one.last_frame_age_seconds)),
     ],
   };
@@ -58,7 +58,7 @@ function problemRow(venue, problem) {
     key: `${venue.venue}\n\n${problem.symbol}`,
     cells: [
       { text: problem.symbol, as: "name inner", head: true }, { text: "refused", pill: true, note: problem.reason },
-      { text: "", as: "wide" }, number(""), number("", true), number("", true), number(""),
+      { text: "", as: "wide" }, number("", true), number("", true), number("", true), number(""),
     ],
   };
 }
