@@ -16,6 +16,7 @@ import typer
 
 from collector import __version__
 from collector.cli import (
+    audit,
     backfill,
     check,
     database,
@@ -55,6 +56,7 @@ status.add_to(app)
 instruments.add_to(app)
 backfill.add_to(app)
 gaps.add_to(app)
+audit.add_to(app)
 export.add_to(app)
 quarantine.add_to(app)
 explain.add_to(app)

@@ -31,7 +31,7 @@ create index audits_unexplained on audits (time) where verdict = 'unexplained';
 create table segment_audits (
   journal     text not null,
   segment     bigint not null,
-  verdict     text not null check (verdict in ('complete', 'unexplained')),
+  verdict     text not null check (verdict in ('complete', 'unexplained', 'not comparable')),
   whole       boolean not null,
   byte_offset bigint not null,
   sha256      text not null,
@@ -45,7 +45,7 @@ create table segment_audits (
 comment on table segment_audits is 'Journal segments that were read again, with the items in their frames against those counted.';
 comment on column segment_audits.journal is 'The journal''s name.';
 comment on column segment_audits.segment is 'The segment.';
-comment on column segment_audits.verdict is 'complete: readable, unchanged, and all its items were counted. Else unexplained.';
+comment on column segment_audits.verdict is 'complete: readable, unchanged, and all its items were counted. not comparable: the one before it is gone.';
 comment on column segment_audits.whole is 'Whether it was finished when it was read; false: it was read up to byte_offset.';
 comment on column segment_audits.byte_offset is 'How far it was read, in bytes of the uncompressed segment.';
 comment on column segment_audits.sha256 is 'SHA-256 of these bytes, uncompressed: a later audit tells a changed archive by it.';

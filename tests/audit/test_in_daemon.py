@@ -20,18 +20,19 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 
 PACE = 6
 PATIENCE_SECONDS = 60.0
-NO_SNAPSHOTS = "snapshot = 0\n[writer]\nflush_ms = 600"
+SEVERAL_MINUTES = "snapshot = 0\n[writer]\nflush_ms = 600"
 """Leaves the repair as the only way to what was lost; and commits as seldom as usual."""
 
 
 class QuickClock:
     """Days that pass several times as fast; waiting is as much shorter."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, behind_seconds: int = 0) -> None:
         self._began = time.time_ns()
+        self._start = self._began - behind_seconds * 10**9
 
     def now_ns(self) -> int:
-        return self._began + (time.time_ns() - self._began) * PACE
+        return self._start + (time.time_ns() - self._began) * PACE
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -43,7 +44,7 @@ class QuickClock:
 async def test_trades_that_a_living_line_left_out_are_found_repaired_and_told(database: str, tmp_path: Path) -> None:
     clock = QuickClock()
     async with (
-        stage(database, tmp_path, rate=150, extra=NO_SNAPSHOTS, clock_ns=clock.now_ns) as on,
+        stage(database, tmp_path, rate=150, extra=SEVERAL_MINUTES, clock_ns=clock.now_ns) as on,
         on.daemon(clock) as daemon,
     ):
         await first_minutes(on, daemon)

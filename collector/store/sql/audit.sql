@@ -192,3 +192,54 @@ where a.verdict = 'unexplained' and ($1::text is null or v.code = $1) and i.symb
   and a.time >= $3 and a.time < $4
 order by a.time, 1, 2
 limit $5::bigint;
+
+-- name: with_books
+-- Instruments that have rows of books in a span: $1 venue, null for all, $2 symbols, $3 from, $4 to.
+select i.instrument_id, v.code, i.symbol
+from instruments i join venues v using (venue_id)
+where ($1::text is null or v.code = $1) and i.symbol like $2
+  and exists (select from books b where b.instrument_id = i.instrument_id and b.time >= $3 and b.time < $4)
+order by 2, 3;
+
+-- name: books
+-- The rows of one instrument's book in the order of receipt: $1 instrument, $2 from, $3 to. A number of 0 is none.
+select received_at, seq, snapshot, bid_prices, bid_sizes, ask_prices, ask_sizes
+from books where instrument_id = $1 and time >= $2 and time < $3 and seq <> 0
+order by received_at, seq, snapshot desc;
+
+-- name: book_gaps
+-- The gaps of one instrument's book in a span: $1 instrument, $2 from, $3 to.
+select from_time, coalesce(to_time, $3) from gaps
+where instrument_id = $1 and stream = 'books' and from_time < $3 and coalesce(to_time, 'infinity') >= $2;
+
+-- name: note_book
+-- What was found in one instrument's book.
+insert into book_audits (instrument_id, from_time, to_time, verdict, rows, snapshots, compared, divergences, breaks,
+                         explained, first)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+on conflict (instrument_id, from_time, to_time) do update
+set verdict = excluded.verdict, rows = excluded.rows, snapshots = excluded.snapshots, compared = excluded.compared,
+    divergences = excluded.divergences, breaks = excluded.breaks, explained = excluded.explained,
+    first = excluded.first, audited_at = now();
+
+-- name: load_place
+-- How far a journal is in the tables.
+select segment, byte_offset from journal_position where journal = $1;
+
+-- name: counted
+-- The items counted of each segment and table of a journal.
+select segment, table_name, items from journal_counts where journal = $1;
+
+-- name: audited_segments
+-- The hashes of whole segments that were audited, and what was found.
+select segment, sha256, verdict, records, items, counted, faults, byte_offset from segment_audits
+where journal = $1 and whole;
+
+-- name: note_segment
+-- What was found in a segment.
+insert into segment_audits (journal, segment, verdict, whole, byte_offset, sha256, records, items, counted, faults)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (journal, segment) do update
+set verdict = excluded.verdict, whole = excluded.whole, byte_offset = excluded.byte_offset, sha256 = excluded.sha256,
+    records = excluded.records, items = excluded.items, counted = excluded.counted, faults = excluded.faults,
+    audited_at = now();

@@ -1,0 +1,185 @@
+"""`collector audit`: does what is stored agree with what the venues say elsewhere?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.cli.shared import ConfigFile, Json, print_json, read_config
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from collector.config import Config
+    from collector.service.audit import Choice, Report, Step
+
+EXAMPLES = """
+Examples:
+
+    collector audit
+
+    collector audit --venue fmfw --symbol 'BTC*' --from 2026-11-01 --to 2026-11-08
+
+    collector audit --only journal --again
+
+    collector audit --json | jq '.examples'
+"""
+
+DEFAULT_HOURS = 24
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("audit", epilog=EXAMPLES)(audit)
+
+
+def audit(
+    venue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this venue. [default: all]")] = None,
+    symbol: Annotated[str, typer.Option(metavar="PATTERN", help="Only these symbols, * and ? as in file names.")] = "*",
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="A date or a time; UTC unless it says else. [default: a day ago]"),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here. [default: now]")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Of minutes,books,journal. [default: all three]")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Parse journal segments whose hash is known, too.")] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Prove what is stored: minutes of trades against candles, books against snapshots, the journal against its counts.
+
+    What is found is written to the tables audits, book_audits and segment_audits. Safe beside the running daemon.
+    Nothing is repaired: the daemon does that. Exit status 1 where something is not explained.
+    """
+    from collector.cli.running import run
+    from collector.cli.shared import quiet_progress
+
+    choice = _understand(venue, symbol, (since, until), only, again=again)
+    settings = read_config(config, log=not as_json)
+    with quiet_progress(quiet=as_json) as progress:
+        report = run(_audit(settings, choice, progress))
+    if as_json:
+        print_json({"from": choice.since.isoformat(), "to": choice.until.isoformat(), **report.as_json()})
+    else:
+        _tell(report, choice)
+    raise typer.Exit(1 if report.unexplained else 0)
+
+
+def _understand(
+    venue: str | None, symbol: str, times: tuple[str | None, str | None], only: str | None, *, again: bool
+) -> Choice:
+    from datetime import UTC, datetime, timedelta
+
+    from collector.cli.backfill import moment
+    from collector.service.audit import PARTS, Choice
+
+    parts = [name.strip() for name in only.split(",") if name.strip()] if only is not None else list(PARTS)
+    for name in parts:
+        if name not in PARTS:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(PARTS)}", param_hint="--only")
+    if not parts:
+        raise typer.BadParameter(f"names nothing; there is {', '.join(PARTS)}", param_hint="--only")
+    epoch, now = datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC)
+    since, until = times
+    last = now if until is None else min(now, epoch + timedelta(microseconds=moment("--to", until)))
+    first = last - timedelta(hours=DEFAULT_HOURS)
+    if since is not None:
+        first = epoch + timedelta(microseconds=moment("--from", since))
+        if first >= last:
+            what = "the future" if first >= now else "not before --to"
+            raise typer.BadParameter(f"{since} is {what}", param_hint="--from")
+    return Choice(venue, symbol, first, last, parts, again)
+
+
+async def _audit(config: Config, choice: Choice, bar: Progress) -> Report:
+    from collector.service.attach import attached
+    from collector.service.audit import audit
+
+    tasks = {part: bar.add_task(f"auditing {part}", total=None) for part in choice.parts}
+
+    def show(step: Step) -> None:
+        bar.update(tasks[step.part], completed=step.done, total=step.total)
+
+    async with attached(config) as dsn:
+        return await audit(config, dsn, choice, show)
+
+
+def _tell(report: Report, choice: Choice) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if "minutes" in choice.parts:
+        _tell_minutes(console, report)
+    if "books" in choice.parts:
+        _tell_books(console, report)
+    if "journal" in choice.parts:
+        _tell_journal(console, report)
+    console.print(
+        "something is not explained" if report.unexplained else "everything is explained",
+        style="bold red" if report.unexplained else "green",
+    )
+
+
+def _tell_minutes(console: Console, report: Report) -> None:
+    from rich.table import Table
+
+    if not report.minutes:
+        console.print("no trades or candles are recorded that could be audited", markup=False)
+        return
+    table = Table(title="Minutes: trades against candles", title_justify="left")
+    table.add_column("venue")
+    table.add_column("symbol")
+    for name in ("complete", "explained", "unexplained", "not comparable", "waiting"):
+        table.add_column(name, justify="right")
+    table.add_column("not auditable")
+    for one in report.minutes:
+        numbers = [f"{number:,}" for number in one[2:7]]
+        if one.unexplained:
+            numbers[2] = f"[bold red]{numbers[2]}[/]"
+        table.add_row(one.venue, one.symbol, *(("-",) * 5 if one.reason else numbers), one.reason or "")
+    console.print(table)
+    for row in report.examples:
+        candle = "there is no candle" if row["candle_volume"] is None else f"the candle says {row['candle_volume']:f}"
+        console.print(
+            f"  {row['venue']} {row['symbol']} {row['time']:%Y-%m-%d %H:%M}: {row['volume'] or 0:f} in "
+            f"{row['trades']} trades is stored, {candle} ({row['differs']})",
+            style="red", markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _tell_books(console: Console, report: Report) -> None:
+    from rich.table import Table
+
+    if not report.books:
+        console.print("no books are stored in this time", markup=False)
+        return
+    table = Table(title="Books: rebuilt against snapshots", title_justify="left")
+    for name in ("venue", "symbol", "verdict"):
+        table.add_column(name)
+    for name in ("rows", "snapshots", "compared", "diverged", "breaks", "explained"):
+        table.add_column(name, justify="right")
+    table.add_column("first")
+    for venue, symbol, one in report.books:
+        verdict = f"[bold red]{one.verdict}[/]" if one.verdict == "unexplained" else one.verdict
+        table.add_row(venue, symbol, verdict, *(f"{number:,}" for number in one[1:7]), one.first or "")
+    console.print(table)
+
+
+def _tell_journal(console: Console, report: Report) -> None:
+    complete = sum(one.verdict == "complete" for one in report.journal)
+    known = sum(not one.read for one in report.journal)
+    items = sum(one.items for one in report.journal)
+    console.print(
+        f"Journal: {complete:,} of {len(report.journal):,} segments complete, {known:,} of all known by their hash, "
+        f"{items:,} items",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+    for one in report.journal:
+        if one.faults:
+            console.print(
+                f"  segment {one.segment}, {one.verdict}: {one.faults}",
+                style="red" if one.verdict == "unexplained" else "", markup=False, soft_wrap=True,
+            )  # fmt: skip
