@@ -33,7 +33,9 @@ HAND_OVER_BYTES = 256 * 1024
 """A rest of the journal that is parsed in one go, without letting live frames in between."""
 CHUNK_BYTES = 1024 * 1024
 CHASES = 8
-"""So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew."""
+"""So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,"""
+CHASED_BYTES = 4 * 1024 * 1024
+"""and no more than this of it: what is parsed and not committed is held in memory."""
 YIELD_EVERY = 200
 """Records between two chances for other tasks to run,"""
 YIELD_BYTES = 32 * 1024
@@ -193,6 +195,8 @@ class Recorder:
             # A commit waits for disks, and meanwhile the journal grows: the last stretch is only parsed.
             ahead: list[Batch] = []
             for _ in range(CHASES):
+                if sum(batch.size for batch in ahead) + self._journal.distance(position) > CHASED_BYTES:
+                    break
                 async for batch in self._read_on(position, normaliser):
                     ahead.append(batch)
                     position = Position(batch.segment, batch.byte_offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from collector.model import Gap, Instrument, Records, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake, JournalledSession
 from collector.service.journalled import apply, tell_orphans
-from collector.service.recorder import HAND_OVER_BYTES, Recorder
+from collector.service.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.writer import Writer
@@ -216,6 +216,34 @@ async def test_catching_up_comes_to_an_end_while_more_arrives_than_a_hand_over_t
         on.receive(1000)
         async with asyncio.timeout(5):
             await on.live()
+    assert writer.keys == on.sent
+
+
+async def test_what_arrives_while_a_long_backlog_is_worked_off_is_not_gathered_in_memory(tmp_path: Path) -> None:
+    writer = HeldWriter()
+    async with line(tmp_path, writer) as on:
+        commit, parsed, most = writer.commit, 0, 0
+        batches = on.recorder._batches
+
+        def counted(*given: Any) -> Iterator[Batch | None]:
+            nonlocal parsed, most
+            for batch in batches(*given):
+                parsed += 0 if batch is None else batch.size
+                most = max(most, parsed)
+                yield batch
+
+        async def slow(batch: Batch) -> Committed:
+            nonlocal parsed
+            parsed = max(0, parsed - batch.size)
+            if on.journal.distance(Position(batch.segment, batch.byte_offset)) < 10 << 20 and len(writer.keys) < 20_000:
+                on.receive(1000, bytes_each=1000)  # as much as is written
+            return await commit(batch)
+
+        on.recorder._batches = counted  # type: ignore[method-assign, assignment]
+        writer.commit = slow  # type: ignore[method-assign]
+        on.receive(10_000, bytes_each=1000)
+        await on.live()
+        assert most < 2 * CHASED_BYTES
     assert writer.keys == on.sent
 
 
