@@ -179,6 +179,22 @@ class Gap(NamedTuple):
     reason: str | None = None
 
 
+class GapOutcome(NamedTuple):
+    """What became of the gap of this instrument, stream, start and cause: `repaired` or `unrecoverable`.
+
+    `reason` is the whole of it, of the gap and of its outcome; `rows` is how many a repair found.
+    """
+
+    instrument: Instrument
+    stream: str
+    from_us: int
+    cause: str
+    state: str
+    reason: str | None
+    rows: int | None
+    filled_us: int | None
+
+
 class Quarantined(NamedTuple):
     """A frame, or some items of one, that could not be understood; `payload` is the frame as it came."""
 
@@ -213,7 +229,7 @@ class Records:
     """
 
     __slots__ = (
-        "books", "candles", "derivatives", "gaps", "instruments", "items", "news", "quarantine", "rates",
+        "books", "candles", "derivatives", "gaps", "instruments", "items", "news", "outcomes", "quarantine", "rates",
         "sessions", "ticks", "trades",
     )  # fmt: skip
 
@@ -227,6 +243,7 @@ class Records:
         self.news: list[News] = []
         self.instruments: list[InstrumentSpec] = []
         self.gaps: list[Gap] = []
+        self.outcomes: list[GapOutcome] = []
         self.sessions: list[Session] = []
         self.quarantine: list[Quarantined] = []
         self.items = 0
@@ -240,7 +257,7 @@ class Records:
         )  # fmt: skip
 
     def __bool__(self) -> bool:
-        return bool(self.items or self.instruments or self.gaps or self.sessions or self.quarantine)
+        return bool(self.items or self.instruments or self.gaps or self.outcomes or self.sessions or self.quarantine)
 
     def __repr__(self) -> str:
         held = ", ".join(

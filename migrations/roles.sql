@@ -4,10 +4,11 @@
 --
 --   collector_reader  reads everything: analysts, dashboards
 --   collector_writer  what the daemon needs: adds facts and keeps the books; cannot delete, truncate or drop,
---                    but for its own notes of what is to be rolled up
+--                    but for its own notes of what is to be rolled up; cannot change facts, only bars, which grow
 do $$
 declare
   groups constant text[] := array['collector_reader', 'collector_writer'];
+  facts  constant text[] := array['trades', 'ticks', 'books', 'derivatives', 'rates', 'news'];
   -- A daemon with no more than a writer's rights may run this too, and changes nothing then.
   may_create constant boolean := has_schema_privilege(current_schema(), 'create');
   member text;
@@ -33,7 +34,8 @@ begin
     for thing in
       select c.oid::regclass as name, c.relkind in ('r', 'p') and c.relname <> 'alembic_version' as written,
              has_table_privilege(member, c.oid, 'select') as reads,
-             has_table_privilege(member, c.oid, 'insert') and has_table_privilege(member, c.oid, 'update') as writes
+             has_table_privilege(member, c.oid, 'insert') as inserts,
+             has_table_privilege(member, c.oid, 'update') as updates, c.relname = any(facts) as fixed
       from pg_class c
       where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
         and pg_has_role(c.relowner, 'usage')
@@ -42,8 +44,14 @@ begin
       if not thing.reads then
         execute format('grant select on %s to %I', thing.name, member);
       end if;
-      if member = 'collector_writer' and thing.written and not thing.writes then
-        execute format('grant insert, update on %s to %I', thing.name, member);
+      if member = 'collector_writer' and thing.written and not thing.inserts then
+        execute format('grant insert on %s to %I', thing.name, member);
+      end if;
+      if member = 'collector_writer' and thing.written and not thing.fixed and not thing.updates then
+        execute format('grant update on %s to %I', thing.name, member);
+      end if;
+      if member = 'collector_writer' and thing.fixed and thing.updates then
+        execute format('revoke update on %s from %I', thing.name, member);  -- granted by earlier versions
       end if;
       if member = 'collector_writer' and thing.name = to_regclass('trades_touched')
          and not has_table_privilege(member, thing.name, 'delete') then

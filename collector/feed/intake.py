@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from collector.model import GapOutcome
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
 
@@ -36,6 +37,9 @@ class Intake(Protocol):
         """Whether the journal's buffer is over its limit, or there is no room: read no more until `room()` returns."""
 
     async def room(self) -> None: ...
+
+    def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
+        """Journal what became of gaps; the table learns it by that way."""
 
     async def refused(self) -> tuple[str, str]:
         """Return once there is no room and nobody knows for how long: the cause, and in words why.

@@ -1,4 +1,6 @@
-"""The table `gaps` as a repair uses it: what is missing, and what became of it.
+"""The table `gaps` as a repair uses it: what is missing, and what is to become of it.
+
+The daemon closes gaps by way of its journal, so that tables made again from it know what became of them.
 
 One connection, made when it is needed and given up on any failure, so that a database that was away is no special
 case: callers try again. Nothing here talks to a venue.
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
-from collector.model import Instrument
+from collector.model import GapOutcome, Instrument
 from collector.store.dsn import connect, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
@@ -41,8 +43,8 @@ class Ledger(Protocol):
     async def missing(self, venue: str, streams: Collection[str], earliest_us: int) -> list[Missing]:
         """Return the open gaps of these streams that ended after `earliest_us`, in the order of repair."""
 
-    async def give_up(self, venue: str, streams: Collection[str]) -> int:
-        """Close the gaps of all but these streams as unrecoverable; returns how many there were."""
+    async def hopeless(self, venue: str, streams: Collection[str]) -> list[GapOutcome]:
+        """Return what is to become of the open gaps of all but these streams: they are unrecoverable."""
 
     async def begin(self, gap: Missing, now_us: int) -> None:
         """Note that a repair begins."""
@@ -53,8 +55,10 @@ class Ledger(Protocol):
     async def put_off(self, gap: Missing, reason: str) -> None:
         """Note that a try failed."""
 
-    async def settle(self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None) -> int | None:
-        """Close a gap as repaired, or as lost; `note` goes to its reason. Returns how many rows the repair found."""
+    async def outcome(
+        self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None
+    ) -> GapOutcome | None:
+        """Return what is to become of a gap, repaired or lost; `note` goes to its reason. None where it is closed."""
 
     async def close(self) -> None: ...
 
@@ -71,9 +75,8 @@ class GapTable:
         rows = await self._do("fetch", _SQL["missing"], venue, list(streams), earliest_us)
         return [_missing(venue, row) for row in rows]
 
-    async def give_up(self, venue: str, streams: Collection[str]) -> int:
-        status = await self._do("execute", _SQL["give_up"], venue, list(streams))
-        return int(status.rpartition(" ")[2])
+    async def hopeless(self, venue: str, streams: Collection[str]) -> list[GapOutcome]:
+        return [_outcome(venue, row) for row in await self._do("fetch", _SQL["hopeless"], venue, list(streams))]
 
     async def begin(self, gap: Missing, now_us: int) -> None:
         await self._do("execute", _SQL["begin"], gap.gap_id, now_us)
@@ -84,11 +87,20 @@ class GapTable:
     async def put_off(self, gap: Missing, reason: str) -> None:
         await self._do("execute", _SQL["put_off"], gap.gap_id, reason)
 
-    async def settle(self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None) -> int | None:
+    async def outcome(
+        self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None
+    ) -> GapOutcome | None:
+        state, rows = "unrecoverable" if lost else "repaired", await self._found(gap)
+        found = await self._do("fetch", _SQL["outcome"], gap.gap_id, state, note, now_us, rows)
+        return _outcome(gap.instrument.venue, found[0]) if found else None
+
+    async def settle(self, gap: Missing, now_us: int, *, note: str) -> None:
+        """Close a gap as repaired here and now; `note` goes to its reason."""
+        await self._do("execute", _SQL["settle"], gap.gap_id, "repaired", note, now_us, await self._found(gap))
+
+    async def _found(self, gap: Missing) -> int | None:
         count = _COUNTS.get(gap.stream)
-        rows = None if count is None else await self._do("fetchval", count, gap.gap_id)
-        state = "unrecoverable" if lost else "repaired"
-        await self._do("execute", _SQL["settle"], gap.gap_id, state, note, now_us, rows)
+        rows: int | None = None if count is None else await self._do("fetchval", count, gap.gap_id)
         return rows
 
     async def within(self, instrument: Instrument, stream: str, from_us: int, until_us: int) -> list[Missing]:
@@ -147,3 +159,8 @@ class GapTable:
 def _missing(venue: str, row: Any) -> Missing:
     number, symbol, stream, from_us, to_us, done_us, tries = row
     return Missing(number, Instrument(venue, symbol), stream, from_us, to_us, done_us or from_us, tries)
+
+
+def _outcome(venue: str, row: Any) -> GapOutcome:
+    symbol, *rest = row
+    return GapOutcome(Instrument(venue, symbol), *rest)

@@ -164,10 +164,12 @@ class Repairer:
                     await self._woken.wait()
 
     async def _look(self) -> None:
-        lost = await self._ledger.give_up(self.venue, self._streams)
+        lost = await self._ledger.hopeless(self.venue, self._streams)
         if lost:
-            self.lost += lost
-            log.info("gaps_without_history", venue=self.venue, gaps=lost)
+            self._intake.gaps_closed(lost)
+            await self._committed()
+            self.lost += len(lost)
+            log.info("gaps_without_history", venue=self.venue, gaps=len(lost))
             self._tell_settled()
         age = self._options.max_age_seconds
         earliest_us = 0 if age is None else self._clock.now_ns() // 1000 - int(age * 1e6)
@@ -253,7 +255,11 @@ class Repairer:
 
     async def _settle(self, gap: Missing, lost_because: str | None = None) -> None:
         lost = lost_because is not None
-        rows = await self._ledger.settle(gap, self._clock.now_ns() // 1000, lost=lost, note=lost_because)
+        outcome = await self._ledger.outcome(gap, self._clock.now_ns() // 1000, lost=lost, note=lost_because)
+        if outcome is not None:
+            self._intake.gaps_closed([outcome])
+            await self._committed()
+        rows = None if outcome is None else outcome.rows
         self._held.discard(gap.gap_id)
         self._again.pop(gap.gap_id, None)
         self.rows += rows or 0

@@ -22,10 +22,10 @@ import orjson
 
 from collector.clock import Clock
 from collector.journal import Journal, Kind, Position
-from collector.model import Records
+from collector.model import GapOutcome, Records
 from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
 from collector.normalise.shown import STEP_NS
-from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK
+from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK, closed_gaps
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -93,6 +93,10 @@ class JournalledIntake:
                 async with asyncio.timeout(HELD_POLL_SECONDS):
                     await self._drained.wait()
             self._held_seconds += self._clock.monotonic() - began
+
+    def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
+        self.append(0, Kind.NOTE, self._clock.now_ns(), closed_gaps(outcomes))
+        self.out.outcomes += outcomes
 
     def clock_was_set(self, by_ns: int) -> None:
         """Our clock was set forward, or back, by so much a moment ago."""

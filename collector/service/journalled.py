@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 import structlog
 
 from collector.journal import Kind, Record
-from collector.model import Records
+from collector.model import GapOutcome, Instrument, Records
 from collector.normalise.normaliser import Normaliser, split_rest
 
 log = structlog.get_logger()
@@ -25,6 +27,9 @@ CARRIED_LATEST = "clock_latest_ns"
 
 CLOCK = "clock"
 """The NOTE of a clock that was set: `by_ns` forward, or back."""
+
+GAPS_CLOSED = "gaps closed"
+"""The NOTE of a repair's end; `outcomes`: lists of venue, symbol and the other fields of `GapOutcome`."""
 
 
 def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
@@ -59,6 +64,11 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
             normaliser.orphans[record.session] += 1
 
 
+def closed_gaps(outcomes: Sequence[GapOutcome]) -> bytes:
+    """Lay out the NOTE of what became of gaps."""
+    return orjson.dumps({"event": GAPS_CLOSED, "outcomes": [[*one.instrument, *one[1:]] for one in outcomes]})
+
+
 def tell_orphans(normaliser: Normaliser) -> None:
     """Tell of the frames without a session since the last time: one line for all of a segment."""
     if normaliser.orphans:
@@ -77,3 +87,5 @@ def _note(record: Record, normaliser: Normaliser, out: Records) -> None:
             session.behind_ns = note["read_to_ns"]
         case event if event == CLOCK:
             normaliser.clock_was_set(note["by_ns"], record.received_ns, out)
+        case event if event == GAPS_CLOSED:
+            out.outcomes += [GapOutcome(Instrument(venue, symbol), *rest) for venue, symbol, *rest in note["outcomes"]]

@@ -14,7 +14,7 @@ LONGEST_SYMBOL = 255
 """Characters; far longer ones do not fit into an index."""
 
 _SQL = queries("write")
-BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "instruments")
+BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "outcomes", "instruments")
 _BY_VENUE = ("rates", "news", "sessions", "quarantine")
 
 

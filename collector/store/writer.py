@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from collector.model import Gap, Instrument, Quarantined, Records, Session
+from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, Session
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import connect, refusals
@@ -262,6 +262,8 @@ class Writer:
              [(session.session_id, venues[session.venue], *map(clean, session[2:])) for session in records.sessions]),
             ("gaps", "upsert_gap", records.gaps,
              [(instruments[gap.instrument], *map(clean, gap[1:])) for gap in records.gaps]),
+            ("outcomes", "close_gap", records.outcomes,
+             [(instruments[one.instrument], *map(clean, one[1:])) for one in records.outcomes]),
         )  # fmt: skip
         for name, statement, told, rows in tables:
             if not careful:
@@ -320,7 +322,7 @@ def _moment_us(row: Any) -> int:
     match row:
         case Session():
             moment = row.opened_us if row.closed_us is None else row.closed_us
-        case Gap():
+        case Gap() | GapOutcome():
             moment = row.from_us
         case _:
             moment = row.received_us

@@ -12,7 +12,7 @@ from aiohttp import WSMessage, WSMsgType
 
 from collector.errors import VenueError
 from collector.feed.network import Line, LineError
-from collector.model import Records
+from collector.model import GapOutcome, Records
 from collector.venues.adapter import (
     Acknowledged,
     Action,
@@ -248,12 +248,16 @@ class FakeIntake:
         self.full = False
         self.waited_for_room = 0
         self.roomy = asyncio.Event()
+        self.outcomes: list[GapOutcome] = []
         self.refusal: asyncio.Future[tuple[str, str]] = asyncio.Future()
 
     async def room(self) -> None:
         self.waited_for_room += 1
         await self.roomy.wait()
         self.full = False
+
+    def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
+        self.outcomes += outcomes
 
     async def refused(self) -> tuple[str, str]:
         return await asyncio.shield(self.refusal)

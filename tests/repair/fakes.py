@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.feed.rest import RestClient
-from collector.model import Instrument
+from collector.model import GapOutcome, Instrument
 from collector.repair.ledger import Missing
 from collector.repair.repairer import Repairer, RepairOptions
 from collector.venues.adapter import History, RestAnswer, RestCall
@@ -51,6 +51,10 @@ class Endless(FakeNetwork):
         return 200, {}, b"{}"
 
 
+def outcome(gap: Missing, state: str, rows: int | None) -> GapOutcome:
+    return GapOutcome(gap.instrument, gap.stream, gap.from_us, "disconnect", state, None, rows, None)
+
+
 class Table:
     """Meets `collector.repair.ledger.Ledger`; `events` holds what was noted, in order."""
 
@@ -74,12 +78,12 @@ class Table:
         found = [gap for gap in self.gaps.values() if gap.stream in streams and gap.to_us >= earliest_us]
         return sorted(found, key=lambda gap: gap.stream != "trades")
 
-    async def give_up(self, venue: str, streams: Collection[str]) -> int:
+    async def hopeless(self, venue: str, streams: Collection[str]) -> list[GapOutcome]:
         hopeless = [gap for gap in self.gaps.values() if gap.stream not in streams]
         for gap in hopeless:
             self._note("hopeless", gap.gap_id)
             del self.gaps[gap.gap_id]
-        return len(hopeless)
+        return [outcome(gap, "unrecoverable", None) for gap in hopeless]
 
     async def begin(self, gap: Missing, now_us: int) -> None:
         self._note("begin", gap.gap_id)
@@ -91,10 +95,12 @@ class Table:
     async def put_off(self, gap: Missing, reason: str) -> None:
         self._note("put off", gap.gap_id, reason)
 
-    async def settle(self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None) -> int | None:
+    async def outcome(
+        self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None
+    ) -> GapOutcome | None:
         self._note("lost" if lost else "repaired", gap.gap_id, note)
         del self.gaps[gap.gap_id]
-        return 5
+        return outcome(gap, "unrecoverable" if lost else "repaired", 5)
 
     async def close(self) -> None: ...
 

@@ -17,7 +17,8 @@ async def test_gap_is_closed_only_after_what_was_fetched_is_committed() -> None:
     scene = Scene(gap(1, from_us=10 * HOUR_US))
     await scene.run()
     assert scene.adapter.asked == [("A", "trades", 10 * HOUR_US - MARGIN_US, 10 * HOUR_US + 10_000_000 + MARGIN_US)]
-    assert scene.table.events[-3:] == [("begin", 1), ("committed",), ("repaired", 1, None)]
+    assert scene.table.events[-4:] == [("begin", 1), ("committed",), ("repaired", 1, None), ("committed",)]
+    assert [(one.state, one.rows) for one in scene.intake.outcomes] == [("repaired", 5)]
     assert (scene.repairer.repaired, scene.repairer.lost, scene.repairer.rows, scene.repairer.waiting) == (1, 0, 5, 0)
 
 

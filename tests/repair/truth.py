@@ -78,7 +78,7 @@ async def all_settled(on: Stage, daemon: Daemon, at_least: int, seconds: float =
     await until(lambda: repairer.repaired + repairer.lost >= at_least, f"{at_least} gaps closed: {repairer}", seconds)
     while await unsettled(on):
         assert time.monotonic() < end, await on.query("select * from v_gaps where state = 'open'")
-        await until(lambda: not repairer.waiting, "nothing left to repair", 5)
+        await until(lambda: not repairer.waiting, "nothing left to repair", 20)
 
 
 def now_us() -> int:

@@ -229,6 +229,9 @@ async def test_the_writer_adds_and_corrects_but_cannot_destroy(database_server: 
             for forbidden in (f"delete from {table}", f"truncate {table} cascade", f"drop table {table} cascade"):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await writer.execute(forbidden)
+        for table in ("trades", "ticks", "books", "derivatives", "rates", "news"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await writer.execute(f"update {table} set received_at = now()")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await writer.execute("update alembic_version set version_num = 'x'")
 

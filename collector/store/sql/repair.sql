@@ -9,13 +9,12 @@ where v.code = $1 and g.state = 'open' and g.stream = any($2::text[])
   and g.to_time >= timestamptz 'epoch' + $3::bigint * interval '1 microsecond'
 order by g.stream <> 'trades', g.to_time - g.from_time, g.from_time;
 
--- name: give_up
--- Gaps with both ends of streams of which the venue keeps no past ($2: those of which it does).
-update gaps g
-set state = 'unrecoverable', reason = concat_ws('; ', g.reason, 'the venue keeps no past of ' || g.stream)
-from instruments i join venues v using (venue_id)
-where i.instrument_id = g.instrument_id and v.code = $1 and g.state = 'open' and g.to_time is not null
-  and g.stream <> all($2::text[]);
+-- name: hopeless
+-- What is to become of gaps with both ends of streams of which the venue keeps no past ($2: those of which it does).
+select i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.cause, 'unrecoverable',
+       concat_ws('; ', g.reason, 'the venue keeps no past of ' || g.stream), g.filled_rows, null::bigint
+from gaps g join instruments i using (instrument_id) join venues v using (venue_id)
+where v.code = $1 and g.state = 'open' and g.to_time is not null and g.stream <> all($2::text[]);
 
 -- name: begin
 -- A repair is tried, now ($2); the first time counts.
@@ -31,8 +30,14 @@ where gap_id = $1 and state = 'open';
 -- A try failed; it will be tried again.
 update gaps set tries = tries + 1, trouble = $2 where gap_id = $1 and state = 'open';
 
+-- name: outcome
+-- What is to become of a gap: $2 repaired or unrecoverable, $3 why not, $4 now, $5 rows found.
+select i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.cause, $2::text,
+       concat_ws('; ', g.reason, $3::text), $5::bigint, case when $2 = 'repaired' then $4::bigint end
+from gaps g join instruments i using (instrument_id) where g.gap_id = $1 and g.state = 'open';
+
 -- name: settle
--- The end of a repair: $2 repaired or unrecoverable, $3 why not, $4 now, $5 rows found.
+-- The end of a repair that no journal tells of: $2 repaired or unrecoverable, $3 why not, $4 now, $5 rows found.
 update gaps
 set state = $2, reason = concat_ws('; ', reason, $3::text), filled_rows = $5::bigint, trouble = null,
     filled_at = case when $2 = 'repaired' then timestamptz 'epoch' + $4::bigint * interval '1 microsecond' end

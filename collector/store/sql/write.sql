@@ -128,6 +128,14 @@ on conflict (instrument_id, stream, from_time, cause) do update
 set to_time = excluded.to_time, to_seq = excluded.to_seq
 where excluded.to_time is not null and gaps.to_time is null;
 
+-- name: close_gap
+-- What became of a gap, as the journal tells it.
+update gaps
+set state = $5, reason = $6, filled_rows = $7::bigint, trouble = null,
+    filled_at = timestamptz 'epoch' + $8::bigint * interval '1 microsecond'
+where instrument_id = $1 and stream = $2 and from_time = timestamptz 'epoch' + $3::bigint * interval '1 microsecond'
+  and cause = $4 and state = 'open' and to_time is not null;
+
 -- name: open_gaps
 -- The gaps that last at the position where the tables end.
 select v.code, i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.from_seq, g.cause, g.reason
