@@ -18,6 +18,7 @@ from collector import __version__
 from collector.cli import (
     audit,
     backfill,
+    chart,
     check,
     database,
     demo,
@@ -58,6 +59,7 @@ backfill.add_to(app)
 gaps.add_to(app)
 audit.add_to(app)
 export.add_to(app)
+chart.add_to(app)
 quarantine.add_to(app)
 explain.add_to(app)
 replay.add_to(app)

@@ -75,9 +75,19 @@ def demo(
     else:
         _tell(console, verdicts, equal)
         if data_dir is not None:
-            kept = shlex.quote(str(data_dir.absolute() / "data"))
-            console.print(f"To look around: COLLECTOR_DATA_DIR={kept} collector database start", soft_wrap=True)
+            _tell_the_way(console, data_dir)
     raise typer.Exit(0 if equal else 1)
+
+
+def _tell_the_way(console: Console, folder: Path) -> None:
+    """Say how to look at what is kept; every command finds it from inside the folder."""
+    lines = (
+        f"To look around: cd {shlex.quote(str(folder))}",
+        "  collector chart fmfw BTCUSDT      a picture (this and the next need `make setup-analysts`, once)",
+        '  Market(".")                       in Python, after `from collector.data import Market`',
+        "  collector database start          keeps the database up and says how to open it in psql",
+    )
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
 def _tell(console: Console, verdicts: list[Verdict], equal: bool) -> None:

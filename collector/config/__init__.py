@@ -8,7 +8,7 @@ venue's own adapter. Nothing here opens a connection or looks at the data folder
 
 from __future__ import annotations
 
-__all__ = ["Config", "VenueConfig", "find_file", "load", "secret_values"]
+__all__ = ["FILE_NAME", "Config", "VenueConfig", "find_file", "load", "secret_values"]
 
 import os
 from collections.abc import Iterator, Mapping

@@ -153,7 +153,7 @@ class _Export:
         choice = self._choice
         series, instruments = await chosen(self._connection, choice.tables, choice.venues, choice.symbols)
         about = await self._about(series, instruments)
-        objections = await self._objections(seal, about["gaps"]) if seal else []
+        objections = await self._objections(seal, about) if seal else []
         if seal and objections and not seal.anyway:
             raise SealRefusedError(f"{seal.day}", objections)
         days = await self._survey(series)
@@ -188,9 +188,10 @@ class _Export:
             "coverage": [dict(row) for row in await fetch(_SQL["coverage"], keys, tables, *self._span)],
             "gaps": [dict(row) for row in await fetch(_SQL["gaps"], keys, tables, *self._span)],
             "quarantined": [dict(row) for row in await fetch(_SQL["quarantined"], venues, tables, *self._span)],
+            "audits": [dict(row) for row in await fetch(_SQL["audits"], keys, tables, *self._span)],
         }
 
-    async def _objections(self, seal: Seal, gaps: list[dict[str, Any]]) -> list[str]:
+    async def _objections(self, seal: Seal, about: dict[str, Any]) -> list[str]:
         """Why the day is not ready to be sealed."""
         end = datetime.combine(seal.day, time(), UTC) + DAY
         row = await self._connection.fetchrow(_SQL["written_until"])
@@ -202,9 +203,12 @@ class _Export:
             found.append("no daemon has ever written here")
         elif row["written"] < end:
             found.append(f"not all that was received may be in the tables: they reach to {row['written']:%F %T} UTC")
-        waiting = sum(gap["state"] == "open" for gap in gaps)
+        waiting = sum(gap["state"] == "open" for gap in about["gaps"])
         if waiting:
             found.append(f"{waiting:,} {'gap is' if waiting == 1 else 'gaps are'} open and may still be repaired")
+        unexplained = sum(one["minutes"] for one in about["audits"] if one["verdict"] == "unexplained")
+        if unexplained:
+            found.append(f"trades differ from the venue's candles in {unexplained:,} minutes and no gap explains it")
         return found
 
     async def _survey(self, series: list[Series]) -> list[_Day]:

@@ -25,7 +25,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from collector.config import load
+from collector.config import FILE_NAME, load
 from collector.errors import CollectorError
 from collector.model import Instrument
 from collector.service.daemon import Daemon, make_folder
@@ -55,9 +55,10 @@ async def demo(
     """
     with _folder(data_dir) as folder:
         async with _simulators(folder, rate=rate, seed=seed, venues=venues) as addresses:
-            environ = {"COLLECTOR_DATA_DIR": str(folder / "data"), "COLLECTOR_HTTP__LISTEN": listen,
-                       "COLLECTOR_LOG__LEVEL": "warning"}  # fmt: skip
-            config = load(folder / "demo.toml", environ)
+            path = folder / FILE_NAME
+            # With its data folder inside, the file is all that other commands need to find this demo's data.
+            path.write_text(f"data_dir = {json.dumps(str(folder / 'data'))}\n\n{path.read_text('utf-8')}", "utf-8")
+            config = load(path, {"COLLECTOR_HTTP__LISTEN": listen, "COLLECTOR_LOG__LEVEL": "warning"})
             daemon = Daemon(config)
             loop = asyncio.get_running_loop()
             ended = asyncio.Event()
@@ -106,7 +107,7 @@ async def _simulators(
 ) -> AsyncIterator[Mapping[str, Mapping[str, str]]]:
     """Run the venues in a process of their own, as they would be elsewhere in the world."""
     command = [sys.executable, "-m", "collector.simulator", "--rate", str(rate), "--seed", str(seed),
-               "--write-config", str(folder / "demo.toml")]  # fmt: skip
+               "--write-config", str(folder / FILE_NAME)]  # fmt: skip
     if venues:
         command += ["--venues", venues]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
@@ -203,6 +204,7 @@ def _footer(daemon: Daemon) -> Text:
     hint = daemon.database.hint()
     if hint:
         lines.append(f"psql: {hint.command}")
+        lines.append(f"Python: Market({str(daemon.config.data_dir.parent)!r})")
     return Text("\n".join(lines), style="default")
 
 

@@ -181,6 +181,13 @@ where g.instrument_id = any($1::int[]) and g.stream = any($2::text[]) and g.from
   and coalesce(g.to_time, 'infinity') > $3
 order by v.code collate "C", i.symbol collate "C", g.stream, g.from_time, g.cause collate "C";
 
+-- name: audits
+-- How many minutes of trades of instruments $1 had which verdict, within the span [$3, $4), where trades are in $2.
+select v.code as venue, i.symbol, a.verdict, count(*) as minutes
+from audits a join instruments i using (instrument_id) join venues v using (venue_id)
+where a.instrument_id = any($1::int[]) and 'trades' = any($2::text[]) and a.time >= $3 and a.time < $4
+group by 1, 2, 3 order by v.code collate "C", i.symbol collate "C", a.verdict;
+
 -- name: quarantined
 -- What waits in quarantine of streams $2 of venues $1, received within the span [$3, $4).
 select v.code as venue, q.stream, sum(q.items)::bigint as items

@@ -86,3 +86,17 @@ where ($1::text is null or venue = $1) and ($2::text is null or symbol = $2) and
   and coalesce(to_time, 'infinity') > coalesce($4::timestamptz, '-infinity')
   and from_time < coalesce($5::timestamptz, 'infinity')
 order by from_time, venue collate "C", symbol collate "C", stream;
+
+-- name: pictured
+-- What a chart has to know of instrument $2 at venue $1: names, tick size, its first and last trade from $3 to $4.
+select i.common_name, i.quote, i.price_step,
+       (select min(time) from trades t where t.instrument_id = i.instrument_id
+          and time >= coalesce($3::timestamptz, '-infinity') and time < coalesce($4::timestamptz, 'infinity')) as first,
+       (select max(time) from trades t where t.instrument_id = i.instrument_id
+          and time >= coalesce($3::timestamptz, '-infinity') and time < coalesce($4::timestamptz, 'infinity')) as last,
+       (select scale(price) from trades t where t.instrument_id = i.instrument_id order by time desc limit 1) as scale
+from v_instruments i where i.instrument_id = (select instrument_number($1, $2));
+
+-- name: seconds_of
+-- How long a length of time is, in seconds; a month counts 30 days.
+select extract(epoch from $1::text::interval)::float8 as seconds;

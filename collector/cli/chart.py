@@ -1,0 +1,94 @@
+"""`collector chart`: a picture of a market."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from collector.cli.shared import ConfigFile, read_config
+
+if TYPE_CHECKING:
+    from collector.config import Config
+    from collector.data.picture import Picture
+
+EXAMPLES = """
+Examples:
+
+    collector chart fmfw BTCUSDT
+
+    collector chart fmfw BTCUSDT --from 2026-11-20 --to 2026-11-21 --period 15m --out btc.svg
+
+    collector chart finam SBER@MISX --style dark --out sber.png
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("chart", epilog=EXAMPLES)(chart)
+
+
+def chart(
+    venue: Annotated[str, typer.Argument(metavar="VENUE", help="A venue that was recorded.")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The venue's own spelling.")],
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="A date or a time, UTC. [default: a day before --to]")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="[default: the last trade]")] = None,
+    period: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="Of a bar: 30s, 5m, 1h, 1d, .. [default: one that fits]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .png or .svg. [default: VENUE-SYMBOL.png]")
+    ] = None,
+    style: Annotated[str, typer.Option(metavar="NAME", help="light or dark.")] = "light",
+    config: ConfigFile = None,
+) -> None:
+    """Draw candles, volume and spread, with the times that were not recorded shaded."""
+    from collector.cli.running import run
+    from collector.data.chart import FORMATS, draw
+    from collector.data.extras import extra
+    from collector.data.palette import STYLES
+
+    path = out or Path(f"{venue}-{quote(symbol, safe='')}.png")
+    if path.suffix not in FORMATS:
+        raise typer.BadParameter(f"{path} ends with none of {', '.join(FORMATS)}", param_hint="--out")
+    if style not in STYLES:
+        raise typer.BadParameter(f"{style!r} is none of {', '.join(STYLES)}", param_hint="--style")
+    span = _moment("--from", since), _moment("--to", until)
+    if span[0] and span[1] and span[0] >= span[1]:
+        raise typer.BadParameter(f"{since} is not before --to", param_hint="--from")
+    _check(period)
+    extra("matplotlib", "charts")
+    picture = run(_ask(read_config(config), venue, symbol, span, period))
+    draw(picture, path, style=style)
+    typer.echo(f"{path}: {picture.bars.num_rows:,} bars of {picture.period}")
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    from collector.cli.backfill import moment
+
+    return None if text is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment(option, text))
+
+
+def _check(period: str | None) -> None:
+    from collector.data.errors import QueryError
+    from collector.data.questions import interval
+
+    try:
+        if period is not None:
+            interval(period)
+    except QueryError as error:
+        raise typer.BadParameter(str(error), param_hint="--period") from None
+
+
+async def _ask(
+    config: Config, venue: str, symbol: str, span: tuple[datetime | None, datetime | None], period: str | None
+) -> Picture:
+    from collector.data.picture import ask
+    from collector.service.attach import attached
+
+    async with attached(config) as dsn:
+        return await ask(dsn, venue, symbol, *span, period)

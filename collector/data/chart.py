@@ -1,0 +1,232 @@
+"""A picture of a market: candles, volume, spread, and what was not recorded. Drawn by matplotlib, without a display."""
+
+from __future__ import annotations
+
+__all__ = ["FORMATS", "draw"]
+
+from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collector.data.errors import DataError
+from collector.data.extras import extra
+from collector.data.palette import STYLES, Palette
+from collector.data.picture import Picture, Span
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+
+SIZE_INCHES, DOTS_PER_INCH = (11.0, 6.2), 130
+BODY_SHARE = 0.68
+"""A candle's body as a share of its period: the rest is air between two."""
+
+_DAY_SECONDS = 86_400.0
+_SHADES = {"lost": 0.20, "missing": 0.22, "repaired": 0.16}
+_TOLD = {"lost": "not recorded", "missing": "not recorded yet: repair due", "repaired": "got back from the venue"}
+
+
+def draw(picture: Picture, path: Path, *, style: str = "light") -> None:
+    """Draw a picture to `path`, a PNG or an SVG by its name, in one of the `STYLES`.
+
+    Raises `ExtraMissingError` without matplotlib, and `DataError` where the file cannot be written.
+    """
+    matplotlib = extra("matplotlib", "charts")
+    colours = STYLES[style]
+    settings = {
+        "font.family": "DejaVu Sans", "font.size": 9.0, "svg.hashsalt": "collector", "axes.linewidth": 0.8,
+        "axes.edgecolor": colours.grid, "axes.labelcolor": colours.faint, "xtick.color": colours.faint,
+        "ytick.color": colours.faint, "text.color": colours.ink, "axes.facecolor": colours.ground,
+        "figure.facecolor": colours.ground, "savefig.facecolor": colours.ground,
+    }  # fmt: skip
+    with matplotlib.rc_context(settings):
+        figure = _figure(picture, colours)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # No time and no version inside: the same picture is the same file.
+            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+            figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
+        except OSError as error:
+            raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _figure(picture: Picture, colours: Palette) -> Figure:
+    figure_module = extra("matplotlib.figure", "charts")
+    quoted = picture.spread.num_rows > 0
+    figure: Figure = figure_module.Figure(figsize=SIZE_INCHES)
+    rows = figure.subplots(
+        3 if quoted else 2, 1, sharex=True, squeeze=False,
+        gridspec_kw={"height_ratios": [3.6, 1, 1][: 3 if quoted else 2], "hspace": 0.06,
+                     "left": 0.03, "right": 0.91, "top": 0.90, "bottom": 0.08},
+    )  # fmt: skip
+    panels: list[Axes] = [row[0] for row in rows]
+    _candles(panels[0], picture, colours)
+    _volume(panels[1], picture, colours)
+    states = {one.state for one in picture.gaps_of_trades}
+    for panel in panels[:2]:
+        _shade(panel, picture.gaps_of_trades, colours)
+    if quoted:
+        _spread(panels[2], picture, colours)
+        _shade(panels[2], picture.gaps_of_ticks, colours)
+        states |= {one.state for one in picture.gaps_of_ticks}
+    for panel in panels:
+        _dress(panel, colours)
+    _time_axis(panels[-1], picture, colours)
+    _headline(figure, picture, colours, states)
+    return figure
+
+
+def _times(values: Any) -> list[float]:
+    """Times as matplotlib counts them: days since 1970."""
+    return [one.timestamp() / _DAY_SECONDS for one in values.to_pylist()]
+
+
+def _candles(panel: Axes, picture: Picture, colours: Palette) -> None:
+    collections = extra("matplotlib.collections", "charts")
+    bars = picture.bars
+    width = picture.period_seconds / _DAY_SECONDS
+    wicks, bodies, tints = [], [], []
+    columns = (bars[name].to_pylist() for name in ("open", "high", "low", "close"))
+    lowest = min(bars["low"].to_pylist())
+    highest = max(bars["high"].to_pylist())
+    thin = (highest - lowest or abs(highest) or 1.0) * 0.0015  # a body that has no height is a line
+    for left, opened, high, low, closed in zip(_times(bars["time"]), *columns, strict=True):
+        middle, half = left + width / 2, width * BODY_SHARE / 2
+        wicks.append([(middle, low), (middle, high)])
+        bottom, top = sorted((opened, closed))
+        if top - bottom < thin:
+            bottom, top = (bottom + top - thin) / 2, (bottom + top + thin) / 2
+        bodies.append([(middle - half, bottom), (middle + half, bottom), (middle + half, top), (middle - half, top)])
+        tints.append(colours.rising if closed >= opened else colours.falling)
+    panel.add_collection(collections.LineCollection(wicks, colors=tints, linewidths=0.9, zorder=3))
+    panel.add_collection(collections.PolyCollection(bodies, facecolors=tints, edgecolors="none", zorder=4))
+    room = (highest - lowest or abs(highest) * 0.01 or 1.0) * 0.06
+    panel.set_ylim(lowest - room, highest + room)
+    panel.yaxis.set_major_formatter(_digits(picture.decimals))
+    last = bars["close"].to_pylist()[-1]
+    panel.axhline(last, color=tints[-1], linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.8, zorder=2)
+    panel.annotate(
+        f"{last:,.{picture.decimals}f}", (1.0, last), xycoords=("axes fraction", "data"), xytext=(4, 0),
+        textcoords="offset points", va="center", ha="left", fontsize=8.5, fontweight="bold", color=colours.ground,
+        bbox={"boxstyle": "round,pad=0.25", "facecolor": tints[-1], "edgecolor": "none"}, zorder=6,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _volume(panel: Axes, picture: Picture, colours: Palette) -> None:
+    bars = picture.bars
+    width = picture.period_seconds / _DAY_SECONDS
+    ends = zip(bars["open"].to_pylist(), bars["close"].to_pylist(), strict=True)
+    panel.bar(
+        [left + width / 2 for left in _times(bars["time"])], bars["volume"].to_pylist(), width * BODY_SHARE,
+        color=[colours.rising if closed >= opened else colours.falling for opened, closed in ends],
+        alpha=0.75, zorder=3,
+    )  # fmt: skip
+    panel.set_ylim(bottom=0)
+    panel.yaxis.set_major_formatter(extra("matplotlib.ticker", "charts").FuncFormatter(_size))
+    _name(panel, "volume", colours)
+
+
+def _spread(panel: Axes, picture: Picture, colours: Palette) -> None:
+    times, spread = _times(picture.spread["time"]), picture.spread["spread"].to_pylist()
+    panel.step(times, spread, where="post", color=colours.spread, linewidth=1.0, zorder=4)
+    panel.fill_between(times, spread, 0, step="post", color=colours.spread, alpha=0.15, linewidth=0, zorder=3)
+    # A few wide moments would press all others flat.
+    ordered = sorted(one for one in spread if one is not None)
+    usual = ordered[int(len(ordered) * 0.995)] if ordered else 1.0
+    panel.set_ylim(min(0.0, ordered[0] if ordered else 0.0), (usual or 1.0) * 1.25)
+    panel.yaxis.set_major_formatter(_digits(picture.decimals))
+    _name(panel, f"spread, {picture.quote}" if picture.quote else "spread", colours)
+
+
+def _shade(panel: Axes, spans: Sequence[Span], colours: Palette) -> None:
+    for one in spans:
+        start, end = one.start.timestamp() / _DAY_SECONDS, one.end.timestamp() / _DAY_SECONDS
+        colour = getattr(colours, one.state)
+        # The line keeps a gap visible that is narrower than a dot.
+        panel.axvspan(start, end, facecolor=colour, alpha=_SHADES[one.state], edgecolor="none", zorder=1)
+        panel.axvline(start, color=colour, linewidth=0.8, alpha=0.6, zorder=1)
+
+
+def _dress(panel: Axes, colours: Palette) -> None:
+    panel.grid(visible=True, color=colours.grid, linewidth=0.7, zorder=0)
+    panel.set_axisbelow(True)
+    panel.yaxis.tick_right()
+    panel.tick_params(length=0, pad=5, labelsize=8.5)
+    for side in ("left", "top", "right"):
+        panel.spines[side].set_visible(False)
+    panel.yaxis.set_major_locator(
+        extra("matplotlib.ticker", "charts").MaxNLocator(nbins=max(3, round(panel.get_position().height * 11)),
+                                                        steps=[1, 2, 2.5, 5, 10], prune="lower")
+    )  # fmt: skip
+
+
+def _time_axis(panel: Axes, picture: Picture, colours: Palette) -> None:
+    dates = extra("matplotlib.dates", "charts")
+    start, end = (one.timestamp() / _DAY_SECONDS for one in (picture.start, picture.end))
+    width = picture.period_seconds / _DAY_SECONDS
+    panel.set_xlim(start - width / 2, end + width / 2)
+    locator = dates.AutoDateLocator(tz=UTC, minticks=5, maxticks=11)
+    panel.xaxis.set_major_locator(locator)
+    seconds = "%H:%M:%S"
+    panel.xaxis.set_major_formatter(
+        dates.ConciseDateFormatter(
+            locator, tz=UTC, show_offset=False, formats=["%Y", "%b", "%d", "%H:%M", "%H:%M", seconds],
+            zero_formats=["", "%Y", "%b", "%b %d", "%H:%M", seconds],
+        )
+    )  # fmt: skip
+    panel.annotate(
+        "UTC", (1.0, 0), xycoords="axes fraction", xytext=(6, -5), textcoords="offset points", va="top", ha="left",
+        fontsize=8.5, color=colours.faint, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _headline(figure: Figure, picture: Picture, colours: Palette, states: set[str]) -> None:
+    patches = extra("matplotlib.patches", "charts")
+    figure.text(0.03, 0.955, picture.name, fontsize=15, fontweight="bold", va="center", color=colours.ink)
+    width = _text_width(figure, picture.name)
+    long = "%Y-%m-%d %H:%M"
+    same_day = picture.start.date() == picture.end.date()
+    ended = picture.end.astimezone(UTC).strftime("%H:%M" if same_day else long)
+    started = picture.start.astimezone(UTC).strftime(long)
+    told = f"{picture.symbol} at {picture.venue}   {picture.period} bars   {started} to {ended} UTC"
+    figure.text(0.03 + width + 0.015, 0.952, told, fontsize=9.5, va="center", color=colours.faint)
+    handles = [
+        patches.Patch(facecolor=getattr(colours, state), alpha=_SHADES[state] + 0.2, label=_TOLD[state])
+        for state in _SHADES if state in states
+    ]  # fmt: skip
+    if handles:
+        figure.legend(
+            handles=handles, loc="center right", bbox_to_anchor=(0.915, 0.953), ncols=len(handles), frameon=False,
+            fontsize=8.5, labelcolor=colours.faint, handlelength=1.2, handleheight=1.0, columnspacing=1.2,
+        )  # fmt: skip
+
+
+def _text_width(figure: Figure, text: str) -> float:
+    """How wide the headline's name is, as a share of the figure."""
+    textpath = extra("matplotlib.textpath", "charts")
+    font = extra("matplotlib.font_manager", "charts").FontProperties(size=15, weight="bold")
+    width: float = textpath.TextPath((0, 0), text, prop=font).get_extents().width
+    return width / 72 / float(figure.get_size_inches()[0])
+
+
+def _name(panel: Axes, text: str, colours: Palette) -> None:
+    panel.text(
+        0.004, 0.93, text, transform=panel.transAxes, va="top", ha="left", fontsize=8.5, color=colours.faint, zorder=6
+    )
+
+
+def _size(value: float, _place: int) -> str:
+    for bound, letter in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= bound:
+            return f"{value / (1e3 if letter == 'k' else bound):,.4g}{letter}"
+    return f"{value:,.4g}"
+
+
+def _digits(decimals: int) -> Any:
+    """Prices with the digits of the tick size, and more only where the axis needs them."""
+    ticker = extra("matplotlib.ticker", "charts")
+    return ticker.FuncFormatter(lambda value, _place: f"{value:,.{decimals}f}")
