@@ -6,7 +6,7 @@ __all__ = ["Source", "opened"]
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from collector.config import Config, load
@@ -39,11 +39,8 @@ async def opened(source: Source) -> AsyncIterator[str]:
     if server.describe() is None:
         raise DataError(f"nothing was recorded in {config.data_dir} yet: `collector run` or `collector demo` does it")
     try:
-        await migrate(await server.start())
-    except ServerBusyError:
-        yield _reader(server)  # a daemon has it running
-        return
-    try:
+        with suppress(ServerBusyError):  # somebody has it running
+            await migrate(await server.start())
         yield _reader(server)
     finally:
         await server.stop()

@@ -252,8 +252,8 @@ async def test_a_sealed_day_cannot_be_written_to_and_verifies(market: str, tmp_p
         ("select 1", datetime.now(UTC).date(), "the day is over at"),
         ("select 1", date(2026, 11, 12), "not all that was received may be in the tables"),
         (
-            "insert into audits (time, instrument_id, verdict, trades) select '2026-11-10 23:00:00+00', instrument_id, "
-            "'unexplained', 59 from instruments where symbol = 'BTCUSDT'",
+            """insert into audits (time, instrument_id, verdict, trades) select '2026-11-10 23:00:00+00', instrument_id,
+            'unexplained', 59 from instruments where symbol = 'BTCUSDT'""",
             date(2026, 11, 10),
             "trades differ from the venue's candles in 1 minutes",
         ),
