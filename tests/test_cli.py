@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from collector import __version__
-from collector.cli import app, main
+from collector.cli import app, demo, main
 from collector.service.daemon import journal_name
 from tests.databases import DatabaseServer
 
@@ -218,3 +219,12 @@ def test_a_second_demo_does_not_judge_the_rows_of_the_first(tmp_path: Path, caps
     (tmp_path / "file").touch()
     assert main(["demo", "--data-dir", "file/below"]) == 2
     assert "  data_dir  " in capsys.readouterr().err
+
+
+def test_a_demo_that_is_kept_says_how_to_look_at_it(capsys: pytest.CaptureFixture[str]) -> None:
+    demo.tell_the_way(Console(), Path("my demo"))
+
+    told = capsys.readouterr().out
+    assert told.startswith("To look around: cd 'my demo'\n")
+    for command in ("collector chart", "collector database start"):
+        assert any(line.strip().startswith(command) for line in told.splitlines())

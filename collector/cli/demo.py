@@ -75,11 +75,11 @@ def demo(
     else:
         _tell(console, verdicts, equal)
         if data_dir is not None:
-            _tell_the_way(console, data_dir)
+            tell_the_way(console, data_dir)
     raise typer.Exit(0 if equal else 1)
 
 
-def _tell_the_way(console: Console, folder: Path) -> None:
+def tell_the_way(console: Console, folder: Path) -> None:
     """Say how to look at what is kept; every command finds it from inside the folder."""
     lines = (
         f"To look around: cd {shlex.quote(str(folder))}",

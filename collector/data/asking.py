@@ -50,6 +50,9 @@ class Asking:
                     async with connection.transaction(isolation="repeatable_read", readonly=True):
                         await connection.execute(_SETTINGS)
                         return await self._answer(connection, query, arguments)
+            except asyncpg.InternalClientError as error:  # the line was cut between two steps of a question
+                connection.terminate()
+                raise QueryError(f"the connection was lost: {error}") from error
             except asyncpg.PostgresError as error:
                 raise QueryError(f"the database refuses this: {error}") from error
             except (asyncpg.InterfaceError, ValueError, TypeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["FORMATS", "draw"]
 
+import math
 from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
@@ -131,11 +132,16 @@ def _volume(panel: Axes, picture: Picture, colours: Palette) -> None:
 
 
 def _spread(panel: Axes, picture: Picture, colours: Palette) -> None:
-    times, spread = _times(picture.spread["time"]), picture.spread["spread"].to_pylist()
+    times = _times(picture.spread["time"])
+    # A quote of before a gap says nothing of the time in it.
+    spread = [
+        math.nan if gap or one is None else one
+        for one, gap in zip(picture.spread["spread"].to_pylist(), picture.spread["gap"].to_pylist(), strict=True)
+    ]
     panel.step(times, spread, where="post", color=colours.spread, linewidth=1.0, zorder=4)
     panel.fill_between(times, spread, 0, step="post", color=colours.spread, alpha=0.15, linewidth=0, zorder=3)
     # A few wide moments would press all others flat.
-    ordered = sorted(one for one in spread if one is not None)
+    ordered = sorted(one for one in spread if not math.isnan(one))
     usual = ordered[int(len(ordered) * 0.995)] if ordered else 1.0
     panel.set_ylim(min(0.0, ordered[0] if ordered else 0.0), (usual or 1.0) * 1.25)
     panel.yaxis.set_major_formatter(_digits(picture.decimals))

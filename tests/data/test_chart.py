@@ -24,12 +24,16 @@ select timestamptz '2026-11-10 23:00:00+00' + n * interval '10 seconds', instrum
        1, 60000 + n + 0.5, 1, now()
 from instruments, generate_series(0, 719) n where symbol = 'BTCUSDT'
 """
+RECORDED = """
+update sessions set details = '{"subscriptions": [["x", "trades", ["BTCUSDT"]], ["y", "ticks", ["BTCUSDT"]]]}'
+"""
 
 
 @pytest.fixture
 async def recorded(database: str) -> str:
     await fill(database)
     await run(database, TICKS)
+    await run(database, RECORDED)
     return database
 
 
@@ -72,6 +76,21 @@ async def test_a_lost_span_is_shaded(recorded: str, tmp_path: Path) -> None:
     assert [one.state for one in lost.gaps_of_trades] == ["lost"]
     differing = np.abs(imread(tmp_path / "lost.png") - imread(tmp_path / "whole.png")).max(axis=-1) > 0.05
     assert 0.1 < differing.mean() < 0.4
+
+
+async def test_a_quote_from_before_a_gap_is_not_drawn_through_it(recorded: str, tmp_path: Path) -> None:
+    await run(
+        recorded, "update gaps set stream = 'ticks', state = 'unrecoverable', to_time = from_time + interval '1 hour'"
+    )
+    picture = await ask(recorded, *BTC, None, None, "1m")
+    draw(picture, tmp_path / "gap.png")
+    draw(picture._replace(gaps_of_ticks=()), tmp_path / "unshaded.png")
+    whole = picture.spread.set_column(7, "gap", [[False] * picture.spread.num_rows])
+    draw(picture._replace(gaps_of_ticks=(), spread=whole), tmp_path / "whole.png")
+
+    assert [one.state for one in picture.gaps_of_ticks] == ["lost"]
+    colour = STYLES["light"].spread
+    assert share(tmp_path / "unshaded.png", colour) < 0.8 * share(tmp_path / "whole.png", colour)
 
 
 async def test_the_same_market_is_the_same_file(recorded: str, tmp_path: Path) -> None:
