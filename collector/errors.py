@@ -41,12 +41,13 @@ class VenueError(CollectorError):
     """A venue refused a request, or gave an answer that means failure.
 
     `permanent` says that the same request will fail again (no such symbol), so nobody retries it; otherwise callers
-    back off, at least for `retry_after` seconds where the venue named a time.
+    back off, at least for `retry_after` seconds where the venue named a time. `setting` is the key of the venue's
+    section that has to be put right, where the venue refused the credentials.
     """
 
     def __init__(
         self, venue: str, reason: str, *, symbol: str | None = None, code: str | None = None,
-        permanent: bool = False, retry_after: float | None = None,
+        permanent: bool = False, retry_after: float | None = None, setting: str | None = None,
     ) -> None:  # fmt: skip
         self.venue = venue
         self.reason = reason
@@ -54,4 +55,5 @@ class VenueError(CollectorError):
         self.code = code
         self.permanent = permanent
         self.retry_after = retry_after
+        self.setting = setting
         super().__init__(f"{venue}{f' {symbol}' if symbol else ''}: {reason}{f' (code {code})' if code else ''}")

@@ -98,7 +98,7 @@ def needs_systemd() -> str:
 def test_the_service_file_is_one_that_systemd_accepts(tmp_path: Path) -> None:
     unit = tmp_path / "collector.service"
     text = (ROOT / "deploy" / "collector.service").read_text()
-    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    unit.write_text(re.sub(r"^(ExecStart(?:Pre)?)=-?/\S+", r"\1=/bin/true", text, flags=re.MULTILINE))
 
     done = subprocess.run(
         [needs_systemd(), "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
@@ -123,3 +123,12 @@ def test_the_service_notifies_and_does_not_restart_on_a_wrong_configuration() ->
     assert unit["Service"]["Type"] == "notify"
     assert unit["Service"]["RestartPreventExitStatus"] == "2"
     assert unit["Service"]["LoadCredential"].startswith("collector:")
+
+
+def test_the_check_before_the_start_can_never_prevent_it() -> None:
+    """systemd would try again for ever: it heeds RestartPreventExitStatus for the main process only."""
+    lines = (ROOT / "deploy" / "collector.service").read_text().splitlines()
+    before = [line for line in lines if line.startswith("ExecStartPre=")]
+    [start] = [line for line in lines if line.startswith("ExecStart=")]
+
+    assert before == ["ExecStartPre=-" + start.removeprefix("ExecStart=").replace(" run ", " check --offline ")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
@@ -13,6 +15,8 @@ Examples:
 
     collector check --config new.toml && systemctl restart collector
 
+    collector check --offline          # asks no venue; before each start of the service
+
     collector check --json | jq '.[] | select(.verdict != "ok")'
 """
 
@@ -23,8 +27,15 @@ def add_to(app: typer.Typer) -> None:
     app.command("check", epilog=EXAMPLES)(check)
 
 
-def check(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Look at the configuration, the disk, the database and the venues, and change nothing.
+def check(
+    config: ConfigFile = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Ask no venue, wait two seconds for the database, and only warn about it."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at configuration, disk, limits, database, venues, credentials and clocks, and change nothing.
 
     Exit status 1 when something would keep the daemon from recording, 2 when the configuration is wrong.
     """
@@ -40,7 +51,7 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
 
     async def all_of_it() -> list[Finding]:
         findings = []
-        async for finding in look(settings):
+        async for finding in look(settings, offline=offline):
             findings.append(finding)
             if not as_json:
                 line = Text(f"{finding.verdict:8}", style=_STYLES[finding.verdict])

@@ -141,7 +141,7 @@ async def test_check_tells_what_period_each_symbol_gets(database: str, tmp_path:
 async def test_wrong_secret_is_one_clear_line(database: str, tmp_path: Path) -> None:
     async with stage(database, tmp_path) as on:
         on.config.write_text(on.config.read_text().replace("tapi_sk_simulated", "tapi_sk_other"))
-        [finding] = [one for one in await checked(on) if one.subject == "venues.finam"]
+        [finding] = [one for one in await checked(on) if one.subject == "venues.finam.secret"]
     assert finding.verdict == "failure"
     assert "finam: the secret is not accepted (secret is not valid); set secret in [venues.finam] right" in finding.text
     assert "tapi_sk_other" not in finding.text

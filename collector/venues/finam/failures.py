@@ -29,14 +29,16 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
     if type(message) is not str or not message:
         which = "the feed's address in news" if method.startswith(NEWS) else "rest_url"
         message = f"HTTP status {answer.status} with a body that is no error of the venue's; is {which} right?"
+    setting = None
     if method == AUTH and answer.status in (400, 401, 403):
+        setting = "secret"
         message = f"the secret is not accepted ({message[:200]}); set secret in [venues.{venue}] right"
     elif method == DETAILS and answer.status in (400, 401, 403):
         message = f"the new session is not accepted ({message[:200]})"
     code = GONE if answer.status == 500 and grpc_code == _UNKNOWN_CODE else str(answer.status)
     return VenueError(
         venue, message[:500], symbol=symbol_of(call.channel), code=code, permanent=answer.status in _LASTING,
-        retry_after=_retry_after(answer),
+        retry_after=_retry_after(answer), setting=setting,
     )  # fmt: skip
 
 

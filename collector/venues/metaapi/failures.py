@@ -31,7 +31,7 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
     if status in _TOKEN:
         # The message could repeat what we sent.
         reason = f"the token was refused (HTTP {status}, {name[:60]}); set token in [venues.{venue}] right"
-        return VenueError(venue, reason, code=str(status), permanent=True)
+        return VenueError(venue, reason, code=str(status), permanent=True, setting="token")
     retry_after = _retry_after(answer)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         metadata = error.get("metadata")

@@ -1,0 +1,55 @@
+"""Tells before a start what would go wrong after it: configuration, machine, database, venues.
+
+The checks look and never change anything: no table is made, no server started, nothing subscribed. All that is written
+is a small file in the data folder, to see how quick the disk is; it is gone at once.
+
+*Offline* asks nobody who may be away for a while. The venues are left out, and of the database nothing is worse than a
+warning: a daemon starts without either and loses nothing, so that a start must not hang on them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Finding", "Verdict", "check"]
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from collector.config import Config
+from collector.service.check.database import look_at_database
+from collector.service.check.findings import Finding, Verdict
+from collector.service.check.machine import data_dir, disk_speed, file_limits, listen
+from collector.service.check.venues import look_at_venue
+
+LONGEST_DATABASE_SECONDS = 30.0
+LONGEST_OFFLINE_SECONDS = 2.0
+
+
+async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Finding]:
+    """Look at everything, one finding after the other as they come; `offline`: see above."""
+    yield Finding("configuration", Verdict.OK, config.origin)
+    folder = data_dir(config)
+    # A full disk is no reason not to start: the daemon is who deletes what is no longer needed.
+    full = folder.verdict is Verdict.FAILURE and folder.subject == "disk space"
+    yield folder._replace(verdict=Verdict.WARNING) if offline and full else folder
+    if folder.verdict is not Verdict.FAILURE:
+        yield await asyncio.to_thread(disk_speed, config)
+    for finding in (listen(config), *file_limits(config)):
+        yield finding
+    seconds = LONGEST_OFFLINE_SECONDS if offline else LONGEST_DATABASE_SECONDS
+    async for finding in look_at_database(config, seconds):
+        yield finding._replace(verdict=Verdict.WARNING) if offline and finding.verdict is Verdict.FAILURE else finding
+    if not config.venues:
+        yield Finding("venues", Verdict.FAILURE, "none is configured, so nothing would be recorded",
+                      "collector.example.toml is a configuration to start from")  # fmt: skip
+    if offline:
+        return
+    # All at once, since one that does not answer takes half a minute to say so; told in their order.
+    looks = [asyncio.ensure_future(look_at_venue(name, config)) for name in config.venues]
+    try:
+        for look in looks:
+            for finding in await look:
+                yield finding
+    finally:
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)

@@ -1,0 +1,132 @@
+"""The database: version and edition, what the login may do, which steps wait. It asks the catalogues and no table."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+
+from collector.config import Config
+from collector.errors import CollectorError
+from collector.service.check.findings import Finding, Verdict
+from collector.store.dsn import address, connect, refusals
+from collector.store.embedded import EmbeddedServer, find
+from collector.store.errors import DatabaseUnreachableError
+from collector.store.migrate import missing_steps
+from collector.store.named import queries
+
+WRITER = "collector_writer"
+_EDITIONS = {"timescale": "Community edition", "apache": "Apache edition"}
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_SQL = queries("check")
+
+
+async def look_at_database(config: Config, seconds: float) -> AsyncIterator[Finding]:
+    """Look at the configured database within so many seconds, or at the server that would be started."""
+    if config.database.dsn is None:
+        yield _embedded(config)
+        return
+    dsn = config.database.dsn.get_secret_value()
+    try:
+        async with asyncio.timeout(seconds):
+            findings = await _ask(dsn, seconds, migrate=config.database.migrate)
+    except TimeoutError:
+        findings = [_away(config, f"{address(dsn)}: no answer within {seconds:g} s")]
+    except DatabaseUnreachableError as error:
+        findings = [_away(config, str(error))]
+    except (CollectorError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        findings = [Finding("database", Verdict.FAILURE, str(error), _remedy(config))]
+    for finding in findings:
+        yield finding
+
+
+def _embedded(config: Config) -> Finding:
+    installation = find()
+    if installation is None:
+        return Finding("database", Verdict.FAILURE, "none is configured and there is no server to start",
+                       "run `collector database install`, or set database.dsn")  # fmt: skip
+    server = EmbeddedServer(config.data_dir)
+    if obstacle := server.obstacle(installation):
+        return Finding("database", Verdict.FAILURE, obstacle)
+    made = "" if server.describe() else ", not made yet"
+    return Finding("database", Verdict.OK, f"embedded: {installation}{made}")
+
+
+def _away(config: Config, text: str) -> Finding:
+    return Finding("database", Verdict.FAILURE, text, f"start the server, or {_remedy(config)}; the journal takes "
+                   "what is received until it answers")  # fmt: skip
+
+
+def _remedy(config: Config) -> str:
+    origin = config.source.get("database.dsn")
+    return "set database.dsn right" + (f" ({origin})" if origin else "")
+
+
+async def _ask(dsn: str, seconds: float, *, migrate: bool) -> list[Finding]:
+    connection = await connect(dsn, timeout_seconds=seconds)
+    try:
+        with refusals(dsn):
+            [about] = await connection.fetch(_SQL["server"])
+            lacking = await connection.fetch(_SQL["lacking_for_writing"])
+            readable = all(row["name"] != "alembic_version" for row in lacking)
+            waiting = await missing_steps(connection) if readable else []
+            found = [Finding("database", Verdict.OK, f"{address(dsn)}: {_version(about)}")]
+            found += await _rights(connection, about["login"], lacking, waiting if migrate else [])
+    finally:
+        await connection.close(timeout=min(seconds, 5))
+    if waiting:
+        how = "`collector run` applies them, or `collector migrate` now" if migrate else "run `collector migrate`"
+        found.append(Finding("migrations", Verdict.WARNING, f"{len(waiting)} to apply: {', '.join(waiting)}", how))
+    return found
+
+
+def _version(about: asyncpg.Record) -> str:
+    text = f"PostgreSQL {about['version']}, "
+    if about["installed"]:
+        edition = _EDITIONS.get(about["licence"] or "", "edition not known")
+        return f"{text}TimescaleDB {about['installed']} ({edition})"
+    if about["available"]:
+        return f"{text}TimescaleDB {about['available']} is available and not switched on: the tables are plain ones"
+    return f"{text}without TimescaleDB: the tables are plain ones"
+
+
+async def _rights(
+    connection: asyncpg.Connection, login: str, lacking: list[asyncpg.Record], to_apply: list[str]
+) -> list[Finding]:
+    """Say which rights are missing for what the daemon does, each with the statement that grants it."""
+    who, missing = quoted(login), []
+    if to_apply:
+        [strange] = await connection.fetch(_SQL["lacking_for_steps"])
+        if strange["schema"] is not None:
+            missing.append((f"may not create tables in schema {strange['schema']}",
+                            f"GRANT USAGE, CREATE ON SCHEMA {quoted(strange['schema'])} TO {who}"))  # fmt: skip
+        elif strange["strangers"]:
+            owner = quoted(strange["owner"])
+            missing.append((f"does not own {_few(strange['strangers'])}, which the steps to apply may change",
+                            f"GRANT {owner} TO {who}, or run `collector migrate` as {strange['owner']}"))  # fmt: skip
+    tables: dict[str, list[str]] = {}
+    for row in lacking:
+        tables.setdefault(row["privileges"], []).append(row["name"])
+    for privileges, names in tables.items():
+        grant = f"GRANT {privileges} ON {', '.join(names)} TO {who}"
+        if await connection.fetchval(_SQL["can_join"], WRITER):
+            grant = f"GRANT {WRITER} TO {who}, or {grant}"
+        missing.append((f"may not {privileges.lower()} on {_few(names)}", grant))
+    if not missing:
+        told = "make its tables and write them" if to_apply else "write every table"
+        return [Finding("database rights", Verdict.OK, f"{login} may {told}")]
+    return [
+        Finding("database rights", Verdict.FAILURE, f"{login} {what}", f"as the owner or a superuser: {grant};")
+        for what, grant in missing
+    ]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def quoted(name: str) -> str:
+    """Return a role's or schema's name as SQL wants it written."""
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,129 @@
+"""The machine: the data folder, its disk's space and speed, the port, and the limits of this account."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from collector import venues
+from collector.config import Config
+from collector.service.check.findings import Finding, Verdict
+
+LITTLE_SPACE_BYTES = 5 << 30
+NO_SPACE_BYTES = 256 << 20
+SYNCS = 20
+LONGEST_SYNCING_SECONDS = 2.0
+SYNCED_BYTES = 64 << 10
+FILES_OF_OUR_OWN = 160
+"""Journal, database connections, 32 watchers of the page, REST calls of repairs, libraries, with some to spare."""
+FILES_OF_A_SERVER = 1024
+"""The embedded server inherits the limit, and each of its processes keeps that many tables open."""
+
+
+def data_dir(config: Config) -> Finding:
+    """Whether the data folder can be written, and how much room there is."""
+    path = config.data_dir
+    existing = _existing(path)
+    if not _writable(existing):
+        return Finding("data_dir", Verdict.FAILURE, f"{path} cannot be written",
+                       f"give this user the folder {existing}, or set data_dir to one of its own")  # fmt: skip
+    free = shutil.disk_usage(existing).free
+    text = f"{path}, {free / (1 << 30):.1f} GiB free"
+    if free < config.journal.min_free_gb * (1 << 30):
+        floor = config.journal.min_free_gb
+        return Finding("disk space", Verdict.FAILURE, f"{text}, and journal.min_free_gb is {floor:g}",
+                       "free some space or lower it: nothing would be recorded")  # fmt: skip
+    if free < NO_SPACE_BYTES:
+        return Finding("disk space", Verdict.FAILURE, text, "free some space: nothing could be recorded")
+    if free < LITTLE_SPACE_BYTES:
+        return Finding("disk space", Verdict.WARNING, text,
+                       "that is little for a journal and a database; `collector plan` tells for how long")  # fmt: skip
+    return Finding("data_dir", Verdict.OK, text)
+
+
+def disk_speed(config: Config) -> Finding:
+    """How long the disk takes to sync, measured on a small file within two seconds."""
+    spans: list[float] = []
+    try:
+        with tempfile.TemporaryFile(prefix=".collector-check-", dir=_existing(config.data_dir)) as probe:
+            fd, piece = probe.fileno(), os.urandom(SYNCED_BYTES)
+            end = time.perf_counter() + LONGEST_SYNCING_SECONDS
+            while len(spans) < SYNCS and time.perf_counter() < end:
+                os.write(fd, piece)
+                began = time.perf_counter()
+                os.fdatasync(fd)
+                spans.append((time.perf_counter() - began) * 1000)
+    except OSError as error:
+        return Finding("disk speed", Verdict.FAILURE, f"a file in data_dir cannot be synced: {error.strerror}",
+                       "the journal needs a file system that takes fdatasync")  # fmt: skip
+    return judge_syncs(spans, config.journal.sync_ms)
+
+
+def judge_syncs(spans_ms: list[float], sync_ms: float) -> Finding:
+    """Judge measured syncs, in milliseconds, by how often the journal wants one."""
+    middle, longest = sorted(spans_ms)[len(spans_ms) // 2], max(spans_ms)
+    text = f"a sync of {SYNCED_BYTES >> 10} KiB takes {middle:.1f} ms, the longest of {len(spans_ms)} {longest:.1f} ms"
+    if middle > sync_ms:
+        return Finding("disk speed", Verdict.WARNING, f"{text}; journal.sync_ms is {sync_ms:g}",
+                       "rows wait for it: take a quicker disk for data_dir, or set journal.sync_ms higher")  # fmt: skip
+    return Finding("disk speed", Verdict.OK, text)
+
+
+def listen(config: Config) -> Finding:
+    """Whether the port is free."""
+    host, port = config.http.host, config.http.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return Finding("http.listen", Verdict.WARNING, f"{config.http.listen}: {error.strerror}",
+                           "fine if a collector runs already; else choose another port")  # fmt: skip
+    if not config.http.loopback:
+        return Finding("http.listen", Verdict.OK, f"{config.http.listen} is free; anyone who reaches it may read, "
+                       "since there is no password")  # fmt: skip
+    return Finding("http.listen", Verdict.OK, f"{config.http.listen} is free")
+
+
+def file_limits(config: Config) -> Iterator[Finding]:
+    """Whether as many files may be open, and as large ones, as the configuration asks for."""
+    enabled = [one for one in config.venues.values() if one.enabled]
+    lines = sum(venues.find(one.adapter).limits(one.settings).connections for one in enabled)
+    needed = FILES_OF_OUR_OWN + lines + (FILES_OF_A_SERVER if config.database.dsn is None else 0)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        told = "any number of" if soft == resource.RLIM_INFINITY else f"{soft:,}"
+        yield Finding("open files", Verdict.OK, f"{told} files may be open, {needed:,} may be needed")
+    else:
+        yield Finding(
+            "open files", Verdict.WARNING, f"{soft:,} files may be open and {needed:,} may be needed",
+            f"LimitNOFILE={needed} in the unit, or `ulimit -n {needed}`; it counts the connections that are allowed",
+        )  # fmt: skip
+    largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if largest not in (resource.RLIM_INFINITY, -1) and largest < config.journal.segment_mb << 20:
+        yield Finding(
+            "file size", Verdict.FAILURE,
+            f"no file may grow past {largest >> 20} MiB, and journal.segment_mb is {config.journal.segment_mb}",
+            "LimitFSIZE=infinity in the unit, `ulimit -f unlimited`, or smaller segments",
+        )  # fmt: skip
+
+
+def _existing(path: Path) -> Path:
+    while not os.path.lexists(path):  # false, too, where this user may not look
+        path = path.parent
+    return path
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        tempfile.TemporaryFile(prefix=".collector-check-", dir=folder).close()
+    except OSError:
+        return False
+    return True

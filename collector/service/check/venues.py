@@ -1,0 +1,109 @@
+"""One venue: whether it answers, takes the credentials and has the symbols, opens a socket, and what its clock says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from random import Random
+
+from collector import venues
+from collector.clock import Clock, SystemClock
+from collector.config import Config
+from collector.errors import CollectorError, VenueError
+from collector.feed.network import AiohttpNetwork, Line, LineError, Network, shown
+from collector.service.catalogue import discover
+from collector.service.check.clock import ClockBounds
+from collector.service.check.findings import Finding, Verdict
+from collector.venues.adapter import Plan
+
+VENUE_TIMEOUT_SECONDS = 30.0
+
+
+async def look_at_venue(name: str, config: Config, *, clock: Clock | None = None) -> list[Finding]:
+    """Ask the venue what the daemon would ask at its start, open one socket, and tell how it went."""
+    subject, venue = f"venues.{name}", config.venues[name]
+    if not venue.enabled:
+        return [Finding(subject, Verdict.OK, "is switched off (enabled = false)")]
+    adapter = venues.find(venue.adapter)
+    async with AiohttpNetwork.open() as real:
+        network = TimedNetwork(real, clock or SystemClock())
+        try:
+            async with asyncio.timeout(VENUE_TIMEOUT_SECONDS):
+                plan = await discover(name, venue, network)
+        except TimeoutError:
+            return [_unanswered(subject), *network.bounds.findings(subject)]
+        except CollectorError as error:
+            return [_refused(name, error, config), *network.bounds.findings(subject)]
+        except Exception as error:  # noqa: BLE001  a mistake in one adapter must not hide what the others found
+            return [Finding(subject, Verdict.FAILURE, f"its answers were not understood ({type(error).__name__})",
+                            "is rest_url right? If so, please report this bug")]  # fmt: skip
+        found = list(_planned(subject, plan))
+        if plan.connections:
+            where = adapter.address(plan.connections[0], Random())  # noqa: S311  no secret
+            found.append(await _socket(subject, network, *where, adapter.limits(venue.settings).max_message_bytes))
+        return [*found, *network.bounds.findings(subject)]
+
+
+class TimedNetwork:
+    """A network that notes what the answers say of the venue's clock."""
+
+    def __init__(self, network: Network, clock: Clock) -> None:
+        self._network = network
+        self._clock = clock
+        self.bounds = ClockBounds()
+
+    async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line:
+        return await self._network.connect(url, headers=headers, max_message_bytes=max_message_bytes)
+
+    async def request(
+        self, method: str, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        asked_ns = self._clock.now_ns()
+        answer = await self._network.request(method, url, params=params, headers=headers, body=body)
+        self.bounds.note(answer[1], asked_ns, self._clock.now_ns())
+        return answer
+
+
+def _unanswered(subject: str) -> Finding:
+    return Finding(
+        subject,
+        Verdict.FAILURE,
+        f"no answer in {VENUE_TIMEOUT_SECONDS:.0f} s",
+        "is the network open, and the proxy set?",
+    )
+
+
+def _refused(name: str, error: CollectorError, config: Config) -> Finding:
+    setting = error.setting if isinstance(error, VenueError) else None
+    if setting is None:
+        return Finding(f"venues.{name}", Verdict.FAILURE, str(error), f"check the addresses in [venues.{name}]")
+    key = f"venues.{name}.{setting}"
+    origin = config.source.get(key)
+    return Finding(key, Verdict.FAILURE, str(error),
+                   "get a new one from the venue and put it there" + (f" ({origin})" if origin else ""))  # fmt: skip
+
+
+def _planned(subject: str, plan: Plan) -> Iterator[Finding]:
+    for problem in plan.problems:
+        yield Finding(f"{subject}.symbols", Verdict.WARNING, f"{problem.subject}: {problem.reason}")
+    pairs = {(one.stream, symbol) for line in plan.lines for one in line.subscriptions for symbol in one.symbols}
+    streams = sorted({stream for stream, _ in pairs})
+    symbols = {symbol for _, symbol in pairs}
+    text = f"{len(symbols)} symbols, {', '.join(streams) or 'no streams'}, {len(plan.connections)} connection(s)"
+    if plan.lines:
+        yield Finding(subject, Verdict.OK, text)
+    else:
+        yield Finding(subject, Verdict.FAILURE, text, "no configured symbol can be recorded")
+    for note in plan.notes:
+        yield Finding(f"{subject}.plan", Verdict.OK, note)
+
+
+async def _socket(
+    subject: str, network: Network, url: str, headers: Mapping[str, str], max_message_bytes: int
+) -> Finding:
+    try:
+        line = await network.connect(url, headers=headers, max_message_bytes=max_message_bytes)
+    except LineError as error:
+        return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), "check the address, and that sockets may pass")
+    await line.close()
+    return Finding(f"{subject}.ws_url", Verdict.OK, f"{shown(url)} accepts connections")
