@@ -27,6 +27,7 @@ from collector.cli import (
     gaps,
     instruments,
     migrate,
+    plan,
     quarantine,
     reload,
     replay,
@@ -52,6 +53,7 @@ demo.add_to(app)
 simulate.add_to(app)
 migrate.add_to(app)
 check.add_to(app)
+plan.add_to(app)
 reload.add_to(app)
 status.add_to(app)
 instruments.add_to(app)

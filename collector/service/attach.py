@@ -38,6 +38,15 @@ async def attached(config: Config, *, into: str | None = None) -> AsyncIterator[
         await server.stop()
 
 
+def running(config: Config) -> str | None:
+    """Return the DSN of the embedded server as it ran last, without starting it; None where none ever ran.
+
+    Raises OSError where this account may not read its password.
+    """
+    server = EmbeddedServer(config.data_dir)
+    return None if server.cluster.port is None else _running(server)
+
+
 def _running(server: EmbeddedServer) -> str:
     cluster = server.cluster
     if cluster.port is None:
