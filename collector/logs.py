@@ -6,12 +6,13 @@ tokens and whole frames.
 
 from __future__ import annotations
 
-__all__ = ["configure", "redactor"]
+__all__ = ["configure", "limiter", "redactor"]
 
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 import orjson
@@ -25,6 +26,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 HIDDEN = "***"
 SHORTEST_SECRET = 6
 """Shorter secrets are not looked for inside texts: they would black out ordinary words."""
+
+LINES_A_MINUTE = 200
+"""Of one event; a start with hundreds of symbols stays below it, a fault that repeats with every frame does not."""
 
 _SECRET_FIELDS = frozenset({"password", "token", "secret"})
 _IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
@@ -57,7 +61,7 @@ def configure(
         else [_exception, redactor(secrets), JSONRenderer(serializer=_as_json)]
     )
     structlog.configure(
-        processors=[*first, *last],
+        processors=[*([limiter()] if threshold > logging.DEBUG else []), *first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
@@ -98,6 +102,30 @@ def redactor(secrets: Iterable[str] = ()) -> Processor:
         return {key: HIDDEN if key in _SECRET_FIELDS else clean(value) for key, value in event.items()}
 
     return redact
+
+
+def limiter(lines: int = LINES_A_MINUTE, now: Callable[[], float] = time.monotonic) -> Processor:
+    """Return a processor that drops what comes of one event beyond so many lines a minute, and tells that it does.
+
+    The last line before the limit has `held_back_s`, the first one after it `not_told`.
+    """
+    spans: dict[str, tuple[float, int]] = {}  # event to the beginning of its minute and the lines in it
+
+    def limit(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        name, moment = str(event.get("event")), now()
+        began, count = spans.get(name, (moment, 0))
+        if moment - began >= 60:
+            if count > lines:
+                event["not_told"] = count - lines
+            began, count = moment, 0
+        spans[name] = (began, count + 1)
+        if count >= lines:
+            raise structlog.DropEvent
+        if count == lines - 1:
+            event["held_back_s"] = round(began + 60 - moment, 1)
+        return event
+
+    return limit
 
 
 _exception = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))

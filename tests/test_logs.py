@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from pydantic import SecretBytes, SecretStr
 
-from collector.logs import configure, redactor
+from collector.logs import LINES_A_MINUTE, configure, limiter, redactor
 
 Configured = Callable[..., io.StringIO]
 
@@ -137,3 +141,104 @@ def test_secrets_are_hidden_wherever_they_stand(value: Any, shown: Any) -> None:
 @pytest.mark.parametrize("name", ["password", "token", "secret"])
 def test_a_field_named_like_a_secret_is_hidden(name: str) -> None:
     assert redactor()(None, "info", {name: "plain"}) == {name: "***"}
+
+
+# -- what repeats ------------------------------------------------------------------------------------------------------
+
+
+def test_a_fault_that_repeats_is_held_back_and_counted(configured: Configured) -> None:
+    time = [0.0]
+    limit = limiter(3, lambda: time[0])
+    told: list[dict[str, Any]] = []
+
+    def tell(event: str) -> None:
+        with contextlib.suppress(structlog.DropEvent):
+            told.append(dict(limit(None, "error", {"event": event})))
+
+    for _ in range(10):
+        time[0] += 1
+        tell("journal_damaged")
+    tell("other")
+    time[0] = 61.0
+    tell("journal_damaged")
+
+    assert told == [
+        {"event": "journal_damaged"}, {"event": "journal_damaged"}, {"event": "journal_damaged", "held_back_s": 58.0},
+        {"event": "other"}, {"event": "journal_damaged", "not_told": 7},
+    ]  # fmt: skip
+
+
+def test_the_log_is_limited_but_not_for_the_curious(configured: Configured) -> None:
+    for level, expected in (("info", LINES_A_MINUTE), ("debug", 1000)):
+        stream = configured(level=level)
+        log = structlog.get_logger()
+        for number in range(1000):
+            log.info("segment_deleted", segment=number)
+        assert len(lines(stream)) == expected
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+LEVELS = {"debug", "info", "warning", "error", "exception"}
+ROOT = Path(__file__).parents[1]
+
+
+def told_by(source: Path) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Every event that a source file tells: its name, levels and fields."""
+    tree = ast.parse(source.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    # `tell = log.debug if .. else log.warning`, and a method that is given the event's name.
+    chosen = {
+        part.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["tell"]
+        for part in ast.walk(node.value)
+        if isinstance(part, ast.Attribute) and getattr(part.value, "id", "") in ("log", "_log")
+    }
+    for call in calls:
+        match call.func:
+            case ast.Attribute(value=ast.Name(id="log" | "_log"), attr=level) if level in LEVELS:
+                levels = {level}
+            case ast.Name(id="tell") if chosen:
+                levels = chosen
+            case ast.Attribute(value=ast.Name(id="self"), attr="_trouble"):
+                levels = {"warning"}
+            case _:
+                continue
+        fields = {keyword.arg for keyword in call.keywords if keyword.arg}
+        if getattr(call.func, "attr", "") == "_trouble":
+            fields |= {"venue", "reason"}
+        names = [one.value for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant)]
+        for name in names:
+            assert isinstance(name, str), f"{source}: an event's name is a text"
+            yield name, {"error" if level == "exception" else level for level in levels}, fields
+
+
+def test_the_page_has_every_event_with_its_levels_and_fields() -> None:
+    told: dict[str, tuple[set[str], set[str]]] = {}
+    for source in sorted((ROOT / "collector").rglob("*.py")):
+        for name, levels, fields in told_by(source):
+            known = told.setdefault(name, (set(), set()))
+            known[0].update(levels)
+            known[1].update(fields)
+    page = (ROOT / "docs" / "logs.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|(.*?)\| (.+) \|$", page, re.MULTILINE)
+    documented = {
+        name: (set(levels.split(", ")), set(re.findall(r"`(\w+)`", fields))) for name, levels, fields, _ in rows
+    }
+
+    assert len(rows) > 50
+    assert [name for name, *_ in rows] == sorted(documented), "once each, in order"
+    assert documented == told
+
+
+def test_an_event_is_named_in_one_word_and_told_as_a_constant() -> None:
+    """A line whose name is put together could be found neither on the page nor by a search."""
+    for source in sorted((ROOT / "collector").rglob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log" | "_log"), attr=level), args=[first, *more]
+                ) if level in LEVELS:
+                    assert not more, f"{source}:{node.lineno}: facts are fields"
+                    assert not isinstance(first, ast.JoinedStr | ast.BinOp), f"{source}:{node.lineno}"
