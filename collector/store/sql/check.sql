@@ -29,6 +29,7 @@ from (
   where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
     and to_regclass('alembic_version') is not null
     and (c.relname <> 'alembic_version' or p.privilege = 'SELECT')
+    and (p.privilege <> 'UPDATE' or c.relname <> all('{trades,ticks,books,derivatives,rates,news}'))
     and (p.privilege <> 'DELETE' or c.oid = to_regclass('trades_touched'))
     and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
     and not has_table_privilege(c.oid, p.privilege)
