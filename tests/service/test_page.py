@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from collector.audit.losses import Alarm
 from collector.feed.connection import ConnectionState
 from collector.service import day, events, instruments
+from collector.venues.adapter import SubscriptionState, SubscriptionStatus
 from tests.service.browser import PATIENCE_MS, browsing, opened, overflow, poor_contrasts
 from tests.service.market import Market, market
 from tests.service.stage import live, stage, until
@@ -24,6 +29,7 @@ pytestmark = [
     pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True),
 ]
 
+ACKNOWLEDGED = SubscriptionState.ACKNOWLEDGED
 EVIL = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -113,6 +119,30 @@ async def test_page_follows_what_happens_without_being_loaded_again(
         await expect(page.locator("#streams tr", has_text="A").last).to_contain_text("waiting")
         assert await page.title() == "not recording – collector"
         assert await page.evaluate("window.loaded") == "once"
+
+
+async def test_minutes_that_the_audit_cannot_explain_and_refused_reloads_are_told(
+    browser: Browser, database: str, tmp_path: Path
+) -> None:
+    async with scene(tmp_path, database, "A") as on:
+        auditor = on.daemon.auditing.auditor
+        assert auditor is not None
+        minute = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
+        alarm = Alarm(1, "fake", "A", minute, 2, Decimal("1.5"), 3, Decimal("1.75"), "volume,trades", "open", True)
+        auditor.last_minute, auditor.alarms.open = minute, (alarm,)
+        reloading = on.daemon.reloading
+        told = replace(reloading.facts(), refused=("venues.fake.symbols: is empty",), needs_restart=("data_dir",))
+        reloading.facts = lambda: told  # type: ignore[method-assign]
+        async with opened(browser, on.address) as (page, _):
+            await expect(page.locator("#audit-state")).to_have_text("1 unexplained")
+            await expect(page.locator("#alarms tr")).to_contain_text("1.75")
+            await expect(page.locator("#alarms tr")).to_contain_text("open")
+            await expect(page.locator("#reasons")).to_contain_text("minutes are not explained")
+            await expect(page.locator("#reasons")).to_contain_text("refused: venues.fake.symbols: is empty")
+            await expect(page.locator("#reasons")).to_contain_text("needs a restart: data_dir")
+            auditor.alarms.open = ()
+            await expect(page.locator("#audit-state")).to_have_text("nothing unexplained")
+            await expect(page.locator("#alarms-table")).to_be_hidden()
 
 
 async def test_gap_appears_in_the_strip_and_is_repaired_before_ones_eyes(
@@ -229,16 +259,21 @@ async def test_phone_needs_no_scrolling_sideways(browser: Browser, database: str
         await fill_instrument(on.tables)
         await on.tables.gap(long, 7200, 3600, "unrecoverable", reason="the venue keeps no past of trades " * 5)
         await on.tables.quarantine("unreadable" * 40)
+        requested = on.daemon.add_connection(on.daemon.workers["fake"].worker, "WAITING")
+        cast(Any, requested._conversation).statuses()[0] = SubscriptionStatus(
+            "deals", "trades", "WAITING", ACKNOWLEDGED, 0.0
+        )
         feed = on.daemon.workers["fake"].worker.connections["fake-1"]
         feed.reason = "wss://a.very.long.host.name.example/with/a/path/that/has/no/end/at/all: " * 3
         options = {"viewport": {"width": width, "height": 800}, "is_mobile": True, "has_touch": True}
         async with opened(browser, on.address, **options) as (page, _):
             await expect(page.locator("#streams")).to_contain_text(long)
             await expect(page.locator("#quarantine")).to_contain_text("unreadable")
+            await expect(page.locator("#streams")).to_contain_text("acknowledged")
             assert await overflow(page) <= 0
             assert await page.locator("#streams").evaluate("(e) => e.scrollWidth - e.parentElement.clientWidth") <= 0
-            cells = page.locator("#streams td, #streams th")
-            assert await cells.evaluate_all("(all) => all.filter((e) => e.scrollWidth > e.clientWidth).length") == 0
+            too_wide = "(all) => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText)"
+            assert await page.locator("#streams td, #streams th").evaluate_all(too_wide) == []
             await page.goto(f"{on.address}/instrument?venue=fake&symbol={long}")
             await expect(page.locator("#gaps tr")).to_have_count(1)
             assert await overflow(page) <= 0

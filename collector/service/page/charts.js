@@ -142,6 +142,7 @@ export class Depth extends Chart {
     };
     this.bids = this.chart.addSeries(LightweightCharts.AreaSeries, options);
     this.asks = this.chart.addSeries(LightweightCharts.AreaSeries, options);
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: 0 } });
     this.colours();
   }
 

@@ -3,8 +3,8 @@
 const SHADES = {
   live: "ok", flowing: "ok", running: "ok", connected: "ok", known: "ok", repaired: "ok", complete: "ok",
   acknowledged: "warn", requested: "warn", subscribing: "warn", connecting: "warn", discovering: "warn",
-  starting: "warn", waiting: "warn", open: "warn", explained: "warn",
-  refused: "bad", failed: "bad", stopped: "bad", away: "bad", unrecoverable: "bad", unexplained: "bad",
+  starting: "warn", waiting: "warn", open: "warn",
+  refused: "bad", failed: "bad", stopped: "bad", away: "bad", unrecoverable: "bad", stays: "bad",
 };
 
 export const $ = (id) => document.getElementById(id);
@@ -55,7 +55,7 @@ export function fill(parent, items, keyOf, create, update) {
   }
 }
 
-// A row of cells; each is text, or { text, as, pill, note }: a class, a state, a second quiet line.
+// A row of cells; each is text, or { text, as, pill, tone, note }: a class, a state, its own shade, a second quiet line.
 export function rows(body, items, keyOf, cellsOf) {
   fill(body, items, keyOf, (item) => {
     const row = document.createElement("tr");
@@ -69,9 +69,9 @@ export function rows(body, items, keyOf, cellsOf) {
     return row;
   }, (row, item) => {
     cellsOf(item).forEach((cell, index) => {
-      const { text = cell, note = "", pill = false } = typeof cell === "string" ? {} : cell;
+      const { text = cell, note = "", pill = false, tone } = typeof cell === "string" ? {} : cell;
       const [value, line] = row.cells[index].children;
-      if (pill) paint(value, text);
+      if (pill) paint(value, text, tone);
       else write(value, text);
       write(line, note);
     });

@@ -21,12 +21,12 @@ export function showVerdict(status) {
 }
 
 export function showReasons(status, day) {
-  const { health, audit } = status;
+  const { health, configuration } = status;
   const shown = [
     ...health.not_ready.map((one) => ["bad", "Fault", one.part, one.reason]),
-    ...(audit?.alarms ?? []).map((one) => ["bad", "Alarm", `audit of ${one.venue} ${one.symbol}`,
-      `${one.minute}: expected ${one.expected ?? "–"}, stored ${one.stored ?? "–"} (${one.state})`]),
     ...health.warnings.map((one) => ["warn", "Warning", one.part, one.reason]),
+    ...(configuration?.refused ?? []).map((one) => ["warn", "Warning", "configuration", `the last reload was refused: ${one}`]),
+    ...(configuration?.needs_restart ?? []).map((one) => ["warn", "Warning", "configuration", `needs a restart: ${one}`]),
   ];
   if (day?.state === "away" && status.database.state === "connected") {
     shown.push(["warn", "Warning", "last 24 hours", day.reason]);

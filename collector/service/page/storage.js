@@ -62,13 +62,21 @@ export function showQuarantine(day) {
 export function showAudit({ audit }) {
   $("audit-section").hidden = !audit;
   if (!audit) return;
-  paint($("audit-state"), audit.unexplained ? `${count(audit.unexplained)} unexplained` : "nothing unexplained",
-    audit.unexplained ? "bad" : "ok");
+  const open = audit.open_alarms ?? audit.unexplained;
+  paint($("audit-state"), open ? `${count(open)} unexplained` : "nothing unexplained", open ? "bad" : "ok");
   list($("audit"), [
-    ["checked to", audit.last_minute ?? "not yet"],
-    ["minutes checked", count(audit.checked)],
+    ["checked to", audit.last_minute ? audit.last_minute.replace("T", " ").replace("Z", " UTC") : "not yet"],
+    ["checked", count(audit.checked)],
     ["complete", count(audit.complete)],
-    ["explained by gaps", count(audit.explained)],
+    ["explained", count(audit.explained)],
     ["unexplained", count(audit.unexplained)],
+    ["not comparable", count(audit.not_comparable)],
+    ...(audit.trouble ? [["trouble", audit.trouble]] : []),
+  ]);
+  $("alarms-table").hidden = audit.alarms.length === 0;
+  rows($("alarms"), audit.alarms, (one) => JSON.stringify(one), (one) => [
+    { text: one.minute.replace("T", " ").replace("Z", ""), as: "quiet" },
+    { text: `${one.venue} ${one.symbol}`, as: "why" },
+    number(one.expected ?? "–"), number(one.stored ?? "–"), { text: one.state, pill: true },
   ]);
 }

@@ -14,6 +14,7 @@ function repairNote(venue) {
     parts.push(`repair ${repair.state}`);
     if (repair.waiting) parts.push(`${count(repair.waiting)} gaps wait`);
     if (repair.repaired) parts.push(`${count(repair.repaired)} repaired with ${count(repair.rows)} rows`);
+    if (repair.lost) parts.push(`${count(repair.lost)} lost`);
     if (repair.trouble) parts.push(repair.trouble);
   }
   if (gaps && typeof gaps === "object") {
@@ -27,12 +28,14 @@ function venueRow(venue, now) {
   const sum = (key) => venue.connections.reduce((total, one) => total + one[key], 0);
   const live = venue.connections.filter((one) => one.state === "live").length;
   const lives = `${live} of ${several(venue.connections.length, "connection")} live`;
+  // The worker may run while what it runs does not.
+  const tone = venue.state !== "running" || live === venue.connections.length ? undefined : live ? "warn" : "bad";
   const youngest = Math.min(...venue.connections.map((one) => one.last_frame_age_seconds ?? Infinity));
   return {
     key: venue.venue,
     cells: [
       { text: venue.venue, as: "name", head: true },
-      { text: venue.state, pill: true, note: [lives, venue.reason, repairNote(venue)].filter(Boolean).join(" · ") },
+      { text: venue.state, pill: true, tone, note: [lives, venue.reason, repairNote(venue)].filter(Boolean).join(" · ") },
       { text: moment(venue.since, now), as: "wide quiet" },
       number(count(sum("frames")), true), number(size(sum("bytes")), true), number(count(sum("reconnects")), true),
       number(ago(Number.isFinite(youngest) ? youngest : null)),
