@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,32 @@ def audited(daemon: Daemon) -> Callable[[str], Any]:
     facts = daemon.auditing.facts()
     assert facts is not None
     return lambda name: getattr(facts, name)
+
+
+async def test_quiet_market_and_an_ordinary_cut_raise_no_alarm_and_a_restart_goes_on(
+    database: str, tmp_path: Path
+) -> None:
+    clock = QuickClock()
+    async with stage(database, tmp_path, rate=60, extra=SEVERAL_MINUTES, clock_ns=clock.now_ns) as on:
+        async with on.daemon(clock) as daemon:
+            await until(lambda: live(daemon), "a live daemon")
+            on.venue.fault("cut")
+            await until(lambda: audited(daemon)("complete") > 0, "an audited minute", PATIENCE_SECONDS)
+            await on.ledger.pause()
+            before = audited(daemon)("last_minute")
+            await until(lambda: audited(daemon)("last_minute") > before, "quiet minutes", PATIENCE_SECONDS)
+        minutes = "select count(*), min(time), max(time) from audits where instrument_id = 1"
+        [(_, began, stopped)] = await on.query(minutes)
+        await on.ledger.resume()
+        async with on.daemon(clock) as daemon:
+            await until(lambda: audited(daemon)("complete") > 0, "an audited minute", PATIENCE_SECONDS)
+            await until(lambda: not daemon.repairers["fmfw"].waiting, "the stop repaired", PATIENCE_SECONDS)
+            auditor = daemon.auditing.auditor
+            assert auditor is not None
+            assert not auditor.alarms.open
+            assert not auditor.alarms.settled
+        [(count, first, last)] = await on.query(minutes)
+        assert (first, count) == (began, (last - first) // timedelta(minutes=1) + 1)
+        assert last > stopped
+        assert await on.query("select 1 from gaps where cause = 'silent loss'") == []
+        assert await on.query("select distinct verdict from audits where verdict <> 'explained'") == [("complete",)]

@@ -149,6 +149,13 @@ async def test_gap_explains_unless_it_was_repaired_or_is_our_own_suspicion(
     assert await market.connection.fetchval("select gap_id from audits") == gap
 
 
+async def test_minute_of_which_nothing_came_is_not_called_quiet_where_a_gap_is_open(market: Market) -> None:
+    await market.gap("open")
+    assert [verdict for verdict, _ in await market.verdicts(2)] == ["explained", "complete"]
+    await market.connection.execute("update gaps set state = 'repaired'")
+    assert [verdict for verdict, _ in await market.verdicts(2)] == ["complete", "complete"]
+
+
 async def test_gap_of_quotes_explains_nothing(market: Market) -> None:
     await market.gap("open", stream="ticks")
     await market.candle("3")

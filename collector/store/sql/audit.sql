@@ -109,6 +109,7 @@ with wanted as (
          case
            when coming and time > $9::timestamptz - interval '5 minutes' then null
            when barred and not closed then case when explains then 'explained' else 'not comparable' end
+           when explains and not barred then 'explained'
            when differs is null or differs = '' then 'complete'
            when at_edge then 'complete'
            when explains then 'explained'
