@@ -117,6 +117,8 @@ CASES = [
          "c:8080 reads nothing: its disk is too slow"),
     Case("CollectorCountsDoNotAddUp", {f"collector_items_add_up{{{AT}}}": "1 0x30"}, OF_ALL,
          "Items of c:8080 are unaccounted for"),
+    Case("CollectorMinutesUnexplained", {f"collector_audit_alarms{{{AT}}}": "0 2x30"}, OF_ALL,
+         "2 minutes of c:8080 do not add up to the venue's candles"),
     Case(
         "CollectorQuarantine",
         {f'collector_items_total{{{AT}, table="trades", outcome="quarantined"}}': "0x5 0+1x25"},
