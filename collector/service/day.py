@@ -27,6 +27,8 @@ BINS: Final = 96
 FRESH_SECONDS: Final = 30.0
 CHANGED_SECONDS: Final = 4.0
 """After gaps were opened, closed or repaired."""
+REST_FACTOR: Final = 20.0
+"""The database rests for so many times as long as it took to answer, whatever changes meanwhile."""
 AWAY_SECONDS: Final = 5.0
 NEWEST_QUARANTINED: Final = 8
 COUNTED_QUARANTINED: Final = 10_000
@@ -45,6 +47,7 @@ class LastDay:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._asked: float | None = None
+        self._took = 0.0
         self._changed = False
         self.number = 0
         self.facts = Day("starting", "not asked yet", iso(0), iso(0), iso(0), (), _NOTHING)
@@ -62,17 +65,19 @@ class LastDay:
         fresh = CHANGED_SECONDS if self._changed else FRESH_SECONDS
         if self.facts.state != "known":
             fresh = AWAY_SECONDS
-        return self._clock.monotonic() - self._asked >= fresh
+        return self._clock.monotonic() - self._asked >= max(fresh, REST_FACTOR * self._took)
 
     async def refresh(self) -> None:
         """Ask again where that is due; who comes while it is being asked waits for the same answer."""
         async with self._lock:
             if self.due:
                 self._changed = False
+                began = self._clock.monotonic()
                 self.facts = await self._ask()
                 self.body = orjson.dumps(self.facts)
                 self.number += 1
                 self._asked = self._clock.monotonic()
+                self._took = self._asked - began if self.facts.state == "known" else 0.0
 
     async def _ask(self) -> Day:
         until_us = self._clock.now_ns() // 1000

@@ -33,6 +33,8 @@ MOST_LEVELS: Final = 500
 MOST_GAPS: Final = 200
 LONGEST_NAME: Final = 200
 KEPT_SECONDS: Final = 2.0
+REST_FACTOR: Final = 10.0
+"""An answer that took long is kept for so many times as long."""
 KEPT_ANSWERS: Final = 64
 
 _SQL = queries("page")
@@ -104,7 +106,8 @@ class Instruments:
         async def handle(request: web.Request) -> web.Response:
             key = request.path_qs
             kept = self._kept.get(key)
-            if kept is not None and self._clock.monotonic() - kept[0] < KEPT_SECONDS:
+            began = self._clock.monotonic()
+            if kept is not None and began < kept[0]:
                 return _json(kept[1])
             try:
                 body = orjson.dumps(await answer(Parameters(request.query)))
@@ -118,7 +121,8 @@ class Instruments:
             self._kept.pop(key, None)
             while len(self._kept) >= KEPT_ANSWERS:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = self._clock.monotonic(), body
+            now = self._clock.monotonic()
+            self._kept[key] = now + max(KEPT_SECONDS, REST_FACTOR * (now - began)), body
             return _json(body)
 
         return handle

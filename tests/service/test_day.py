@@ -120,6 +120,24 @@ async def test_answer_is_kept_for_half_a_minute_and_for_seconds_when_gaps_have_c
     assert day.number == number + 1
 
 
+async def test_database_that_answers_slowly_is_asked_less_often(tables: Market, day: LastDay) -> None:
+    await tables.session("A")
+    clock, rows = day._clock, day._reader.rows
+    assert isinstance(clock, FakeClock)
+
+    async def slowly(statement: str, *parameters: object) -> list[object]:
+        clock.now += 1
+        return [*await rows(statement, *parameters)]
+
+    day._reader.rows = slowly  # type: ignore[method-assign, assignment]
+    await streams(day)
+    day.changed()
+    clock.now += 39
+    assert not day.due
+    clock.now += 1
+    assert day.due
+
+
 async def test_database_that_goes_away_leaves_the_last_answer_and_says_why(
     tables: Market, day: LastDay, database: str
 ) -> None:
