@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
+import orjson
 import structlog
 
 from collector.clock import Clock
 from collector.journal import DamagedJournal, Journal, JournalUnwritable, Position, Record
 from collector.journal.segments import numbers
 from collector.model import Records
-from collector.normalise.gaps import Gaps
+from collector.normalise.gaps import KILLED, Coverage, Gaps
 from collector.normalise.normaliser import Normaliser
 from collector.service.journalled import apply, tell_orphans
 from collector.service.statistics import Statistics
@@ -36,6 +37,11 @@ CHASES = 8
 """So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,"""
 CHASED_BYTES = 4 * 1024 * 1024
 """and no more than this of it: what is parsed and not committed is held in memory."""
+ABANDONED_SECONDS = 10.0
+"""A daemon at work commits more often: sessions of a database that was quiet for so long are nobody's."""
+UNCOMMITTED_US = 60_000_000
+"""What was received so long before the last commit is taken to have been in it."""
+JOURNAL_LOST = "the journal that held its end is gone"
 YIELD_EVERY = 200
 """Records between two chances for other tasks to run,"""
 YIELD_BYTES = 32 * 1024
@@ -175,8 +181,27 @@ class Recorder:
                 scratch = Records()
                 await asyncio.sleep(0)
         self._damaged = False  # its rows are in the tables
+        if saved is None or start == self._journal.begin:
+            await self._close_abandoned(normaliser, start)
         normaliser.gaps = Gaps(await self._writer.open_gaps())
         self._intake.fall_behind(start, normaliser)
+
+    async def _close_abandoned(self, normaliser: Normaliser, start: Position) -> None:
+        """The journal that held the end of the former run's sessions is gone: what they covered has been missing since
+        shortly before the last commit."""
+        gaps, out = Gaps(await self._writer.open_gaps()), Records()
+        for session, last_us in await self._writer.abandoned(ABANDONED_SECONDS):
+            if session.session_id in normaliser.sessions:
+                continue
+            subscriptions = orjson.loads(session.details).get("subscriptions", [])
+            coverage = Coverage({"venue": session.venue, "subscriptions": subscriptions})
+            out.sessions.append(session._replace(closed_us=last_us, reason=JOURNAL_LOST))
+            from_us = max(session.opened_us, last_us - UNCOMMITTED_US)
+            gaps.begin(coverage.keys(), KILLED, JOURNAL_LOST, from_us, out)
+        if out:
+            log.error("journal_lost", sessions=len(out.sessions), gaps=len(out.gaps),
+                      remedy="what followed the last commit is fetched from the venues' history")  # fmt: skip
+            await self._commit(Batch(out, start.segment, start.offset, self._clock.now_ns(), 0))
 
     def _read(self, start: Position, end: Position | None = None) -> Iterator[Record]:
         return self._journal.read(start, end, on_corrupt=self._report_damage)

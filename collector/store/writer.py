@@ -109,6 +109,17 @@ class Writer:
             for venue, symbol, stream, from_us, from_seq, cause, reason in rows
         ]
 
+    async def abandoned(self, idle_seconds: float) -> list[tuple[Session, int]]:
+        """Return the sessions that were never closed, each with the time of the last commit in microseconds.
+
+        None where something was committed less than `idle_seconds` ago: they may be another daemon's.
+        """
+        rows = await self._for_ever(lambda connection: connection.fetch(_SQL["abandoned"], idle_seconds))
+        return [
+            (Session(session_id, venue, worker, url, opened_us, None, None, frames, details), last_us)
+            for session_id, venue, worker, url, opened_us, frames, details, last_us in rows
+        ]
+
     async def commit(self, batch: Batch) -> Committed:
         """Store a batch; returns once it is committed, however long the database is away."""
         return await self._for_ever(lambda connection: self._commit(connection, batch))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -131,3 +133,39 @@ async def test_daemon_that_is_killed_on_a_full_disk_leaves_a_gap_from_what_was_l
             assert all_equal(await on.compare(daemon, "trades", "candles"))
             assert await on.query("select from gaps where cause = 'killed' and stream = 'trades'")
             await on.counts_add_up()
+
+
+async def test_journal_that_is_gone_leaves_a_gap_since_the_last_commit(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.service.recorder.ABANDONED_SECONDS", 1.0)
+    async with stage(database, tmp_path, rate=500) as on:
+        async with on.process() as process:
+            async with asyncio.timeout(60):
+                while not await committed(on):  # noqa: ASYNC110  another process's rows
+                    await asyncio.sleep(0.05)
+            process.kill()
+            await process.wait()
+        shutil.rmtree(tmp_path / "data" / "journal")
+        await asyncio.sleep(1.5)
+        async with on.daemon() as daemon:
+            await until(lambda: live(daemon) and daemon.intake.live, "a live daemon", 60)
+            await recorded_again(on, daemon, "killed")
+        [(reason,)] = await on.query("select distinct reason from gaps where cause = 'killed' and stream = 'trades'")
+        assert "is gone" in reason
+        open_sessions = await on.query("select count(*) from sessions where closed_at is null")
+        assert open_sessions == [(0,)]
+        # The journal is a new one, and was committed; a daemon that starts with it finds nothing abandoned.
+        gaps = await on.query("select count(*) from gaps where cause = 'killed'")
+        async with on.daemon() as daemon:
+            await until(lambda: live(daemon) and daemon.intake.live, "a live daemon", 60)
+        assert await on.query("select count(*) from gaps where cause = 'killed'") == gaps
+
+
+async def committed(on: Stage) -> bool:
+    """Whether more is in the tables than the first answers, which reach back further than any gap."""
+    try:
+        [(enough,)] = await on.query("select max(received_at) - min(received_at) > interval '4 seconds' from trades")
+    except (OSError, asyncpg.UndefinedTableError):
+        return False
+    return bool(enough)

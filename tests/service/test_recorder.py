@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions, Kind, Position, RealDisk, Record
-from collector.model import Gap, Instrument, Records, Trade
+from collector.model import Gap, Instrument, Records, Session, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake, JournalledSession
 from collector.service.journalled import apply, tell_orphans
@@ -73,6 +73,9 @@ class HeldWriter:
         return self.saved
 
     async def open_gaps(self) -> list[Gap]:
+        return []
+
+    async def abandoned(self, idle_seconds: float) -> list[tuple[Session, int]]:
         return []
 
     async def commit(self, batch: Batch) -> Committed:

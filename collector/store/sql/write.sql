@@ -136,6 +136,14 @@ set state = $5, reason = $6, filled_rows = $7::bigint, trouble = null,
 where instrument_id = $1 and stream = $2 and from_time = timestamptz 'epoch' + $3::bigint * interval '1 microsecond'
   and cause = $4 and state = 'open' and to_time is not null;
 
+-- name: abandoned
+-- Sessions that nobody has closed, and when rows were last committed, unless that is less than $1 seconds ago: then
+-- another daemon is at work, and they may be its own.
+select s.session_id, v.code, s.worker, coalesce(s.url, ''), (extract(epoch from s.opened_at) * 1000000)::bigint,
+       s.frames, s.details::text, (extract(epoch from p.updated_at) * 1000000)::bigint
+from sessions s join venues v using (venue_id) cross join (select max(updated_at) as updated_at from journal_position) p
+where s.closed_at is null and p.updated_at < now() - $1::float8 * interval '1 second';
+
 -- name: open_gaps
 -- The gaps that last at the position where the tables end.
 select v.code, i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.from_seq, g.cause, g.reason
