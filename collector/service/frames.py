@@ -90,20 +90,33 @@ async def breathing(items: Iterable[T]) -> AsyncIterator[T]:
 
 
 class Chosen:
-    """Tells which records belong to the sessions of some venues."""
+    """Tells which records belong to the sessions of some venues; None: of all."""
 
     def __init__(self, venues: Collection[str] | None) -> None:
-        self._venues = venues
+        self._wanted = venues
         self._left_out: set[int] = set()
+        self.venues: set[str] = set()
+        """Those of which there were sessions."""
 
     def takes(self, record: Record) -> bool:
         """Look at each record in turn; True for those to apply. Records of no session are of every venue."""
-        if self._venues is None:
-            return True
         if record.kind in (Kind.OPEN, Kind.CARRY):
-            of_it = orjson.loads(record.payload)["venue"] in self._venues
-            (self._left_out.discard if of_it else self._left_out.add)(record.session)
+            venue = orjson.loads(record.payload)["venue"]
+            if self._wanted is None or venue in self._wanted:
+                self.venues.add(venue)
+                self._left_out.discard(record.session)
+            else:
+                self._left_out.add(record.session)
         return record.session not in self._left_out
+
+
+def place(directory: Path, time_ns: int) -> Position | None:
+    """Return the place of the first record that was received then or later; None where there is none."""
+    for number in spanning(directory, [time_ns]) or numbers(directory)[:1]:
+        for record in read(directory, Position(number, 0), on_corrupt=lambda _: None):
+            if record.received_ns >= time_ns and record.kind is not Kind.CARRY:
+                return record.position
+    return None
 
 
 def rerun(

@@ -23,6 +23,7 @@ from collector.journal.segments import numbers
 from collector.model import Records, Trade
 from collector.normalise.normaliser import Normaliser, split_rest
 from collector.service.frames import breathing, journals, layouts, received_at, rerun
+from collector.service.journalled import CARRIED_FRAMES
 from collector.service.where import Where, microseconds, where
 from collector.store.dsn import connect, refusals
 from collector.store.quarantine import Again, Entry, Listed, Resolver, row_of
@@ -217,7 +218,7 @@ def _content(trade: Trade) -> tuple[object, ...]:
 
 def _facts(out: Records) -> Records:
     """Leave out what is no row of market data: sessions and gaps are told by the whole journal, not by one frame."""
-    out.sessions, out.gaps = [], []
+    out.sessions, out.gaps, out.outcomes = [], [], []
     return out
 
 
@@ -258,6 +259,7 @@ def _sessions_of(journal: Path, present: list[int], entry: Entry) -> Iterator[di
             if record.kind is not Kind.CARRY:
                 return
             header = orjson.loads(record.payload)
+            header.pop(CARRIED_FRAMES, None)
             if header["venue"] == entry.venue and record.session <= entry.received_us:
                 yield header
     except MissingSegment:

@@ -5,17 +5,19 @@ A replay is idempotent and never touches the daemon's position; it may run besid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from collector import venues
-from collector.journal import DamagedJournal, Position, Record, read
+from collector.journal import DamagedJournal, Kind, Position, Record, read
 from collector.journal.segments import numbers
 from collector.model import Records
 from collector.normalise.normaliser import Normaliser
+from collector.service.frames import Chosen
 from collector.service.journalled import apply, tell_orphans
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
@@ -36,6 +38,38 @@ class Replayed:
     bytes: int = 0
     tables: dict[str, TableCount] = field(default_factory=dict)
     damages: list[str] = field(default_factory=list)
+    venues: set[str] = field(default_factory=set)
+    first_ns: int = 0
+    last_ns: int = 0
+    """When the first and the last of it was received; 0 when there was nothing."""
+    before_ns: int = 0
+    """When the last of what parsers only saw before `start` was received."""
+    fetched_ns: tuple[int, int] | None = None
+    """When the first and the last of it was received that is of a backfill."""
+
+    def took(self, record: Record) -> None:
+        """Count a record whose rows are written."""
+        self.frames += 1
+        self.bytes += len(record.payload)
+        if record.kind is not Kind.CARRY:  # has the time of its opening
+            self.first_ns = min(self.first_ns or record.received_ns, record.received_ns)
+            self.last_ns = max(self.last_ns, record.received_ns)
+
+
+@dataclass(eq=False)
+class _Source:
+    """One journal with the parsers of its sessions: a session's number tells it apart within its journal only."""
+
+    records: Iterator[Record]
+    chosen: Chosen
+    exhausted: bool = False
+    normaliser: Normaliser = field(default_factory=lambda: Normaliser(venues.find))
+
+    def __iter__(self) -> Iterator[tuple[Record, _Source]]:
+        for record in self.records:
+            if self.chosen.takes(record):
+                yield record, self
+        self.exhausted = True
 
 
 async def replay(
@@ -44,12 +78,16 @@ async def replay(
     *,
     start: Position | None = None,
     end: Position | None = None,
+    backfills: Sequence[Path] = (),
+    only: Collection[str] | None = None,
+    keep: Callable[[Records], Records] = lambda out: out,
     progress: Callable[[Replayed], object] = lambda _: None,
 ) -> Replayed:
     """Write everything between two positions of the journal in `directory` once more.
 
     Parsers first see the segment before `start` too, whose rows are not written: they tell equal trades apart by
-    counting.
+    counting. What `backfills` (journals too) received in the meantime goes in between, so that the first to tell a row
+    is the first again. `only`: venues, None for all. `keep` chooses what of a batch is written.
     """
     done = Replayed()
 
@@ -57,27 +95,38 @@ async def replay(
         done.damages.append(str(damage))
         log.error("journal_damaged", reason=str(damage))
 
-    present = numbers(directory)
-    if not present:
-        return done
-    begin = None if start is None else Position(max(present[0], start.segment - 1), 0)
-    normaliser, out, size, oldest_ns = Normaliser(venues.find), Records(), 0, 0
+    present = numbers(directory) if directory.is_dir() else []  # noqa: ASYNC240  once, at the start
+    begin = None if start is None or not present else Position(max(present[0], start.segment - 1), 0)
+    main = _Source(read(directory, begin, end, on_corrupt=damaged) if present else iter(()), Chosen(only))
+    others = [_Source(read(path, on_corrupt=damaged), Chosen(only)) for path in backfills]
+    merged = heapq.merge(main, *others, key=_receipt) if others else iter(main)
+    out, size, oldest_ns = Records(), 0, 0
     last: Record | None = None
+    begun = start is None
 
     async def commit(at: Record) -> None:
-        committed = await writer.commit(Batch(out, at.end.segment, at.end.offset, oldest_ns, size))
+        committed = await writer.commit(Batch(keep(out), at.end.segment, at.end.offset, oldest_ns, size))
         for table, count in committed.counts.items():
             done.tables[table] = done.tables.get(table, TableCount()) + count
         progress(done)
 
-    for record in read(directory, begin, end, on_corrupt=damaged):
-        if start is not None and record.position < start:
-            apply(record, normaliser, Records())
+    for record, source in merged:
+        if source is main and start is not None:
+            begun = record.position >= start
+        if not begun:
+            apply(record, source.normaliser, Records())
+            if record.kind is not Kind.CARRY:
+                done.before_ns = max(done.before_ns, record.received_ns)
             continue
-        apply(record, normaliser, out)
-        done.segment = record.position.segment
-        done.frames += 1
-        done.bytes += len(record.payload)
+        if main.exhausted and end is not None and source is not main:
+            break
+        apply(record, source.normaliser, out)
+        if source is main:
+            done.segment = record.position.segment
+        elif record.kind is Kind.REST:
+            first_ns, last_ns = done.fetched_ns or (record.received_ns, record.received_ns)
+            done.fetched_ns = min(first_ns, record.received_ns), max(last_ns, record.received_ns)
+        done.took(record)
         size += len(record.payload)
         oldest_ns = oldest_ns or record.received_ns
         last = record
@@ -86,5 +135,11 @@ async def replay(
             out, size, oldest_ns, last = Records(), 0, 0, None
     if last is not None:
         await commit(last)
-    tell_orphans(normaliser)
+    for source in (main, *others):
+        tell_orphans(source.normaliser)
+        done.venues |= source.chosen.venues
     return done
+
+
+def _receipt(one: tuple[Record, _Source]) -> int:
+    return one[0].received_ns

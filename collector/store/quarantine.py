@@ -13,6 +13,7 @@ from collector.model import (
     Candle,
     Derivative,
     Gap,
+    GapOutcome,
     Instrument,
     InstrumentSpec,
     News,
@@ -39,7 +40,8 @@ PAGE = 2000
 
 _ROWS: dict[str, Any] = {
     "trades": Trade, "ticks": Tick, "books": Book, "candles": Candle, "derivatives": Derivative, "rates": Rate,
-    "news": News, "instruments": InstrumentSpec, "gaps": Gap, "sessions": Session,
+    "news": News, "instruments": InstrumentSpec, "gaps": Gap,
+    "outcomes": GapOutcome, "sessions": Session,
 }  # fmt: skip
 
 

@@ -1,0 +1,129 @@
+"""A replay beside the tables: written by the same statements into temporary tables, and compared there.
+
+The session is made read-only once the temporary tables are there, so the server itself sees to it that nothing else is
+written. They are gone with the connection: a comparison that loses it has to be started again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncpg
+
+from collector.errors import CollectorError
+from collector.store.dsn import connect, refusals
+from collector.store.errors import DatabaseError
+from collector.store.named import queries
+from collector.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncpg import Connection
+
+_SQL = queries("difference")
+
+TABLES = ("trades", "ticks", "books", "candles", "derivatives", "rates", "news")
+KINDS = ("missing", "extra", "differs")
+COMPARE_TIMEOUT_SECONDS = 3600.0
+
+
+class ComparisonError(CollectorError):
+    """A comparison could not be made, or not be finished; the tables are untouched."""
+
+
+class Example(NamedTuple):
+    """A row that differs: as it is in the tables, and as the replay gives it; None where it is not."""
+
+    kind: str
+    venue: str | None
+    symbol: str | None
+    time: datetime
+    live: dict[str, Any] | None
+    replayed: dict[str, Any] | None
+
+
+@dataclass
+class TableDifference:
+    """One table: rows that the replay gave, and how many are missing in the tables, extra there, or differ."""
+
+    rows: int = 0
+    missing: int = 0
+    extra: int = 0
+    differs: int = 0
+    columns: dict[str, int] = field(default_factory=dict)
+    """How many rows differ in which column."""
+    examples: list[Example] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.missing or self.extra or self.differs)
+
+
+class Shadow(Writer):
+    """Writes like a replay's writer, but beside the tables; then `compare`."""
+
+    def __init__(self, dsn: Callable[[], str]) -> None:
+        super().__init__(dsn, None)
+        self._begun = False
+
+    async def _open(self) -> Connection:
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self._begun:
+            raise ComparisonError(f"the comparison was cut short ({self.state}); nothing was changed, start it again")
+        try:
+            with refusals(self._dsn()):
+                self._connection = await connect(self._dsn())
+                await self._connection.execute(_SQL["open"])
+        except (DatabaseError, asyncpg.PostgresError) as error:
+            raise ComparisonError(f"no temporary tables to compare with: {error}") from error
+        self._begun = True
+        self._registry.clear()
+        return self._connection
+
+    async def compare(
+        self,
+        tables: Sequence[str],
+        venues: Collection[str],
+        received: tuple[datetime, datetime],
+        examples: int,
+        contested: tuple[datetime, datetime] | None = None,
+    ) -> tuple[dict[str, TableDifference], dict[str, int]]:
+        """Compare what was received in a span; return it by table, and items that the replay put into quarantine.
+
+        In the span `contested` several processes received at once: which of two that told the same row was first to
+        commit it is not to be known, so that `received_at` and `trade_id` may be the other's there.
+        """
+        connection = await self._open()
+        found = {table: TableDifference() for table in tables}
+        with refusals(self._dsn()):
+            for table in tables:
+                rows, first, last = await connection.fetchrow(_SQL[f"span_{table}"], *received) or (0, None, None)
+                found[table].rows = rows
+                times = (first or received[0], last or received[1])
+                await connection.execute(
+                    _SQL[f"compare_{table}"], *received, list(venues), *times, *(contested or (None, None)),
+                    timeout=COMPARE_TIMEOUT_SECONDS,
+                )  # fmt: skip
+            for table, kind, count in await connection.fetch(_SQL["counts"]):
+                setattr(found[table], kind, count)
+            for table, column, count in await connection.fetch(_SQL["columns"]):
+                found[table].columns[column] = count
+            for table, kind, venue, symbol, time, live, replayed in await connection.fetch(_SQL["examples"], examples):
+                found[table].examples.append(Example(kind, venue, symbol, time, _row(live), _row(replayed)))
+            bad = {row["error"]: row["items"] for row in await connection.fetch(_SQL["quarantined"])}
+        return found, bad
+
+
+def _row(text: str | None) -> dict[str, Any] | None:
+    """Read a row with the digits of its numbers as they are."""
+    if text is None:
+        return None
+    row: dict[str, Any] = json.loads(text, parse_float=str)
+    return {name: value for name, value in row.items() if name not in ("instrument_id", "venue_id")}
