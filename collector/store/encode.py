@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from collector.model import Book, Candle, Derivative, Instrument, News, Rate, Tick, Trade
+from collector.model import Book, Candle, Derivative, Instrument, News, Rate, Tick, Trade, plain
 
 InstrumentIds = Mapping[Instrument, int]
 VenueIds = Mapping[str, int]
@@ -125,15 +125,32 @@ def news(rows: Sequence[News], ids: VenueIds) -> tuple[str, ...]:
 def latest_candles(rows: Sequence[Candle]) -> list[Candle]:
     """Keep the last state of the candles that share a key: an upsert cannot touch a row twice in one statement.
 
-    A state that came again is kept as it was first received, as if each had come in a batch of its own: where batches
-    were cut must not show in the tables.
+    Which that is goes by the rules of `upsert_candles`, as if each had come in a batch of its own: where batches were
+    cut must not show in the tables. So a state that came again is kept as it was first received, one that was received
+    earlier changes nothing, and a closed bar stays closed.
     """
     latest: dict[tuple[object, ...], Candle] = {}
     for row in rows:
         before = latest.get(row[:4])
-        if before is None or before[4:-1] != row[4:-1]:
+        if before is None:
             latest[row[:4]] = row
+        elif row.received_us >= before.received_us or before.received_us > row.received_us + MUCH_LATER_US:
+            now = row._replace(closed=True) if before.closed and not row.closed else row
+            if not _same_state(before, now):
+                latest[row[:4]] = now
     return list(latest.values())
+
+
+MUCH_LATER_US = 30 * 86_400_000_000
+"""As in `upsert_candles`: the clock was wrong."""
+
+
+def _same_state(one: Candle, other: Candle) -> bool:
+    """Whether the database takes them for equal: 9.0 is 9 there."""
+    return all(
+        a == b or (isinstance(a, str) and isinstance(b, str) and plain(a) == plain(b))
+        for a, b in zip(one[4:-1], other[4:-1], strict=True)
+    )
 
 
 Encode = Callable[[Sequence[Any], Mapping[Any, int]], tuple[str, ...]]

@@ -156,12 +156,31 @@ async def test_replay_gives_the_rows_of_the_live_run(
         assert await own_content(database) == own
 
 
+BAR = Candle(Instrument("fmfw", "BTCUSDT"), 1_633_806_840_000_000, 60, "trade", *"12345", None, None, True, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        pytest.param(
+            [BAR._replace(close="7", closed=False), BAR._replace(received_us=2_000_000),
+             BAR._replace(received_us=3_000_000), BAR._replace(received_us=4_000_000)], id="the same again",
+        ),
+        pytest.param(
+            [BAR._replace(received_us=2_000_000), BAR._replace(received_us=3_000_000, closed=False)], id="open again"
+        ),
+        pytest.param(
+            [BAR._replace(received_us=2_000_000), BAR._replace(received_us=1_999_999, close="6", closed=False)],
+            id="received earlier",
+        ),
+        pytest.param(
+            [BAR._replace(received_us=2_000_000), BAR._replace(received_us=3_000_000, close="4.0")], id="other digits"
+        ),
+    ],
+)  # fmt: skip
 async def test_bar_that_is_told_again_is_the_same_row_wherever_the_batches_were_cut(
-    database: str, database_server: DatabaseServer
+    database: str, database_server: DatabaseServer, states: list[Candle]
 ) -> None:
-    bar = Candle(Instrument("fmfw", "BTCUSDT"), T * 1000, 60, "trade", *"12345", None, None, True, 1_000_000)
-    states = [bar._replace(close="7", closed=False), bar._replace(received_us=2_000_000),
-              bar._replace(received_us=3_000_000), bar._replace(received_us=4_000_000)]  # fmt: skip
     async with database_server.database() as second:
         await commit(database, states)
         for state in states:
@@ -169,6 +188,7 @@ async def test_bar_that_is_told_again_is_the_same_row_wherever_the_batches_were_
         assert differences(await content(database), await content(second)) == {}
         (row,) = (await content(second))["candles"]
         assert "1970-01-01T00:00:02" in row
+        assert '"closed": true' in row
 
 
 async def commit(dsn: str, states: list[Candle]) -> None:
