@@ -11,9 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import structlog
 from aiohttp import web
 
-from collector.errors import CollectorError
+log = structlog.get_logger()
 
 TYPES: Final = {
     ".html": "text/html",
@@ -41,17 +42,24 @@ def contents() -> dict[str, tuple[bytes, str]]:
         content_type = TYPES.get(Path(file.name).suffix)
         if content_type is not None:
             found[names.get(file.name, f"/{file.name}")] = file.read_bytes(), content_type
-    return {**found, CHARTS: (chart_library().read_bytes(), TYPES[".js"])}
+    charts = chart_library()
+    if charts is None:
+        log.warning("charts_missing", remedy="reinstall the package litecharts; recording does not need it")
+        return found
+    return {**found, CHARTS: (charts.read_bytes(), TYPES[".js"])}
 
 
-def chart_library() -> Path:
-    """Return TradingView's Lightweight Charts as the package `litecharts` carries it; none of its Python is run."""
+def chart_library() -> Path | None:
+    """Return TradingView's Lightweight Charts as the package `litecharts` carries it, none of whose Python is run.
+
+    None where the package is not whole: pages then do without pictures, and the daemon records all the same.
+    """
     package = importlib.util.find_spec("litecharts")
     for folder in (package.submodule_search_locations or ()) if package else ():
         script = Path(folder) / "js" / "lightweight-charts.js"
         if script.is_file():
             return script
-    raise CollectorError("the package litecharts, which carries the page's charts, is not installed whole: reinstall")
+    return None
 
 
 def _static(body: bytes, content_type: str) -> Handler:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
 from collector.service.pages import CHARTS, PAGES, chart_library, contents
 
@@ -51,8 +53,17 @@ def test_modules_of_the_first_page_are_fetched_at_once() -> None:
     assert preloaded == needed
 
 
+def test_page_without_its_chart_library_is_served_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with capture_logs() as logs:
+        assert set(contents()) == {*OURS}
+    assert [entry["event"] for entry in logs] == ["charts_missing"]
+
+
 def test_chart_library_is_the_one_that_its_makers_published() -> None:
-    body = chart_library().read_bytes()
+    library = chart_library()
+    assert library is not None
+    body = library.read_bytes()
     assert body.startswith(b"/*!\n * @license\n * TradingView Lightweight Charts")
     assert b"Apache License 2.0" in body[:300]
     # dist/lightweight-charts.standalone.production.js of lightweight-charts 5.1.0 on npm.
