@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -329,3 +330,55 @@ def test_a_config_that_is_built_directly_reads_no_environment(monkeypatch: pytes
 
     assert config.http.listen == "127.0.0.1:8080"
     assert config.venues["stub"].settings == StubSettings(symbols=("A",))
+
+
+def test_tables_are_kept_for_lengths_of_time(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        '[storage.trades]\ncompress_after = "8d"\nkeep = "90d"\n[storage.books]\nkeep = "2w"',
+        STORAGE__TICKS__KEEP="unlimited", STORAGE__TICKS__COMPRESS_AFTER="192h", STORAGE__KEEP_BACKFILLS="false",
+    )  # fmt: skip
+    tables = config.storage.tables
+    assert list(tables) == ["trades", "ticks", "books", "candles", "derivatives", "rates", "news"]
+    assert (tables["trades"].compress_after, tables["trades"].keep) == (timedelta(days=8), timedelta(days=90))
+    assert (tables["ticks"].compress_after, tables["ticks"].keep) == (timedelta(days=8), None)
+    assert tables["books"].keep == timedelta(days=14)
+    assert (tables["news"].compress_after, tables["news"].keep) == (None, None)
+    assert config.storage.keep_backfills is False
+
+
+def test_a_length_of_time_that_is_none_names_what_would_be_one(tmp_path: Path) -> None:
+    found = faults(
+        tmp_path,
+        '[storage.trades]\nkeep = "3 months"\n[storage.ticks]\nkeep = 90\n[storage.news]\nkeep = "0d"\n'
+        '[storage.rates]\nkeep = "5h"\n[storage.books]\ncompress_after = "30d"\nkeep = "20d"',
+    )
+    assert {key: fault.problem for key, fault in found.items()} == {
+        "storage.trades.keep": "'3 months' is not a length of time",
+        "storage.ticks.keep": "90 is not a length of time",
+        "storage.news.keep": "'0d' is not a length of time",
+        "storage.rates.keep": "5h is too short",
+        "storage.books.compress_after": "30d is no sooner than keep (20d)",
+    }
+    assert found["storage.trades.keep"].remedy == 'write "12h", "90d" or "8w"'
+
+
+def test_repairs_must_be_over_before_rows_are_compressed_or_deleted(tmp_path: Path) -> None:
+    text = '[storage.trades]\ncompress_after = "7d"\nkeep = "30d"\n[storage.ticks]\nkeep = "5d"\n[repair]\n'
+    found = faults(tmp_path, text)
+    assert {key: fault.problem for key, fault in found.items()} == {
+        "storage.trades.compress_after": "7d is not beyond the age at which gaps are repaired",
+        "storage.ticks.keep": "5d is not beyond the age at which gaps are repaired",
+    }
+    unlimited = faults(tmp_path, text + 'max_age_days = "unlimited"')
+    assert set(unlimited) == {"storage.trades.compress_after", "storage.trades.keep", "storage.ticks.keep"}
+    assert not faults_or_none(tmp_path, text + "max_age_days = 4")
+    assert not faults_or_none(tmp_path, text + "enabled = false")
+
+
+def faults_or_none(tmp_path: Path, text: str) -> dict[str, Fault]:
+    try:
+        read(tmp_path, text)
+    except ConfigError:
+        return faults(tmp_path, text)
+    return {}

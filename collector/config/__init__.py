@@ -74,6 +74,8 @@ def load(
         config = Config(_build_sources=((*reversed(layers), _Basis(environ)), {}))
     except ValidationError as error:
         faults.extend(texts.explain(error, shape, _origins(layers), str(path)))
+    if config is not None:
+        faults.extend(config.storage.faults(config.repair))
     if config is None or faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     config._source = {".".join(keys): origin for keys, origin in _origins(layers).items()}  # noqa: SLF001  ours

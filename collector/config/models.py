@@ -6,7 +6,9 @@ section is not described here but by the venue's adapter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -28,9 +30,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from collector import venues as adapters
+from collector.errors import Fault
 from collector.venues.adapter import VenueSettings
 
 UNLIMITED = "unlimited"
+NEVER = "never"
 
 
 class Section(BaseModel):
@@ -182,6 +186,87 @@ class Audit(Section):
     )
 
 
+_SPAN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([hdw])", re.ASCII)
+_HOURS = {"h": 1, "d": 24, "w": 168}
+
+
+def _span(value: Any) -> Any:
+    if value is None or isinstance(value, timedelta) or value in (UNLIMITED, NEVER):
+        return value if isinstance(value, timedelta) else None
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not (span := timedelta(hours=float(found[1]) * _HOURS[found[2]])):
+        raise ValueError(f'{value!r} is not a length of time; write "12h", "90d" or "8w"')
+    return span
+
+
+class Kept(Section):
+    """How long one table keeps what it has, and when that is compressed."""
+
+    compress_after: Annotated[timedelta | None, BeforeValidator(_span)] = Field(
+        None,
+        description="Rows are compressed at this age, where TimescaleDB's Community edition is; other servers cannot. "
+        f'"7d", "12h"; "{NEVER}" leaves them as they are.',
+    )
+    keep: Annotated[timedelta | None, BeforeValidator(_span)] = Field(
+        None, description=f'Rows are deleted at this age, once repairs are done; "{UNLIMITED}" keeps them.'
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.keep is not None and self.keep < timedelta(days=1):
+            raise ValueError(f"keep: {_told(self.keep)} is too short; a day or more")
+        if self.keep is not None and self.compress_after is not None and self.compress_after >= self.keep:
+            raise ValueError(
+                f"compress_after: {_told(self.compress_after)} is no sooner than keep ({_told(self.keep)}); "
+                "what is deleted then need not be compressed"
+            )
+        return self
+
+
+def _told(span: timedelta) -> str:
+    days, rest = divmod(span, timedelta(days=1))
+    return f"{days}d" if not rest else f"{span / timedelta(hours=1):g}h"
+
+
+class Storage(Section):
+    """How long the tables keep what they have."""
+
+    keep_backfills: bool = Field(
+        True, description="What `collector backfill` fetched when it was older than keep already is never deleted."
+    )
+    trades: Kept = Kept()
+    ticks: Kept = Kept()
+    books: Kept = Kept()
+    candles: Kept = Kept()
+    derivatives: Kept = Kept()
+    rates: Kept = Kept()
+    news: Kept = Kept()
+
+    @property
+    def tables(self) -> dict[str, Kept]:
+        """The tables of facts by name."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Kept)}
+
+    def faults(self, repair: Repair) -> Iterator[Fault]:
+        """Find what would get into the way of repairs, which write into the past."""
+        if not repair.enabled:
+            return
+        for name, kept in self.tables.items():
+            for key, span in (("compress_after", kept.compress_after), ("keep", kept.keep)):
+                if span is None:
+                    continue
+                if repair.max_age_days is None:
+                    yield Fault(
+                        f"storage.{name}.{key}", f"{_told(span)} is sooner than repairs end, which have no limit",
+                        "set repair.max_age_days to less than it",
+                    )  # fmt: skip
+                elif span <= timedelta(days=repair.max_age_days):
+                    yield Fault(
+                        f"storage.{name}.{key}", f"{_told(span)} is not beyond the age at which gaps are repaired",
+                        f"more than repair.max_age_days, which is {repair.max_age_days:g}, or lower that",
+                    )  # fmt: skip
+
+
 class Log(Section):
     """What is told on stderr."""
 
@@ -240,6 +325,7 @@ class Config(BaseSettings):
     journal: Journal = Journal()
     writer: Writer = Writer()
     repair: Repair = Repair()
+    storage: Storage = Storage()
     audit: Audit = Audit()
     log: Log = Log()
     venues: dict[str, VenueConfig] = Field(default_factory=dict)

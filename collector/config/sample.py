@@ -30,7 +30,10 @@ _HEAD = """\
 """
 
 _CHOICES = {("fmfw", "symbols"): '["BTCUSDT", "ETHUSDT"]'}
-_EXAMPLES = {"data_dir": '"/var/lib/collector"', "dsn": '"postgresql://collector@localhost:5432/market"'}
+_EXAMPLES = {
+    "data_dir": '"/var/lib/collector"', "dsn": '"postgresql://collector@localhost:5432/market"',
+    "compress_after": '"never"', "keep": '"unlimited"',
+}  # fmt: skip
 
 
 def sample() -> str:
@@ -53,10 +56,23 @@ def _section(title: str, model: type[BaseModel], venue: str = "") -> Iterator[st
     # A venue without a choice of ours is for the reader to switch on.
     off = "# " if venue and all(name != venue for name, _ in _CHOICES) else ""
     yield f"{off}[{title}]"
+    tables = []
     for name, field in model.model_fields.items():
         if name == "adapter":
             field = FieldInfo(default=venue, annotation=str, description=field.description)
-        yield from _key(name, field, _CHOICES.get((venue, name)))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            tables.append((name, field.annotation))
+        else:
+            yield from _key(name, field, _CHOICES.get((venue, name)))
+    told: set[type[BaseModel]] = set()
+    for name, inner in tables:
+        yield ""
+        yield f"[{title}.{name}]"
+        for key, field in inner.model_fields.items():
+            # The same keys again need no second explanation.
+            said = FieldInfo(default=field.default, annotation=field.annotation) if inner in told else field
+            yield from _key(key, said)
+        told.add(inner)
 
 
 def _key(name: str, field: FieldInfo, choice: str | None = None) -> Iterator[str]:

@@ -115,6 +115,7 @@ class Backfill:
 
     async def _fetch(self, chunk: Chunk) -> None:
         instrument, stream, from_us, until_us = chunk
+        await self._table.fetching(instrument, stream, from_us, until_us)
         history = self._adapter.history(self._venue, self._settings, instrument, stream, from_us, until_us - 1)
         await self._rest.drive(history, before=self._politely)
         await self._recording.store()

@@ -108,6 +108,10 @@ class GapTable:
         rows = await self._do("fetch", _SQL["within"], *instrument, stream, from_us, until_us)
         return [_missing(instrument.venue, row) for row in rows]
 
+    async def fetching(self, instrument: Instrument, stream: str, from_us: int, until_us: int) -> None:
+        """Note that a backfill begins with a piece, before any of it is stored."""
+        await self._do("execute", _SQL["begin_backfill"], *instrument, stream, from_us, until_us)
+
     async def fetched(self, instrument: Instrument, stream: str, detail: str, from_us: int, until_us: int) -> None:
         """Note that a backfill has stored a piece."""
         await self._do("execute", _SQL["note_backfill"], *instrument, stream, detail, from_us, until_us)

@@ -109,7 +109,7 @@ class Daemon:
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
             self.writer = Writer(self.database.dsn, journal_name(self.journal.directory), sleep=self.clock.sleep)
             stack.push_async_callback(self.writer.close)
-            self.upkeep = Upkeep(self.database.dsn, self.clock)
+            self.upkeep = Upkeep(self.database.dsn, config, self.clock)
             normaliser = self._new_normaliser()
             self.intake = JournalledIntake(
                 self.journal,

@@ -56,14 +56,13 @@ class Rollups:
         """
         done = 0
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                with refusals(self._dsn()):
-                    connection = await self._open()
-                    while not self._by_the_server:
+            with refusals(self._dsn()):
+                connection = await self._open()
+                more = not self._by_the_server
+                while more:
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
                         made, more = await self._pass(connection, now_us - GRACE_US)
-                        done += made
-                        if not more:
-                            break
+                    done += made
         except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             self.close()
             raise DatabaseUnreachableError(f"the rollups cannot be kept: {error or 'no answer'}") from error

@@ -52,6 +52,14 @@ where v.code = $1 and i.symbol = $2 and g.stream = $3 and g.state <> 'repaired'
   and g.from_time >= timestamptz 'epoch' + $4::bigint * interval '1 microsecond'
   and g.to_time <= timestamptz 'epoch' + $5::bigint * interval '1 microsecond';
 
+-- name: begin_backfill
+-- A backfill begins with a piece: $1 venue, $2 symbol, $3 stream. Its rows are not old ones to be deleted.
+insert into backfills_begun (instrument_id, stream, from_time, to_time)
+select i.instrument_id, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond',
+       timestamptz 'epoch' + $5::bigint * interval '1 microsecond'
+from instruments i join venues v using (venue_id) where v.code = $1 and i.symbol = $2
+on conflict do nothing;
+
 -- name: note_backfill
 -- A backfill has stored a piece: $1 venue, $2 symbol, $3 stream, $4 detail.
 insert into backfills (instrument_id, stream, detail, from_time, to_time)

@@ -30,7 +30,10 @@ cross join lateral (
 on conflict (instrument_id, time) do update
 set (open, high, low, close, volume, quote_volume, trades) = (
       excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.quote_volume,
-      excluded.trades);
+      excluded.trades)
+-- Where retention has deleted trades, the bar knows of more of them than the table.
+where excluded.trades > r.trades
+   or r.time >= coalesce((select expired_to from retention where stream = 'trades'), '-infinity');
 
 -- name: roll_5m
 -- Five minutes from minutes.
@@ -86,7 +89,7 @@ insert into rollup_progress (instrument_id, built_until)
 select i.instrument_id, 'infinity'
 from instruments i
 where not exists (select from rollup_progress p where p.instrument_id = i.instrument_id)
-  and not exists (select from trades t where t.instrument_id = i.instrument_id)
+  and (select t.time from trades t where t.instrument_id = i.instrument_id order by t.time limit 1) is null
 on conflict (instrument_id) do nothing;
 
 -- name: unbuilt
