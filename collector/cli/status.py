@@ -110,6 +110,8 @@ def show(status: dict[str, Any], console: Console, psql: str | None) -> None:
         for one in reasons:
             console.print(_text(f"  {one['part']}: {one['reason']}", colour), soft_wrap=True)
     console.print()
+    console.print(_venues(status["venues"]))
+    console.print()
     console.print(_connections(status["venues"]))
     console.print()
     console.print(_streams(status["venues"]))
@@ -128,6 +130,34 @@ def _verdict(health: dict[str, Any]) -> RenderableType:
     return _text("recording, with warnings", "bold yellow") if health["warnings"] else _text("recording", "bold green")
 
 
+def _venues(venues: list[dict[str, Any]]) -> RenderableType:
+    """One line a venue: its clock, the use of its REST budget, its gaps and what the repair does."""
+    table = _table("venue", "worker", ">clock", "REST", ">open gaps", "repair")
+    for venue in venues:
+        offset, rest, repair, gaps = (venue[key] for key in ("clock_offset_seconds", "rest", "repair", "gaps"))
+        table.add_row(*_row(
+            venue["venue"], _state(venue["state"]), "-" if offset is None else f"{offset:+.3f} s",
+            "-" if rest is None else _rest(rest), "-" if gaps is None else _gaps(gaps),
+            "off" if repair is None else _repair(repair),
+        ))  # fmt: skip
+    return table
+
+
+def _rest(rest: dict[str, Any]) -> str:
+    text = f"{rest['calls']:,} calls, {rest['failed']:,} failed, {rest['throttled']:,} throttled"
+    return text + (f", pause {span(rest['pause_seconds'])}" if rest["pause_seconds"] else "")
+
+
+def _gaps(gaps: dict[str, int]) -> str:
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in sorted(gaps.items()) if count)
+    return causes or "0"
+
+
+def _repair(repair: dict[str, Any]) -> str:
+    text = f"{repair['state']}, {repair['waiting']:,} waiting, {repair['repaired']:,} done, {repair['lost']:,} lost"
+    return text + (f": {repair['trouble']}" if repair["trouble"] else "")
+
+
 def _connections(venues: list[dict[str, Any]]) -> RenderableType:
     table = _table("connection", "state", "for", ">frames", ">received", ">reconnects", ">last frame", "reason")
     for venue in venues:
@@ -140,9 +170,14 @@ def _connections(venues: list[dict[str, Any]]) -> RenderableType:
         for one in venue["connections"]:
             table.add_row(*_row(
                 one["name"], _state(one["state"]), span(one["state_seconds"]), f"{one['frames']:,}",
-                size(one["bytes"]), f"{one['reconnects']:,}", span(one["last_frame_age_seconds"]), one["reason"],
+                size(one["bytes"]), _losses(one), span(one["last_frame_age_seconds"]), one["reason"],
             ))  # fmt: skip
     return table
+
+
+def _losses(connection: dict[str, Any]) -> str:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in connection["losses"].items())
+    return f"{connection['reconnects']:,}" + (f" ({kinds})" if kinds else "")
 
 
 def _streams(venues: list[dict[str, Any]]) -> RenderableType:
@@ -175,20 +210,40 @@ def _counts(totals: dict[str, Any]) -> RenderableType:
 
 
 def _storage(status: dict[str, Any], console: Console) -> None:
-    rates, lag, journal, database = (status[key] for key in ("rates", "lag", "journal", "database"))
+    rates, lag, journal, database, disk = (status[key] for key in ("rates", "lag", "journal", "database", "disk"))
+    configuration, process = status["configuration"], status["process"]
     rows = rates["rows_per_second"]
     facts = {
         "rows stored": "not known yet" if rows is None else f"{rows:,.0f}/s",
         "receipt to commit": f"half under {span(lag['recent_p50_seconds'])}, "
         f"99 % under {span(lag['recent_p99_seconds'])} (last minute)",
         "journal": journal["fault"] or journal["refusal"] or ("full" if journal["full"] else "recording"),
-        "not in the tables": size(journal["backlog_bytes"]),
+        "journal takes": f"{size(journal['used_bytes'])}, "
+        f"{size(disk['free_bytes'])} of {size(disk['size_bytes'])} free",
+        "not in the tables": size(journal["backlog_bytes"])
+        + (f", the oldest for {span(journal['backlog_seconds'])}" if journal["backlog_seconds"] is not None else ""),
         "database": f"{database['place']}, {database['state']}"
         + (f": {database['reason']}" if database["reason"] else ""),
-        "memory": size(status["process"]["rss_bytes"]),
+        "last commit": f"{span(database['last_commit_age_seconds'])} ago",
+        "audit": _audit(status["audit"]),
+        "configuration": f"{configuration['origin']}, read {configuration['loaded']}",
+        "process": f"{process['pid']}: {size(process['rss_bytes'])}, {span(process['cpu_seconds'])} of a processor, "
+        f"stood still for {span(process['loop_late_seconds'])} at the most",
     }
+    if configuration["refused"]:
+        facts["reload refused"] = "; ".join(configuration["refused"])
+    if configuration["needs_restart"]:
+        facts["needs a restart"] = ", ".join(configuration["needs_restart"])
     for name, value in facts.items():
         console.print(_text(f"{name:<20}", "dim"), _text(value), sep="", soft_wrap=True)
+
+
+def _audit(audit: dict[str, Any] | None) -> str:
+    if audit is None:
+        return "off"
+    text = f"{audit['checked']:,} minutes, {audit['unexplained']:,} unexplained, {audit['open_alarms']:,} alarms open"
+    text += f", up to {audit['last_minute']}" if audit["last_minute"] else ""
+    return text + (f": {audit['trouble']}" if audit["trouble"] else "")
 
 
 def _connect(console: Console, psql: str | None) -> None:
