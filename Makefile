@@ -14,7 +14,7 @@ COMPILE   = $(BIN)/python -m uv pip compile --quiet --universal --python-version
 
 export PYTHON VENV
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak setup setup-analysts setup-dev database database-all browser pictures lock clean
+.PHONY: help demo test lint audit-packages format bench soak setup setup-analysts setup-dev database database-all browser pictures lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,14 @@ demo: setup database  ## simulated venues, an embedded database and the daemon o
 test: lint database-all browser  ## lint, then run every test (ARGS="-k name" for some)
 	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile $(ARGS)
 
-lint: setup-dev  ## ruff and mypy
+lint: setup-dev audit-packages  ## ruff, mypy, and known vulnerabilities of the locked packages
 	$(BIN)/python -m ruff check --quiet
 	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/python -m mypy --no-error-summary
+
+# Its service is on the net: where that cannot be reached, one line says so and nothing fails.
+audit-packages: setup-dev  ## look for known vulnerabilities of the locked packages
+	@$(BIN)/python scripts/audit_packages.py
 
 format: setup-dev  ## put the sources into shape
 	$(BIN)/python -m ruff check --quiet --fix
