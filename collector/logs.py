@@ -6,7 +6,7 @@ tokens and whole frames.
 
 from __future__ import annotations
 
-__all__ = ["configure", "limiter", "redactor"]
+__all__ = ["KNOWN", "Secrets", "configure", "limiter", "redactor"]
 
 import logging
 import re
@@ -35,6 +35,36 @@ _IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+(?=@)", re.IGNOR
 _IN_PAIR = re.compile(r"(\b(?:password|passwd|token|secret)=)[^\s,;&'\"]+", re.IGNORECASE)
 
 
+class Secrets:
+    """Texts that must not be printed, and how to take them out of what is."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: frozenset[str] = frozenset()
+        self._text: re.Pattern[str] | None = None
+        self._json: re.Pattern[bytes] | None = None
+        self.learn(values)
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Hide these as well from now on, but for the shortest."""
+        self._values |= {one for one in values if len(one) >= SHORTEST_SECRET}
+        longest_first = sorted(self._values, key=len, reverse=True)
+        if longest_first:
+            self._text = re.compile("|".join(map(re.escape, longest_first)))
+            self._json = re.compile(b"|".join(re.escape(orjson.dumps(one)[1:-1]) for one in longest_first))
+
+    def hide(self, text: str) -> str:
+        """Return a text without them."""
+        return self._text.sub(HIDDEN, text) if self._text else text
+
+    def hide_in_json(self, body: bytes) -> bytes:
+        """Return JSON without them."""
+        return self._json.sub(HIDDEN.encode(), body) if self._json else body
+
+
+KNOWN = Secrets()
+"""Those of this process: of the configuration that the log was set up with, and of every later one."""
+
+
 def configure(
     level: str = "info", form: str = "auto", *, secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
@@ -44,6 +74,7 @@ def configure(
     that must not be printed, besides passwords in addresses.
     """
     stream = stream or sys.stderr
+    KNOWN.learn(secrets)
     console = form == "console" or (form == "auto" and stream.isatty())
     threshold = logging.getLevelNamesMapping()[level.upper()]
     first: list[Processor] = [
@@ -54,11 +85,11 @@ def configure(
     last: list[Processor] = (
         [
             format_exc_info,
-            redactor(secrets),
+            redactor(KNOWN),
             ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback),
         ]
         if console
-        else [_exception, redactor(secrets), JSONRenderer(serializer=_as_json)]
+        else [_exception, redactor(KNOWN), JSONRenderer(serializer=_as_json)]
     )
     structlog.configure(
         processors=[*([limiter()] if threshold > logging.DEBUG else []), *first, *last],
@@ -77,14 +108,13 @@ def configure(
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
 
 
-def redactor(secrets: Iterable[str] = ()) -> Processor:
+def redactor(secrets: Iterable[str] | Secrets = ()) -> Processor:
     """Return a processor that hides secrets: their type, the given texts, passwords in addresses and `key=value`."""
-    known = sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, known))) if known else None
+    known = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
 
     def clean(value: Any) -> Any:
         if isinstance(value, str):
-            text = pattern.sub(HIDDEN, value) if pattern else value
+            text = known.hide(value)
             text = _IN_ADDRESS.sub(rf"\1{HIDDEN}", text) if "://" in text else text
             return _IN_PAIR.sub(rf"\1{HIDDEN}", text)
         if isinstance(value, bool | int | float | None):

@@ -171,14 +171,15 @@ def test_what_is_no_address_with_a_port_is_refused(tmp_path: Path, listen: str) 
     assert listen in faults(tmp_path, f'[http]\nlisten = "{listen}"')["http.listen"].problem
 
 
-DSN = "postgresql://u:hunter2hunter2@h/db"
+PASSWORD = "hunter2hunter2"
+DSN = f"postgresql://u:{PASSWORD}@h/db"
 
 
 @pytest.mark.parametrize("name", ["collector_database__dsn", "collector.database.dsn", "collector.database__dsn"])
 def test_a_docker_secret_is_read(tmp_path: Path, name: str) -> None:
     config = read(tmp_path, secrets={name: DSN + "\n", "unrelated": "x"})
 
-    assert secret_values(config) == {DSN}
+    assert secret_values(config) == {DSN, PASSWORD}
     assert config.source["database.dsn"] == str(tmp_path / "docker" / name)
 
 
@@ -229,7 +230,7 @@ def test_a_secret_file_that_cannot_be_used_is_named(tmp_path: Path, held: bytes 
 def test_secrets_are_in_no_text_about_the_configuration(tmp_path: Path) -> None:
     config = read(tmp_path, '[venues.stub]\ntoken = "tokentoken"\naccounts.a.id = "idid"', DATABASE__DSN=DSN)
 
-    assert secret_values(config) == {DSN, "tokentoken", "idid"}
+    assert secret_values(config) == {DSN, PASSWORD, "tokentoken", "idid"}
     for text in (repr(config), str(config), config.model_dump_json(), repr(config.source), config.origin):
         assert not any(secret in text for secret in secret_values(config))
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 __all__ = ["FILE_NAME", "Config", "VenueConfig", "find_file", "load", "secret_values"]
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -138,7 +140,11 @@ def _told(path: Path | None, source: Mapping[str, str]) -> str:
 
 def _secrets(value: Any) -> Iterator[str]:
     if isinstance(value, SecretStr):
-        yield value.get_secret_value()
+        secret = value.get_secret_value()
+        yield secret
+        # A driver may quote the password alone, as it stands there or decoded.
+        if password := re.match(r"[a-z]+://[^:@/]*:(.+)@", secret):
+            yield from {password[1], unquote(password[1])}
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _secrets(getattr(value, name))

@@ -14,6 +14,8 @@ import orjson
 import structlog
 from aiohttp import web
 
+from collector.logs import KNOWN
+
 if TYPE_CHECKING:
     from collector.clock import Clock
     from collector.service.day import LastDay
@@ -138,7 +140,7 @@ class Events:
             return
         self._looked = now
         try:
-            body = orjson.dumps(self._look())
+            body = KNOWN.hide_in_json(orjson.dumps(self._look()))
         except Exception:
             # Whoever only watches must never be what ends the recording, nor what fills its log.
             if not self._failing:

@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from collector.logs import KNOWN
 from collector.service import listen, pages
 from collector.service.day import LastDay
 from collector.service.events import Events
@@ -176,7 +177,7 @@ def _end(events: Events) -> Callable[[web.Application], Awaitable[None]]:
 
 
 def _json(value: object, status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+    return web.Response(body=KNOWN.hide_in_json(orjson.dumps(value)), status=status, content_type="application/json")
 
 
 # -- guards ------------------------------------------------------------------------------------------------------------

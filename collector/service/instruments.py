@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 
 from collector.errors import CollectorError, Fault
+from collector.logs import KNOWN
 from collector.service.day import DAY_SECONDS
 from collector.service.status import iso
 from collector.store.errors import DatabaseError
@@ -115,9 +116,9 @@ class Instruments:
                 faults = [{"parameter": one.key, "problem": one.problem, "remedy": one.remedy} for one in error.faults]
                 return _json(orjson.dumps({"error": str(error), "faults": faults}), 400)
             except UnknownInstrumentError as error:
-                return _json(orjson.dumps({"error": str(error)}), 404)
+                return _json(KNOWN.hide_in_json(orjson.dumps({"error": str(error)})), 404)
             except DatabaseError as error:
-                return _json(orjson.dumps({"error": str(error)}), 503)
+                return _json(KNOWN.hide_in_json(orjson.dumps({"error": str(error)})), 503)
             self._kept.pop(key, None)
             while len(self._kept) >= KEPT_ANSWERS:
                 del self._kept[next(iter(self._kept))]

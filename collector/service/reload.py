@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from collector.config import Config
+from collector.config import Config, secret_values
 from collector.errors import CollectorError, ConfigError
+from collector.logs import KNOWN
 from collector.service.facts import ConfigurationFacts
 from collector.service.status import iso
 
@@ -56,6 +57,7 @@ class Reloading:
             self._refused = (str(error),)
         else:
             self._refused = ()
+            KNOWN.learn(secret_values(new))
         if self._refused:
             log.error("reload_refused", faults=list(self._refused), remedy="the configuration of before is still used")
             return

@@ -115,8 +115,11 @@ async def test_head_has_headers_and_no_body(client: aiohttp.ClientSession) -> No
         "/nothing-here",
     ],
 )
-async def test_every_answer_carries_the_headers_that_bind_a_browser(client: aiohttp.ClientSession, path: str) -> None:
-    async with client.get(path) as answer:
+@pytest.mark.parametrize(("method", "host"), [("GET", None), ("POST", None), ("GET", "evil.example")])
+async def test_every_answer_carries_the_headers_that_bind_a_browser(
+    client: aiohttp.ClientSession, path: str, method: str, host: str | None
+) -> None:
+    async with client.request(method, path, headers={"Host": host} if host else {}) as answer:
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
