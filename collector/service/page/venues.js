@@ -3,6 +3,7 @@
 import { $, rows } from "./dom.js";
 import { ago, count, moment, several, size, span } from "./format.js";
 
+const REPAIRS = { repairing: "repairing", waiting: "repair tries again" };
 const SHOWN_CONNECTIONS = 12;
 
 const number = (text, wide = false) => ({ text, as: wide ? "n wide" : "n" });
@@ -11,10 +12,10 @@ function repairNote(venue) {
   const parts = [];
   const { repair, gaps } = venue;
   if (repair) {
-    parts.push(`repair ${repair.state}`);
-    if (repair.waiting) parts.push(`${count(repair.waiting)} gaps wait`);
-    if (repair.repaired) parts.push(`${count(repair.repaired)} repaired with ${count(repair.rows)} rows`);
-    if (repair.lost) parts.push(`${count(repair.lost)} lost`);
+    if (repair.state !== "idle") parts.push(REPAIRS[repair.state] ?? repair.state);
+    if (repair.waiting) parts.push(several(repair.waiting, "gap waits", "gaps wait"));
+    if (repair.repaired) parts.push(`${several(repair.repaired, "gap")} repaired with ${several(repair.rows, "row")}`);
+    if (repair.lost) parts.push(`${several(repair.lost, "gap")} lost`);
     if (repair.trouble) parts.push(repair.trouble);
   }
   if (gaps && typeof gaps === "object") {
