@@ -74,3 +74,18 @@ def test_cpu_time_of_children_counts_where_it_is_asked_for() -> None:
     finally:
         child.kill()
         child.communicate()
+
+
+def test_an_export_is_measured_in_every_format() -> None:
+    if find() is None:
+        pytest.skip("no database server: `make database` puts one into place")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.export", "--rows", "2000"],
+        cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [
+        line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| parquet", "| csv", "| arrow"))
+    ]
+    assert [line[0] for line in lines] == ["| parquet", "| csv", "| arrow"]
+    assert all(float(cell.strip(" |").replace(",", "")) > 0 for line in lines for cell in line[1:])

@@ -64,7 +64,7 @@ def chart(
     extra("matplotlib", "charts")
     picture = run(_ask(read_config(config), venue, symbol, span, period))
     draw(picture, path, style=style)
-    typer.echo(f"{path}: {picture.bars.num_rows:,} bars of {picture.period}")
+    typer.echo(f"{path}: {picture.bars.num_rows:,} {picture.kind} of {picture.period}")
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

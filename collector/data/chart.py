@@ -56,27 +56,29 @@ def draw(picture: Picture, path: Path, *, style: str = "light") -> None:
 
 def _figure(picture: Picture, colours: Palette) -> Figure:
     figure_module = extra("matplotlib.figure", "charts")
+    sized = any(picture.bars["volume"].to_pylist())
     quoted = picture.spread.num_rows > 0
+    heights = [3.6] + [1.0] * (sized + quoted)
     figure: Figure = figure_module.Figure(figsize=SIZE_INCHES)
     rows = figure.subplots(
-        3 if quoted else 2, 1, sharex=True, squeeze=False,
-        gridspec_kw={"height_ratios": [3.6, 1, 1][: 3 if quoted else 2], "hspace": 0.06,
-                     "left": 0.03, "right": 0.91, "top": 0.90, "bottom": 0.08},
+        len(heights), 1, sharex=True, squeeze=False,
+        gridspec_kw={"height_ratios": heights, "hspace": 0.06,
+                     "left": 0.03, "right": 0.91, "top": 0.885, "bottom": 0.075},
     )  # fmt: skip
     panels: list[Axes] = [row[0] for row in rows]
     _candles(panels[0], picture, colours)
-    _volume(panels[1], picture, colours)
-    states = {one.state for one in picture.gaps_of_trades}
-    for panel in panels[:2]:
-        _shade(panel, picture.gaps_of_trades, colours)
+    _shade(panels[0], picture.gaps_of_trades, colours)
+    if sized:
+        _volume(panels[1], picture, colours)
+        _shade(panels[1], picture.gaps_of_trades, colours)
     if quoted:
-        _spread(panels[2], picture, colours)
-        _shade(panels[2], picture.gaps_of_ticks, colours)
-        states |= {one.state for one in picture.gaps_of_ticks}
+        _spread(panels[-1], picture, colours)
+        _shade(panels[-1], picture.gaps_of_ticks, colours)
     for panel in panels:
         _dress(panel, colours)
     _time_axis(panels[-1], picture, colours)
-    _headline(figure, picture, colours, states)
+    shaded = picture.gaps_of_trades + (picture.gaps_of_ticks if quoted else ())
+    _headline(figure, picture, colours, {one.state for one in shaded})
     return figure
 
 
@@ -120,13 +122,14 @@ def _candles(panel: Axes, picture: Picture, colours: Palette) -> None:
 def _volume(panel: Axes, picture: Picture, colours: Palette) -> None:
     bars = picture.bars
     width = picture.period_seconds / _DAY_SECONDS
+    sizes = [size or 0.0 for size in bars["volume"].to_pylist()]
     ends = zip(bars["open"].to_pylist(), bars["close"].to_pylist(), strict=True)
     panel.bar(
-        [left + width / 2 for left in _times(bars["time"])], bars["volume"].to_pylist(), width * BODY_SHARE,
+        [left + width / 2 for left in _times(bars["time"])], sizes, width * BODY_SHARE,
         color=[colours.rising if closed >= opened else colours.falling for opened, closed in ends],
         alpha=0.75, zorder=3,
     )  # fmt: skip
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, max(sizes) * 1.2)
     panel.yaxis.set_major_formatter(extra("matplotlib.ticker", "charts").FuncFormatter(_size))
     _name(panel, "volume", colours)
 
@@ -173,8 +176,8 @@ def _dress(panel: Axes, colours: Palette) -> None:
 def _time_axis(panel: Axes, picture: Picture, colours: Palette) -> None:
     dates = extra("matplotlib.dates", "charts")
     start, end = (one.timestamp() / _DAY_SECONDS for one in (picture.start, picture.end))
-    width = picture.period_seconds / _DAY_SECONDS
-    panel.set_xlim(start - width / 2, end + width / 2)
+    margin = (end - start) * 0.004
+    panel.set_xlim(min(start, _times(picture.bars["time"])[0]) - margin, end + margin)
     locator = dates.AutoDateLocator(tz=UTC, minticks=5, maxticks=11)
     panel.xaxis.set_major_locator(locator)
     seconds = "%H:%M:%S"
@@ -185,30 +188,33 @@ def _time_axis(panel: Axes, picture: Picture, colours: Palette) -> None:
         )
     )  # fmt: skip
     panel.annotate(
-        "UTC", (1.0, 0), xycoords="axes fraction", xytext=(6, -5), textcoords="offset points", va="top", ha="left",
+        "UTC", (1.0, 0), xycoords="axes fraction", xytext=(36, -5), textcoords="offset points", va="top", ha="left",
         fontsize=8.5, color=colours.faint, annotation_clip=False,
     )  # fmt: skip
 
 
 def _headline(figure: Figure, picture: Picture, colours: Palette, states: set[str]) -> None:
     patches = extra("matplotlib.patches", "charts")
-    figure.text(0.03, 0.955, picture.name, fontsize=15, fontweight="bold", va="center", color=colours.ink)
-    width = _text_width(figure, picture.name)
-    long = "%Y-%m-%d %H:%M"
-    same_day = picture.start.date() == picture.end.date()
-    ended = picture.end.astimezone(UTC).strftime("%H:%M" if same_day else long)
-    started = picture.start.astimezone(UTC).strftime(long)
-    told = f"{picture.symbol} at {picture.venue}   {picture.period} bars   {started} to {ended} UTC"
-    figure.text(0.03 + width + 0.015, 0.952, told, fontsize=9.5, va="center", color=colours.faint)
+    name = picture.name.partition("~")[0]  # what follows a tilde is the symbol again
+    figure.text(0.03, 0.955, name, fontsize=15, fontweight="bold", va="center", color=colours.ink)
+    what = "bars" if picture.kind == "bars" else "candles of the venue"
+    told = f"{picture.symbol} at {picture.venue}   {picture.period} {what}   {_span(picture)} UTC"
+    figure.text(0.045 + _text_width(figure, name), 0.952, told, fontsize=9.5, va="center", color=colours.faint)
     handles = [
         patches.Patch(facecolor=getattr(colours, state), alpha=_SHADES[state] + 0.2, label=_TOLD[state])
         for state in _SHADES if state in states
     ]  # fmt: skip
     if handles:
         figure.legend(
-            handles=handles, loc="center right", bbox_to_anchor=(0.915, 0.953), ncols=len(handles), frameon=False,
+            handles=handles, loc="center right", bbox_to_anchor=(0.915, 0.91), ncols=len(handles), frameon=False,
             fontsize=8.5, labelcolor=colours.faint, handlelength=1.2, handleheight=1.0, columnspacing=1.2,
         )  # fmt: skip
+
+
+def _span(picture: Picture) -> str:
+    start, end = picture.start.astimezone(UTC), picture.end.astimezone(UTC)
+    clock = "%H:%M:%S" if (end - start).total_seconds() < 600 else "%H:%M"
+    return f"{start:%Y-%m-%d {clock}} to {end.strftime(clock if start.date() == end.date() else f'%Y-%m-%d {clock}')}"
 
 
 def _text_width(figure: Figure, text: str) -> float:
@@ -221,8 +227,9 @@ def _text_width(figure: Figure, text: str) -> float:
 
 def _name(panel: Axes, text: str, colours: Palette) -> None:
     panel.text(
-        0.004, 0.93, text, transform=panel.transAxes, va="top", ha="left", fontsize=8.5, color=colours.faint, zorder=6
-    )
+        0.004, 0.93, text, transform=panel.transAxes, va="top", ha="left", fontsize=8.5, color=colours.faint, zorder=6,
+        bbox={"boxstyle": "square,pad=0.15", "facecolor": colours.ground, "edgecolor": "none", "alpha": 0.7},
+    )  # fmt: skip
 
 
 def _size(value: float, _place: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from collector.data.errors import DataError
 from collector.data.market import AsyncMarket
 from collector.data.questions import interval
+from collector.model import PERIODS
 from collector.store.named import queries
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class Span(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A chart's contents. `bars` and `spread` are tables of Arrow with floats, for drawing only."""
+    """A chart's contents. `bars` and `spread` are tables of Arrow with floats, for drawing only.
+
+    `kind` is `bars` for bars made of trades, and `candles` for the venue's own, where it tells of no trades.
+    """
 
     venue: str
     symbol: str
@@ -50,6 +54,7 @@ class Picture(NamedTuple):
     start: datetime
     end: datetime
     decimals: int
+    kind: str
     bars: pa.Table
     spread: pa.Table
     gaps_of_trades: tuple[Span, ...]
@@ -61,34 +66,60 @@ async def ask(
 ) -> Picture:
     """Gather what a chart shows.
 
-    Without an end it ends with the last trade, without a start it shows the day before that, or what there is of it.
-    Without a period one is chosen that gives a readable number of bars. Raises `DataError` where there is nothing to
-    show or too much, `QueryError` and `DatabaseError` as a market does.
+    Bars are made of trades; where there are none, the venue's candles are taken. Without an end it ends with the last
+    of them, without a start it shows the day before that, or what there is of it. Without a period one is chosen that
+    gives a readable number of bars. Raises `DataError` where there is nothing to show or too much, `QueryError` and
+    `DatabaseError` as a market does.
     """
     async with AsyncMarket(dsn, frames="arrow") as market, AsyncMarket(dsn, frames="arrow", floats=True) as drawn:
         [about] = (await market.sql(_SQL["pictured"], venue, symbol, start, end)).to_pylist()
-        if about["last"] is None:
-            raise DataError(f"there are no trades of {venue} {symbol} in this span: `collector gaps` may say why")
-        end = end or about["last"] + timedelta(microseconds=1)
-        start = start or max(about["first"], end - DEFAULT_SPAN)
+        candles = None if about["last"] else await _candled(market, (venue, symbol, start, end), period)
+        end = end or (candles or about)["last"] + timedelta(seconds=candles["period"] if candles else 0, microseconds=1)
+        start = start or max((candles or about)["first"], end - DEFAULT_SPAN)
         if start >= end:
             raise DataError(f"the span ends at {end:%Y-%m-%d %H:%M:%S}, before it begins")
-        period = period or _chosen((end - start).total_seconds())
+        period = candles["name"] if candles else period or _chosen((end - start).total_seconds())
         [length] = (await market.sql(_SQL["seconds_of"], interval(period)))["seconds"].to_pylist()
         if (end - start).total_seconds() / length > MOST_DRAWN:
             raise DataError(
                 f"{period} makes {(end - start).total_seconds() / length:,.0f} bars, and a chart has room for "
                 f"{MOST_DRAWN:,}: choose a longer --period, or a shorter span"
             )
-        bars = await drawn.ohlcv(venue, symbol, period, start, end)
+        if candles:
+            bars = await drawn.candles(venue, symbol, period, start, end, series=candles["series"])
+        else:
+            bars = await drawn.ohlcv(venue, symbol, period, start, end)
         step = max(1, round((end - start).total_seconds() / SPREAD_STEPS))
         spread = await drawn.spread(venue, symbol, f"{step}s", start, end)
         coverage = await market.coverage(venue, symbol, None, start, end)
     return Picture(
         venue, symbol, about["common_name"], about["quote"], period, float(length), start, end,
-        _decimals(about["price_step"], about["scale"]), bars, spread,
-        _spans(coverage.to_pylist(), "trades"), _spans(coverage.to_pylist(), "ticks"),
+        _decimals(about["price_step"], about["scale"]), "candles" if candles else "bars", bars, spread,
+        _spans(coverage.to_pylist(), "candles" if candles else "trades"), _spans(coverage.to_pylist(), "ticks"),
     )  # fmt: skip
+
+
+async def _candled(
+    market: AsyncMarket[pa.Table], which: tuple[str, str, datetime | None, datetime | None], period: str | None
+) -> dict[str, Any]:
+    """Choose the venue's own candles where there are no trades, as of quotes of currencies."""
+    names = {length: name for name, length in PERIODS.items()}
+    found = (await market.sql(_SQL["candled"], *which)).to_pylist()
+    there = [{**one, "name": names[one["period"]]} for one in found if one["series"] == found[0]["series"]]
+    if not there:
+        raise DataError(
+            f"there are neither trades nor candles of {which[0]} {which[1]} in this span: `collector gaps` may say why"
+        )
+    if period is None:
+        seconds = min(DEFAULT_SPAN.total_seconds(), (there[0]["last"] - there[0]["first"]).total_seconds())
+        return next((one for one in there if seconds / one["period"] <= MOST_CHOSEN), there[-1])
+    for one in there:
+        if one["name"] == period:
+            return one
+    raise DataError(
+        f"there are no trades of {which[0]} {which[1]}, and candles of {', '.join(one['name'] for one in there)}: "
+        "name one of these with --period"
+    )
 
 
 def _chosen(seconds: float) -> str:

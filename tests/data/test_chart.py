@@ -64,7 +64,7 @@ async def test_candles_volume_spread_and_gaps_are_seen(recorded: str, tmp_path: 
 
     colours = STYLES[style]
     assert share(path, colours.ground) > 0.5
-    assert min(share(path, one) for one in (colours.rising, colours.spread)) > 0.001
+    assert min(share(path, one) for one in (colours.rising, colours.spread)) > 0.0003
 
 
 async def test_a_lost_span_is_shaded(recorded: str, tmp_path: Path) -> None:
@@ -111,10 +111,24 @@ async def test_one_trade_and_no_quotes_are_a_chart_too(recorded: str, tmp_path: 
     assert share(tmp_path / "one.png", STYLES["light"].rising) > 0.0001
 
 
+async def test_without_trades_the_candles_of_the_venue_are_shown(recorded: str, tmp_path: Path) -> None:
+    await run(recorded, "delete from trades")
+    picture = await ask(recorded, *BTC, None, None, None)
+    draw(picture, tmp_path / "candles.png")
+
+    assert (picture.kind, picture.period, picture.bars.num_rows) == ("candles", "1m", 10)
+    assert picture.bars["close"].to_pylist() == [1.5] * 10
+    assert share(tmp_path / "candles.png", STYLES["light"].rising) > 0.01
+    with pytest.raises(DataError, match="candles of 1m: name one of these"):
+        await ask(recorded, *BTC, None, None, "5m")
+    with pytest.raises(DataError, match="neither trades nor candles of fmfw ETH/USDT"):
+        await ask(recorded, "fmfw", "ETH/USDT", None, None, None)
+
+
 async def test_what_cannot_be_shown_is_told(recorded: str) -> None:
     with pytest.raises(QueryError, match="no instrument NIX"):
         await ask(recorded, "fmfw", "NIX", None, None, None)
-    with pytest.raises(DataError, match="there are no trades of fmfw BTCUSDT in this span"):
+    with pytest.raises(DataError, match="there are neither trades nor candles of fmfw BTCUSDT in this span"):
         await ask(recorded, *BTC, DAY - timedelta(days=2), DAY - timedelta(days=1), None)
     with pytest.raises(DataError, match="7,199 bars, and a chart has room for 5,000"):
         await ask(recorded, *BTC, None, None, "1s")

@@ -97,6 +97,14 @@ select i.common_name, i.quote, i.price_step,
        (select scale(price) from trades t where t.instrument_id = i.instrument_id order by time desc limit 1) as scale
 from v_instruments i where i.instrument_id = (select instrument_number($1, $2));
 
+-- name: candled
+-- The venue's own candles of instrument $2 at venue $1 from $3 to $4, by series and period, the likeliest series first.
+select series, period, min(time) as first, max(time) as last
+from candles
+where instrument_id = (select instrument_number($1, $2)) and time >= coalesce($3::timestamptz, '-infinity')
+  and time < coalesce($4::timestamptz, 'infinity')
+group by series, period order by series <> 'trade', series collate "C", period;
+
 -- name: seconds_of
 -- How long a length of time is, in seconds; a month counts 30 days.
 select extract(epoch from $1::text::interval)::float8 as seconds;
