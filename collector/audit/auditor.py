@@ -9,6 +9,7 @@ judged a few times over anyway, since trades and candles can be late.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,12 @@ REFRESH = timedelta(minutes=10)
 """How long what is recorded since when is remembered, once the daemon has run for as long."""
 ALIVE = timedelta(minutes=3)
 """What was recorded so shortly ago still is."""
+ACTIVE_MINUTES = 5
+"""What has traded in all of so many minutes and then in one not at all is looked up at the venue."""
+LOOK_UPS = 20
+"""So many in one round at the most,"""
+LOOK_UP_SECONDS = 20.0
+"""and for no longer."""
 AGAIN_MINUTES = 30
 """Older unexplained minutes that are judged again in one round."""
 RETRY_SECONDS = 5.0
@@ -56,7 +63,7 @@ class AuditOptions(NamedTuple):
 
 class Auditor:
     """Runs beside the feeds. `committed` returns when all that was received until now is in the tables; `wake` is told
-    the venue for which a gap was recorded."""
+    the venue for which a gap was recorded, `look_up` fetches the candle of a venue's symbol and minute."""
 
     def __init__(
         self,
@@ -66,6 +73,7 @@ class Auditor:
         dsn: Callable[[], str],
         committed: Callable[[], Awaitable[None]],
         wake: Callable[[str], object],
+        look_up: Callable[[str, str, datetime], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self.terms = terms
@@ -73,6 +81,7 @@ class Auditor:
         self._dsn = dsn
         self._committed = committed
         self._wake = wake
+        self._look_up = look_up
         self._clock = clock
         self._woken = asyncio.Event()
         self._subjects: list[Subject] = []
@@ -161,6 +170,8 @@ class Auditor:
                 await self._committed()
         for subject in self._subjects:
             self._reached[subject.instrument_id] = last
+        if last != self.last_minute:
+            await self._ask_about_silence(connection, audit, last)
         self.last_minute = last
         await self._look_after_losses(connection, audit, earliest, last)
 
@@ -185,6 +196,19 @@ class Auditor:
         for count in await audit.judge(spans, self._now()):
             if count.fresh:
                 self.counts[venues[count.instrument_id], count.verdict] += count.fresh
+
+    async def _ask_about_silence(self, connection: asyncpg.Connection, audit: MinuteAudit, minute: datetime) -> None:
+        """Let the venue say whether what has fallen silent is a quiet market: trades and candles come down one line."""
+        silent = (await connection.fetch(_SQL["suddenly_quiet"], minute, ACTIVE_MINUTES))[:LOOK_UPS]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                for _, venue, symbol in silent:
+                    await self._look_up(venue, symbol, minute)
+        ids = {row[0] for row in silent}
+        await self._judge(
+            audit,
+            [span for one in self._subjects if one.instrument_id in ids for span in one.spans(minute, minute + MINUTE)],
+        )
 
     # -- what nothing explains -----------------------------------------------------------------------------------------
 

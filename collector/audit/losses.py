@@ -37,13 +37,14 @@ class Alarm(NamedTuple):
     candle_volume: Decimal | None
     differs: str
     state: str
-    tried: bool
+    tried: tuple[str, ...]
+    """Streams of it that a gap was recorded for."""
 
     @classmethod
     def of(cls, row: Any) -> Self:
         """Read a row of the statement `unexplained`."""
         *facts, waits, tried = row
-        return cls._make((*facts, OPEN if waits else STAYS, tried))
+        return cls._make((*facts, OPEN if waits else STAYS, tuple(tried)))
 
     @property
     def key(self) -> tuple[int, datetime]:
@@ -110,9 +111,10 @@ class Alarms:
 async def record(connection: asyncpg.Connection, alarms: Sequence[Alarm]) -> set[str]:
     """Record gaps for those that have none, neighbouring minutes in one; returns the venues of new gaps."""
     minutes: dict[tuple[int, str], list[Alarm]] = {}
-    for alarm in sorted((one for one in alarms if not one.tried), key=lambda one: one.key):
+    for alarm in sorted(alarms, key=lambda one: one.key):
         for stream in alarm.streams:
-            minutes.setdefault((alarm.instrument_id, stream), []).append(alarm)
+            if stream not in alarm.tried:
+                minutes.setdefault((alarm.instrument_id, stream), []).append(alarm)
     venues = set()
     for (number, stream), missing in minutes.items():
         for run in _runs(missing):

@@ -24,6 +24,7 @@ from collector.errors import VenueError
 from collector.feed.connection import Backoff
 from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
+from collector.model import Instrument
 from collector.repair.ledger import Ledger, Missing
 from collector.store.errors import DatabaseError
 from collector.venues.adapter import Adapter
@@ -234,6 +235,17 @@ class Repairer:
             raise VenueError(self.venue, "its worker does not run yet")
         history = self._adapter.history(self.venue, self.settings, gap.instrument, gap.stream, from_us, to_us)
         await rest.of(self._open_session()).drive(history, before=self._politely)
+
+    async def look_up(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
+        """Fetch and store a span that no gap asks for, within the same limits. Raises `VenueError`."""
+        self._at_work += 1
+        try:
+            await self._fetch(Missing(0, instrument, stream, from_us, to_us, from_us, 0), from_us, to_us)
+            await self._committed()
+        finally:
+            self._at_work = max(0, self._at_work - 1)
+            if not self._at_work and self._queue.empty():
+                self._end_session()
 
     async def _politely(self) -> None:
         if self._intake.full:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+import structlog
 
 from collector import venues
 from collector.audit.auditor import AuditOptions, Auditor
@@ -14,12 +17,17 @@ from collector.audit.losses import Alarm
 from collector.audit.subjects import terms
 from collector.clock import Clock
 from collector.config import Config
+from collector.errors import VenueError
+from collector.model import Instrument
 from collector.repair.ledger import GapTable
 from collector.repair.repairer import Repairer
 from collector.repair.tally import GapTally
 from collector.service.facts import AlarmFacts, AuditFacts, RepairFacts
 from collector.venues.adapter import CandleSums
 
+log = structlog.get_logger()
+
+MINUTE_US = 60_000_000
 VERDICTS = ("complete", "explained", "unexplained", "not comparable")
 
 
@@ -36,7 +44,13 @@ class Auditing:
         if config.audit.enabled:
             options = AuditOptions(config.audit.delay_seconds, config.audit.catch_up_hours)
             self.auditor = Auditor(
-                configured_terms(config), options, dsn=dsn, committed=committed, wake=self._gap_recorded, clock=clock
+                configured_terms(config),
+                options,
+                dsn=dsn,
+                committed=committed,
+                wake=self._gap_recorded,
+                look_up=self._look_up,
+                clock=clock,
             )
 
     def reconfigure(self, config: Config) -> None:
@@ -62,6 +76,16 @@ class Auditing:
         repairer = self._repairers.get(venue)
         if repairer is not None:
             repairer.wake()
+
+    async def _look_up(self, venue: str, symbol: str, minute: datetime) -> None:
+        repairer = self._repairers.get(venue)
+        if repairer is None:
+            return
+        start_us = int(minute.timestamp()) * 1_000_000
+        try:
+            await repairer.look_up(Instrument(venue, symbol), "candles", start_us, start_us + MINUTE_US - 1)
+        except VenueError as error:  # the venue's other troubles are told by those who cannot do without it
+            log.info("silence_not_looked_up", venue=venue, symbol=symbol, reason=str(error))
 
     # -- for the status ------------------------------------------------------------------------------------------------
 

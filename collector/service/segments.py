@@ -100,7 +100,7 @@ def audit_segments(
 ) -> Iterator[Segment | int]:
     """Audit these segments, oldest first; between them come numbers of bytes read, for whoever shows progress.
 
-    A segment whose hash is known and the same is not parsed again, unless `again` says so.
+    A segment whose hash is known and the same, and as many items counted, is not parsed again, unless `again` says so.
     """
     parsing: list[int] = []
     for number in wanted:
@@ -115,7 +115,7 @@ def audit_segments(
                     faults="its bytes are not those of an earlier audit: the archive was changed",
                 )  # fmt: skip
                 continue
-            if not again:
+            if not again and known.counted == sum(ledger.counted.get(number, {}).values()):
                 yield known
                 continue
         parsing.append(number)

@@ -14,7 +14,7 @@ import pytest
 from collector.service.daemon import Daemon
 from collector.service.demo import settled
 from collector.service.status import snapshot
-from tests.repair.truth import everything_is_there
+from tests.repair.truth import everything_is_there, stored_trades, traded
 from tests.service.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
@@ -110,3 +110,33 @@ async def test_quiet_market_and_an_ordinary_cut_raise_no_alarm_and_a_restart_goe
         assert last > stopped
         assert await on.query("select 1 from gaps where cause = 'silent loss'") == []
         assert await on.query("select distinct verdict from audits where verdict <> 'explained'") == [("complete",)]
+
+
+async def test_venue_that_falls_silent_altogether_on_a_living_line_is_asked(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.audit.auditor.ACTIVE_MINUTES", 1)
+    clock = QuickClock()
+    async with (
+        stage(database, tmp_path, rate=150, extra=SEVERAL_MINUTES, clock_ns=clock.now_ns) as on,
+        on.daemon(clock) as daemon,
+    ):
+        await until(lambda: live(daemon), "a live daemon")
+        await until(lambda: audited(daemon)("complete") > 0, "an audited minute", PATIENCE_SECONDS)
+        auditor = daemon.auditing.auditor
+        assert auditor is not None
+        feed = daemon.workers["fmfw"].worker.connections["fmfw-1"]
+        before = feed.reconnects
+        since_us = clock.now_ns() // 1000
+        on.venue.fault("fall_silent", symbol="BTCUSDT", seconds=25)
+        await until(lambda: bool(auditor.alarms.open or auditor.alarms.settled), "an alarm", PATIENCE_SECONDS)
+        await until(lambda: bool(auditor.alarms.settled) and not auditor.alarms.open, "its end", PATIENCE_SECONDS)
+        assert feed.reconnects == before
+        assert {alarm.symbol for alarm in auditor.alarms.settled} == {"BTCUSDT"}
+        minute = auditor.alarms.settled[0].time
+        wanted = traded(on, "BTCUSDT", since_us)
+        of_minute = [row for row in wanted if 0 <= row[0] - int(minute.timestamp()) * 1_000_000 < 60_000_000]
+        stored = await stored_trades(on, "BTCUSDT", int(minute.timestamp()) * 1_000_000)
+        assert of_minute
+        assert set(of_minute) <= set(stored)
+        assert auditor.alarms.settled[0].state == "repaired"

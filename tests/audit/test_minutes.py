@@ -221,6 +221,19 @@ async def test_neighbouring_losses_are_one_gap_which_is_recorded_once(market: Ma
     assert len(await market.connection.fetch(gaps)) == 2
 
 
+async def test_minute_beside_one_that_was_tried_in_vain_is_tried_by_itself(market: Market) -> None:
+    await market.candle("1")
+    await market.verdicts(1)
+    await record(market.connection, await market.unexplained())
+    await market.connection.execute("update gaps set state = 'repaired', filled_rows = 0")
+    await market.candle("1", minute=1)
+    await market.verdicts(2)
+    assert await record(market.connection, await market.unexplained()) == {"v"}
+    spans = await market.connection.fetch("select from_time, to_time from gaps order by from_time")
+    assert [tuple(span) for span in spans] == [(NOON, NOON + MINUTE), (NOON + MINUTE, NOON + 2 * MINUTE)]
+    assert [alarm.state for alarm in await market.unexplained()] == ["open", "stays"]
+
+
 async def test_venue_whose_repairs_find_nothing_is_not_asked_for_ever(market: Market) -> None:
     for minute in (0, 2, 4, 6, 8):
         await market.candle("1", minute=minute)

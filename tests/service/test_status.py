@@ -362,7 +362,7 @@ def test_minutes_that_nothing_explains_are_a_warning_until_they_are_settled(reco
     auditor = recording.auditing.auditor
     assert auditor is not None
     minute = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
-    alarm = Alarm(1, "fake", "A", minute, 2, Decimal("1.5"), 3, Decimal("1.75"), "volume,trades", "open", True)
+    alarm = Alarm(1, "fake", "A", minute, 2, Decimal("1.5"), 3, Decimal("1.75"), "volume,trades", "open", ("trades",))
     auditor.last_minute, auditor.alarms.open = minute, (alarm,)
     status = snapshot(recording.as_daemon)
     assert status.audit is not None

@@ -16,6 +16,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "zero_level_in_snapshot": Kind("armed", "the next book snapshots hold a level of size 0"),
     "remove_unknown_level": Kind("armed", "the next book updates remove a level that is not there"),
     "lose_trades": Kind("armed", "the next trade updates are not sent, and counted in candles all the same"),
+    "fall_silent": Kind("armed", "no trades, candles and book updates are sent while the line lives", count=None),
     "repeat_trades": Kind("armed", "the next trade updates are sent twice"),
     "null_fields": Kind("armed", 'the next tickers have null prices (channel "rest": those of REST)'),
     "unknown_fields": Kind("armed", "the next messages carry keys that nobody knows", count=None),

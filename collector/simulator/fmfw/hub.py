@@ -71,6 +71,8 @@ class Hub:
         """Send one event to whom it concerns: trades, then candles, then the book, as the venue does."""
         market = event.market
         symbol = market.symbol
+        if self.faults.armed and self.faults.take("fall_silent", symbol):
+            return
         if event.trades:
             trades = self.topics.get(("trades", ""))
             if trades is not None and (subscribers := trades.subscribers.get(symbol)):

@@ -145,12 +145,12 @@ group by 1, 2;
 
 -- name: unexplained
 -- Minutes that nothing explains, newest first, and what became of their repair: $1 since when, $2 how many. Of each,
--- `open`: a gap waits for its repair; `tried`: there is a gap for it.
+-- `open`: a gap waits for its repair; `tried`: the streams for which there is one, whatever became of it.
 select a.instrument_id, v.code as venue, i.symbol, a.time, a.trades, a.volume, a.candle_trades, a.candle_volume,
-       a.differs, coalesce(g.open, false) as open, coalesce(g.tried, false) as tried
+       a.differs, coalesce(g.open, false) as open, coalesce(g.tried, '{}') as tried
 from audits a join instruments i using (instrument_id) join venues v using (venue_id)
 cross join lateral (
-  select bool_or(x.state = 'open') as open, count(*) > 0 as tried
+  select bool_or(x.state = 'open') as open, array_agg(x.stream) as tried
   from gaps x
   where x.instrument_id = a.instrument_id and x.cause = 'silent loss' and x.from_time <= a.time
     and x.to_time >= a.time + interval '1 minute'
@@ -158,6 +158,15 @@ cross join lateral (
 where a.verdict = 'unexplained' and a.time >= $1
 order by a.time desc, venue, i.symbol
 limit $2::bigint;
+
+-- name: suddenly_quiet
+-- Instruments of which nothing came in a minute ($1), though they traded in all $2 minutes before it.
+select a.instrument_id, v.code as venue, i.symbol
+from audits a join instruments i using (instrument_id) join venues v using (venue_id)
+where a.time = $1 and a.trades = 0 and a.candle_volume is null and a.gap_id is null and a.verdict = 'complete'
+  and $2::int = (select count(*) from audits b where b.instrument_id = a.instrument_id and b.trades > 0
+                   and b.time < $1 and b.time >= $1 - $2::int * interval '1 minute')
+order by 2, 3;
 
 -- name: verdicts
 -- The present verdicts of some minutes: $1 instruments, $2 minutes.
