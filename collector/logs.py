@@ -98,6 +98,7 @@ def configure(
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_Limit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
@@ -156,6 +157,25 @@ def limiter(lines: int = LINES_A_MINUTE, now: Callable[[], float] = time.monoton
         return event
 
     return limit
+
+
+class _Limit(logging.Filter):
+    """The same for libraries, by their texts: a stranger who sends garbage to the port must not fill a disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = limiter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event: EventDict = {"event": f"{record.name}: {record.msg}"}
+        try:
+            self._limit(None, record.levelname, event)
+        except structlog.DropEvent:
+            return False
+        del event["event"]
+        if event:
+            record.msg += " (" + ", ".join(f"{name}={value}" for name, value in event.items()) + ")"
+        return True
 
 
 _exception = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))

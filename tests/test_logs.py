@@ -177,6 +177,18 @@ def test_the_log_is_limited_but_not_for_the_curious(configured: Configured) -> N
         assert len(lines(stream)) == expected
 
 
+def test_what_libraries_tell_is_limited_as_well(configured: Configured) -> None:
+    stream = configured()
+    for number in range(LINES_A_MINUTE + 300):
+        logging.getLogger("aiohttp.server").error("Error handling request from %s", number)
+    logging.getLogger("aiohttp.server").error("something else: %s", "x")
+
+    told = [line["event"] for line in lines(stream)]
+    assert len(told) == LINES_A_MINUTE + 1
+    assert told[-2].startswith(f"Error handling request from {LINES_A_MINUTE - 1} (held_back_s=")
+    assert told[-1] == "something else: x"
+
+
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}

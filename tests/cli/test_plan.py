@@ -31,6 +31,9 @@ insert into instruments (venue_id, symbol) select venue_id, s from venues, unnes
 insert into trades (time, instrument_id, trade_key, price, size, side, received_at)
 select now() - n * interval '2 s', instrument_id, n, 1, 1, 1, now()
 from instruments, generate_series(0, case symbol when 'QUIET' then 3 else 3999 end) n;
+insert into derivatives (time, instrument_id, mark_price, received_at)
+select now() - n * interval '12 hours', instrument_id, 1, now()
+from instruments, generate_series(0, 2) n where symbol = 'QUIET';
 analyze trades;
 """
 
@@ -55,7 +58,7 @@ def written(folder: Path, dsn: str, rest_url: str = "http://127.0.0.1:1", more: 
         {more}
         [venues.fmfw]
         symbols = ["BTCUSDT", "QUIET", "X*"]
-        streams = ["trades", "books"]
+        streams = ["trades", "books", "derivatives"]
         rest_url = "{rest_url}"
         ws_url = "ws://127.0.0.1:1"
     """)
@@ -75,7 +78,8 @@ async def test_what_was_recorded_tells_the_rate_and_the_rest_is_assumed(database
     assert busy.rows == pytest.approx(43_200, rel=0.01)
     assert 50 < busy.table_bytes / busy.rows < 1000
     assert busy.table_bytes / busy.rows != ROW_BYTES["trades"]
-    assert quiet.rows == ROWS_A_DAY["trades"]
+    assert quiet.rows == ROWS_A_DAY["trades"], "four rows within eight seconds say nothing"
+    assert flows["QUIET", "derivatives"].rows == pytest.approx(3, rel=0.01), "three in a day do"
     assert books.table_bytes == ROWS_A_DAY["books"] * ROW_BYTES["books"]
     assert made.table_bytes_a_day == sum(one.table_bytes for one in made.flows)
 

@@ -23,6 +23,7 @@ FEWEST_ROWS = 20
 FEWEST_COUNTED = 1000
 """Fewer rows say little of what one takes: empty pages weigh too much."""
 SHORTEST_SECONDS = 10.0
+QUIET_SECONDS = 3600.0
 SHORTEST_JOURNAL_SECONDS = 60.0
 NEWEST_SEGMENTS = 100
 DAY_SECONDS = 86_400
@@ -73,8 +74,12 @@ async def _ask(dsn: str, venues: list[str], recorded: Recorded, data_dir: Path) 
                     recorded.row_bytes[row["stream"]] = row["bytes"] / row["rows"]
             for row in await connection.fetch(_SQL["rates"], venues):
                 if row["rows"] >= FEWEST_ROWS and row["seconds"] >= SHORTEST_SECONDS:
-                    rate = (row["rows"] - 1) / row["seconds"] * DAY_SECONDS
-                    recorded.rows_a_day[row["venue"], row["symbol"], row["stream"]] = rate
+                    rate = (row["rows"] - 1) / row["seconds"]
+                elif row["rows"] < FEWEST_ROWS and row["age"] >= QUIET_SECONDS:
+                    rate = row["rows"] / row["age"]  # a quiet one: the time since its last row counts as well
+                else:
+                    continue
+                recorded.rows_a_day[row["venue"], row["symbol"], row["stream"]] = rate * DAY_SECONDS
     finally:
         await connection.close(timeout=5)
 

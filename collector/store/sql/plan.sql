@@ -5,22 +5,26 @@
 select set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false);
 
 -- name: rates
--- How many of the newest rows of an instrument there are (1,000 at the most) and how many seconds they span. Candles
--- are as many as their periods say, and are not asked for.
-select v.code as venue, i.symbol, s.stream, s.rows, s.seconds
+-- How many of the newest rows of an instrument there are (1,000 at the most), how many seconds they span, and how old
+-- the oldest of them is. Candles are as many as their periods say, and are not asked for.
+select v.code as venue, i.symbol, s.stream, s.rows, s.seconds, s.age
 from instruments i
 join venues v using (venue_id)
 cross join lateral (
-  select 'trades' as stream, count(*) as rows, extract(epoch from max(time) - min(time))::float8 as seconds
+  select 'trades' as stream, count(*) as rows, extract(epoch from max(time) - min(time))::float8 as seconds,
+         extract(epoch from now() - min(time))::float8 as age
   from (select time from trades t where t.instrument_id = i.instrument_id order by time desc limit 1000) as newest
   union all
-  select 'ticks', count(*), extract(epoch from max(time) - min(time))::float8
+  select 'ticks', count(*), extract(epoch from max(time) - min(time))::float8,
+         extract(epoch from now() - min(time))::float8
   from (select time from ticks t where t.instrument_id = i.instrument_id order by time desc limit 1000) as newest
   union all
-  select 'books', count(*), extract(epoch from max(time) - min(time))::float8
+  select 'books', count(*), extract(epoch from max(time) - min(time))::float8,
+         extract(epoch from now() - min(time))::float8
   from (select time from books t where t.instrument_id = i.instrument_id order by time desc limit 1000) as newest
   union all
-  select 'derivatives', count(*), extract(epoch from max(time) - min(time))::float8
+  select 'derivatives', count(*), extract(epoch from max(time) - min(time))::float8,
+         extract(epoch from now() - min(time))::float8
   from (select time from derivatives t where t.instrument_id = i.instrument_id order by time desc limit 1000) as newest
 ) as s
 where v.code = any($1) and s.rows > 0;
