@@ -129,7 +129,7 @@ async def test_daemon_that_is_killed_on_a_full_disk_leaves_a_gap_from_what_was_l
             process.kill()
             await process.wait()
         async with on.daemon() as daemon:
-            await until(lambda: live(daemon) and daemon.intake.live, "a daemon that has caught up")
+            await until(lambda: live(daemon) and daemon.intake.live, "a daemon that has caught up", 60)
             assert all_equal(await on.compare(daemon, "trades", "candles"))
             assert await on.query("select from gaps where cause = 'killed' and stream = 'trades'")
             await on.counts_add_up()
