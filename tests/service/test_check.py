@@ -148,6 +148,13 @@ async def test_missing_rights_are_named_and_their_grant_cures_them(
             assert group == 'GRANT collector_writer TO "Poor one"'
             await administrator.execute(group)
             assert (await told(path, offline=False))["database rights"].verdict is Verdict.OK
+            assert "storage" not in await told(path)
+            path.write_text(path.read_text() + '[storage.books]\nkeep = "90d"\n')
+            storage = (await told(path))["storage"]
+            assert "Poor one does not own books" in storage.text
+            await administrator.execute(storage.remedy.partition(": ")[2].partition(";")[0])
+            assert "storage" not in await told(path)
+            await administrator.execute('revoke collector from "Poor one"')
             await administrator.execute('revoke collector_writer from "Poor one"')
             for one in [one async for one in check(load(path, {})) if one.subject == "database rights"]:
                 await administrator.execute(one.remedy.partition(", or ")[2])

@@ -31,7 +31,7 @@ async def look_at_database(config: Config, seconds: float) -> AsyncIterator[Find
     dsn = config.database.dsn.get_secret_value()
     try:
         async with asyncio.timeout(seconds):
-            findings = await _ask(dsn, seconds, migrate=config.database.migrate)
+            findings = await _ask(dsn, seconds, config)
     except TimeoutError:
         findings = [_away(config, f"{address(dsn)}: no answer within {seconds:g} s")]
     except DatabaseUnreachableError as error:
@@ -64,7 +64,8 @@ def _remedy(config: Config) -> str:
     return "set database.dsn right" + (f" ({origin})" if origin else "")
 
 
-async def _ask(dsn: str, seconds: float, *, migrate: bool) -> list[Finding]:
+async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
+    migrate = config.database.migrate
     connection = await connect(dsn, timeout_seconds=seconds)
     try:
         with refusals(dsn):
@@ -74,6 +75,7 @@ async def _ask(dsn: str, seconds: float, *, migrate: bool) -> list[Finding]:
             waiting = await missing_steps(connection) if readable else []
             found = [Finding("database", Verdict.OK, f"{address(dsn)}: {_version(about)}")]
             found += await _rights(connection, about["login"], lacking, waiting if migrate else [])
+            found += await _storage(connection, about["login"], config)
     finally:
         await connection.close(timeout=min(seconds, 5))
     if waiting:
@@ -121,6 +123,22 @@ async def _rights(
         Finding("database rights", Verdict.FAILURE, f"{login} {what}", f"as the owner or a superuser: {grant};")
         for what, grant in missing
     ]
+
+
+async def _storage(connection: asyncpg.Connection, login: str, config: Config) -> list[Finding]:
+    """Say where rows are to be deleted or compressed by a login that may not: only a table's owner may."""
+    aged = [name for name, kept in config.storage.tables.items() if kept.keep or kept.compress_after]
+    lacking = await connection.fetch(_SQL["owned_by_others"], aged)
+    if not lacking:
+        return []
+    owner = lacking[0]["owner"]
+    return [
+        Finding(
+            "storage", Verdict.WARNING,
+            f"{login} does not own {_few([row['name'] for row in lacking])}, and only {owner} may delete and compress",
+            f"as a superuser: GRANT {quoted(owner)} TO {quoted(login)}; or leave keep and compress_after out",
+        )
+    ]  # fmt: skip
 
 
 def _few(names: list[str]) -> str:

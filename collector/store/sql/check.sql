@@ -37,6 +37,14 @@ from (
 group by name
 order by name;
 
+-- name: owned_by_others
+-- Those of some tables that this login does not own, nor their owner's groups, and who does.
+select c.relname::text as name, pg_get_userbyid(c.relowner)::text as owner
+from pg_class c
+where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and c.relname = any($1)
+  and not pg_has_role(c.relowner, 'usage')
+order by name;
+
 -- name: can_join
 -- Whether the group is there with the rights that it should have.
 select exists (select from pg_roles r where r.rolname = $1
