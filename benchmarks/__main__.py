@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import bursts, machine, micro, packets, report, steady
+from benchmarks import analysts, bursts, machine, micro, packets, report, steady
 from benchmarks.processes import ProgramError
 from benchmarks.terminal import SHAPES
 from collector.errors import CollectorError
@@ -36,6 +36,8 @@ Examples:
     python -m benchmarks --only metaapi --only metaapi-sdk --shape mix
 
     make bench ARGS="--only micro --json"
+
+    make bench ARGS="--only analysts"
 """
 
 
@@ -46,6 +48,7 @@ class Part(StrEnum):
     CRYPTOFEED = "cryptofeed"
     STEADY = "steady"
     MICRO = "micro"
+    ANALYSTS = "analysts"
     METAAPI = "metaapi"
     METAAPI_SDK = "metaapi-sdk"
 
@@ -65,6 +68,7 @@ def main(
     packet_pace: Annotated[float, typer.Option(min=1, help="Packets of MetaAPI a second.")] = 200.0,
     seconds: Annotated[float, typer.Option(min=5, help="How long the steady load lasts.")] = 60.0,
     pace: Annotated[float, typer.Option(min=1, help="Frames a second of the steady load.")] = 5000.0,
+    stored: Annotated[int, typer.Option(min=500, help="Trades that analysts ask about.")] = 10_000_000,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the results as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -74,9 +78,9 @@ def main(
     """
     configure("error", "auto")
     console = Console(stderr=True)
-    parts = set(only or Part)
+    parts = set(only or set(Part) - {Part.ANALYSTS})  # which takes minutes and gigabytes by itself
     try:
-        results = asyncio.run(_measure(parts, rows, trades or [1, 10], symbols, pace, seconds, console))
+        results = asyncio.run(_measure(parts, rows, trades or [1, 10], symbols, pace, seconds, stored, console))
         asyncio.run(_packets(results, parts, list(shape or Shape), packet_pace, seconds / 2, console))
     except (ProgramError, CollectorError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
@@ -94,7 +98,14 @@ _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
 
 
 async def _measure(
-    parts: set[Part], rows: int, trades: list[int], symbols: int, pace: float, seconds: float, console: Console
+    parts: set[Part],
+    rows: int,
+    trades: list[int],
+    symbols: int,
+    pace: float,
+    seconds: float,
+    stored: int,
+    console: Console,
 ) -> report.Results:
     results = report.Results(machine.describe())
     with Progress(*_COLUMNS, console=console, transient=True) as bars:
@@ -122,6 +133,10 @@ async def _measure(
                     folder, frames_per_second=pace, seconds=seconds,
                     progress=partial(_advance, bars, bar),
                 )  # fmt: skip
+        if Part.ANALYSTS in parts:
+            bar = bars.add_task("questions: making trades", total=stored)
+            with _folder() as folder:
+                results.answers = await analysts.measure(folder, trades=stored, progress=partial(_advance, bars, bar))
     return results
 
 

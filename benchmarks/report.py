@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from benchmarks.analysts import Answer
 from benchmarks.bursts import Burst
 from benchmarks.machine import Machine
 from benchmarks.micro import Micro
@@ -25,6 +26,7 @@ class Results:
     bursts: list[Burst] = field(default_factory=list)
     steady: Steady | None = None
     micro: Micro | None = None
+    answers: list[Answer] = field(default_factory=list)
     packets: list[Packets] = field(default_factory=list)
 
     @property
@@ -66,6 +68,8 @@ def _tables(results: Results) -> Iterator[RenderableType]:
         yield _packets(results.packets)
     if results.micro is not None:
         yield _micro(results.micro)
+    if results.answers:
+        yield _answers(results.answers)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -73,6 +77,15 @@ def _table(title: str, *columns: str) -> Table:
     table.add_column(columns[0])
     for column in columns[1:]:
         table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _answers(answers: list[Answer]) -> Table:
+    table = _table(
+        "What analysts ask (milliseconds; server: its processor time)", "question", "rows", "median", "p90", "server"
+    )
+    for one in answers:
+        table.add_row(one.question, f"{one.rows:,}", f"{one.median_ms:g}", f"{one.p90_ms:g}", f"{one.cpu_ms:g}")
     return table
 
 

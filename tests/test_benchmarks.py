@@ -39,6 +39,17 @@ def test_every_row_sent_is_in_the_table(tmp_path: Path) -> None:
     assert json.loads(output.read_text()) == results
 
 
+def test_every_question_of_an_analyst_is_answered() -> None:
+    if find() is None:
+        pytest.skip("no database server: `make database` puts one into place")
+    done = _bench("--only", "analysts", "--stored", "60000", "--json")
+    assert done.returncode == 0, done.stderr
+    answers = {one["question"]: one for one in json.loads(done.stdout)["answers"]}
+    assert answers["last price of all instruments"]["rows"] == 50
+    assert answers["OHLCV 1h of one instrument, 10 days"]["rows"] == 240
+    assert all(one["rows"] > 0 and one["median_ms"] > 0 for one in answers.values())
+
+
 def test_a_wrong_part_is_refused_with_the_right_ones() -> None:
     done = _bench("--only", "everything")
     assert done.returncode == 2
