@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,13 @@ class Stage:
 
     @asynccontextmanager
     async def process(
-        self, *, environ: Mapping[str, str] | None = None, most_file_bytes: int | None = None
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A daemon in a process of its own, killed at the end if it still runs; no file of it grows past a limit."""
+        self, *, environ: Mapping[str, str] | None = None, most_file_bytes: int | None = None,
+        program: Sequence[str] = ("-m", "collector.cli"),
+    ) -> AsyncIterator[asyncio.subprocess.Process]:  # fmt: skip
+        """A daemon in a process of its own, killed at the end if it still runs; no file of it grows past a limit.
+
+        `program` takes the command line.
+        """
 
         def limit() -> None:
             if most_file_bytes is not None:
@@ -83,7 +87,7 @@ class Stage:
 
         with (self.folder / "daemon.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "collector.cli", "run", "--config", str(self.config),
+                sys.executable, *program, "run", "--config", str(self.config),
                 stderr=log, env={**os.environ, "COLLECTOR_LOG__FORMAT": "json", **(environ or {})},
                 preexec_fn=limit,
             )  # fmt: skip
