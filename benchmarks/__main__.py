@@ -50,6 +50,7 @@ class Part(StrEnum):
     MICRO = "micro"
     ANALYSTS = "analysts"
     METAAPI = "metaapi"
+    METAAPI_JOURNAL = "metaapi-journal"
     METAAPI_SDK = "metaapi-sdk"
 
 
@@ -143,7 +144,7 @@ async def _measure(
 async def _packets(
     results: report.Results, parts: set[Part], shapes: list[Shape], pace: float, seconds: float, console: Console
 ) -> None:
-    recorders = {Part.METAAPI: "collector", Part.METAAPI_SDK: "metaapi-cloud-sdk"}
+    recorders = {Part.METAAPI: "collector", Part.METAAPI_JOURNAL: "journal", Part.METAAPI_SDK: "metaapi-cloud-sdk"}
     with Progress(*_COLUMNS, console=console, transient=True) as bars:
         for shape, part in product(shapes, recorders):
             if part not in parts:

@@ -65,7 +65,11 @@ class Packets:
 async def measure(
     folder: Path, recorder: str, *, shape: str, pace: float, seconds: float, progress: Progress = lambda _: None
 ) -> Packets:
-    """Let one recorder (`collector` or `metaapi-cloud-sdk`) take packets for so long. Both speak TLS, as in earnest."""
+    """Let one recorder take packets for so long. All speak TLS, as in earnest.
+
+    `collector` is the whole daemon, `journal` the same without a database, which does what the SDK does and keeps the
+    frames besides; `metaapi-cloud-sdk` is the vendor's.
+    """
     certificate, key = _certificate(folder)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -76,7 +80,7 @@ async def measure(
             )
         )  # fmt: skip
         address = await venue.first_line()
-        open_one = _collector if recorder == "collector" else _sdk
+        open_one = {"collector": _collector, "journal": _journalling}.get(recorder, _sdk)
         running, server_pid = await enter(open_one(folder, address, certificate))
         http = await enter(aiohttp.ClientSession())
         control = address["control_url"]
@@ -136,12 +140,23 @@ async def _ask(http: aiohttp.ClientSession, control: str) -> dict[str, Any]:
 async def _collector(
     folder: Path, address: dict[str, str], certificate: Path
 ) -> AsyncIterator[tuple[Program, int | None]]:
-    section = (
+    async with recorders.collector(folder, _section(address), {"SSL_CERT_FILE": str(certificate)}) as running:
+        yield running.program, running.observer.server_pid
+
+
+@asynccontextmanager
+async def _journalling(
+    folder: Path, address: dict[str, str], certificate: Path
+) -> AsyncIterator[tuple[Program, int | None]]:
+    async with recorders.journalling(folder, _section(address), {"SSL_CERT_FILE": str(certificate)}) as running:
+        yield running, None
+
+
+def _section(address: dict[str, str]) -> str:
+    return (
         f'[venues.metaapi]\ntoken = "{address["token"]}"\nbase_url = "{address["url"]}"\nticks = "both"\n'
         f'candles = ["1m", "1h"]\n[venues.metaapi.accounts.demo]\nid = "{address["account"]}"\nsymbols = ["*"]\n'
     )
-    async with recorders.collector(folder, section, {"SSL_CERT_FILE": str(certificate)}) as running:
-        yield running.program, running.observer.server_pid
 
 
 @asynccontextmanager

@@ -75,6 +75,20 @@ async def collector(folder: Path, venue: str, environ: Mapping[str, str] | None 
 
 
 @asynccontextmanager
+async def journalling(folder: Path, venue: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Program]:
+    """`collector run` whose database never answers: it receives, journals and parses, and stores nothing."""
+    data, port = folder / "data", _free_port()
+    data.mkdir(mode=0o755)
+    nowhere = f'[database]\ndsn = "postgresql://nobody@127.0.0.1:{_free_port()}/none"\n'
+    configuration = folder / "collector.toml"
+    configuration.write_text(toml(data, port, f"{nowhere}\n{venue}"))
+    command = (sys.executable, "-m", "collector.cli", "run", "--config", configuration)
+    async with program("collector, journal only", *command, log=folder / "log", environ=environ) as running:
+        await _ready(running, f"http://127.0.0.1:{port}", database="away")
+        yield running
+
+
+@asynccontextmanager
 async def cryptofeed(folder: Path, addresses: Mapping[str, str], symbols: Sequence[str]) -> AsyncIterator[Recorder]:
     """cryptofeed with its own PostgreSQL backend; the venue tells when it has subscribed."""
     python = await asyncio.to_thread(cryptofeed_python)
@@ -102,7 +116,7 @@ async def status(http: aiohttp.ClientSession, url: str) -> Any:
         return orjson.loads(await response.read())
 
 
-async def _ready(running: Program, url: str) -> None:
+async def _ready(running: Program, url: str, *, database: str = "connected") -> None:
     async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as http:
         while True:
             running.check()
@@ -110,7 +124,7 @@ async def _ready(running: Program, url: str) -> None:
                 async with http.get(f"{url}/readyz") as response:
                     ready = response.status == 200
                 # It records, and is ready, before the database is: the journal takes what comes.
-                if ready and (await status(http, url))["database"]["state"] == "connected":
+                if ready and (await status(http, url))["database"]["state"] == database:
                     return
             except aiohttp.ClientConnectionError:  # it does not listen yet
                 pass
