@@ -39,7 +39,7 @@ def installation_for(name: str) -> Installation:
         if found:
             return found
     reason = f"no {name} server: `make test` or `python -m collector.store.embedded install --all` puts it into place"
-    if os.environ.get("COLLECTOR_REQUIRE_TIMESCALEDB") == "1":
+    if os.environ.get("REQUIRE_TIMESCALEDB") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 

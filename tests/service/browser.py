@@ -27,7 +27,7 @@ def chromium() -> str:
     if found := shutil.which("chromium"):
         return found
     reason = "no chromium: `make browser` puts it into place where it can"
-    if os.environ.get("COLLECTOR_REQUIRE_BROWSER") == "1":
+    if os.environ.get("REQUIRE_BROWSER") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 

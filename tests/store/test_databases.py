@@ -15,14 +15,14 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_servers")
 def test_without_a_server_its_tests_are_skipped_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLLECTOR_REQUIRE_TIMESCALEDB", raising=False)
+    monkeypatch.delenv("REQUIRE_TIMESCALEDB", raising=False)
     with pytest.raises(pytest.skip.Exception, match=r"no timescaledb server: `make test` or .* install --all"):
         databases.installation_for("timescaledb")
 
 
 @pytest.mark.usefixtures("no_servers")
 def test_where_a_server_is_due_its_absence_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLLECTOR_REQUIRE_TIMESCALEDB", "1")
+    monkeypatch.setenv("REQUIRE_TIMESCALEDB", "1")
     with pytest.raises(pytest.fail.Exception, match="no timescaledb server"):
         databases.installation_for("timescaledb")
 

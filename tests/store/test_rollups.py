@@ -280,10 +280,10 @@ async def test_vwap_of_rollups_is_that_of_the_trades(database: str) -> None:
     assert before[0][0] is not None
 
 
-@pytest.mark.skipif("COLLECTOR_TEST_COMMUNITY_DSN" not in os.environ, reason="needs TimescaleDB's Community edition")
+@pytest.mark.skipif("TEST_COMMUNITY_DSN" not in os.environ, reason="needs TimescaleDB's Community edition")
 async def test_the_community_edition_keeps_the_same_numbers_by_itself() -> None:
-    """`COLLECTOR_TEST_COMMUNITY_DSN` is an empty database of an owner, on a server with licence `timescale`."""
-    dsn = os.environ["COLLECTOR_TEST_COMMUNITY_DSN"]
+    """`TEST_COMMUNITY_DSN` is an empty database of an owner, on a server with licence `timescale`."""
+    dsn = os.environ["TEST_COMMUNITY_DSN"]
     await migrate(dsn)
     await store(dsn, many(400, 1), many(100, 2))
     assert await rows(dsn, "select instrument_id from rollup_progress") == [(0,)]
