@@ -29,7 +29,7 @@ class Progress:
         self._look = look
         self._dead_since: float | None = None
         self._idle_since: float | None = None
-        self._committed: object = None
+        self._at: object = None
 
     def __repr__(self) -> str:
         return f"<Progress dead_since={self._dead_since} idle_since={self._idle_since}>"
@@ -53,9 +53,10 @@ class Progress:
     def _idle(self, now: float) -> str | None:
         daemon = self._daemon
         recorder, committed = daemon.recorder, daemon.recorder.committed
+        at = committed, recorder.turns
         waits = committed is not None and not daemon.intake.settled and committed < daemon.journal.durable
-        moved = committed != self._committed
-        self._committed = committed
+        moved = at != self._at
+        self._at = at
         if moved or not waits or recorder.busy or not daemon.writer.connected:
             self._idle_since = None
             return None

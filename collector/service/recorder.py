@@ -77,6 +77,8 @@ class Recorder:
         self._working_ns: int | None = None
         self.busy = False
         """Whether it waits for the disk or the database, and not for work."""
+        self.turns = 0
+        """Grows while the journal is read."""
         self.when_gaps_change: list[Callable[[], object]] = []
         """Called after each commit that opened or closed gaps."""
         self.damages = 0
@@ -179,6 +181,7 @@ class Recorder:
             apply(record, normaliser, scratch)
             if not number % YIELD_EVERY:
                 scratch = Records()
+                self.turns += 1
                 await asyncio.sleep(0)
         self._damaged = False  # its rows are in the tables
         if saved is None or start == self._journal.begin:
@@ -253,6 +256,7 @@ class Recorder:
             await self._journal.sync(self._journal.end)
         for batch in self._batches(self._read(position), normaliser, CHUNK_BYTES):
             if batch is None:
+                self.turns += 1
                 await asyncio.sleep(0)
             else:
                 yield batch

@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from .rebuilt import Rebuilt, change
 
-FOLDER = Path(os.environ.get("COLLECTOR_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
+FOLDER = Path(os.environ.get("FMFW_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
 SOCKET = FOLDER / "fmfw-2021-10-09-socket.ndjson"
 SYMBOLS = FOLDER / "fmfw-2021-10-09-symbol.json"
 CHANNELS = frozenset({"ticker/1s", "trades", "orderbook/full", "candles/M1"})

@@ -19,7 +19,7 @@ from . import capture
 from .rebuilt import change
 
 pytestmark = [
-    pytest.mark.skipif(not capture.SOCKET.exists(), reason="no capture here; COLLECTOR_CAPTURES names its folder"),
+    pytest.mark.skipif(not capture.SOCKET.exists(), reason="no capture here; FMFW_CAPTURES names its folder"),
     pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True),
 ]
 

@@ -75,6 +75,14 @@ async def test_recorder_that_does_nothing_with_its_work_is_stuck(daemon: Watched
     assert progress.stuck() is None
 
 
+async def test_recorder_that_reads_the_journal_is_not(daemon: WatchedDaemon, progress: Progress) -> None:
+    await leave_work(daemon)
+    for _ in range(5):
+        daemon.recorder.turns += 1
+        assert progress.stuck() is None
+        daemon.clock.now += IDLE_SECONDS
+
+
 @pytest.mark.parametrize("excuse", ["busy", "away"])
 async def test_recorder_that_waits_for_the_database_is_not(
     daemon: WatchedDaemon, progress: Progress, excuse: str

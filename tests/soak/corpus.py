@@ -132,8 +132,8 @@ def _places(value: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:
 
 
 def captured_fmfw() -> list[bytes]:
-    """Frames of the real venue, where the captures are at hand (`COLLECTOR_CAPTURES`); none elsewhere."""
-    folder = Path(os.environ.get("COLLECTOR_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
+    """Frames of the real venue, where the captures are at hand (`FMFW_CAPTURES`); none elsewhere."""
+    folder = Path(os.environ.get("FMFW_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
     path = folder / "fmfw-2021-10-09-socket.ndjson"
     if not path.exists():
         return []

@@ -150,7 +150,7 @@ def test_many_spoilt_frames_raise_nothing_and_are_counted(corpus: Corpus, measur
 def test_spoilt_frames_of_the_real_venue(frames: int, measured: Measured) -> None:
     texts = captured_fmfw()
     if not texts:
-        pytest.skip("the captured frames are not at hand (COLLECTOR_CAPTURES)")
+        pytest.skip("the captured frames are not at hand (FMFW_CAPTURES)")
     random = Random(frames)
     fed = Fed({"venue": "fmfw", "adapter": "fmfw", "worker": "fmfw-1", "url": "", "symbols": None}, 0)
     for number in range(frames):

@@ -14,11 +14,11 @@ from collector.venues.adapter import Acknowledged, RestAnswer, SnapshotTaken
 from collector.venues.fmfw import ADAPTER, FmfwSettings
 from tests.venues.fmfw.reading import Reading
 
-CAPTURES = Path(os.environ.get("COLLECTOR_CAPTURES") or Path(__file__).parents[4] / "shared" / "captures")
+CAPTURES = Path(os.environ.get("FMFW_CAPTURES") or Path(__file__).parents[4] / "shared" / "captures")
 SOCKET = CAPTURES / "fmfw-2021-10-09-socket.ndjson"
 SYMBOLS = CAPTURES / "fmfw-2021-10-09-symbol.json"
 
-pytestmark = pytest.mark.skipif(not SOCKET.exists(), reason="no capture here; COLLECTOR_CAPTURES names its folder")
+pytestmark = pytest.mark.skipif(not SOCKET.exists(), reason="no capture here; FMFW_CAPTURES names its folder")
 
 
 def received() -> Iterator[tuple[bytes, int]]:
