@@ -203,6 +203,12 @@ class JournalledIntake:
         self._queued -= batch.size
         self._drained.set()
 
+    def forget(self) -> None:
+        """Drop what is queued: it will be read from the journal again."""
+        self._queue.clear()
+        self._queued = 0
+        self._drained.set()
+
     @property
     def oldest_waiting_ns(self) -> int | None:
         """When the oldest frame was received whose records wait for the writer; None when none waits."""

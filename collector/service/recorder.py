@@ -23,6 +23,7 @@ from collector.normalise.normaliser import Normaliser
 from collector.service.journalled import apply, tell_orphans
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch
+from collector.store.errors import DatabaseWentBackError
 from collector.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -106,15 +107,27 @@ class Recorder:
         async with asyncio.TaskGroup() as group:
             cutter = group.create_task(self._cut_regularly())
             while True:
-                if self._intake.empty and self._intake.behind_since is not None:
-                    await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
-                    continue
-                batch = await self._intake.next_batch()
-                if batch is None:
+                try:
+                    await self._write_on()
+                except DatabaseWentBackError as error:
+                    log.warning("database_went_back", reason=str(error),
+                              remedy="what the journal still holds since then is written again")  # fmt: skip
+                    self._intake.forget()
+                    await self._find_place()
+                else:
                     break
-                await self._commit(batch)
-                self._intake.done(batch)
             cutter.cancel()
+
+    async def _write_on(self) -> None:
+        while True:
+            if self._intake.empty and self._intake.behind_since is not None:
+                await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
+                continue
+            batch = await self._intake.next_batch()
+            if batch is None:
+                return
+            await self._commit(batch)
+            self._intake.done(batch)
 
     def drain(self) -> None:
         """Nothing more will be received: commit what there is and end."""

@@ -5,6 +5,7 @@ DatabaseError
   DatabaseRefusedError       it answers and says no: password, missing database, missing rights
   DatabaseBusyError          it has no time for a question that only people ask
   DatabaseNewerError         its tables were made by a newer program
+  DatabaseWentBackError      it has lost what it had acknowledged: a backup, or a replica that was behind
   MigrationError             a step of `collector migrate` failed; nothing of it remains
   ServerError                the embedded server
     ServerMissingError       no PostgreSQL to start
@@ -23,6 +24,7 @@ __all__ = [
     "DatabaseNewerError",
     "DatabaseRefusedError",
     "DatabaseUnreachableError",
+    "DatabaseWentBackError",
     "InstallError",
     "MigrationError",
     "ServerBusyError",
@@ -52,6 +54,10 @@ class DatabaseBusyError(DatabaseError):
 
 class DatabaseNewerError(DatabaseError):
     """The tables were made by a newer program than this one."""
+
+
+class DatabaseWentBackError(DatabaseError):
+    """The database stands where it stood before commits that it has acknowledged: they have to be made again."""
 
 
 class MigrationError(DatabaseError):

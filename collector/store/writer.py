@@ -23,7 +23,7 @@ from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, S
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import connect, refusals
-from collector.store.errors import DatabaseError
+from collector.store.errors import DatabaseError, DatabaseWentBackError
 from collector.store.named import queries
 from collector.store.registry import BY_INSTRUMENT, Registry
 
@@ -83,6 +83,10 @@ class Writer:
         self._wait = wait_exponential_jitter(multiplier=0.1, max=longest_wait_seconds, jitter=0.5)
         self._connection: Connection | None = None
         self._registry = Registry()
+        self._known: tuple[int, int] | None = None
+        """The position that the database acknowledged last."""
+        self._looked_at: Connection | None = None
+        """The connection on which that was compared with what it holds."""
         self._unanswered: Committed | None = None
         """What became of a batch whose commit was asked for and never answered."""
         self.state = "not connected yet"
@@ -99,7 +103,8 @@ class Writer:
     async def position(self) -> tuple[int, int] | None:
         """Return the segment and offset up to which the journal is in the tables; None for a database without any."""
         row = await self._for_ever(lambda connection: connection.fetchrow(_SQL["load_position"], self._journal))
-        return None if row is None else (row["segment"], row["byte_offset"])
+        self._known = None if row is None else (row["segment"], row["byte_offset"])
+        return self._known
 
     async def open_gaps(self) -> list[Gap]:
         """Return the gaps that have no end yet."""
@@ -172,9 +177,28 @@ class Writer:
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 
+    async def _has_not_gone_back(self, connection: Connection) -> None:
+        """Compare the position on a new connection with what was acknowledged on the one before.
+
+        A server that was restored from a backup, or a replica that took over and was behind, has lost rows that it had
+        said to hold. Raises `DatabaseWentBackError`.
+        """
+        if connection is self._looked_at or self._known is None:
+            return
+        row = await connection.fetchrow(_SQL["load_position"], self._journal)
+        if row is None or tuple(row) < self._known:
+            held = None if row is None else tuple(row)
+            self._known, self._unanswered = held, None
+            raise DatabaseWentBackError(
+                f"it had acknowledged more than it holds; it stands at {held or 'the beginning'}"
+            )
+        self._looked_at = connection
+
     async def _commit(self, connection: Connection, batch: Batch) -> Committed:
+        await self._has_not_gone_back(connection)
         unanswered, self._unanswered = self._unanswered, None
         if unanswered is not None and await self._reached(connection, batch):
+            self._known = batch.segment, batch.byte_offset
             return unanswered
         unnamable = await self._registry.prepare(connection, batch.records)
         if unnamable:
@@ -199,6 +223,8 @@ class Writer:
                 committed = await self._store(connection, batch, careful=careful)
                 self._unanswered = committed
             self._unanswered = None
+        if self._journal is not None:
+            self._known = batch.segment, batch.byte_offset
         return committed
 
     async def _store(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
@@ -381,4 +407,4 @@ def _speaks_of_data(error: Exception) -> bool:
 
 def _can_pass(error: BaseException) -> bool:
     """Whether trying again makes sense: everything about the database does, a bug of ours does not."""
-    return isinstance(error, _MAY_PASS)
+    return isinstance(error, _MAY_PASS) and not isinstance(error, DatabaseWentBackError)
