@@ -22,9 +22,10 @@ help:  ## show this list
 demo: setup database  ## simulated venues, an embedded database and the daemon on a live screen (DURATION=seconds)
 	@$(BIN)/collector demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
-# Three at a time: most tests wait for time to pass. All tests of a file share a process, and its servers.
+# Four at a time: most tests wait for time to pass. All tests of a file share a process, and its servers; the files go
+# in their order, which puts those that wait long before those that do not.
 test: lint database-all browser  ## lint, then run every test (ARGS="-k name" for some)
-	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup-dev audit-packages  ## ruff, mypy, and known vulnerabilities of the locked packages
 	$(BIN)/python -m ruff check --quiet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from tests.databases import POSTGRES, TIMESCALEDB, DatabaseServer, DatabaseServers
 
@@ -38,3 +39,18 @@ async def empty_database(database_server: DatabaseServer) -> AsyncIterator[str]:
     """The DSN, as owner, of a fresh database without tables."""
     async with database_server.database(migrated=False) as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_are_not_kept() -> Iterator[None]:
+    """A command that runs in this process sets the log up for a stream that its test closes: let no logger keep it."""
+    configure = structlog.configure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_first() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()

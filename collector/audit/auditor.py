@@ -127,7 +127,7 @@ class Auditor:
                     await self._round(connection)
                     self.trouble = ""
                     await self._rest()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
         finally:
             connection.terminate()

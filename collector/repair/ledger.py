@@ -152,7 +152,7 @@ class GapTable:
                     return await getattr(self._connection, method)(
                         statement, *parameters, timeout=QUERY_TIMEOUT_SECONDS
                     )
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 await self.close()
                 raise DatabaseUnreachableError(f"the gap ledger cannot be read or written: {error}") from error
             except (DatabaseError, asyncio.CancelledError):

@@ -71,7 +71,7 @@ class Reader:
                 return list(await self._connection.fetch(statement, *parameters, timeout=self._seconds + GRACE_SECONDS))
         except asyncpg.QueryCanceledError as error:
             raise DatabaseBusyError(f"the answer took longer than {self._seconds:g} s: ask for less") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             self.close()
             raise DatabaseUnreachableError(f"the tables cannot be read: {error}") from error
         except (DatabaseError, asyncio.CancelledError):

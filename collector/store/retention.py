@@ -74,7 +74,7 @@ class Retention:
                     (self.uncompressed.discard if can else self.uncompressed.add)(rule.table)
                     if rule.keep is not None:
                         gone[rule.table] = await self._expire(connection, rule.table, rule.keep, now_us)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
             raise DatabaseUnreachableError(f"old rows stay for now: {error or 'no answer'}") from error
         finally:
             if connection is not None:

@@ -63,7 +63,7 @@ class Rollups:
                     async with asyncio.timeout(TIMEOUT_SECONDS):
                         made, more = await self._pass(connection, now_us - GRACE_US)
                     done += made
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
             self.close()
             raise DatabaseUnreachableError(f"the rollups cannot be kept: {error or 'no answer'}") from error
         except (DatabaseError, asyncio.CancelledError):
