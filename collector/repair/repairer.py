@@ -3,7 +3,7 @@
 What is missing is in the table `gaps`, and so is what became of it: nothing is remembered here that a restart would
 lose. Answers go through the journal and the parsers like everything that is received, and a gap counts as repaired only
 when they are in the tables. A long gap is filled an hour at a time and then stands in line again, so that a short one
-that opens meanwhile waits for an hour's worth of trades at the most.
+that opens meanwhile waits for an hour's worth of trades at the most. Gaps side by side are fetched together.
 
 A venue that is down is asked again, for ever; only its word that there is nothing to be had ends a gap unrepaired.
 """
@@ -25,14 +25,15 @@ from collector.feed.connection import Backoff
 from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
 from collector.model import Instrument
-from collector.repair.ledger import Ledger, Missing
+from collector.repair.ledger import Ledger
+from collector.repair.stretches import Stretch, stretches
 from collector.store.errors import DatabaseError
 from collector.venues.adapter import Adapter
 
 log = structlog.get_logger()
 
 LANES = 24
-"""Gaps that are worked at the same time: enough to use the rate while answers and commits are awaited."""
+"""Stretches of gaps that are worked at the same time: enough to use the rate while answers and commits are awaited."""
 LOOK_SECONDS = 60.0
 """How often the table is looked at without being told that it changed."""
 SETTLE_SECONDS = 1.0
@@ -88,7 +89,7 @@ class Repairer:
         self._backoff = Backoff(random)
         self._woken = asyncio.Event()
         self._session: LiveSession | None = None
-        self._queue: asyncio.PriorityQueue[tuple[bool, int, int, Missing]]
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, int, Stretch]]
         self._group: asyncio.TaskGroup
         self._held: set[int] = set()
         self._at_work = 0
@@ -178,69 +179,77 @@ class Repairer:
         present = {gap.gap_id for gap in found}
         self._again = {number: value for number, value in self._again.items() if number in present}
         now = self._clock.monotonic()
-        for gap in found:
-            at, _ = self._again.get(gap.gap_id, (now, None))
-            if gap.gap_id not in self._held and at <= now:
-                self._held.add(gap.gap_id)
-                self._enqueue(gap)
+        due = [
+            gap for gap in found if gap.gap_id not in self._held and self._again.get(gap.gap_id, (now, None))[0] <= now
+        ]
+        self._held.update(gap.gap_id for gap in due)
+        for stretch in stretches(due, apart_us=2 * MARGIN_US, longest_us=PIECE_US):
+            self._enqueue(stretch)
         self._backoff.reset()
 
-    def _enqueue(self, gap: Missing) -> None:
-        self._queue.put_nowait((gap.stream != "trades", gap.to_us - gap.done_us, gap.gap_id, gap))
+    def _enqueue(self, stretch: Stretch) -> None:
+        length_us = stretch.to_us - stretch.done_us
+        self._queue.put_nowait((stretch.stream != "trades", length_us, stretch.gaps[0].gap_id, stretch))
 
     # -- doing it ------------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
         while True:
-            *_, gap = await self._queue.get()
+            *_, stretch = await self._queue.get()
             self._at_work += 1
             try:
-                await self._advance(gap)
+                await self._advance(stretch)
             finally:
                 self._at_work -= 1
                 if not self._at_work and self._queue.empty():
                     self._end_session()
 
-    async def _advance(self, gap: Missing) -> None:
-        """Fill the next piece of a gap."""
+    async def _advance(self, stretch: Stretch) -> None:
+        """Fill a stretch, or the next piece of a gap that is longer than one."""
         now_us = self._clock.now_ns() // 1000
-        early = gap.to_us / 1e6 + SETTLE_SECONDS - now_us / 1e6
+        early = stretch.to_us / 1e6 + SETTLE_SECONDS - now_us / 1e6
         if early > 0:
             await self._clock.sleep(min(early, SETTLE_SECONDS))
-        if gap.done_us == gap.from_us:
-            await self._ledger.begin(gap, self._clock.now_ns() // 1000)
-        until_us = min(gap.done_us + PIECE_US, gap.to_us)
+        for gap in stretch.gaps:
+            if gap.done_us == gap.from_us:
+                await self._ledger.begin(gap, self._clock.now_ns() // 1000)
+        until_us = min(stretch.done_us + PIECE_US, stretch.to_us)
         try:
-            await self._fetch(gap, gap.done_us - MARGIN_US, until_us + MARGIN_US)
+            await self._fetch(stretch.instrument, stretch.stream, stretch.done_us - MARGIN_US, until_us + MARGIN_US)
         except VenueError as error:
             if not error.permanent or error.code in _A_PERSON_CAN_HELP:
-                await self._put_off(gap, error)
-                return
-            await self._committed()
-            await self._settle(gap, error.reason)
+                await self._put_off(stretch, error)
+            elif len(stretch.gaps) > 1:
+                # What it refuses may be true of one of them only: each by itself.
+                for gap in stretch.gaps:
+                    self._enqueue(Stretch((gap,)))
+            else:
+                await self._committed()
+                await self._settle(stretch, error.reason)
             return
         await self._committed()
         self.trouble = ""
-        if until_us < gap.to_us:
+        if until_us < stretch.to_us:
+            (gap,) = stretch.gaps
             await self._ledger.progress(gap, until_us)
-            self._enqueue(gap._replace(done_us=until_us))
-        elif gap.stream in self._adapter.partly_historic:
-            await self._settle(gap, f"of {gap.stream} the venue keeps only a part, which was fetched")
+            self._enqueue(Stretch((gap._replace(done_us=until_us),)))
+        elif stretch.stream in self._adapter.partly_historic:
+            await self._settle(stretch, f"of {stretch.stream} the venue keeps only a part, which was fetched")
         else:
-            await self._settle(gap)
+            await self._settle(stretch)
 
-    async def _fetch(self, gap: Missing, from_us: int, to_us: int) -> None:
+    async def _fetch(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         rest = self._rest()
         if rest is None:
             raise VenueError(self.venue, "its worker does not run yet")
-        history = self._adapter.history(self.venue, self.settings, gap.instrument, gap.stream, from_us, to_us)
+        history = self._adapter.history(self.venue, self.settings, instrument, stream, from_us, to_us)
         await rest.of(self._open_session()).drive(history, before=self._politely)
 
     async def look_up(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         """Fetch and store a span that no gap asks for, within the same limits. Raises `VenueError`."""
         self._at_work += 1
         try:
-            await self._fetch(Missing(0, instrument, stream, from_us, to_us, from_us, 0), from_us, to_us)
+            await self._fetch(instrument, stream, from_us, to_us)
             await self._committed()
         finally:
             self._at_work = max(0, self._at_work - 1)
@@ -252,36 +261,42 @@ class Repairer:
             await self._intake.room()
         await self._limiter.acquire()
 
-    async def _put_off(self, gap: Missing, error: VenueError) -> None:
-        _, backoff = self._again.get(gap.gap_id, (0.0, Backoff(self._random)))
+    async def _put_off(self, stretch: Stretch, error: VenueError) -> None:
+        _, backoff = self._again.get(stretch.gaps[0].gap_id, (0.0, Backoff(self._random)))
         pause = backoff.next()
-        self._trouble("repair_put_off", error, stream=gap.stream, next_try_s=round(pause, 1))
-        await self._ledger.put_off(gap, str(error))
-        self._held.discard(gap.gap_id)
-        self._again[gap.gap_id] = (self._clock.monotonic() + pause, backoff)
+        self._trouble("repair_put_off", error, stream=stretch.stream, next_try_s=round(pause, 1))
+        for gap in stretch.gaps:
+            await self._ledger.put_off(gap, str(error))
+        due = self._clock.monotonic() + pause
+        for gap in stretch.gaps:
+            self._held.discard(gap.gap_id)
+            self._again[gap.gap_id] = (due, backoff)
         self._group.create_task(self._wake_after(pause))
 
     async def _wake_after(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self.wake()
 
-    async def _settle(self, gap: Missing, lost_because: str | None = None) -> None:
+    async def _settle(self, stretch: Stretch, lost_because: str | None = None) -> None:
         lost = lost_because is not None
-        outcome = await self._ledger.outcome(gap, self._clock.now_ns() // 1000, lost=lost, note=lost_because)
-        if outcome is not None:
-            self._intake.gaps_closed([outcome])
+        now_us = self._clock.now_ns() // 1000
+        outcomes = [await self._ledger.outcome(gap, now_us, lost=lost, note=lost_because) for gap in stretch.gaps]
+        closed = [outcome for outcome in outcomes if outcome is not None]
+        if closed:
+            self._intake.gaps_closed(closed)
             await self._committed()
-        rows = None if outcome is None else outcome.rows
-        self._held.discard(gap.gap_id)
-        self._again.pop(gap.gap_id, None)
-        self.rows += rows or 0
-        if lost:
-            self.lost += 1
-        else:
-            self.repaired += 1
-        log.info("gap_unrecoverable" if lost else "gap_repaired", venue=self.venue,
-                 symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
-                 seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
+        for gap, outcome in zip(stretch.gaps, outcomes, strict=True):
+            rows = None if outcome is None else outcome.rows
+            self._held.discard(gap.gap_id)
+            self._again.pop(gap.gap_id, None)
+            self.rows += rows or 0
+            if lost:
+                self.lost += 1
+            else:
+                self.repaired += 1
+            log.info("gap_unrecoverable" if lost else "gap_repaired", venue=self.venue,
+                     symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
+                     seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
         self._tell_settled()
 
     def _tell_settled(self) -> None:

@@ -23,7 +23,8 @@ async def test_gap_is_closed_only_after_what_was_fetched_is_committed() -> None:
 
 
 async def test_answers_go_to_one_session_that_ends_with_the_work() -> None:
-    scene = Scene(*(gap(number) for number in range(1, 30)))
+    scene = Scene(*(gap(number, from_us=number * HOUR_US) for number in range(1, 30)))
+    scene.clock.now = 40 * 3600.0
     await scene.run()
     (session,) = scene.intake.sessions
     assert len(session.answers) == 29
@@ -43,11 +44,14 @@ async def test_stream_without_a_past_is_given_up_and_one_with_a_part_of_it_is_fe
 
 
 async def test_trades_come_first_and_the_short_before_the_long() -> None:
-    scene = Scene(gap(1, "candles"), gap(2, seconds=300), gap(3, seconds=1), gap(4, "candles", seconds=2))
+    scene = Scene(
+        gap(1, "candles"), gap(2, seconds=300), gap(3, from_us=HOUR_US, seconds=1),
+        gap(4, "candles", from_us=HOUR_US, seconds=2),
+    )  # fmt: skip
     scene.repairer._work = _nothing  # type: ignore[method-assign]  the line alone is looked at
     task = asyncio.ensure_future(scene.repairer.run())
     await until(lambda: scene.repairer.waiting == 4, "four in the line")
-    line = [scene.repairer._queue.get_nowait()[-1].gap_id for _ in range(4)]
+    line = [scene.repairer._queue.get_nowait()[-1].gaps[0].gap_id for _ in range(4)]
     task.cancel()
     await asyncio.wait([task])
     assert line == [3, 2, 4, 1]
@@ -68,7 +72,7 @@ async def test_long_gap_is_filled_in_pieces_and_goes_on_where_it_was() -> None:
 
 
 async def test_venue_that_fails_is_asked_again_and_the_reason_is_noted() -> None:
-    scene = Scene(gap(1), gap(2))
+    scene = Scene(gap(1), gap(2, from_us=HOUR_US))
     scene.adapter.errors = [VenueError("fake", "status 503") for _ in range(5)]
     scene.clock.now = 1e6
     await scene.run()
@@ -84,6 +88,41 @@ async def test_what_the_venue_refuses_for_good_is_lost_with_its_reason() -> None
     scene.adapter.errors = [VenueError("fake", "no such symbol", code="2001", permanent=True)]
     await scene.run()
     assert scene.told()[-1] == ("lost", 1, "no such symbol")
+
+
+async def test_gaps_side_by_side_are_asked_for_together_and_closed_one_by_one() -> None:
+    scene = Scene(*(gap(number, from_us=number * 15_000_000) for number in (3, 1, 2)), gap(4, from_us=HOUR_US))
+    scene.clock.now = 5000.0
+    await scene.run()
+    assert scene.adapter.asked == [
+        ("A", "trades", HOUR_US - MARGIN_US, HOUR_US + 10_000_000 + MARGIN_US),
+        ("A", "trades", 15_000_000 - MARGIN_US, 55_000_000 + MARGIN_US),
+    ]
+    assert [one.from_us for one in scene.intake.outcomes if one.from_us < HOUR_US] == [
+        15_000_000,
+        30_000_000,
+        45_000_000,
+    ]
+    assert (scene.repairer.repaired, scene.repairer.rows, scene.repairer.waiting) == (4, 20, 0)
+
+
+async def test_gaps_side_by_side_are_put_off_together() -> None:
+    scene = Scene(gap(1), gap(2, from_us=12_000_000))
+    scene.adapter.errors = [VenueError("fake", "status 503")]
+    await scene.run()
+    assert [event[:2] for event in scene.told()] == [
+        ("begin", 1), ("begin", 2), ("put off", 1), ("put off", 2),
+        ("begin", 1), ("begin", 2), ("repaired", 1), ("repaired", 2),
+    ]  # fmt: skip
+    assert len(scene.adapter.asked) == 2
+
+
+async def test_of_gaps_side_by_side_only_the_one_that_is_refused_is_lost() -> None:
+    scene = Scene(gap(1), gap(2, from_us=12_000_000))
+    too_old = [VenueError("fake", "older than ten days", code="10", permanent=True) for _ in range(2)]
+    scene.adapter.errors = too_old  # of both together, and of the first by itself
+    await scene.run()
+    assert sorted(event[:2] for event in scene.told() if event[0] != "begin") == [("lost", 1), ("repaired", 2)]
 
 
 @pytest.mark.parametrize("code", ["401", "403", "404"])
