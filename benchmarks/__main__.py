@@ -52,6 +52,7 @@ class Part(StrEnum):
     METAAPI = "metaapi"
     METAAPI_JOURNAL = "metaapi-journal"
     METAAPI_SDK = "metaapi-sdk"
+    METAAPI_READING = "metaapi-reading"
 
 
 Shape = StrEnum("Shape", {name.upper(): name for name in SHAPES})
@@ -144,13 +145,20 @@ async def _measure(
 async def _packets(
     results: report.Results, parts: set[Part], shapes: list[Shape], pace: float, seconds: float, console: Console
 ) -> None:
-    recorders = {Part.METAAPI: "collector", Part.METAAPI_JOURNAL: "journal", Part.METAAPI_SDK: "metaapi-cloud-sdk"}
+    recorders = {
+        Part.METAAPI: "collector", Part.METAAPI_JOURNAL: "journal", Part.METAAPI_SDK: "metaapi-cloud-sdk",
+        Part.METAAPI_READING: "websockets, reading only",
+    }  # fmt: skip
     with Progress(*_COLUMNS, console=console, transient=True) as bars:
         for shape, part in product(shapes, recorders):
             if part not in parts:
                 continue
             bar = bars.add_task(f"{recorders[part]}, packets: {shape}", total=int(seconds))
             with _folder() as folder:
+                if part is Part.METAAPI_READING:
+                    one = await packets.measure_reading(folder, shape=shape, pace=pace, seconds=seconds)
+                    results.packets.append(one)
+                    continue
                 results.packets.append(
                     await packets.measure(
                         folder, recorders[part], shape=shape, pace=pace, seconds=seconds,

@@ -110,6 +110,31 @@ async def measure(
         )
 
 
+async def measure_reading(folder: Path, *, shape: str, pace: float, seconds: float) -> Packets:
+    """Let a program read the same packets that does nothing else: less than that no client can take."""
+    certificate, key = _certificate(folder)
+    trust = {"SSL_CERT_FILE": str(certificate)}
+    module = (sys.executable, "-m", "benchmarks.bare")
+    served = (*module, "serve", "--shape", shape, "--pace", str(pace), "--certificate", certificate, "--key", key)
+    async with program("packets", *served, log=folder / "venue.log") as venue:
+        url = (await venue.first_line())["url"]
+        async with program("reader", *module, "read", url, str(seconds), log=folder / "log", environ=trust) as reader:
+            used = await reader.first_line()
+    cpu_us = round(used["cpu"] / used["packets"] * 1e6)
+    return Packets(
+        recorder=f"websockets {used['version']}, reading only",
+        shape=shape,
+        packets_per_second=round(used["packets"] / used["seconds"], 1),
+        bytes_per_packet=round(used["bytes"] / used["packets"]),
+        items_per_packet=0.0,
+        cpu_us=cpu_us,
+        idle_ms=0.0,
+        net_us=cpu_us,
+        server_us=None,
+        path_us=None,
+    )
+
+
 async def _used(
     http: aiohttp.ClientSession, control: str, running: Program, server_pid: int | None, seconds: float,
     progress: Progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,16 @@ def test_every_question_of_an_analyst_is_answered() -> None:
     assert answers["last price of all instruments"]["rows"] == 50
     assert answers["OHLCV 1h of one instrument, 10 days"]["rows"] == 240
     assert all(one["rows"] > 0 and one["median_ms"] > 0 for one in answers.values())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on this machine")
+def test_reading_alone_is_measured() -> None:
+    done = _bench("--only", "metaapi-reading", "--shape", "one", "--seconds", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    (one,) = json.loads(done.stdout)["packets"]
+    assert one["recorder"].startswith("websockets ")
+    assert one["packets_per_second"] > 20
+    assert one["cpu_us"] > 0
 
 
 def test_a_wrong_part_is_refused_with_the_right_ones() -> None:
