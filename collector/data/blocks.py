@@ -13,7 +13,8 @@ from typing import Any
 
 import asyncpg
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
+"""Small enough for memory and for dictionaries of a column's values, which make files smaller; large enough for speed."""
 
 
 class Cutter:

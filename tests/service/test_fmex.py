@@ -222,7 +222,7 @@ async def test_a_line_that_falls_silent_is_made_anew(database: str, tmp_path: Pa
         await recording(daemon)
         verdicts = await on.compare(daemon)
         # What was being written into the silent line is the venue's word only; trades and bars were asked for again.
-        assert all_equal([one for one in verdicts if one.table in ("trades", "candles", "rates", "derivatives")])
+        assert all_equal([one for one in verdicts if one.table in ("trades", "candles")])
         reasons = await on.query("select reason from sessions where worker = 'fmex-1' and closed_at is not null")
         assert reasons == [("a ping was not answered within 2 s",)]
 
