@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 BLOCK_BYTES = 2 << 20
-"""Small enough for memory and for dictionaries of a column's values, which make files smaller; large enough for speed."""
+"""Small enough for memory and for the dictionaries that make files smaller; large enough for speed."""
 
 
 class Cutter:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from collector.errors import CollectorError, Fault
 from collector.logs import KNOWN
+from collector.model import PERIODS
 from collector.service.day import DAY_SECONDS
 from collector.service.status import iso
 from collector.store.errors import DatabaseError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collector.clock import Clock
     from collector.store.reading import Reader
 
-PERIODS: Final = (60, 180, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 28_800, 43_200, 86_400, 604_800, 2_592_000)
 MOST_CANDLES: Final = 1000
 MOST_SPAN_SECONDS: Final = 21_600
 SPREAD_BINS: Final = 360
@@ -154,7 +154,7 @@ class Instruments:
     async def candles(self, parameters: Parameters) -> dict[str, Any]:
         """The newest candles of a period, the oldest first."""
         venue, symbol = parameters.name("venue"), parameters.name("symbol")
-        period = parameters.whole("period", PERIODS[0], 1, PERIODS[-1])
+        period = parameters.whole("period", PERIODS["1m"], 1, PERIODS["1q"])
         limit = parameters.whole("limit", 300, 1, MOST_CANDLES)
         parameters.done()
         found = await self._find(venue, symbol)
@@ -199,7 +199,7 @@ class Instruments:
         }
 
     async def _find(self, venue: str, symbol: str) -> Any:
-        rows = await self._reader.rows(_SQL["instrument"], venue, symbol, list(PERIODS))
+        rows = await self._reader.rows(_SQL["instrument"], venue, symbol, list(PERIODS.values()))
         if not rows:
             raise UnknownInstrumentError(f"the tables hold no instrument {symbol!r} of a venue {venue!r}")
         return rows[0]

@@ -34,6 +34,7 @@ function choices(parent, options, chosen, choose) {
 
 function periodName(period) {
   if (period === 2592000) return "1 mo";
+  if (period === 7776000) return "3 mo";
   for (const [unit, length] of [["w", 604800], ["d", 86400], ["h", 3600], ["min", 60]]) {
     if (period % length === 0) return `${period / length} ${unit}`;
   }

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collector.model import PERIODS
 
-MT5_PERIODS = {
-    "1m": 60, "2m": 120, "3m": 180, "4m": 240, "5m": 300, "6m": 360, "10m": 600, "12m": 720, "15m": 900, "20m": 1200,
-    "30m": 1800, "1h": 3600, "2h": 7200, "3h": 10800, "4h": 14400, "6h": 21600, "8h": 28800, "12h": 43200,
-    "1d": PERIODS["1d"], "1w": PERIODS["1w"], "1mo": PERIODS["1mo"],
-}  # fmt: skip
+MT5_PERIODS = {name: number for name, number in PERIODS.items() if name != "1q"}
 """Our names and their number in the tables: seconds, but for months (see `collector.model.PERIODS`)."""
 
 MT4_PERIODS = frozenset({"1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1mo"})
