@@ -8,9 +8,10 @@ parsers find within a session (lost sequence numbers) and could not close before
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from collector.model import Gap, Instrument, Records
+from collector.model import Gap, GapOutcome, Instrument, Records
 from collector.venues.adapter import Acknowledged, Event, Parser
 
 STOPPED = "stopped"
@@ -22,6 +23,9 @@ DAMAGED = "journal damaged"
 
 _BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT})
 """Causes of gaps that end with the next session; others are found and ended within one."""
+
+REACH_US = 5_000_000
+"""A gap's ends are our clock's, and the latest trades of a venue may come late: a list has to reach so far beyond."""
 
 _OF_THE_VENUE = frozenset({"rates", "news"})
 """Streams whose symbols are no instruments, which alone have gaps."""
@@ -58,20 +62,20 @@ class Coverage:
         awaited = {(Instrument(self._venue, symbol), self._streams[channel][0]) for channel, symbol in self._awaited}
         return {key for key in self.keys() if key not in awaited}
 
-    def acknowledged(self, events: Sequence[Event]) -> list[_Key]:
-        """What is covered from now on, as the venue says."""
+    def acknowledged(self, events: Sequence[Event]) -> list[tuple[_Key, int | None]]:
+        """What is covered from now on, as the venue says, and since when where something older came with it."""
         return [
-            key
+            (key, event.since_us)
             for event in events
             if isinstance(event, Acknowledged)
             for symbol in event.symbols
             for key in self._arrived(event.channel, symbol)
         ]
 
-    def seen(self, parser: Parser) -> list[_Key]:
+    def seen(self, parser: Parser) -> list[tuple[_Key, int | None]]:
         """What is covered from now on, since data of it came."""
         return [
-            key
+            (key, None)
             for channel, symbol in sorted(self._awaited)
             if symbol in parser.last_seen.get(channel, ())
             for key in self._arrived(channel, symbol)
@@ -134,12 +138,24 @@ class Gaps:
                 self._missing[key] = gap._replace(from_us=began_us)
                 out.gaps.append(self._missing[key])
 
-    def end(self, keys: Iterable[_Key], to_us: int, out: Records) -> None:
-        """These are received again."""
-        for key in keys:
+    def end(self, covered: Iterable[tuple[_Key, int | None]], now_us: int, out: Records) -> None:
+        """These are received again, or with a time: what has been since then came as well."""
+        for key, since_us in covered:
             gap = self._missing.pop(key, None)
-            if gap is not None:
-                out.gaps.append(gap._replace(to_us=max(to_us, gap.from_us)))
+            if gap is None:
+                continue
+            if since_us is None:
+                out.gaps.append(gap._replace(to_us=max(now_us, gap.from_us)))
+            elif since_us > gap.from_us - REACH_US:
+                out.gaps.append(gap._replace(to_us=max(min(since_us, now_us), gap.from_us)))
+            else:
+                out.gaps.append(gap._replace(to_us=max(now_us, gap.from_us)))
+                reach = datetime.fromtimestamp(since_us // 1_000_000, UTC)
+                reason = f"the venue's list reached back to {reach:%Y-%m-%dT%H:%M:%SZ}"
+                reason = f"{gap.reason}; {reason}" if gap.reason else reason
+                out.outcomes.append(
+                    GapOutcome(gap.instrument, gap.stream, gap.from_us, gap.cause, "repaired", reason, None, now_us)
+                )
 
     def note(self, found: Sequence[Gap]) -> None:
         """Remember what a parser found, until it finds the end of it."""

@@ -26,18 +26,19 @@ from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.ledger import Ledger
+from collector.repair.line import LANES, Line
 from collector.repair.stretches import Stretch, stretches
 from collector.store.errors import DatabaseError
 from collector.venues.adapter import Adapter
 
 log = structlog.get_logger()
 
-LANES = 24
-"""Stretches of gaps that are worked at the same time: enough to use the rate while answers and commits are awaited."""
 LOOK_SECONDS = 60.0
 """How often the table is looked at without being told that it changed."""
 SETTLE_SECONDS = 1.0
-"""A venue's history may be a moment behind its socket: so long after its end a gap is left alone."""
+"""A venue's history may be a moment behind its socket: asked for sooner after a gap, it may lack the gap's end."""
+SHORT_US = 20_000_000
+"""A gap no longer than this waits that moment; of a longer one the end is asked for again, where it came too soon."""
 MARGIN_US = 5_000_000
 """Asked for on either side: a gap's ends are our clock's and a venue's history goes by its own."""
 PIECE_US = 3_600_000_000
@@ -89,10 +90,9 @@ class Repairer:
         self._backoff = Backoff(random)
         self._woken = asyncio.Event()
         self._session: LiveSession | None = None
-        self._queue: asyncio.PriorityQueue[tuple[bool, int, int, Stretch]]
+        self._line = Line()
         self._group: asyncio.TaskGroup
         self._held: set[int] = set()
-        self._at_work = 0
         self._again: dict[int, tuple[float, Backoff]] = {}
         self.repaired = 0
         """Gaps closed as repaired since the start."""
@@ -131,8 +131,10 @@ class Repairer:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
                     self._forget()
-                    for number in range(LANES):
-                        group.create_task(self._work(), name=f"{self.venue} repair {number + 1}")
+                    for trades, lanes in LANES.items():
+                        for number in range(lanes):
+                            what = "trades" if trades else "others"
+                            group.create_task(self._work(trades=trades), name=f"{self.venue} {what} {number + 1}")
                     await self._look_on()
             except* DatabaseError as errors:
                 self._trouble("repair_waits_for_database", errors.exceptions[0])
@@ -145,9 +147,8 @@ class Repairer:
             await self._clock.sleep(self._backoff.next())
 
     def _forget(self) -> None:
-        self._queue = asyncio.PriorityQueue()  # bounded by the table: each gap is in it once
+        self._line = Line()
         self._held.clear()
-        self._at_work = 0
 
     def _trouble(self, event: str, error: BaseException, **facts: object) -> None:
         if str(error) != self.trouble:
@@ -184,45 +185,44 @@ class Repairer:
         ]
         self._held.update(gap.gap_id for gap in due)
         for stretch in stretches(due, apart_us=2 * MARGIN_US, longest_us=PIECE_US):
-            self._enqueue(stretch)
+            self._line.put(stretch)
         self._backoff.reset()
-
-    def _enqueue(self, stretch: Stretch) -> None:
-        length_us = stretch.to_us - stretch.done_us
-        self._queue.put_nowait((stretch.stream != "trades", length_us, stretch.gaps[0].gap_id, stretch))
 
     # -- doing it ------------------------------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
+    async def _work(self, *, trades: bool) -> None:
         while True:
-            *_, stretch = await self._queue.get()
-            self._at_work += 1
+            stretch = await self._line.take(trades=trades)
             try:
+                if not trades:
+                    await self._line.trades_are_through()
                 await self._advance(stretch)
             finally:
-                self._at_work -= 1
-                if not self._at_work and self._queue.empty():
+                self._line.done(stretch)
+                if self._line.idle:
                     self._end_session()
 
     async def _advance(self, stretch: Stretch) -> None:
         """Fill a stretch, or the next piece of a gap that is longer than one."""
-        now_us = self._clock.now_ns() // 1000
-        early = stretch.to_us / 1e6 + SETTLE_SECONDS - now_us / 1e6
-        if early > 0:
-            await self._clock.sleep(min(early, SETTLE_SECONDS))
+        short = stretch.to_us - stretch.done_us <= SHORT_US
+        if short:
+            await self._settled(stretch)
         for gap in stretch.gaps:
             if gap.done_us == gap.from_us:
                 await self._ledger.begin(gap, self._clock.now_ns() // 1000)
         until_us = min(stretch.done_us + PIECE_US, stretch.to_us)
         try:
             await self._fetch(stretch.instrument, stretch.stream, stretch.done_us - MARGIN_US, until_us + MARGIN_US)
+            if until_us == stretch.to_us and not short and await self._settled(stretch):
+                end_us = stretch.to_us - round(SETTLE_SECONDS * 1e6)
+                await self._fetch(stretch.instrument, stretch.stream, end_us - MARGIN_US, until_us + MARGIN_US)
         except VenueError as error:
             if not error.permanent or error.code in _A_PERSON_CAN_HELP:
                 await self._put_off(stretch, error)
             elif len(stretch.gaps) > 1:
                 # What it refuses may be true of one of them only: each by itself.
                 for gap in stretch.gaps:
-                    self._enqueue(Stretch((gap,)))
+                    self._line.put(Stretch((gap,)))
             else:
                 await self._committed()
                 await self._settle(stretch, error.reason)
@@ -232,11 +232,18 @@ class Repairer:
         if until_us < stretch.to_us:
             (gap,) = stretch.gaps
             await self._ledger.progress(gap, until_us)
-            self._enqueue(Stretch((gap._replace(done_us=until_us),)))
-        elif stretch.stream in self._adapter.partly_historic:
+            self._line.put(Stretch((gap._replace(done_us=until_us),)))
+        elif not self._adapter.whole_past(self.settings, stretch.instrument, stretch.stream):
             await self._settle(stretch, f"of {stretch.stream} the venue keeps only a part, which was fetched")
         else:
             await self._settle(stretch)
+
+    async def _settled(self, stretch: Stretch) -> bool:
+        """Wait until the venue's history has the end of a gap as well; tell whether that was needed."""
+        early = stretch.to_us / 1e6 + SETTLE_SECONDS - self._clock.now_ns() / 1e9
+        if early > 0:
+            await self._clock.sleep(min(early, SETTLE_SECONDS))
+        return early > 0
 
     async def _fetch(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         rest = self._rest()
@@ -247,14 +254,11 @@ class Repairer:
 
     async def look_up(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         """Fetch and store a span that no gap asks for, within the same limits. Raises `VenueError`."""
-        self._at_work += 1
-        try:
+        with (line := self._line).busy():
             await self._fetch(instrument, stream, from_us, to_us)
             await self._committed()
-        finally:
-            self._at_work = max(0, self._at_work - 1)
-            if not self._at_work and self._queue.empty():
-                self._end_session()
+        if line is self._line and line.idle:
+            self._end_session()
 
     async def _politely(self) -> None:
         if self._intake.full:

@@ -181,11 +181,15 @@ class Plan:
 
 
 class Acknowledged(NamedTuple):
-    """The venue says what is subscribed on `channel` now; `symbols` is the whole set."""
+    """The venue says what is subscribed on `channel` now; `symbols` is the whole set.
+
+    `since_us`: what came with it reaches back to there, by the venue's clock, and nothing after that is missing.
+    """
 
     request_id: int | str | None
     channel: str
     symbols: frozenset[str]
+    since_us: int | None = None
 
 
 class Refused(NamedTuple):
@@ -370,6 +374,9 @@ class Adapter(Protocol):
     def history_header(self, settings: Any) -> Mapping[str, Any]:
         """Return what the header of a session that reads history holds beside the usual."""
 
+    def whole_past(self, settings: Any, instrument: Instrument, stream: str) -> bool:
+        """Whether `history` gets back all of what was recorded of a stream; else a gap stays one, however filled."""
+
     def history(
         self, venue: str, settings: Any, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:
@@ -400,6 +407,9 @@ class AdapterDefaults:
 
     def history_header(self, settings: Any) -> Mapping[str, Any]:
         return {}
+
+    def whole_past(self, settings: Any, instrument: Instrument, stream: str) -> bool:
+        return stream in self.historic
 
     def polling(self, plan: PollPlan, settings: Any, parser: Parser, random: Random) -> Polling:
         raise AssertionError("this venue's plans have no polls")

@@ -47,6 +47,37 @@ def test_streams_of_the_venue_itself_have_no_gaps_since_their_symbols_are_no_ins
     assert told(out) == [("A", 10_000_000, None, "disconnect")]
 
 
+def ended(since_us: int | None, *, now_us: int = 60_000_000) -> Records:
+    """A gap from the second 20 on, which a list ends that reaches back to a time."""
+    out, gaps = Records(), Gaps([Gap(A, "trades", 20_000_000, None, None, None, "killed", "no power")])
+    gaps.end([((A, "trades"), since_us)], now_us, out)
+    assert len(gaps) == 0
+    return out
+
+
+def test_list_that_reaches_back_beyond_a_gap_repairs_it() -> None:
+    out = ended(15_000_000)
+    assert told(out) == [("A", 20_000_000, 60_000_000, "killed")]
+    (outcome,) = out.outcomes
+    assert outcome[:5] == (A, "trades", 20_000_000, "killed", "repaired")
+    assert outcome.reason == "no power; the venue's list reached back to 1970-01-01T00:00:15Z"
+    assert outcome.filled_us == 60_000_000
+
+
+def test_list_that_reaches_into_a_gap_leaves_what_was_before_it() -> None:
+    for since_us, to_us in ((15_000_001, 20_000_000), (40_000_000, 40_000_000), (70_000_000, 60_000_000)):
+        out = ended(since_us)
+        assert told(out) == [("A", 20_000_000, to_us, "killed")]
+        assert out.outcomes == []
+
+
+def test_acknowledgement_tells_since_when() -> None:
+    out, of = Records(), normaliser()
+    session = of.open(1, HEADER, 10 * S, out)
+    event = Acknowledged(1, "trades", frozenset("A"), 7_000_000)
+    assert session.coverage.acknowledged([event]) == [((A, "trades"), 7_000_000)]
+
+
 def test_what_another_session_receives_already_is_no_gap() -> None:
     out, of = Records(), normaliser()
     of.open(1, HEADER, 10 * S, out).frame(b"x", 12 * S, out)

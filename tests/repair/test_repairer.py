@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from collector.errors import VenueError
+from collector.repair.line import Line
 from collector.repair.repairer import MARGIN_US, PIECE_US
+from collector.repair.stretches import Stretch
 from collector.store.errors import DatabaseUnreachableError
 from tests.repair.fakes import HOUR_US, Scene, gap
 from tests.service.stage import until
@@ -48,21 +50,23 @@ async def test_trades_come_first_and_the_short_before_the_long() -> None:
         gap(1, "candles"), gap(2, seconds=300), gap(3, from_us=HOUR_US, seconds=1),
         gap(4, "candles", from_us=HOUR_US, seconds=2),
     )  # fmt: skip
-    scene.repairer._work = _nothing  # type: ignore[method-assign]  the line alone is looked at
+    scene.repairer._work = _nothing  # type: ignore[assignment]  the line alone is looked at
     task = asyncio.ensure_future(scene.repairer.run())
     await until(lambda: scene.repairer.waiting == 4, "four in the line")
-    line = [scene.repairer._queue.get_nowait()[-1].gaps[0].gap_id for _ in range(4)]
+    waiting = scene.repairer._line
+    line = [(await waiting.take(trades=trades)).gaps[0].gap_id for trades in (True, True, False, False)]
     task.cancel()
     await asyncio.wait([task])
     assert line == [3, 2, 4, 1]
 
 
-async def _nothing() -> None:
+async def _nothing(*, trades: bool) -> None:
     await asyncio.Event().wait()
 
 
 async def test_long_gap_is_filled_in_pieces_and_goes_on_where_it_was() -> None:
     scene = Scene(gap(1, seconds=2.5 * 3600)._replace(done_us=PIECE_US))
+    scene.clock.now = 9_100.0
     await scene.run()
     assert [asked[2:] for asked in scene.adapter.asked] == [
         (PIECE_US - MARGIN_US, 2 * PIECE_US + MARGIN_US),
@@ -146,6 +150,32 @@ async def test_gap_that_has_just_ended_is_left_alone_for_a_moment() -> None:
     scene = Scene(gap(1, from_us=990_000_000))  # it ends at the clock's 1,000 s
     await scene.run()
     assert scene.clock.now >= 1001.0
+
+
+async def test_end_of_a_minute_that_has_just_ended_is_asked_for_again() -> None:
+    scene = Scene(gap(1, from_us=940_000_000, seconds=60))  # it ends at the clock's 1,000 s
+    await scene.run()
+    begin, end = 940_000_000 - MARGIN_US, 1_000_000_000 + MARGIN_US
+    assert [asked[2:] for asked in scene.adapter.asked] == [(begin, end), (end - 2 * MARGIN_US - 1_000_000, end)]
+    assert scene.clock.now >= 1001.0
+    assert scene.repairer.repaired == 1
+
+
+async def test_candles_wait_for_trades_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.repair.line.PATIENCE_SECONDS", 0.2)
+    line = Line()
+    trades, candles = (Stretch((gap(number, stream),)) for number, stream in ((1, "trades"), (2, "candles")))
+    line.put(trades)
+    line.put(candles)
+    assert await line.take(trades=True) == trades
+    assert await line.take(trades=False) == candles
+    began = asyncio.get_running_loop().time()
+    await line.trades_are_through()
+    assert asyncio.get_running_loop().time() - began >= 0.19
+    line.done(trades)
+    await line.trades_are_through()
+    line.done(candles)
+    assert line.idle
 
 
 async def test_database_that_is_away_is_waited_for() -> None:

@@ -30,7 +30,7 @@ NEWS = "news:"
 """Begins the channel of a feed of headlines; our name of the feed follows."""
 
 PAST = "history"
-"""Stands at the end of the channel of an answer that is told whole; also the quota of calls for the past."""
+"""Stands at the end of the channel of an answer that is told whole, and of the quota of calls for the past."""
 
 
 def method_of(channel: str) -> str:
@@ -89,7 +89,7 @@ def of_instrument(
 ) -> RestCall:
     """Ask for a quote, a book or the latest trades. `reading`: see `parser`."""
     channel = f"{method}/{symbol}" + (f"/{reading}" if reading else "")
-    quota = PAST if past else method
+    quota = f"{method}/{PAST}" if past else method
     return RestCall(channel, _address(settings, method, symbol), headers=_authorised(token), quota=quota)
 
 
@@ -100,7 +100,7 @@ def bars(
     query = {"timeframe": frame, "interval.start_time": iso(from_us), "interval.end_time": iso(to_us)}
     url = _address(settings, BARS, symbol)
     channel = f"{BARS}/{symbol}/{frame}" + (f"/{PAST}" if past else "")
-    return RestCall(channel, url, query, headers=_authorised(token), quota=PAST if past else BARS)
+    return RestCall(channel, url, query, headers=_authorised(token), quota=f"{BARS}/{PAST}" if past else BARS)
 
 
 def news_channel(source: str) -> str:

@@ -132,6 +132,7 @@ class FinamParser:
             raise BadValueError(f"symbol: the answer is for {shorten(said)}")
         frame, _, mode = reading.partition("/")
         channel = f"{method}/{frame}" if method == BARS else method
+        since_us = None
         if method == QUOTE:
             quote = mapping(content.get("quote", {}), "quote")
             self.outcome = Outcome(
@@ -145,6 +146,7 @@ class FinamParser:
             read = self.trades.read_past if reading == PAST else self.trades.read
             listing = read(instrument, items, body, received_us, out)
             self.outcome = Outcome(True, listing.total, listing.fresh, listing)
+            since_us = listing.oldest_us
         elif method == BARS and frame in PERIOD_OF:
             items = objects(content.get("bars"), "bars")
             asked_us = time_us(params.get("interval.end_time"))
@@ -154,7 +156,7 @@ class FinamParser:
         else:
             raise BadValueError("no method that we know")
         self._watch.note(instrument, _STREAMS[method], self._hours.get(symbol), received_us, out)
-        return self._covered(channel, symbol, received_us)
+        return self._covered(channel, symbol, received_us, since_us)
 
     def _news(self, channel: str, body: bytes, received_us: int, out: Records) -> Sequence[Event]:
         source = channel.removeprefix(NEWS)
@@ -162,7 +164,7 @@ class FinamParser:
         self.outcome = Outcome(True, found, found)
         return self._covered(channel, source, received_us)
 
-    def _covered(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
+    def _covered(self, channel: str, symbol: str, received_us: int, since_us: int | None = None) -> Sequence[Event]:
         # An answer covers its stream even with nothing in it, as a quiet subscription does once it is acknowledged.
         if self.outcome.fresh:
             self._context.saw(channel, symbol, received_us)
@@ -170,7 +172,7 @@ class FinamParser:
         if name in self._greeted:
             return ()
         self._greeted.add(name)
-        return (Acknowledged(None, channel, frozenset({symbol})),)
+        return (Acknowledged(None, channel, frozenset({symbol}), since_us),)
 
     def _exchanges(self, content: Mapping[str, Any]) -> Sequence[Event]:
         for item in objects(content.get("exchanges"), "exchanges"):

@@ -118,8 +118,9 @@ class FinamSettings(VenueSettings):
         180, ge=1, le=100_000, description="Calls of each method; the venue allows 200 to all programs of one user."
     )
     backfill_per_minute: int = Field(
-        10, ge=1, le=100_000, description="Calls of each method for the past, beside those above."
-    )
+        10, ge=1, le=100_000,
+        description="Calls of each method for the past, beside those above; with the socket 100, unless set.",
+    )  # fmt: skip
     in_flight: int = Field(2, ge=1, le=4, description="Calls of one method that may wait for an answer at a time.")
     shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is asked for more often than this.")
     closed_seconds: float = Field(60, ge=1, le=3600, description="How often a symbol whose market is closed is asked.")
@@ -141,6 +142,12 @@ class FinamSettings(VenueSettings):
         if value and not _WINDOW.fullmatch(value):
             raise ValueError(f'{value!r} is not a span of hours; write "02:00-03:15", or "" for none')
         return value
+
+    @property
+    def past_per_minute(self) -> int:
+        """Calls a minute for the past; the socket leaves those of the present to it, but for looking after it."""
+        unset = "backfill_per_minute" not in self.model_fields_set
+        return 100 if unset and self.transport == "stream" else self.backfill_per_minute
 
     @property
     def maintenance_minutes(self) -> tuple[int, int] | None:

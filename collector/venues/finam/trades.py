@@ -30,7 +30,7 @@ _Key = tuple[int, int]
 
 
 class Listing(NamedTuple):
-    """What a list of latest trades was worth."""
+    """What a list of latest trades was worth. `oldest_us`: the time of its oldest trade, None without any."""
 
     total: int
     fresh: int
@@ -39,6 +39,7 @@ class Listing(NamedTuple):
     lost: bool
     longest: int
     """The longest list of this instrument so far."""
+    oldest_us: int | None
 
 
 class _Tape:
@@ -112,7 +113,7 @@ class TradeReader:
         tape.forget()
         out.trades += fresh
         out.items += len(fresh)
-        return Listing(len(items), len(fresh), known is None, lost, tape.longest)
+        return Listing(len(items), len(fresh), known is None, lost, tape.longest, _oldest(trades))
 
     def read_past(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
@@ -122,7 +123,7 @@ class TradeReader:
         trades.sort(key=_position)
         out.trades += trades
         out.items += len(trades)
-        return Listing(len(items), len(trades), first=True, lost=False, longest=len(items))
+        return Listing(len(items), len(trades), first=True, lost=False, longest=len(items), oldest_us=_oldest(trades))
 
     def follow(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
@@ -173,6 +174,10 @@ def _trade(instrument: Instrument, item: Mapping[str, Any], received_us: int, co
         )
         key = trade_key(content, ordinal)
     return Trade(instrument, time_us, key, trade_id, price, size, side, received_us)
+
+
+def _oldest(trades: Sequence[Trade]) -> int | None:
+    return trades[0].time_us if trades else None
 
 
 def _position(trade: Trade) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from collector.venues.adapter import (
 from collector.venues.metaapi.conversation import MetaapiConversation
 from collector.venues.metaapi.discovery import ADAPTER_NAME, discover
 from collector.venues.metaapi.failures import failure
-from collector.venues.metaapi.history import history
+from collector.venues.metaapi.history import PAGE, Known, history
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.settings import MetaapiSettings
 from collector.venues.metaapi.strip import strip
@@ -38,7 +38,12 @@ class MetaapiAdapter(AdapterDefaults):
 
     name: ClassVar[str] = ADAPTER_NAME
     settings: ClassVar[type[VenueSettings]] = MetaapiSettings
+    historic: ClassVar[frozenset[str]] = frozenset({"trades", "ticks", "candles"})
+    history_page: ClassVar[int] = PAGE
     candle_sums: ClassVar[CandleSums] = CandleSums(reason="its candles sum up quotes, not trades")
+
+    def __init__(self) -> None:
+        self._known: Known = {}
 
     def limits(self, settings: MetaapiSettings) -> Limits:
         return Limits(
@@ -67,10 +72,14 @@ class MetaapiAdapter(AdapterDefaults):
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
         return MetaapiConversation(plan, parser, random)
 
+    def whole_past(self, settings: MetaapiSettings, instrument: Instrument, stream: str) -> bool:
+        # Quotes are no ticks, and nobody keeps them.
+        return stream in self.historic and not (stream == "ticks" and settings.has_quotes(instrument.symbol))
+
     def history(
         self, venue: str, settings: MetaapiSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:
-        return history(venue, settings, instrument, stream, from_us, to_us)
+        return history(venue, settings, instrument, stream, from_us, to_us, self._known)
 
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         return failure(venue, call, answer)

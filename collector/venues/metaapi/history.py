@@ -28,30 +28,45 @@ _TRIES_OF_A_CALL = 6
 
 _Page = Generator[RestCall, RestAnswer, list[Any]]
 
+Known = dict[tuple[str, str], tuple[MetaapiSettings, Found, str]]
+"""Accounts that were looked up, by venue and name: the settings then, what was found, and where its past is served."""
+
 
 def history(
-    venue: str, settings: MetaapiSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
+    venue: str,
+    settings: MetaapiSettings,
+    instrument: Instrument,
+    stream: str,
+    from_us: int,
+    to_us: int,
+    known: Known | None = None,
 ) -> History:
-    """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past."""
+    """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past.
+
+    Each call costs credits: what was looked up stays in `known` until a call fails.
+    """
+    known = {} if known is None else known
     if stream not in ("trades", "ticks", "candles"):
         raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
-    one, symbol = yield from _account_of(venue, settings, instrument)
+    one, symbol, base = yield from _account_of(venue, settings, instrument, known)
     if stream != "candles" and one.version < 5:
         raise VenueError(venue, "MetaTrader 4 keeps no past ticks", symbol=instrument.symbol, permanent=True)
-    hostname, domain = yield from servers(venue, settings)
-    base = Hosts.of(settings, hostname, domain, one.region).market_data
     pages = _Pages(venue, settings, instrument, f"{base}{path('users', 'current', 'accounts', one.id)}", symbol)
-    if stream == "candles":
-        for period in settings.candles_of(one.settings):
-            yield from pages.candles(period, from_us, to_us)
-    else:
-        yield from pages.ticks(stream, from_us, to_us)
+    try:
+        if stream == "candles":
+            for period in settings.candles_of(one.settings):
+                yield from pages.candles(period, from_us, to_us)
+        else:
+            yield from pages.ticks(stream, from_us, to_us)
+    except VenueError:
+        known.pop((venue, one.name), None)
+        raise
 
 
 def _account_of(
-    venue: str, settings: MetaapiSettings, instrument: Instrument
-) -> Generator[RestCall, RestAnswer, tuple[Found, str]]:
-    """Return the account that has an instrument, and the broker's name of it."""
+    venue: str, settings: MetaapiSettings, instrument: Instrument, known: Known
+) -> Generator[RestCall, RestAnswer, tuple[Found, str, str]]:
+    """Return the account that has an instrument, the broker's name of it, and where its past is served."""
     away = ""
     for name, account in settings.accounts.items():
         prefix = settings.prefix(name)
@@ -62,11 +77,17 @@ def _account_of(
             chosen, _ = choose(Found(name, account.id, "", 5, account), [symbol])
             if symbol not in chosen:
                 continue
-        one = yield from look_up(venue, settings, name, account)
-        if isinstance(one, str):
-            away = f"account {name}: {one}"
+        then, one, base = known.get((venue, name), (None, None, ""))
+        if one is not None and then == settings:
+            return one, symbol, base
+        found = yield from look_up(venue, settings, name, account)
+        if isinstance(found, str):
+            away = f"account {name}: {found}"
             continue
-        return one, symbol
+        hostname, domain = yield from servers(venue, settings)
+        base = Hosts.of(settings, hostname, domain, found.region).market_data
+        known[venue, name] = settings, found, base
+        return found, symbol, base
     raise VenueError(
         venue, away or "no configured account has it", symbol=instrument.symbol, permanent=not away
     )  # fmt: skip
@@ -108,13 +129,14 @@ class _Pages:
         length_ms = MT5_PERIODS[period] * 1000
         start_ms, first_ms = to_us // 1000, None
         while True:
-            items = yield from self._page(channel, url, {"startTime": iso(start_ms * 1000), "limit": str(PAGE)})
+            limit = max(1, min(PAGE, (start_ms - from_us // 1000) // length_ms + 2))
+            items = yield from self._page(channel, url, {"startTime": iso(start_ms * 1000), "limit": str(limit)})
             if not items:
                 return
             oldest_ms = min(self._time_ms(item) for item in items)
             if oldest_ms * 1000 <= from_us or (first_ms is not None and oldest_ms >= first_ms):
                 return
-            if len(items) < PAGE and first_ms is not None:
+            if len(items) < limit and first_ms is not None:
                 return
             first_ms = oldest_ms
             start_ms = oldest_ms - length_ms

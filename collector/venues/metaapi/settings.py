@@ -182,6 +182,13 @@ class MetaapiSettings(VenueSettings):
         """Return where an account's ticks come from."""
         return account.ticks or self.ticks
 
+    def has_quotes(self, symbol: str) -> bool:
+        """Whether ticks of an instrument are made of quotes, too."""
+        return any(
+            self.ticks_of(account) in ("quotes", "both")
+            for name, account in self.accounts.items() if symbol.startswith(self.prefix(name))
+        )  # fmt: skip
+
     def prefix(self, account_name: str) -> str:
         """Return what stands before the broker's symbol in an instrument's name."""
         qualified = self.symbol_names == "account" or (self.symbol_names == "auto" and len(self.accounts) > 1)

@@ -197,6 +197,16 @@ def test_trades_already_seen_are_no_items_again() -> None:
     assert out.gaps == []
 
 
+def test_first_list_tells_how_far_it_reaches_back_and_covers_from_there() -> None:
+    parser = begin()
+    _, events = rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(3), trade(2), trade(1)]})
+    assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}), 1_795_164_181_000_000)]
+    _, events = rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(4), trade(3)]})
+    assert not events
+    _, events = rest(begin(), f"LatestTrades/{SYMBOL}", {"trades": []})
+    assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}))]
+
+
 def test_list_that_does_not_reach_back_is_a_gap_from_the_newest_known_to_its_oldest() -> None:
     parser = begin()
     rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(3), trade(2), trade(1)]})

@@ -127,7 +127,7 @@ def test_bars_of_the_past_are_asked_for_in_spans_that_the_venue_allows() -> None
     assert all(end - start <= 7 * 86_400_000_000 for start, end in spans if start and end)
     for (_, end), (start, _) in zip(dict.fromkeys(spans), list(dict.fromkeys(spans))[1:], strict=False):
         assert end == start
-    assert all(call.quota == "history" and call.channel.endswith("/history") for call in made)
+    assert all(call.quota == "Bars/history" and call.channel.endswith("/history") for call in made)
 
 
 def test_refused_token_is_replaced_once_while_reading_the_past() -> None:

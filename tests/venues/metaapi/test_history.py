@@ -10,7 +10,7 @@ import pytest
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import RestAnswer, RestCall
-from collector.venues.metaapi import ADAPTER
+from collector.venues.metaapi import ADAPTER, MetaapiAdapter
 from collector.venues.metaapi.checks import iso, time_us
 
 from .test_discovery import NOW_NS, SERVERS, account, settings
@@ -27,11 +27,15 @@ class Past:
         self.minutes = list(range(first, last + 1, 60_000))
         self.calls: list[RestCall] = []
         self.late = 0
+        self.looked_up = 0
+        self.adapter = MetaapiAdapter()
 
     def answer(self, call: RestCall) -> Any:
         if call.url.endswith("/accounts/A1"):
+            self.looked_up += 1
             return account()
         if call.url.endswith("mt-client-api"):
+            self.looked_up += 1
             return SERVERS
         self.calls.append(call)
         start = (time_us(call.params["startTime"]) or 0) // 1000
@@ -44,7 +48,7 @@ class Past:
         return [{"time": iso(one * 1000)} for one in found]
 
     def drive(self, stream: str, from_ms: int, to_ms: int, **more: Any) -> list[str]:
-        generator = ADAPTER.history("metaapi", settings(**more), EURUSD, stream, from_ms * 1000, to_ms * 1000)
+        generator = self.adapter.history("metaapi", settings(**more), EURUSD, stream, from_ms * 1000, to_ms * 1000)
         times: list[str] = []
         call = next(generator)
         try:
@@ -78,9 +82,45 @@ def test_ticks_end_where_the_wanted_time_ends() -> None:
 def test_candles_are_read_backwards_until_the_wanted_time() -> None:
     past = Past([], T - 5_000 * 60_000, T)
     times = past.drive("candles", T - 2_500 * 60_000, T)
-    assert len(set(times)) == len(times) == 3000
+    assert len(set(times)) == len(times) == 2502
     assert min(times) <= iso((T - 2_500 * 60_000) * 1000)
     assert past.calls[0].url.endswith("/symbols/EURUSD/timeframes/1m/candles")
+
+
+def test_no_more_candles_are_asked_for_than_lie_in_the_span() -> None:
+    past = Past([], T - 5_000 * 60_000, T)
+    past.drive("candles", T - 90_000, T)
+    assert [call.params["limit"] for call in past.calls] == ["3"]
+
+
+def test_account_is_looked_up_once_and_again_after_a_failure() -> None:
+    past = Past([T])
+    past.drive("ticks", T, T)
+    past.drive("trades", T, T)
+    assert past.looked_up == 2
+    past.late = 1000
+    with pytest.raises(VenueError):
+        past.drive("ticks", T, T)
+    past.late = 0
+    past.drive("ticks", T, T)
+    assert past.looked_up == 4
+    past.drive("ticks", T, T, refresh_seconds=601)
+    assert past.looked_up == 6
+
+
+def test_gaps_of_what_has_a_past_are_repaired() -> None:
+    assert ADAPTER.historic == {"trades", "ticks", "candles"}
+    assert all(ADAPTER.whole_past(settings(), EURUSD, stream) for stream in ADAPTER.historic)
+
+
+@pytest.mark.parametrize("ticks", ["quotes", "both"])
+def test_quotes_are_not_had_again(ticks: str) -> None:
+    assert not ADAPTER.whole_past(settings(ticks=ticks), EURUSD, "ticks")
+    assert ADAPTER.whole_past(settings(ticks=ticks), EURUSD, "trades")
+    accounts = {"a": {"id": "A1", "symbols": ["*"], "ticks": ticks}, "b": {"id": "B1", "symbols": ["*"]}}
+    two = settings(accounts=accounts)
+    told = [ADAPTER.whole_past(two, Instrument("metaapi", f"{name}:EURUSD"), "ticks") for name in "ab"]
+    assert told == [False, True]
 
 
 def test_candles_end_where_the_venue_has_no_more() -> None:
@@ -100,7 +140,7 @@ def test_late_answer_is_asked_for_again_for_ten_minutes() -> None:
 
 def test_symbol_is_percent_encoded() -> None:
     accounts = {"demo": {"id": "A1", "symbols": ["*"]}}
-    generator = ADAPTER.history(
+    generator = MetaapiAdapter().history(
         "metaapi", settings(accounts=accounts), Instrument("metaapi", "#A/B c+d"), "ticks", T, T
     )
     next(generator)

@@ -1,0 +1,83 @@
+"""What waits for its repair: trades have lanes of their own, and the rest is asked for when they are through.
+
+What a venue allows in a second is little, and a minute without trades costs many calls where a market is busy: candles
+that were asked for at the same time would take them away. They do not wait for ever, though: a gap of trades may be
+days long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from collector.repair.stretches import Stretch
+
+LANES = {True: 16, False: 8}
+"""Stretches that are worked at the same time, of trades and of the rest: enough to use the rate while answers and
+commits are awaited."""
+PATIENCE_SECONDS = 10.0
+"""For so long the rest waits for trades."""
+
+
+class Line:
+    """Stretches of gaps in the order of their repair: short before long."""
+
+    def __init__(self) -> None:
+        # Bounded by the table: each gap is in one of them once.
+        self._queues: dict[bool, asyncio.PriorityQueue[tuple[int, int, Stretch]]] = {
+            True: asyncio.PriorityQueue(), False: asyncio.PriorityQueue()
+        }  # fmt: skip
+        self._trades = 0
+        self._at_work = 0
+        self._through = asyncio.Event()
+        self._through.set()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Line trades={self._queues[True].qsize()} others={self._queues[False].qsize()} at_work={self._at_work}>"
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is worked."""
+        return not self._at_work and all(queue.empty() for queue in self._queues.values())
+
+    def put(self, stretch: Stretch) -> None:
+        """Let a stretch wait for its turn."""
+        trades = stretch.stream == "trades"
+        if trades:
+            self._trades += 1
+            self._through.clear()
+        self._queues[trades].put_nowait((stretch.to_us - stretch.done_us, stretch.gaps[0].gap_id, stretch))
+
+    async def take(self, *, trades: bool) -> Stretch:
+        """Return the next one, of trades or of the rest; `worked` has to hold it."""
+        *_, stretch = await self._queues[trades].get()
+        self._at_work += 1
+        return stretch
+
+    def done(self, stretch: Stretch) -> None:
+        """Nothing more is done for it now; what is left of it was put in again."""
+        self._at_work -= 1
+        if stretch.stream == "trades":
+            self._trades -= 1
+            if not self._trades:
+                self._through.set()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Something else is asked of the venue's history meanwhile."""
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+
+    async def trades_are_through(self) -> None:
+        """Return when no trades are missing, or after a while."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._through.wait()
+        except TimeoutError:
+            return
