@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from collector.audit.minutes import MINUTE, Span
-from collector.repair.chunks import periods
 from collector.store.named import queries
 from collector.venues.adapter import Adapter, CandleSums
 
@@ -47,7 +46,7 @@ def terms(configured: Mapping[str, tuple[Adapter, Any]]) -> dict[str, CandleSums
     """Return what may be compared at each venue, as it is configured."""
     return {
         venue: adapter.candle_sums
-        if "1m" in periods(settings) or not adapter.candle_sums.comparable
+        if "1m" in settings.periods_of("") or not adapter.candle_sums.comparable
         else CandleSums(reason="one-minute candles are not recorded")
         for venue, (adapter, settings) in configured.items()
     }

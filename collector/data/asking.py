@@ -83,7 +83,13 @@ class Asking:
             try:
                 if self._connection is not None:
                     await self._connection.close(timeout=5)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+                TimeoutError,
+            ) as error:
                 raise DataError(f"the connection did not close in order: {error}") from error
             finally:
                 self._connection = None

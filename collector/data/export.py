@@ -116,7 +116,7 @@ async def _snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await connection.execute(_SQL["settings"])
                 yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise ExportError(f"the database ended the export: {error}") from error
     finally:
         await connection.close(timeout=5)

@@ -291,12 +291,13 @@ class Backoff:
     def __init__(self, random: Random, *, first: float = 0.5, longest: float = LONGEST_BACKOFF_SECONDS) -> None:
         self._random = random
         self._first = first
-        self._longest = longest
+        self.longest = longest
+        """The longest delay; may be changed."""
         self._bound = first
 
     def next(self) -> float:
         """Return how long to wait before the next try."""
-        bound, self._bound = self._bound, min(self._longest, self._bound * 2)
+        bound, self._bound = self._bound, min(self.longest, self._bound * 2)
         return self._random.uniform(bound / 5, bound)
 
     def reset(self) -> None:

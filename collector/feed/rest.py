@@ -70,17 +70,15 @@ class RestClient:
     async def drive(
         self, generator: Generator[RestCall, RestAnswer, R], *, before: Callable[[], Awaitable[object]] | None = None
     ) -> R:
-        """Run a generator of calls to its end and return what it returns; `before` is awaited ahead of each call.
+        """Run a generator of calls to its end and return what it returns; `before` is awaited ahead of each request.
 
         An answer that means failure is thrown into it; what it does not catch comes out of here as a `VenueError`.
         """
         try:
             call = next(generator)
             while True:
-                if before is not None:
-                    await before()
                 try:
-                    answer = await self.fetch(call)
+                    answer = await self.fetch(call, before=before)
                 except VenueError as error:
                     call = generator.throw(error)
                 else:
@@ -89,7 +87,7 @@ class RestClient:
             result: R = done.value
             return result
 
-    async def fetch(self, call: RestCall) -> RestAnswer:
+    async def fetch(self, call: RestCall, *, before: Callable[[], Awaitable[object]] | None = None) -> RestAnswer:
         """Make one call, journal and parse its answer; transient failures are tried again a few times.
 
         Raises `VenueError`.
@@ -102,6 +100,8 @@ class RestClient:
             reraise=True,
         ):
             with attempt:
+                if before is not None:
+                    await before()
                 try:
                     answer = await self._once(call)
                 except VenueError as error:

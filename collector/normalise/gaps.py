@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from collector.model import Gap, GapOutcome, Instrument, Records
@@ -36,7 +37,7 @@ _Key = tuple[Instrument, str]
 class Coverage:
     """The streams that a session has to receive, by the venue's channel."""
 
-    __slots__ = ("_awaited", "_streams", "_venue")
+    __slots__ = ("_awaited", "_streams", "_venue", "listed")
 
     def __init__(self, header: Mapping[str, Any]) -> None:
         self._venue: str = header["venue"]
@@ -48,6 +49,8 @@ class Coverage:
         self._awaited: set[tuple[str, str]] = {
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
         }
+        self.listed: dict[_Key, int] = {}
+        """When the newest list of what is polled came, microseconds."""
 
     def keys(self) -> list[_Key]:
         """Everything that this session covers."""
@@ -62,8 +65,12 @@ class Coverage:
         awaited = {(Instrument(self._venue, symbol), self._streams[channel][0]) for channel, symbol in self._awaited}
         return {key for key in self.keys() if key not in awaited}
 
-    def acknowledged(self, events: Sequence[Event]) -> list[tuple[_Key, int | None]]:
+    def acknowledged(self, events: Sequence[Event], now_us: int = 0) -> list[tuple[_Key, int | None]]:
         """What is covered from now on, as the venue says, and since when where something older came with it."""
+        for event in events:
+            if isinstance(event, Acknowledged) and event.since_us is not None and event.channel in self._streams:
+                stream = self._streams[event.channel][0]
+                self.listed.update(((Instrument(self._venue, symbol), stream), now_us) for symbol in event.symbols)
         return [
             (key, event.since_us)
             for event in events
@@ -88,7 +95,7 @@ class Coverage:
 
     def fork(self) -> Coverage:
         copy = Coverage({"venue": self._venue})
-        copy._streams, copy._awaited = self._streams, set(self._awaited)
+        copy._streams, copy._awaited, copy.listed = self._streams, set(self._awaited), self.listed.copy()
         return copy
 
 
@@ -110,9 +117,13 @@ class Gaps:
     def __len__(self) -> int:
         return len(self._missing) + len(self._within)
 
-    def begin(self, keys: Iterable[_Key], cause: str, reason: str, from_us: int, out: Records) -> None:
-        """Nobody receives these any more."""
+    def begin(
+        self, keys: Iterable[_Key], cause: str, reason: str, last_us: int, out: Records,
+        listed: Mapping[_Key, int] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        """Nobody receives these any more: since `last_us`, or since the last list of what was polled."""
         for instrument, stream in keys:
+            from_us = min(last_us, listed.get((instrument, stream), last_us))
             for key in [key for key in self._within if key[:2] == (instrument, stream)]:
                 out.gaps.append(self._within.pop(key)._replace(to_us=from_us))
             if (instrument, stream) not in self._missing:

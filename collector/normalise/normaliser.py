@@ -127,7 +127,8 @@ class SessionParser:
     def _observe(self, events: Sequence[Event], known: int, received_ns: int, out: Records) -> None:
         # The first `known` are of frames before this one, and of sessions' ends, which are no parser's finding.
         self.gaps.note(out.gaps[known:])
-        self.gaps.end(self.coverage.acknowledged(events), received_ns // 1000, out)
+        now_us = received_ns // 1000
+        self.gaps.end(self.coverage.acknowledged(events, now_us), now_us, out)
 
     def describe(self, closed_ns: int | None = None, reason: str | None = None) -> Session:
         """Return the row of `sessions`."""
@@ -197,7 +198,7 @@ class Normaliser:
             from_ns = session.whole_ns
             if from_ns > received_ns:  # set back while nobody watched, as over a restart: how far is not known
                 from_ns = received_ns - DOUBT_NS
-            self._gaps.begin(keys, cause, reason, from_ns // 1000, out)
+            self._gaps.begin(keys, cause, reason, from_ns // 1000, out, session.coverage.listed)
 
     def damaged(self, to_ns: int, out: Records) -> None:
         """Records from before `to_ns` cannot be read: what they may have held is missing since the last good one."""

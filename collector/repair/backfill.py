@@ -83,7 +83,8 @@ class Backfill:
         self._recording.close("done")
         await self._recording.store()
         for (instrument, stream), span in spans.items():
-            if (instrument, stream) not in self.done.refused and stream in self._adapter.historic:
+            whole = self._adapter.whole_past(self._settings, instrument, stream)
+            if whole and (instrument, stream) not in self.done.refused:
                 await self._close_gaps(instrument, stream, span, began_us)
         progress(self.done)
         return self.done
@@ -119,7 +120,9 @@ class Backfill:
         history = self._adapter.history(self._venue, self._settings, instrument, stream, from_us, until_us - 1)
         await self._rest.drive(history, before=self._politely)
         await self._recording.store()
-        await self._table.fetched(instrument, stream, detail(self._settings, stream), from_us, until_us)
+        await self._table.fetched(
+            instrument, stream, detail(self._settings, stream, instrument.symbol), from_us, until_us
+        )
 
     async def _politely(self) -> None:
         if self._recording.full:

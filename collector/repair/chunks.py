@@ -27,17 +27,12 @@ class Chunk(NamedTuple):
     until_us: int
 
 
-def detail(settings: Any, stream: str) -> str:
+def detail(settings: Any, stream: str, symbol: str) -> str:
     """Say what of a stream these settings fetch: a backfill of minutes has not fetched hours."""
     if stream != "candles":
         return ""
     converted = getattr(settings, "converted", ())
-    return ",".join([*periods(settings), *(f"converted:{currency}" for currency in converted)])
-
-
-def periods(settings: Any) -> tuple[str, ...]:
-    """Return the candle periods of a venue's settings; every venue that has candles names them so."""
-    return tuple(getattr(settings, "candles", ()))
+    return ",".join([*settings.periods_of(symbol), *(f"converted:{currency}" for currency in converted)])
 
 
 def cut(
@@ -48,7 +43,7 @@ def cut(
         Chunk(instrument, stream, from_us, until_us)
         for instrument in instruments
         for stream in streams
-        for from_us, until_us in _grid(span, _length_us(adapter, settings, stream))
+        for from_us, until_us in _grid(span, _length_us(adapter, settings.periods_of(instrument.symbol), stream))
     ]
     return sorted(chunks, key=lambda chunk: (chunk.from_us, chunk.stream != "trades", chunk.instrument))
 
@@ -70,7 +65,8 @@ def calls(adapter: Adapter, settings: Any, chunk: Chunk, rows_per_second: float)
     seconds = (chunk.until_us - chunk.from_us) / 1e6
     page = adapter.history_page
     if chunk.stream == "candles":
-        return sum(_pages(seconds / PERIODS[period], page) for period in periods(settings)) or 1
+        periods = settings.periods_of(chunk.instrument.symbol)
+        return sum(_pages(seconds / PERIODS[period], page) for period in periods) or 1
     return _pages(seconds * rows_per_second, page)
 
 
@@ -78,10 +74,10 @@ def _pages(items: float, page: int) -> int:
     return max(1, -(-int(items) // page))
 
 
-def _length_us(adapter: Adapter, settings: Any, stream: str) -> int:
+def _length_us(adapter: Adapter, periods: Sequence[str], stream: str) -> int:
     if stream != "candles":
         return PIECE_US
-    shortest = min((PERIODS[period] for period in periods(settings)), default=60)
+    shortest = min((PERIODS[period] for period in periods), default=60)
     return max(PIECE_US, adapter.history_page * shortest * 1_000_000)
 
 

@@ -109,8 +109,8 @@ class Job:
             for (symbol, stream), (pieces, left, needed) in sums.items()
         ]
 
-    def _detail(self, stream: str) -> str:
-        return detail(self._settings, stream)
+    def _detail(self, stream: str, symbol: str) -> str:
+        return detail(self._settings, stream, symbol)
 
     async def run(self, folder: Path, progress: Callable[[Progress], object] = lambda _: None) -> Outcome:
         """Fetch what is left; the answers are kept in a new journal below `folder`."""

@@ -117,14 +117,14 @@ class GapTable:
         await self._do("execute", _SQL["note_backfill"], *instrument, stream, detail, from_us, until_us)
 
     async def backfilled(
-        self, venue: str, streams: Collection[str], detail_of: Callable[[str], str]
+        self, venue: str, streams: Collection[str], detail_of: Callable[[str, str], str]
     ) -> dict[tuple[str, str], list[tuple[int, int]]]:
         """Return the spans that backfills have stored, by symbol and stream; `detail_of` tells what counts."""
         done: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for symbol, stream, detail, from_us, until_us in await self._do(
             "fetch", _SQL["backfilled"], venue, list(streams)
         ):
-            if detail == detail_of(stream):
+            if detail == detail_of(stream, symbol):
                 done.setdefault((symbol, stream), []).append((from_us, until_us))
         return done
 

@@ -17,7 +17,7 @@ LANES = {True: 16, False: 8}
 """Stretches that are worked at the same time, of trades and of the rest: enough to use the rate while answers and
 commits are awaited."""
 PATIENCE_SECONDS = 10.0
-"""For so long the rest waits for trades."""
+"""For so long the rest waits, from when trades were first missing until none are."""
 
 
 class Line:
@@ -30,6 +30,7 @@ class Line:
         }  # fmt: skip
         self._trades = 0
         self._at_work = 0
+        self._since = 0.0
         self._through = asyncio.Event()
         self._through.set()
 
@@ -47,6 +48,8 @@ class Line:
         """Let a stretch wait for its turn."""
         trades = stretch.stream == "trades"
         if trades:
+            if not self._trades:
+                self._since = asyncio.get_running_loop().time()
             self._trades += 1
             self._through.clear()
         self._queues[trades].put_nowait((stretch.to_us - stretch.done_us, stretch.gaps[0].gap_id, stretch))
@@ -75,9 +78,9 @@ class Line:
             self._at_work -= 1
 
     async def trades_are_through(self) -> None:
-        """Return when no trades are missing, or after a while."""
+        """Return when no trades are missing, or have been for a while."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout_at(self._since + PATIENCE_SECONDS):
                 await self._through.wait()
         except TimeoutError:
             return

@@ -21,7 +21,7 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.errors import VenueError
-from collector.feed.connection import Backoff
+from collector.feed.connection import LONGEST_BACKOFF_SECONDS, Backoff
 from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
 from collector.model import Instrument
@@ -42,6 +42,9 @@ SHORT_US = 20_000_000
 MARGIN_US = 5_000_000
 """Asked for on either side: a gap's ends are our clock's and a venue's history goes by its own."""
 PIECE_US = 3_600_000_000
+
+LONGEST_PAUSE_SECONDS = 3600.0
+"""Between two tries of a gap that the venue refuses until somebody has put something right."""
 
 _A_PERSON_CAN_HELP = frozenset({"401", "403", "404", "405"})
 """A wrong token or address is put right some day: not the venue's word on its history, however permanent."""
@@ -211,9 +214,11 @@ class Repairer:
             if gap.done_us == gap.from_us:
                 await self._ledger.begin(gap, self._clock.now_ns() // 1000)
         until_us = min(stretch.done_us + PIECE_US, stretch.to_us)
+        too_soon = until_us == stretch.to_us and not short and self._unsettled(stretch) > 0
         try:
             await self._fetch(stretch.instrument, stretch.stream, stretch.done_us - MARGIN_US, until_us + MARGIN_US)
-            if until_us == stretch.to_us and not short and await self._settled(stretch):
+            if too_soon:
+                await self._settled(stretch)
                 end_us = stretch.to_us - round(SETTLE_SECONDS * 1e6)
                 await self._fetch(stretch.instrument, stretch.stream, end_us - MARGIN_US, until_us + MARGIN_US)
         except VenueError as error:
@@ -238,12 +243,14 @@ class Repairer:
         else:
             await self._settle(stretch)
 
-    async def _settled(self, stretch: Stretch) -> bool:
-        """Wait until the venue's history has the end of a gap as well; tell whether that was needed."""
-        early = stretch.to_us / 1e6 + SETTLE_SECONDS - self._clock.now_ns() / 1e9
+    def _unsettled(self, stretch: Stretch) -> float:
+        """Return for how many seconds the venue's history may lack the end of a gap."""
+        return stretch.to_us / 1e6 + SETTLE_SECONDS - self._clock.now_ns() / 1e9
+
+    async def _settled(self, stretch: Stretch) -> None:
+        early = self._unsettled(stretch)
         if early > 0:
             await self._clock.sleep(min(early, SETTLE_SECONDS))
-        return early > 0
 
     async def _fetch(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         rest = self._rest()
@@ -254,11 +261,14 @@ class Repairer:
 
     async def look_up(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         """Fetch and store a span that no gap asks for, within the same limits. Raises `VenueError`."""
-        with (line := self._line).busy():
-            await self._fetch(instrument, stream, from_us, to_us)
-            await self._committed()
-        if line is self._line and line.idle:
-            self._end_session()
+        line = self._line
+        try:
+            with line.busy():
+                await self._fetch(instrument, stream, from_us, to_us)
+                await self._committed()
+        finally:
+            if line is self._line and line.idle:
+                self._end_session()
 
     async def _politely(self) -> None:
         if self._intake.full:
@@ -266,7 +276,10 @@ class Repairer:
         await self._limiter.acquire()
 
     async def _put_off(self, stretch: Stretch, error: VenueError) -> None:
+        # What only a person can put right is not worth a call a minute, which may cost money.
+        longest = LONGEST_PAUSE_SECONDS if error.permanent else LONGEST_BACKOFF_SECONDS
         _, backoff = self._again.get(stretch.gaps[0].gap_id, (0.0, Backoff(self._random)))
+        backoff.longest = longest
         pause = backoff.next()
         self._trouble("repair_put_off", error, stream=stretch.stream, next_try_s=round(pause, 1))
         for gap in stretch.gaps:

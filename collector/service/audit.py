@@ -106,7 +106,7 @@ async def audit(
             for part in PARTS:
                 if part in choice.parts:
                     await work[part]()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
     finally:
         connection.terminate()

@@ -130,5 +130,5 @@ def failures(dsn: str) -> Iterator[None]:
             f"{address(dsn)}: another migration, or a long query, held its locks for {LOCK_TIMEOUT_SECONDS:g} s; "
             "look into pg_stat_activity, then try again"
         ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise MigrationError(f"{address(dsn)}: the migration failed and nothing of it remains: {error}") from error

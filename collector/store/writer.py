@@ -135,7 +135,7 @@ class Writer:
             connection, self._connection = self._connection, None
             try:
                 await connection.close(timeout=2.0)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _MAY_PASS as error:
                 log.warning("database_close_failed", error=str(error))
                 connection.terminate()
 

@@ -36,6 +36,10 @@ class VenueSettings(BaseModel):
     adapter: str | None = Field(None, description="The protocol to speak; the section's own name when left out.")
     enabled: bool = Field(True, description="false keeps the section but does not start its worker.")
 
+    def periods_of(self, symbol: str) -> tuple[str, ...]:
+        """Return the candle periods that are recorded of an instrument; every venue that has candles names them so."""
+        return tuple(getattr(self, "candles", ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -183,7 +187,8 @@ class Plan:
 class Acknowledged(NamedTuple):
     """The venue says what is subscribed on `channel` now; `symbols` is the whole set.
 
-    `since_us`: what came with it reaches back to there, by the venue's clock, and nothing after that is missing.
+    `since_us`: what came with it is a list that reaches back to there, and nothing that was to be had since then is
+    missing. A polled list tells it each time: until the next one, what comes after is not known.
     """
 
     request_id: int | str | None

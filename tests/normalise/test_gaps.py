@@ -71,6 +71,15 @@ def test_list_that_reaches_into_a_gap_leaves_what_was_before_it() -> None:
         assert out.outcomes == []
 
 
+def test_gap_of_what_is_polled_begins_with_its_last_list() -> None:
+    out, of = Records(), normaliser()
+    session = of.open(1, HEADER, 10 * S, out)
+    session._observe([Acknowledged(1, "trades", frozenset("A"), 7_000_000)], 0, 11 * S, out)
+    session.frame(b"x", 70 * S, out)  # of whatever else
+    of.fork().close(1, "cut", 80 * S, out)
+    assert told(out) == [("A", 11_000_000, None, "disconnect"), ("B", 70_000_000, None, "disconnect")]
+
+
 def test_acknowledgement_tells_since_when() -> None:
     out, of = Records(), normaliser()
     session = of.open(1, HEADER, 10 * S, out)

@@ -11,7 +11,7 @@ from collector.model import Instrument
 from collector.repair.chunks import PIECE_US, Chunk, calls, cut, detail, undone
 from tests.repair.fakes import A, PastAdapter
 
-MINUTES = SimpleNamespace(candles=("1m", "1h"), converted=("EUR",))
+MINUTES = SimpleNamespace(periods_of=lambda _: ("1m", "1h"), converted=("EUR",))
 ADAPTER = PastAdapter()
 TIMES = st.integers(0, 40 * PIECE_US)
 
@@ -55,4 +55,4 @@ def test_calls_go_by_periods_and_by_the_pace_of_trades() -> None:
 
 
 def test_what_is_fetched_of_candles_is_part_of_what_was_done() -> None:
-    assert (detail(MINUTES, "candles"), detail(MINUTES, "trades")) == ("1m,1h,converted:EUR", "")
+    assert (detail(MINUTES, "candles", "A"), detail(MINUTES, "trades", "A")) == ("1m,1h,converted:EUR", "")

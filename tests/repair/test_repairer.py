@@ -161,6 +161,26 @@ async def test_end_of_a_minute_that_has_just_ended_is_asked_for_again() -> None:
     assert scene.repairer.repaired == 1
 
 
+async def test_slow_answer_does_not_stand_for_the_end_that_was_asked_for_too_soon() -> None:
+    scene = Scene(gap(1, from_us=940_000_000, seconds=60))
+    fetch = scene.repairer._fetch
+
+    async def slowly(*asked: object) -> None:
+        await fetch(*asked)  # type: ignore[arg-type]
+        scene.clock.now += 5.0
+
+    scene.repairer._fetch = slowly  # type: ignore[method-assign]
+    await scene.run()
+    assert len(scene.adapter.asked) == 2
+
+
+async def test_what_only_a_person_can_help_is_asked_for_ever_more_seldom() -> None:
+    scene = Scene(gap(1))
+    scene.adapter.errors = [VenueError("fake", "no such thing", code="404", permanent=True) for _ in range(30)]
+    await scene.run()
+    assert scene.clock.now > 4 * 3600
+
+
 async def test_candles_wait_for_trades_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collector.repair.line.PATIENCE_SECONDS", 0.2)
     line = Line()
@@ -171,7 +191,12 @@ async def test_candles_wait_for_trades_and_not_for_ever(monkeypatch: pytest.Monk
     assert await line.take(trades=False) == candles
     began = asyncio.get_running_loop().time()
     await line.trades_are_through()
-    assert asyncio.get_running_loop().time() - began >= 0.19
+    assert asyncio.get_running_loop().time() - began >= 0.15
+    line.put(Stretch((gap(3),)))
+    began = asyncio.get_running_loop().time()
+    await line.trades_are_through()  # the time was up: it is not waited for again
+    assert asyncio.get_running_loop().time() - began < 0.15
+    line.done(await line.take(trades=True))
     line.done(trades)
     await line.trades_are_through()
     line.done(candles)

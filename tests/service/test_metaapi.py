@@ -27,13 +27,17 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 class MetaapiStage(Stage):
     """One simulated MetaAPI, with the configuration that it writes itself."""
 
-    def __init__(self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str) -> None:
+    def __init__(
+        self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str, *, repair: bool
+    ) -> None:
         self.venue = venue
         self.folder = folder
         self.dsn = dsn
         self.ledger = Ledger(http, venue.address["url"])
         self.config = folder / "collector.toml"
         head = f'data_dir = "{folder / "data"}"\n[database]\ndsn = "{dsn}"\n[http]\nlisten = "127.0.0.1:0"\n'
+        # What a repair brings was not sent on the line, which most tests are about.
+        head += f"[repair]\nenabled = {str(repair).lower()}\n"
         self.config.write_text(head + venue.config.replace("[venues.metaapi]", f"[venues.metaapi]\n{extra}", 1))
 
     async def compare(self, daemon: Daemon, *tables: str) -> list[Verdict]:
@@ -44,7 +48,7 @@ class MetaapiStage(Stage):
 
 @asynccontextmanager
 async def stage(
-    dsn: str, folder: Path, *, rate: float = 200.0, extra: str = "", **settings: object
+    dsn: str, folder: Path, *, rate: float = 200.0, extra: str = "", repair: bool = False, **settings: object
 ) -> AsyncIterator[MetaapiStage]:
     """Serve a simulated MetaAPI whose terminals and pings are quick; `extra`: more lines of `[venues.metaapi]`."""
     quick = {"ping_interval": 5.0, "ping_timeout": 0.5, "status_every": 3.0, **settings}
@@ -52,7 +56,7 @@ async def stage(
         simulator.serve(["metaapi"], seed=5, rate=rate, settings={"metaapi": quick}) as running,
         aiohttp.ClientSession() as http,
     ):
-        yield MetaapiStage(running["metaapi"], folder, dsn, http, extra)
+        yield MetaapiStage(running["metaapi"], folder, dsn, http, extra, repair=repair)
 
 
 def ready(daemon: Daemon, rows: int) -> bool:
@@ -113,6 +117,41 @@ async def test_line_that_is_cut_or_freezes_is_made_anew_and_the_loss_is_a_gap(
         await resumed(on, daemon)
         assert [row[0] for row in await gaps(on, "disconnect")] == ["books", "candles", "ticks", "trades"]
         assert await surplus(on) == 0
+
+
+async def test_what_a_cut_line_has_cost_is_had_again_from_history(database: str, tmp_path: Path) -> None:
+    market = {**quick(), "accounts": ("demo",)}
+    async with stage(database, tmp_path, repair=True, extra="rest_per_second = 50", **market) as on:
+        on.config.write_text(on.config.read_text().replace('ticks = "both"', 'ticks = "ticks"'))  # of quotes is no past
+        async with on.daemon() as daemon:
+            await until(lambda: ready(daemon, 300), "300 rows")
+            since_ms = on.venue.now_ms()
+            await on.ledger.tell("faults", {"fault": "cut"})
+            opened = on.venue.opened
+            await until(lambda: on.venue.opened > opened, "a new connection")
+            await resumed(on, daemon)
+            repairer = daemon.repairers["metaapi"]
+            await until(lambda: repairer.repaired > 0 and not repairer.waiting, "repairs")
+            await on.ledger.pause()
+            states = await on.query("select distinct stream, state from gaps order by stream")
+            assert states == [
+                ("books", "unrecoverable"), ("candles", "repaired"), ("ticks", "repaired"), ("trades", "repaired"),
+            ]  # fmt: skip
+            quoted = on.venue.accounts["demo"].broker.quoted
+            # Of the tick that stands when a symbol is subscribed there may be several, so each counts once.
+            happened = {
+                (symbol, tick.time_ms)
+                for symbol, one in quoted.items() for tick in one.ticks if tick.time_ms >= since_ms
+            }  # fmt: skip
+            for _ in range(100):
+                stored = await on.query(
+                    "select symbol, (extract(epoch from time) * 1000)::bigint from v_ticks"
+                    " where time >= timestamptz 'epoch' + $1 * interval '1 ms'", since_ms,
+                )  # fmt: skip
+                if set(stored) == happened:
+                    break
+                await asyncio.sleep(0.1)
+            assert set(stored) == happened
 
 
 async def test_lost_packet_is_a_gap_and_holds_nothing_up(database: str, tmp_path: Path) -> None:

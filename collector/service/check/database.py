@@ -36,7 +36,7 @@ async def look_at_database(config: Config, seconds: float) -> AsyncIterator[Find
         findings = [_away(config, f"{address(dsn)}: no answer within {seconds:g} s")]
     except DatabaseUnreachableError as error:
         findings = [_away(config, str(error))]
-    except (CollectorError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (CollectorError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         findings = [Finding("database", Verdict.FAILURE, str(error), _remedy(config))]
     for finding in findings:
         yield finding

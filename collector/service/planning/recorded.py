@@ -56,7 +56,13 @@ async def look(config: Config, notes: list[str]) -> Recorded:
             await _ask(dsn, [*config.venues], recorded, config.data_dir)
     except TimeoutError:
         notes.append(f"the database did not answer within {DATABASE_SECONDS:.0f} s: what it did not tell is assumed")
-    except (CollectorError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (
+        CollectorError,
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    ) as error:
         notes.append(f"the database was not asked, and rows are assumed: {error}")
     return recorded
 

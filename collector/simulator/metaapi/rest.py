@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 
 from collector.simulator.metaapi.accounts import Account
-from collector.simulator.metaapi.bars import MT5
+from collector.simulator.metaapi.bars import MT4, MT5
 from collector.simulator.metaapi.market import Quoted
 from collector.simulator.metaapi.text import read_time, utc
 from collector.simulator.metaapi.venue import MetaapiVenue
@@ -122,7 +122,7 @@ class Rest:
 
     async def candles(self, request: web.Request) -> web.Response:
         quoted, timeframe = self._quoted(request), request.match_info["timeframe"]
-        if timeframe not in MT5:
+        if timeframe not in (MT5 if self._account(request).version == 5 else MT4):
             return error(400, "ValidationError", f"{timeframe} is not a timeframe")
         if (late := self._late()) is not None:
             return late

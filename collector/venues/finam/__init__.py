@@ -72,8 +72,8 @@ class FinamAdapter(AdapterDefaults):
             quotas={
                 calls.ASSET: LOOK_UPS_PER_SECOND,
                 calls.ALL_ASSETS: per_second,
-                f"{calls.TRADES}/{calls.PAST}": settings.past_per_minute / 60,
-                f"{calls.BARS}/{calls.PAST}": settings.past_per_minute / 60,
+                f"{calls.TRADES}/{calls.PAST}": settings.backfill_per_minute / 60,
+                f"{calls.BARS}/{calls.PAST}": settings.backfill_per_minute / 60,
             },
         )
 

@@ -33,7 +33,9 @@ def history(desk: Desk, instrument: Instrument, stream: str, from_us: int, to_us
     if desk.token is None:
         yield from log_in(desk)
     if stream == "trades":
-        yield from _trades(desk, instrument.symbol, from_us)
+        right = desk.permission(instrument.symbol)
+        delay_us = 0 if right is None else right.delay_minutes * 60_000_000
+        yield from _trades(desk, instrument.symbol, from_us - delay_us)
     elif stream == "candles":
         for name in desk.settings.candles:
             yield from _bars(desk, instrument.symbol, FRAMES[name], from_us, to_us)

@@ -146,7 +146,8 @@ class FinamParser:
             read = self.trades.read_past if reading == PAST else self.trades.read
             listing = read(instrument, items, body, received_us, out)
             self.outcome = Outcome(True, listing.total, listing.fresh, listing)
-            since_us = listing.oldest_us
+            if reading != PAST:
+                since_us = received_us if listing.oldest_us is None else listing.oldest_us + self._delay_us(symbol)
         elif method == BARS and frame in PERIOD_OF:
             items = objects(content.get("bars"), "bars")
             asked_us = time_us(params.get("interval.end_time"))
@@ -169,10 +170,15 @@ class FinamParser:
         if self.outcome.fresh:
             self._context.saw(channel, symbol, received_us)
         name = f"{channel}/{symbol}"
-        if name in self._greeted:
+        if name in self._greeted and since_us is None:
             return ()
         self._greeted.add(name)
         return (Acknowledged(None, channel, frozenset({symbol}), since_us),)
+
+    def _delay_us(self, symbol: str) -> int:
+        """How much later than others we may see what happens, in microseconds."""
+        delay = (self._extra.get(symbol.rpartition("@")[2]) or {}).get("delay_minutes")
+        return delay * 60_000_000 if type(delay) is int else 0
 
     def _exchanges(self, content: Mapping[str, Any]) -> Sequence[Event]:
         for item in objects(content.get("exchanges"), "exchanges"):

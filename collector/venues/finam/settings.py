@@ -119,7 +119,7 @@ class FinamSettings(VenueSettings):
     )
     backfill_per_minute: int = Field(
         10, ge=1, le=100_000,
-        description="Calls of each method for the past, beside those above; with the socket 100, unless set.",
+        description="Calls of each method for the past, beside those above.",
     )  # fmt: skip
     in_flight: int = Field(2, ge=1, le=4, description="Calls of one method that may wait for an answer at a time.")
     shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is asked for more often than this.")
@@ -142,12 +142,6 @@ class FinamSettings(VenueSettings):
         if value and not _WINDOW.fullmatch(value):
             raise ValueError(f'{value!r} is not a span of hours; write "02:00-03:15", or "" for none')
         return value
-
-    @property
-    def past_per_minute(self) -> int:
-        """Calls a minute for the past; the socket leaves those of the present to it, but for looking after it."""
-        unset = "backfill_per_minute" not in self.model_fields_set
-        return 100 if unset and self.transport == "stream" else self.backfill_per_minute
 
     @property
     def maintenance_minutes(self) -> tuple[int, int] | None:

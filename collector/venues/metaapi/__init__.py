@@ -23,14 +23,18 @@ from collector.venues.adapter import (
     VenueSettings,
 )
 from collector.venues.metaapi.conversation import MetaapiConversation
-from collector.venues.metaapi.discovery import ADAPTER_NAME, discover
+from collector.venues.metaapi.discovery import ADAPTER_NAME, Known, discover
 from collector.venues.metaapi.failures import failure
-from collector.venues.metaapi.history import PAGE, Known, history
+from collector.venues.metaapi.history import PAGE, QUOTA, history
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.settings import MetaapiSettings
 from collector.venues.metaapi.strip import strip
 
 __all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings"]
+
+
+PART_OF_THE_PAST = 0.75
+"""Of the calls, so that what is to be recorded now can be looked up meanwhile."""
 
 
 class MetaapiAdapter(AdapterDefaults):
@@ -52,6 +56,7 @@ class MetaapiAdapter(AdapterDefaults):
             connections=100,
             silence_seconds=60.0,  # the server answers our pings every 25 s, and terminals tell their status
             ping_seconds=10.0,
+            quotas={QUOTA: settings.rest_per_second * PART_OF_THE_PAST},
         )
 
     @property
@@ -64,7 +69,7 @@ class MetaapiAdapter(AdapterDefaults):
         return f"{plan.url}&clientId={client_id}&t={random.randrange(36**8):x}", {"Client-Id": client_id}
 
     def discover(self, venue: str, settings: MetaapiSettings) -> Discovery:
-        return discover(venue, settings)
+        return discover(venue, settings, self._known)
 
     def parser(self, header: Mapping[str, Any]) -> Parser:
         return MetaapiParser(header)

@@ -35,8 +35,15 @@ class Found(NamedTuple):
     settings: AccountSettings
 
 
-def discover(venue: str, settings: MetaapiSettings) -> Discovery:
-    """Look the accounts up and plan the connections. VenueError where none of them can stream."""
+Known = dict[tuple[str, str], tuple[MetaapiSettings, Found, str]]
+"""Accounts that were looked up, by venue and name: the settings then, what was found, and where its past is served."""
+
+
+def discover(venue: str, settings: MetaapiSettings, known: Known | None = None) -> Discovery:
+    """Look the accounts up and plan the connections. VenueError where none of them can stream.
+
+    What was found goes to `known`, for those who ask for the past.
+    """
     problems: list[Problem] = []
     found: list[Found] = []
     away: list[str] = []
@@ -59,6 +66,8 @@ def discover(venue: str, settings: MetaapiSettings) -> Discovery:
     instruments: dict[Instrument, InstrumentSpec] = {}
     for one in found:
         hosts = Hosts.of(settings, hostname, domain, one.region)
+        if known is not None:
+            known[venue, one.name] = settings, one, hosts.market_data
         listed = yield from _symbols(venue, settings, hosts, one, problems)
         chosen, wrong = choose(one, listed)
         problems += wrong

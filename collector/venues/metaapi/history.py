@@ -1,35 +1,32 @@
 """The past of an instrument by REST: ticks forwards, candles backwards.
 
 The generators only page; the answers are recorded by whoever drives them. A terminal may have to download what is
-asked for: the venue answers 202 until then, and the same call is made again.
+asked for: the venue answers 202 until then, which ends them as any failure that passes does. Calls have a quota of
+their own, so that a limit of the past never holds back the present.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.metaapi.checks import iso, loads, time_us
-from collector.venues.metaapi.discovery import Found, choose, look_up, servers
-from collector.venues.metaapi.failures import NOT_READY
+from collector.venues.metaapi.discovery import Found, Known, choose, look_up, servers
 from collector.venues.metaapi.hosts import Hosts, path
-from collector.venues.metaapi.periods import MT5_PERIODS, venue_name
+from collector.venues.metaapi.periods import MT4_PERIODS, MT5_PERIODS, venue_name
 from collector.venues.metaapi.rest import candles_channel, ticks_channel
 from collector.venues.metaapi.settings import MetaapiSettings
 
 PAGE = 1000
-PATIENCE_SECONDS = 600.0
-"""How long the venue may fetch what was asked for."""
-_TRIES_OF_A_CALL = 6
-"""So often whoever drives us makes a call before its failure comes here."""
+QUOTA = "history"
+"""What calls for the past are counted under."""
 
+R = TypeVar("R")
 _Page = Generator[RestCall, RestAnswer, list[Any]]
-
-Known = dict[tuple[str, str], tuple[MetaapiSettings, Found, str]]
-"""Accounts that were looked up, by venue and name: the settings then, what was found, and where its past is served."""
 
 
 def history(
@@ -51,15 +48,19 @@ def history(
     one, symbol, base = yield from _account_of(venue, settings, instrument, known)
     if stream != "candles" and one.version < 5:
         raise VenueError(venue, "MetaTrader 4 keeps no past ticks", symbol=instrument.symbol, permanent=True)
+    if stream == "ticks" and settings.ticks_of(one.settings) == "quotes":
+        raise VenueError(venue, "keeps no past of quotes", symbol=instrument.symbol, permanent=True)
     pages = _Pages(venue, settings, instrument, f"{base}{path('users', 'current', 'accounts', one.id)}", symbol)
     try:
         if stream == "candles":
             for period in settings.candles_of(one.settings):
-                yield from pages.candles(period, from_us, to_us)
+                if one.version >= 5 or period in MT4_PERIODS:
+                    yield from pages.candles(period, from_us, to_us)
         else:
             yield from pages.ticks(stream, from_us, to_us)
-    except VenueError:
-        known.pop((venue, one.name), None)
+    except VenueError as error:
+        if error.permanent:  # as where the account has moved
+            known.pop((venue, one.name), None)
         raise
 
 
@@ -80,17 +81,33 @@ def _account_of(
         then, one, base = known.get((venue, name), (None, None, ""))
         if one is not None and then == settings:
             return one, symbol, base
-        found = yield from look_up(venue, settings, name, account)
+        found = yield from _of_the_past(look_up(venue, settings, name, account))
         if isinstance(found, str):
             away = f"account {name}: {found}"
             continue
-        hostname, domain = yield from servers(venue, settings)
+        hostname, domain = yield from _of_the_past(servers(venue, settings))
         base = Hosts.of(settings, hostname, domain, found.region).market_data
         known[venue, name] = settings, found, base
         return found, symbol, base
     raise VenueError(
         venue, away or "no configured account has it", symbol=instrument.symbol, permanent=not away
     )  # fmt: skip
+
+
+def _of_the_past(calls: Generator[RestCall, RestAnswer, R]) -> Generator[RestCall, RestAnswer, R]:
+    """Count calls under the quota of the past."""
+    try:
+        call = next(calls)
+        while True:
+            try:
+                answer = yield replace(call, quota=QUOTA)
+            except VenueError as error:
+                call = calls.throw(error)
+            else:
+                call = calls.send(answer)
+    except StopIteration as done:
+        found: R = done.value
+        return found
 
 
 class _Pages:
@@ -115,11 +132,11 @@ class _Pages:
                 return
             times = [self._time_ms(item) for item in items]
             last_ms = max(times)
-            if last_ms * 1000 > to_us:
+            if last_ms * 1000 > to_us or len(items) < PAGE:
                 return
-            # A millisecond's ticks may fill pages: all of them that were taken so far are skipped.
-            taken = times.count(last_ms)
-            offset = offset + taken if last_ms == start_ms else taken
+            # The last millisecond may go on, on the next page, which begins with its first tick: so each page can be
+            # read by itself. Only where a millisecond fills pages, those that were taken of it are skipped.
+            offset = offset + len(items) if times[0] == last_ms == start_ms else 0
             start_ms = last_ms
 
     def candles(self, period: str, from_us: int, to_us: int) -> History:
@@ -142,16 +159,7 @@ class _Pages:
             start_ms = oldest_ms - length_ms
 
     def _page(self, channel: str, url: str, params: Mapping[str, str]) -> _Page:
-        waited = 0.0
-        while True:
-            try:
-                answer = yield RestCall(channel, url, params, headers=self._headers)
-            except VenueError as error:
-                waited += _TRIES_OF_A_CALL * (error.retry_after or 1.0)
-                if error.code != NOT_READY or waited >= PATIENCE_SECONDS:
-                    raise
-                continue
-            break
+        answer = yield RestCall(channel, url, params, headers=self._headers, quota=QUOTA)
         try:
             items = loads(answer.body.decode()) if answer.body.strip() else None
         except (ValueError, RecursionError) as error:

@@ -182,6 +182,11 @@ class MetaapiSettings(VenueSettings):
         """Return where an account's ticks come from."""
         return account.ticks or self.ticks
 
+    def periods_of(self, symbol: str) -> tuple[str, ...]:
+        """Return the periods of the accounts that may have an instrument, in their order."""
+        accounts = [account for name, account in self.accounts.items() if symbol.startswith(self.prefix(name))]
+        return tuple(dict.fromkeys(period for account in accounts for period in self.candles_of(account)))
+
     def has_quotes(self, symbol: str) -> bool:
         """Whether ticks of an instrument are made of quotes, too."""
         return any(

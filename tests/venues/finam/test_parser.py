@@ -202,9 +202,16 @@ def test_first_list_tells_how_far_it_reaches_back_and_covers_from_there() -> Non
     _, events = rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(3), trade(2), trade(1)]})
     assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}), 1_795_164_181_000_000)]
     _, events = rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(4), trade(3)]})
-    assert not events
+    assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}), 1_795_164_183_000_000)]
     _, events = rest(begin(), f"LatestTrades/{SYMBOL}", {"trades": []})
-    assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}))]
+    assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}), RECEIVED_NS // 1000)]
+
+
+def test_delayed_list_reaches_back_by_so_much_less() -> None:
+    delays = {"MISX": {"delay_minutes": 15}}
+    parser = FinamParser.begin({"venue": "finam", "adapter": "finam", "symbols": [SYMBOL], "delays": delays})
+    _, events = rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(1)]})
+    assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}), 1_795_164_181_000_000 + 900_000_000)]
 
 
 def test_list_that_does_not_reach_back_is_a_gap_from_the_newest_known_to_its_oldest() -> None:

@@ -28,12 +28,14 @@ class Past:
         self.calls: list[RestCall] = []
         self.late = 0
         self.looked_up = 0
+        self.version = 5
+        self.refusal: VenueError | None = None
         self.adapter = MetaapiAdapter()
 
     def answer(self, call: RestCall) -> Any:
         if call.url.endswith("/accounts/A1"):
             self.looked_up += 1
-            return account()
+            return account(version=self.version)
         if call.url.endswith("mt-client-api"):
             self.looked_up += 1
             return SERVERS
@@ -58,6 +60,9 @@ class Past:
                     call = generator.throw(VenueError("metaapi", "later", code="202", retry_after=1.0))
                     continue
                 content = self.answer(call)
+                if self.refusal and isinstance(content, list):
+                    call = generator.throw(self.refusal)
+                    continue
                 if isinstance(content, list):
                     times += [one["time"] for one in content]
                 call = generator.send(RestAnswer(200, {}, orjson.dumps(content), NOW_NS))
@@ -68,9 +73,26 @@ class Past:
 def test_ticks_of_one_millisecond_that_fill_pages_come_once_each() -> None:
     ticks = [T] * 700 + [T + 1] * 2500 + [T + 2] * 3
     past = Past(ticks)
-    assert past.drive("ticks", T, T + 10) == [iso(one * 1000) for one in ticks]
-    assert [call.params["offset"] for call in past.calls] == ["0", "300", "1300", "2300", "3"]
+    # A page that ends within a millisecond is followed by one that begins with it, so some come again.
+    again = ticks[:1000] + ticks[700:]
+    assert past.drive("ticks", T, T + 10) == [iso(one * 1000) for one in again]
+    assert [call.params["offset"] for call in past.calls] == ["0", "0", "1000", "2000"]
+    assert {call.quota for call in past.calls} == {"history"}
     assert all(call.channel == "history/ticks/EURUSD" and call.record for call in past.calls)
+
+
+def test_what_was_found_for_recording_is_not_looked_up_again_for_the_past() -> None:
+    past = Past([T])
+    generator = past.adapter.discover("metaapi", settings())
+    call = next(generator)
+    try:
+        while True:
+            content = ["EURUSD"] if call.url.endswith("/symbols") else past.answer(call)
+            call = generator.send(RestAnswer(200, {}, orjson.dumps(content), NOW_NS))
+    except StopIteration:
+        past.looked_up = 0
+    past.drive("ticks", T, T)
+    assert past.looked_up == 0
 
 
 def test_ticks_end_where_the_wanted_time_ends() -> None:
@@ -98,10 +120,10 @@ def test_account_is_looked_up_once_and_again_after_a_failure() -> None:
     past.drive("ticks", T, T)
     past.drive("trades", T, T)
     assert past.looked_up == 2
-    past.late = 1000
+    past.refusal = VenueError("metaapi", "no such account", code="404", permanent=True)
     with pytest.raises(VenueError):
         past.drive("ticks", T, T)
-    past.late = 0
+    past.refusal = None
     past.drive("ticks", T, T)
     assert past.looked_up == 4
     past.drive("ticks", T, T, refresh_seconds=601)
@@ -129,13 +151,29 @@ def test_candles_end_where_the_venue_has_no_more() -> None:
     assert Past([], T + 60_000, T).drive("candles", 0, T) == []
 
 
-def test_late_answer_is_asked_for_again_for_ten_minutes() -> None:
+def test_late_answer_is_a_failure_that_passes() -> None:
     past = Past([T])
-    past.late = 20
-    assert len(past.drive("ticks", T, T)) == 1
-    past.late = 1000
-    with pytest.raises(VenueError):
+    past.late = 1
+    with pytest.raises(VenueError) as caught:
         past.drive("ticks", T, T)
+    assert not caught.value.permanent
+    assert len(past.drive("ticks", T, T)) == 1
+    assert past.looked_up == 2
+
+
+def test_metatrader_4_is_not_asked_for_periods_that_it_lacks() -> None:
+    past = Past([], T - 60_000, T)
+    past.version = 4
+    past.drive("candles", T, T, candles=["2m", "1m", "3m"])
+    assert [call.url.rpartition("/timeframes/")[2] for call in past.calls] == ["1m/candles"]
+
+
+def test_no_ticks_are_fetched_where_quotes_are_recorded() -> None:
+    past = Past([T])
+    with pytest.raises(VenueError, match="no past of quotes") as caught:
+        past.drive("ticks", T, T, ticks="quotes")
+    assert caught.value.permanent
+    assert past.calls == []
 
 
 def test_symbol_is_percent_encoded() -> None:

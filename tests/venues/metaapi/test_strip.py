@@ -182,7 +182,7 @@ def test_a_spoilt_packet_of_prices_gives_nothing_of_the_account_away(data: st.Da
         assert json.loads(kept[2:])[0] == UNREADABLE
         assert holds_no_secret(kept)
     else:
-        assert pairs(kept) == pairs(expected)
+        assert kept == expected or pairs(kept) == pairs(expected)  # numbers such as 01 are read by neither
 
 
 @given(st.lists(st.sampled_from(PARTS[:8]), max_size=5))
