@@ -28,7 +28,7 @@ class MetaapiStage(Stage):
     """One simulated MetaAPI, with the configuration that it writes itself."""
 
     def __init__(
-        self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str, *, repair: bool
+        self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str, *, repair: bool = False
     ) -> None:
         self.venue = venue
         self.folder = folder
