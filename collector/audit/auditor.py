@@ -49,6 +49,12 @@ LOOK_UP_SECONDS = 20.0
 AGAIN_MINUTES = 30
 """Older unexplained minutes that are judged again in one round."""
 RETRY_SECONDS = 5.0
+CLOSED_SECONDS = 60.0
+"""Where trades are polled, a market that is taken for closed is asked no more often;"""
+TURNS = 2.0
+"""others may be asked half as often as all of them in turn, where some are asked oftener."""
+LONGEST_TURN_SECONDS = 240.0
+"""Within `TRAILING`, so that no minute is left out."""
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 _SQL = queries("audit")
@@ -155,13 +161,16 @@ class Auditor:
         await self._refresh(connection)
         audit = MinuteAudit(connection)
         earliest = last - timedelta(hours=self._options.catch_up_hours)
+        asked = self._asked()
         start = min((self._next(subject, earliest, last) for subject in self._subjects), default=last)
         while start <= last:
             until = min(start + PIECE, last + MINUTE)
             spans = [
                 span
                 for subject in self._subjects
-                for span in subject.spans(max(start, self._next(subject, earliest, last)), until)
+                for span in subject.spans(
+                    max(start, self._next(subject, earliest, last)), min(until, asked.get(subject.venue, until))
+                )
             ]
             await self._judge(audit, spans)
             start = until
@@ -199,7 +208,9 @@ class Auditor:
 
     async def _ask_about_silence(self, connection: asyncpg.Connection, audit: MinuteAudit, minute: datetime) -> None:
         """Let the venue say whether what has fallen silent is a quiet market: trades and candles come down one line."""
-        silent = (await connection.fetch(_SQL["suddenly_quiet"], minute, ACTIVE_MINUTES))[:LOOK_UPS]
+        found = await connection.fetch(_SQL["suddenly_quiet"], minute, ACTIVE_MINUTES)
+        polled = self._asked()  # where both are asked for by themselves, and later
+        silent = [row for row in found if row[1] not in polled][:LOOK_UPS]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_UP_SECONDS):
                 for _, venue, symbol in silent:
@@ -238,6 +249,18 @@ class Auditor:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
+
+    def _asked(self) -> dict[str, datetime]:
+        """Return up to when the trades of all instruments of a venue that is polled are known."""
+        count = Counter(subject.venue for subject in self._subjects)
+        known = {}
+        for venue, terms in self.terms.items():
+            if terms.polled_per_minute:
+                turn = max(CLOSED_SECONDS, TURNS * 60.0 * count[venue] / terms.polled_per_minute)
+                turn = min(turn, LONGEST_TURN_SECONDS)
+                over = self._now() - timedelta(seconds=self._options.delay_seconds + turn)
+                known[venue] = over.replace(second=0, microsecond=0)
+        return known
 
     def _due(self) -> datetime:
         """Return the newest minute that is over for long enough."""

@@ -45,7 +45,7 @@ class Subject(NamedTuple):
 def terms(configured: Mapping[str, tuple[Adapter, Any]]) -> dict[str, CandleSums]:
     """Return what may be compared at each venue, as it is configured."""
     return {
-        venue: adapter.candle_sums
+        venue: adapter.candle_sums._replace(polled_per_minute=settings.polled_per_minute)
         if "1m" in settings.periods_of("") or not adapter.candle_sums.comparable
         else CandleSums(reason="one-minute candles are not recorded")
         for venue, (adapter, settings) in configured.items()

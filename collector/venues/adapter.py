@@ -36,6 +36,11 @@ class VenueSettings(BaseModel):
     adapter: str | None = Field(None, description="The protocol to speak; the section's own name when left out.")
     enabled: bool = Field(True, description="false keeps the section but does not start its worker.")
 
+    @property
+    def polled_per_minute(self) -> float:
+        """Of how many instruments trades are asked for in a minute; 0 where they come by themselves."""
+        return 0.0
+
     def periods_of(self, symbol: str) -> tuple[str, ...]:
         """Return the candle periods that are recorded of an instrument; every venue that has candles names them so."""
         return tuple(getattr(self, "candles", ()))
@@ -101,6 +106,8 @@ class CandleSums(NamedTuple):
     """Open, high, low and close are prices of theirs."""
     reason: str = ""
     """Why nothing of it can be compared, where nothing can."""
+    polled_per_minute: float = 0.0
+    """Of how many instruments trades are asked for in a minute; 0 where they come by themselves."""
 
     @property
     def comparable(self) -> bool:

@@ -144,6 +144,11 @@ class FinamSettings(VenueSettings):
         return value
 
     @property
+    def polled_per_minute(self) -> float:
+        """The calls for trades, each of one symbol."""
+        return float(self.requests_per_minute) if self.transport == "poll" else 0.0
+
+    @property
     def maintenance_minutes(self) -> tuple[int, int] | None:
         """Return the window's begin and end in minutes of the UTC day."""
         found = _WINDOW.fullmatch(self.maintenance)
