@@ -22,7 +22,7 @@ from collector.audit.losses import Alarm, Alarms, record
 from collector.audit.minutes import MINUTE, MinuteAudit, Span
 from collector.audit.subjects import Subject, subjects
 from collector.clock import Clock
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 from collector.venues.adapter import CandleSums
@@ -133,7 +133,7 @@ class Auditor:
                     await self._round(connection)
                     self.trouble = ""
                     await self._rest()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        except DRIVER_ERRORS as error:
             raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
         finally:
             connection.terminate()

@@ -15,7 +15,7 @@ from collector.data.columns import fitted, kinds_of, schema, table
 from collector.data.errors import ClosedError, DataError, QueryError
 from collector.data.extras import extra
 from collector.data.source import Source, opened
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.named import queries
 
 if TYPE_CHECKING:
@@ -83,13 +83,7 @@ class Asking:
             try:
                 if self._connection is not None:
                     await self._connection.close(timeout=5)
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                OSError,
-                TimeoutError,
-            ) as error:
+            except (*DRIVER_ERRORS, OSError, TimeoutError) as error:
                 raise DataError(f"the connection did not close in order: {error}") from error
             finally:
                 self._connection = None

@@ -25,7 +25,7 @@ from collector.data.errors import ExportError, SealRefusedError
 from collector.data.files import count_rows, digest, needs, open_output
 from collector.data.manifest import FORMAT, File, write
 from collector.data.place import Place
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.named import queries
 
 _SQL = queries("export")
@@ -116,7 +116,7 @@ async def _snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await connection.execute(_SQL["settings"])
                 yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except DRIVER_ERRORS as error:
         raise ExportError(f"the database ended the export: {error}") from error
     finally:
         await connection.close(timeout=5)

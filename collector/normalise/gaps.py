@@ -65,7 +65,7 @@ class Coverage:
         awaited = {(Instrument(self._venue, symbol), self._streams[channel][0]) for channel, symbol in self._awaited}
         return {key for key in self.keys() if key not in awaited}
 
-    def acknowledged(self, events: Sequence[Event], now_us: int = 0) -> list[tuple[_Key, int | None]]:
+    def acknowledged(self, events: Sequence[Event], now_us: int) -> list[tuple[_Key, int | None]]:
         """What is covered from now on, as the venue says, and since when where something older came with it."""
         for event in events:
             if isinstance(event, Acknowledged) and event.since_us is not None and event.channel in self._streams:

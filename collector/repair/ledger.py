@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import asyncpg
 
 from collector.model import GapOutcome, Instrument
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -152,7 +152,7 @@ class GapTable:
                     return await getattr(self._connection, method)(
                         statement, *parameters, timeout=QUERY_TIMEOUT_SECONDS
                     )
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            except DRIVER_ERRORS as error:
                 await self.close()
                 raise DatabaseUnreachableError(f"the gap ledger cannot be read or written: {error}") from error
             except (DatabaseError, asyncio.CancelledError):

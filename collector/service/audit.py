@@ -18,7 +18,7 @@ from collector.config import Config
 from collector.repair.listing import like
 from collector.service.auditing import VERDICTS, configured_terms
 from collector.service.segments import Segment, audit_segments, committed_segments, load, note
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries
 from collector.venues.adapter import BookRows
@@ -106,7 +106,7 @@ async def audit(
             for part in PARTS:
                 if part in choice.parts:
                     await work[part]()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except DRIVER_ERRORS as error:
         raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
     finally:
         connection.terminate()

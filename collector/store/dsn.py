@@ -6,7 +6,7 @@ reaches a log.
 
 from __future__ import annotations
 
-__all__ = ["CONNECT_TIMEOUT_SECONDS", "address", "connect", "refusals"]
+__all__ = ["CONNECT_TIMEOUT_SECONDS", "DRIVER_ERRORS", "address", "connect", "refusals"]
 
 import re
 from contextlib import contextmanager
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises where the server refuses, is away, or the line is cut between two steps of a question."""
 
 _HOST = r"(?:[\w.%-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?"
 _SHAPE = re.compile(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from collector.store.dsn import address, connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, address, connect, refusals
 from collector.store.embedded.installation import MINIMUM_MAJOR
 from collector.store.errors import DatabaseNewerError, DatabaseRefusedError, MigrationError
 from collector.store.named import queries
@@ -130,5 +130,5 @@ def failures(dsn: str) -> Iterator[None]:
             f"{address(dsn)}: another migration, or a long query, held its locks for {LOCK_TIMEOUT_SECONDS:g} s; "
             "look into pg_stat_activity, then try again"
         ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except DRIVER_ERRORS as error:
         raise MigrationError(f"{address(dsn)}: the migration failed and nothing of it remains: {error}") from error

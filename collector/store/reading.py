@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseBusyError, DatabaseError, DatabaseUnreachableError
 
 QUESTION_SECONDS = 5.0
@@ -71,7 +71,7 @@ class Reader:
                 return list(await self._connection.fetch(statement, *parameters, timeout=self._seconds + GRACE_SECONDS))
         except asyncpg.QueryCanceledError as error:
             raise DatabaseBusyError(f"the answer took longer than {self._seconds:g} s: ask for less") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        except DRIVER_ERRORS as error:
             self.close()
             raise DatabaseUnreachableError(f"the tables cannot be read: {error}") from error
         except (DatabaseError, asyncio.CancelledError):

@@ -15,9 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-import asyncpg
-
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -74,7 +72,7 @@ class Retention:
                     (self.uncompressed.discard if can else self.uncompressed.add)(rule.table)
                     if rule.keep is not None:
                         gone[rule.table] = await self._expire(connection, rule.table, rule.keep, now_us)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
+        except (*DRIVER_ERRORS, TimeoutError) as error:
             raise DatabaseUnreachableError(f"old rows stay for now: {error or 'no answer'}") from error
         finally:
             if connection is not None:

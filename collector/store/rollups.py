@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import asyncpg
-
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -63,7 +61,7 @@ class Rollups:
                     async with asyncio.timeout(TIMEOUT_SECONDS):
                         made, more = await self._pass(connection, now_us - GRACE_US)
                     done += made
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
+        except (*DRIVER_ERRORS, TimeoutError) as error:
             self.close()
             raise DatabaseUnreachableError(f"the rollups cannot be kept: {error or 'no answer'}") from error
         except (DatabaseError, asyncio.CancelledError):

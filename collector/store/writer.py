@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, Session
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseError, DatabaseWentBackError
 from collector.store.named import queries
 from collector.store.registry import BY_INSTRUMENT, Registry
@@ -390,9 +390,7 @@ def _without(records: Records, unnamable: set[Instrument]) -> Records:
     return kept
 
 
-_MAY_PASS = (
-    DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
-)  # fmt: skip
+_MAY_PASS = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
 
 
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError)

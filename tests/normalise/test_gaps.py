@@ -84,7 +84,7 @@ def test_acknowledgement_tells_since_when() -> None:
     out, of = Records(), normaliser()
     session = of.open(1, HEADER, 10 * S, out)
     event = Acknowledged(1, "trades", frozenset("A"), 7_000_000)
-    assert session.coverage.acknowledged([event]) == [((A, "trades"), 7_000_000)]
+    assert session.coverage.acknowledged([event], 11) == [((A, "trades"), 7_000_000)]
 
 
 def test_what_another_session_receives_already_is_no_gap() -> None:
@@ -154,12 +154,12 @@ def test_what_is_known_to_be_missing_is_not_missing_twice() -> None:
     known = Gaps([Gap(A, "trades", 1, None, None, None, "killed")])
     out, of = Records(), normaliser(known)
     session = of.open(1, HEADER, 10 * S, out)
-    session.coverage.acknowledged([])
+    session.coverage.acknowledged([], 10)
     of.close(1, "cut", 11 * S, out)
     assert told(out) == [("B", 10_000_000, None, "disconnect")]
     out.gaps.clear()
     of.open(2, HEADER, 30 * S, out)
-    known.end(of.sessions[2].coverage.acknowledged([Acknowledged(1, "trades", frozenset("A"))]), 31, out)
+    known.end(of.sessions[2].coverage.acknowledged([Acknowledged(1, "trades", frozenset("A"))], 31), 31, out)
     assert told(out) == [("A", 1, 31, "killed")]
 
 

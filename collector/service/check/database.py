@@ -11,7 +11,7 @@ import asyncpg
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.service.check.findings import Finding, Verdict
-from collector.store.dsn import address, connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, address, connect, refusals
 from collector.store.embedded import EmbeddedServer, find
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.migrate import missing_steps
@@ -36,7 +36,7 @@ async def look_at_database(config: Config, seconds: float) -> AsyncIterator[Find
         findings = [_away(config, f"{address(dsn)}: no answer within {seconds:g} s")]
     except DatabaseUnreachableError as error:
         findings = [_away(config, str(error))]
-    except (CollectorError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except (CollectorError, *DRIVER_ERRORS) as error:
         findings = [Finding("database", Verdict.FAILURE, str(error), _remedy(config))]
     for finding in findings:
         yield finding

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import asyncpg
-
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.journal.segments import segments
 from collector.service.attach import running
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.named import queries
 
 DATABASE_SECONDS = 20.0
@@ -56,13 +54,7 @@ async def look(config: Config, notes: list[str]) -> Recorded:
             await _ask(dsn, [*config.venues], recorded, config.data_dir)
     except TimeoutError:
         notes.append(f"the database did not answer within {DATABASE_SECONDS:.0f} s: what it did not tell is assumed")
-    except (
-        CollectorError,
-        OSError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-    ) as error:
+    except (CollectorError, OSError, *DRIVER_ERRORS) as error:
         notes.append(f"the database was not asked, and rows are assumed: {error}")
     return recorded
 

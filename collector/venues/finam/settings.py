@@ -118,9 +118,8 @@ class FinamSettings(VenueSettings):
         180, ge=1, le=100_000, description="Calls of each method; the venue allows 200 to all programs of one user."
     )
     backfill_per_minute: int = Field(
-        10, ge=1, le=100_000,
-        description="Calls of each method for the past, beside those above.",
-    )  # fmt: skip
+        10, ge=1, le=100_000, description="Calls of each method for the past, beside those above."
+    )
     in_flight: int = Field(2, ge=1, le=4, description="Calls of one method that may wait for an answer at a time.")
     shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is asked for more often than this.")
     closed_seconds: float = Field(60, ge=1, le=3600, description="How often a symbol whose market is closed is asked.")
