@@ -105,6 +105,40 @@ class DatabaseServer:
         finally:
             await administrator.close()
 
+    async def backup(self, dsn: str) -> str:
+        """Copy a database as it is at this moment; returns the copy's name. Its connections are ended."""
+        name = urlsplit(dsn).path.lstrip("/")
+        copy = f"{name}_backup_{next(self._numbers)}"
+        async with self._alone(name) as administrator:
+            await administrator.execute(
+                f"create database {copy} owner collector template {name} strategy file_copy allow_connections false"
+            )
+        return copy
+
+    async def restore(self, dsn: str, backup: str | None) -> None:
+        """Put a copy in the database's place, or one that has just been migrated. Its connections are ended."""
+        name = urlsplit(dsn).path.lstrip("/")
+        async with self._alone(name) as administrator:
+            await administrator.execute(f"drop database {name} with (force)")
+            await administrator.execute(
+                f"create database {name} owner collector template {backup or 'market'} strategy file_copy"
+            )
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[asyncpg.Connection]:
+        """A superuser's connection elsewhere, while nobody is connected to that database."""
+        administrator = await asyncpg.connect(self.server.superuser_dsn)
+        try:
+            await administrator.execute(f"alter database {name} allow_connections false")
+            while await administrator.fetch(  # noqa: ASYNC110  nobody announces the end of a connection
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name
+            ):
+                await asyncio.sleep(0.01)
+            yield administrator
+        finally:
+            await administrator.execute(f"alter database {name} allow_connections true")
+            await administrator.close()
+
 
 class DatabaseServers:
     """The servers of a test session."""

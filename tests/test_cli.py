@@ -14,7 +14,7 @@ from rich.console import Console
 
 from collector import __version__
 from collector.cli import app, demo, main
-from collector.service.daemon import journal_name
+from collector.journal.identity import journal_name
 from tests.databases import DatabaseServer
 
 PLAIN = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}

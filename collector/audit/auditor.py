@@ -93,6 +93,7 @@ class Auditor:
         self._subjects: list[Subject] = []
         self._began = self._refreshed = self._now()
         self._reached: dict[int, datetime] = {}
+        self._restored = False
         self.last_minute: datetime | None = None
         """The newest minute that was judged; None before the first."""
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -103,6 +104,11 @@ class Auditor:
 
     def __repr__(self) -> str:
         return f"<Auditor {self.last_minute} {self.alarms}>"
+
+    def start_over(self) -> None:
+        """Forget how far the audit has come, and what is recorded since when: the database tells it anew."""
+        self._restored = True
+        self._woken.set()
 
     def wake(self) -> None:
         """A gap was repaired: judge again what is unexplained, if anything is."""
@@ -158,6 +164,10 @@ class Auditor:
     async def _round(self, connection: asyncpg.Connection) -> None:
         last = self._due()
         await self._committed()
+        if self._restored:
+            self._restored = False
+            self._reached, self._subjects = {}, []
+            self._refreshed = self._began = self._now()
         await self._refresh(connection)
         audit = MinuteAudit(connection)
         earliest = last - timedelta(hours=self._options.catch_up_hours)
@@ -177,6 +187,8 @@ class Auditor:
             if start <= last:
                 await self._clock.sleep(PAUSE_SECONDS)
                 await self._committed()
+            if self._restored:
+                return
         for subject in self._subjects:
             self._reached[subject.instrument_id] = last
         if last != self.last_minute:

@@ -21,8 +21,10 @@ DISCONNECT = "disconnect"
 DISK_FULL = "disk full"
 DISK_FAULT = "disk fault"
 DAMAGED = "journal damaged"
+RESTORED = "database restored"
+UNREADABLE = "not readable"
 
-_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT})
+_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT, UNREADABLE})
 """Causes of gaps that end with the next session; others are found and ended within one."""
 
 REACH_US = 5_000_000
@@ -31,7 +33,7 @@ REACH_US = 5_000_000
 _OF_THE_VENUE = frozenset({"rates", "news"})
 """Streams whose symbols are no instruments, which alone have gaps."""
 
-_Key = tuple[Instrument, str]
+Key = tuple[Instrument, str]
 
 
 class Coverage:
@@ -49,10 +51,10 @@ class Coverage:
         self._awaited: set[tuple[str, str]] = {
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
         }
-        self.listed: dict[_Key, int] = {}
+        self.listed: dict[Key, int] = {}
         """When the newest list of what is polled came, microseconds."""
 
-    def keys(self) -> list[_Key]:
+    def keys(self) -> list[Key]:
         """Everything that this session covers."""
         return [
             (Instrument(self._venue, symbol), stream)
@@ -60,12 +62,12 @@ class Coverage:
             for symbol in symbols
         ]
 
-    def flowing(self) -> set[_Key]:
+    def flowing(self) -> set[Key]:
         """What this session receives by now: acknowledged or seen on every channel that it has for it."""
         awaited = {(Instrument(self._venue, symbol), self._streams[channel][0]) for channel, symbol in self._awaited}
         return {key for key in self.keys() if key not in awaited}
 
-    def acknowledged(self, events: Sequence[Event], now_us: int) -> list[tuple[_Key, int | None]]:
+    def acknowledged(self, events: Sequence[Event], now_us: int) -> list[tuple[Key, int | None]]:
         """What is covered from now on, as the venue says, and since when where something older came with it."""
         for event in events:
             if isinstance(event, Acknowledged) and event.since_us is not None and event.channel in self._streams:
@@ -79,7 +81,7 @@ class Coverage:
             for key in self._arrived(event.channel, symbol)
         ]
 
-    def seen(self, parser: Parser) -> list[tuple[_Key, int | None]]:
+    def seen(self, parser: Parser) -> list[tuple[Key, int | None]]:
         """What is covered from now on, since data of it came."""
         return [
             (key, None)
@@ -88,7 +90,7 @@ class Coverage:
             for key in self._arrived(channel, symbol)
         ]
 
-    def _arrived(self, channel: str, symbol: str) -> Iterable[_Key]:
+    def _arrived(self, channel: str, symbol: str) -> Iterable[Key]:
         if (channel, symbol) in self._awaited:
             self._awaited.discard((channel, symbol))
             yield Instrument(self._venue, symbol), self._streams[channel][0]
@@ -103,7 +105,7 @@ class Gaps:
     """All gaps that are open now."""
 
     def __init__(self, known: Iterable[Gap] = ()) -> None:
-        self._missing: dict[_Key, Gap] = {}
+        self._missing: dict[Key, Gap] = {}
         self._within: dict[tuple[Instrument, str, str], Gap] = {}
         for gap in known:
             self._take(gap)
@@ -118,8 +120,8 @@ class Gaps:
         return len(self._missing) + len(self._within)
 
     def begin(
-        self, keys: Iterable[_Key], cause: str, reason: str, last_us: int, out: Records,
-        listed: Mapping[_Key, int] = MappingProxyType({}),
+        self, keys: Iterable[Key], cause: str, reason: str, last_us: int, out: Records,
+        listed: Mapping[Key, int] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         """Nobody receives these any more: since `last_us`, or since the last list of what was polled."""
         for instrument, stream in keys:
@@ -131,11 +133,13 @@ class Gaps:
                 self._missing[instrument, stream] = gap
                 out.gaps.append(gap)
 
-    def damaged(self, keys: Iterable[_Key], from_us: int, to_us: int, out: Records) -> None:
-        """What was received of these in between can no longer be read."""
+    def lost(
+        self, keys: Iterable[Key], cause: str, from_us: int, to_us: int, out: Records, reason: str | None = None
+    ) -> None:
+        """What was received of these in between is in no table and can no longer be read."""
         for instrument, stream in keys:
             if (instrument, stream) not in self._missing:
-                out.gaps.append(Gap(instrument, stream, from_us, to_us, None, None, DAMAGED, None))
+                out.gaps.append(Gap(instrument, stream, from_us, to_us, None, None, cause, reason))
 
     def clock_was_set_back(self, by_us: int, now_us: int, out: Records) -> None:
         """Our clock shows `now_us`, and less than it did: gaps that began by the old time last in both.
@@ -149,7 +153,7 @@ class Gaps:
                 self._missing[key] = gap._replace(from_us=began_us)
                 out.gaps.append(self._missing[key])
 
-    def end(self, covered: Iterable[tuple[_Key, int | None]], now_us: int, out: Records) -> None:
+    def end(self, covered: Iterable[tuple[Key, int | None]], now_us: int, out: Records) -> None:
         """These are received again, or with a time: what has been since then came as well."""
         for key, since_us in covered:
             gap = self._missing.pop(key, None)

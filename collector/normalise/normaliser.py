@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from collector.model import Quarantined, Records, Session
-from collector.normalise.gaps import DISCONNECT, KILLED, STOPPED, Coverage, Gaps
+from collector.normalise.gaps import DAMAGED, DISCONNECT, KILLED, STOPPED, UNREADABLE, Coverage, Gaps
 from collector.normalise.shown import Shown
+from collector.normalise.unreadable import UNKNOWN_VENUE, UnreadableParser, readable_part, why
 from collector.venues.adapter import Adapter, Event, Parser
 
 DOUBT_NS = 600 * 1_000_000_000
@@ -168,13 +169,34 @@ class Normaliser:
         """The journal's segment that is being read, where it is."""
         self.orphans: Counter[int] = Counter()
         """Frames of sessions that are not known, in that segment."""
+        self.unreadable: dict[int, str] = {}
+        """Sessions for which there is no parser, and why."""
 
-    def open(self, session_id: int, header: Mapping[str, Any], received_ns: int, out: Records) -> SessionParser:
-        """Begin a session; `header` is the JSON object that its OPEN record holds."""
+    def prepare(self, session_id: int, header: Mapping[str, Any], received_ns: int) -> SessionParser:
+        """Make the parser of a session that is about to begin; raises where none can be made of its header."""
         parser = self._find_adapter(header["adapter"]).parser(header)
-        session = SessionParser(session_id, header, received_ns, parser, self._gaps, Coverage(header), self._shown)
-        self.sessions[session_id] = session
+        return SessionParser(session_id, header, received_ns, parser, self._gaps, Coverage(header), self._shown)
+
+    def begin(self, session: SessionParser, out: Records) -> None:
+        """Begin a session."""
+        self.sessions[session.session_id] = session
         out.sessions.append(session.describe())
+
+    def open(self, session_id: int, header: Any, received_ns: int, out: Records) -> SessionParser:
+        """Begin a session of the journal; `header` is the JSON that its OPEN record holds. Never raises.
+
+        Where no parser can be made of it, everything that the session received goes to quarantine.
+        """
+        try:
+            session = self.prepare(session_id, header, received_ns)
+        except Exception as error:  # noqa: BLE001  adapters come and go: no session may cost the others
+            known, coverage = readable_part(header)
+            reason = why(known, error)
+            parser = UnreadableParser(known["venue"], reason)
+            session = SessionParser(session_id, known, received_ns, parser, self._gaps, coverage, self._shown)
+            self._gaps.begin(coverage.keys(), UNREADABLE, reason, received_ns // 1000, out)
+            self.unreadable[session_id] = reason
+        self.begin(session, out)
         return session
 
     def close(self, session_id: int, reason: str, received_ns: int, out: Records, cause: str | None = None) -> None:
@@ -203,7 +225,7 @@ class Normaliser:
     def damaged(self, to_ns: int, out: Records) -> None:
         """Records from before `to_ns` cannot be read: what they may have held is missing since the last good one."""
         for session in self.sessions.values():
-            self._gaps.damaged(session.coverage.keys(), session.alive_ns // 1000, to_ns // 1000, out)
+            self._gaps.lost(session.coverage.keys(), DAMAGED, session.alive_ns // 1000, to_ns // 1000, out)
 
     @property
     def gaps(self) -> Gaps:
@@ -245,10 +267,14 @@ class Normaliser:
     def orphan(self, received_ns: int, payload: bytes, out: Records) -> None:
         """Quarantine a frame whose session is not known, as after the loss of a segment."""
         if payload:
-            out.quarantine.append(
-                Quarantined("unknown", None, "its session is not known", payload, 1, received_ns // 1000)
-            )
-            out.items += 1
+            self.set_apart("its session is not known", None, received_ns, payload, out)
+
+    def set_apart(self, reason: str, session_id: int | None, received_ns: int, payload: bytes, out: Records) -> None:
+        """Quarantine an entry of the journal that is of no use."""
+        session = None if session_id is None else self.sessions.get(session_id)
+        venue = session.venue if session else UNKNOWN_VENUE
+        out.quarantine.append(Quarantined(venue, None, reason, payload, 1, received_ns // 1000))
+        out.items += 1
 
     def fork(self) -> Normaliser:
         """Return an independent copy with the parsers' present state."""

@@ -79,24 +79,25 @@ class GapTable:
         return [_outcome(venue, row) for row in await self._do("fetch", _SQL["hopeless"], venue, list(streams))]
 
     async def begin(self, gap: Missing, now_us: int) -> None:
-        await self._do("execute", _SQL["begin"], gap.gap_id, now_us)
+        await self._do("execute", _SQL["begin"], gap.gap_id, now_us, gap.from_us)
 
     async def progress(self, gap: Missing, until_us: int) -> None:
-        await self._do("execute", _SQL["progress"], gap.gap_id, until_us)
+        await self._do("execute", _SQL["progress"], gap.gap_id, until_us, gap.from_us)
 
     async def put_off(self, gap: Missing, reason: str) -> None:
-        await self._do("execute", _SQL["put_off"], gap.gap_id, reason)
+        await self._do("execute", _SQL["put_off"], gap.gap_id, reason, gap.from_us)
 
     async def outcome(
         self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None
     ) -> GapOutcome | None:
         state, rows = "unrecoverable" if lost else "repaired", await self._found(gap)
-        found = await self._do("fetch", _SQL["outcome"], gap.gap_id, state, note, now_us, rows)
+        found = await self._do("fetch", _SQL["outcome"], gap.gap_id, state, note, now_us, rows, gap.from_us)
         return _outcome(gap.instrument.venue, found[0]) if found else None
 
     async def settle(self, gap: Missing, now_us: int, *, note: str) -> None:
         """Close a gap as repaired here and now; `note` goes to its reason."""
-        await self._do("execute", _SQL["settle"], gap.gap_id, "repaired", note, now_us, await self._found(gap))
+        found = await self._found(gap)
+        await self._do("execute", _SQL["settle"], gap.gap_id, "repaired", note, now_us, found, gap.from_us)
 
     async def _found(self, gap: Missing) -> int | None:
         count = _COUNTS.get(gap.stream)

@@ -38,8 +38,9 @@ class Recording:
         self._out = Records()
         self._storing = asyncio.Lock()
         now_ns = clock.now_ns()
+        self._session: SessionParser = self._normaliser.prepare(now_ns // 1000, header, now_ns)
         journal.append(now_ns // 1000, Kind.OPEN, now_ns, orjson.dumps(dict(header)))
-        self._session: SessionParser = self._normaliser.open(now_ns // 1000, header, now_ns, self._out)
+        self._normaliser.begin(self._session, self._out)
         self.counts: dict[str, TableCount] = {}
         """What became of the items by table."""
         self.answers = 0

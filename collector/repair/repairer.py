@@ -92,6 +92,7 @@ class Repairer:
         self._streams = adapter.historic | adapter.partly_historic
         self._backoff = Backoff(random)
         self._woken = asyncio.Event()
+        self._over = asyncio.Event()
         self._session: LiveSession | None = None
         self._line = Line()
         self._group: asyncio.TaskGroup
@@ -127,18 +128,26 @@ class Repairer:
         """Look at the table now: it has changed."""
         self._woken.set()
 
+    def start_over(self) -> None:
+        """Forget what was read from the table: it is another one now."""
+        self._over.set()
+
     async def run(self) -> None:
         """Repair until cancelled."""
         while True:
+            self._over.clear()
             try:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
                     self._forget()
+                    group.create_task(self._end_when_over(), name=f"{self.venue} start over")
                     for trades, lanes in LANES.items():
                         for number in range(lanes):
                             what = "trades" if trades else "others"
                             group.create_task(self._work(trades=trades), name=f"{self.venue} {what} {number + 1}")
                     await self._look_on()
+            except* _StartOver:
+                pass  # what is to be done is read anew
             except* DatabaseError as errors:
                 self._trouble("repair_waits_for_database", errors.exceptions[0])
             except* Exception as errors:
@@ -149,9 +158,14 @@ class Repairer:
                 await self._ledger.close()
             await self._clock.sleep(self._backoff.next())
 
+    async def _end_when_over(self) -> None:
+        await self._over.wait()
+        raise _StartOver
+
     def _forget(self) -> None:
         self._line = Line()
         self._held.clear()
+        self._again.clear()
 
     def _trouble(self, event: str, error: BaseException, **facts: object) -> None:
         if str(error) != self.trouble:
@@ -303,9 +317,11 @@ class Repairer:
             self._intake.gaps_closed(closed)
             await self._committed()
         for gap, outcome in zip(stretch.gaps, outcomes, strict=True):
-            rows = None if outcome is None else outcome.rows
             self._held.discard(gap.gap_id)
             self._again.pop(gap.gap_id, None)
+            if outcome is None:  # somebody else has closed it meanwhile
+                continue
+            rows = outcome.rows
             self.rows += rows or 0
             if lost:
                 self.lost += 1
@@ -331,6 +347,10 @@ class Repairer:
         if self._session is not None:
             session, self._session = self._session, None
             session.close("nothing left to repair")
+
+
+class _StartOver(Exception):  # noqa: N818  no error: a way out of all lanes at once
+    """What was read from the table is not true any more."""
 
 
 def history_header(venue: str, adapter: Adapter, settings: Any, purpose: str) -> dict[str, Any]:

@@ -71,6 +71,12 @@ class Auditing:
         if self.auditor is not None:
             self.auditor.wake()
 
+    def database_went_back(self) -> None:
+        """What was read from it by now is not true any more."""
+        self.tally.wake()
+        if self.auditor is not None:
+            self.auditor.start_over()
+
     def _gap_recorded(self, venue: str) -> None:
         self.tally.wake()
         repairer = self._repairers.get(venue)

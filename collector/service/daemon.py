@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
-from uuid import uuid4
 
 import orjson
 import structlog
@@ -25,7 +23,7 @@ from collector.clock import Clock, SystemClock
 from collector.config import Config
 from collector.errors import CollectorError, ConfigError, Fault
 from collector.journal import Journal, JournalOptions, Kind
-from collector.journal.disk import sync_directory
+from collector.journal.identity import JournalIdentity
 from collector.normalise.normaliser import Normaliser
 from collector.repair.repairer import Repairer
 from collector.service.auditing import Auditing
@@ -107,7 +105,8 @@ class Daemon:
         async with AsyncExitStack() as stack:
             self.journal = await stack.enter_async_context(self._open_journal())
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
-            self.writer = Writer(self.database.dsn, journal_name(self.journal.directory), sleep=self.clock.sleep)
+            identity = JournalIdentity(self.journal.directory)
+            self.writer = Writer(self.database.dsn, identity, sleep=self.clock.sleep)
             stack.push_async_callback(self.writer.close)
             self.upkeep = Upkeep(self.database.dsn, config, self.clock)
             normaliser = self._new_normaliser()
@@ -129,11 +128,13 @@ class Daemon:
                 self.clock,
                 batch_rows=config.writer.batch_rows,
                 flush_seconds=config.writer.flush_ms / 1000,
+                rename=identity.rename,
             )
             self.auditing = Auditing(
                 config, self.repairers, dsn=self.database.dsn, committed=self.all_committed, clock=self.clock
             )
             self.recorder.when_gaps_change.append(self.auditing.gaps_changed)
+            self.recorder.when_database_went_back.append(self.auditing.database_went_back)
             await self._run_parts()
 
     @asynccontextmanager
@@ -265,23 +266,6 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         problem = f"{path} cannot be made: {error.strerror}"
         raise ConfigError([Fault("data_dir", problem, "name a folder that this user may write to")]) from error
-
-
-def journal_name(folder: Path) -> str:
-    """Return the name under which the database remembers the position of the journal in `folder`."""
-    path = folder / "name"
-    name = path.read_text().strip() if path.exists() else ""
-    if not name:
-        # Whole and on the disk before anything is committed under it: a lost name would mean writing all again.
-        name = uuid4().hex
-        unfinished = path.with_suffix(".new")
-        with unfinished.open("w") as file:
-            file.write(name + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        sync_directory(folder)
-    return name
 
 
 async def run(

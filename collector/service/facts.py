@@ -124,11 +124,15 @@ class CountFacts:
 
 @dataclass(frozen=True, slots=True)
 class TotalFacts:
-    """All tables, and whether items = stored + duplicates + quarantined in each of them."""
+    """All tables, and whether items = stored + duplicates + quarantined in each of them and nothing else was dropped.
+
+    `unaccounted`: items of frames received since the start that are neither of the three nor still on their way.
+    """
 
     tables: dict[str, CountFacts]
     total: CountFacts
     adds_up: bool
+    unaccounted: int
 
 
 @dataclass(frozen=True, slots=True)

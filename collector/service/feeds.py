@@ -83,6 +83,7 @@ class Feeds:
         repairer = daemon.repairers.pop(name, None)
         if repairer is not None:
             daemon.recorder.when_gaps_change.remove(repairer.wake)
+            daemon.recorder.when_database_went_back.remove(repairer.start_over)
 
     async def _hold(self, name: str, venue: VenueConfig) -> None:
         daemon = self._daemon
@@ -120,6 +121,7 @@ class Feeds:
             random=daemon.random,
         )
         daemon.recorder.when_gaps_change.append(repairer.wake)
+        daemon.recorder.when_database_went_back.append(repairer.start_over)
         repairer.when_settled.append(daemon.auditing.gaps_changed)
         return repairer
 

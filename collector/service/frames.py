@@ -19,6 +19,7 @@ from collector.journal import DamagedJournal, Kind, Position, Record, read
 from collector.journal.segments import numbers, segments
 from collector.model import Records
 from collector.normalise.normaliser import Normaliser, split_rest
+from collector.normalise.unreadable import readable_part
 from collector.service.journalled import apply
 
 T = TypeVar("T")
@@ -101,13 +102,22 @@ class Chosen:
     def takes(self, record: Record) -> bool:
         """Look at each record in turn; True for those to apply. Records of no session are of every venue."""
         if record.kind in (Kind.OPEN, Kind.CARRY):
-            venue = orjson.loads(record.payload)["venue"]
+            venue = venue_of(record)
             if self._wanted is None or venue in self._wanted:
                 self.venues.add(venue)
                 self._left_out.discard(record.session)
             else:
                 self._left_out.add(record.session)
         return record.session not in self._left_out
+
+
+def venue_of(record: Record) -> str:
+    """Return the venue of the session that a record opens, or carries; the same word for all that do not tell."""
+    try:
+        header = orjson.loads(record.payload)
+    except orjson.JSONDecodeError:
+        header = None
+    return str(readable_part(header)[0]["venue"])
 
 
 def place(directory: Path, time_ns: int) -> Position | None:

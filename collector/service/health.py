@@ -122,7 +122,8 @@ def _delayed(
         why = f": {database.reason}" if database.reason else ""
         yield Reason("database", f"is {database.state}, and what is received waits in the journal{waiting}{why}")
     if not totals.adds_up:
-        yield Reason("counts", "items are not stored + duplicates + quarantined: please report this bug")
+        dropped = f", {totals.unaccounted} were dropped" if totals.unaccounted else ""
+        yield Reason("counts", f"items are not stored + duplicates + quarantined{dropped}: please report this bug")
     if process.loop_late_seconds is not None and process.loop_late_seconds > LATE_SECONDS:
         yield Reason("daemon", f"stood still for {process.loop_late_seconds:.1f} s within the last minute")
 

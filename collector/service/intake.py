@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +25,7 @@ from collector.journal import Journal, Kind, Position
 from collector.model import GapOutcome, Records
 from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
 from collector.normalise.shown import STEP_NS
+from collector.service.accounts import Accounts
 from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK, closed_gaps
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
@@ -58,6 +59,8 @@ class JournalledIntake:
         self._held_seconds = 0.0
         self.out = Records()
         self.oldest_ns = 0
+        self.accounts = Accounts(journal.begin)
+        """What was received and what became of it."""
         self._cut_at = journal.end
         # A batch never spans segments, so that each segment's counts are its own.
         journal.call_when_full(self._cut)
@@ -112,9 +115,13 @@ class JournalledIntake:
     ) -> JournalledSession:
         """Begin a session; its number is the time of its opening in microseconds, made unique."""
         received_ns = self._clock.now_ns()
-        self._last_session = max(received_ns // 1000, self._last_session + 1)
-        self.append(self._last_session, Kind.OPEN, received_ns, orjson.dumps(dict(header)))
-        parsed = self.normaliser.open(self._last_session, header, received_ns, self.out)
+        number = max(received_ns // 1000, self._last_session + 1)
+        payload = orjson.dumps(dict(header))
+        # What no parser can be made for must not be in the journal.
+        parsed = self.normaliser.prepare(number, header, received_ns)
+        self.append(number, Kind.OPEN, received_ns, payload)
+        self._last_session = number
+        self.normaliser.begin(parsed, self.out)
         return JournalledSession(self, parsed) if strip is None else StrippedSession(self, parsed, strip)
 
     def _carried(self, session_id: int, description: bytes) -> bytes:
@@ -154,16 +161,21 @@ class JournalledIntake:
         records, self.out = self.out, Records()
         oldest_ns, self.oldest_ns = self.oldest_ns, 0
         start, self._cut_at = self._cut_at, end
+        self.accounts.received(end.segment, records.items)
         if self.behind_since is not None or (not records and start == end):
             return
         size = end.offset - start.offset if end.segment == start.segment else end.offset
-        batch = Batch(records, end.segment, end.offset, oldest_ns or self._clock.now_ns(), size)
+        now_ns = self._clock.now_ns()
+        batch = Batch(records, end.segment, end.offset, oldest_ns or now_ns, size, now_ns)
         self.offer(batch)
         if self._queued > 2 * self._queue_bytes:
             self.fall_behind(end, self.normaliser.fork())
 
-    def fall_behind(self, position: Position, normaliser: Normaliser) -> None:
-        """From here on the journal alone remembers; what is queued already is still written."""
+    def fall_behind(self, position: Position, normaliser: Normaliser | None) -> None:
+        """From here on the journal alone remembers; what is queued already is still written.
+
+        `normaliser` holds the parsers as they were there; None where that is still to be found out.
+        """
         self.behind_since, self.behind_with = position, normaliser
 
     def catch_up(self, reader: Normaliser) -> None:
@@ -172,6 +184,7 @@ class JournalledIntake:
         What the reader knows of gaps and of our clock is the truth: it has seen the end of the former run, too.
         """
         self.normaliser.gaps, self.normaliser.shown = reader.gaps, reader.shown
+        self.accounts.received(self.journal.end.segment, self.out.items)
         self.out, self.oldest_ns = Records(), 0
         self._cut_at = self.journal.end
         self.behind_since = self.behind_with = None
@@ -208,6 +221,16 @@ class JournalledIntake:
         self._queue.clear()
         self._queued = 0
         self._drained.set()
+
+    @property
+    def unaccounted(self) -> int:
+        """Items that were received in this run, and dropped without being a row, a duplicate or in quarantine."""
+        queued: Counter[int] | None = None
+        if self.live:
+            queued = Counter()
+            for batch in self._queue:
+                queued[batch.segment] += batch.records.items
+        return self.accounts.unaccounted(self.journal.committed, queued)
 
     @property
     def oldest_waiting_ns(self) -> int | None:

@@ -33,7 +33,26 @@ GAPS_CLOSED = "gaps closed"
 
 
 def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
-    """Let one journal record take its effect; events are for the feed alone and are only counted."""
+    """Let one journal record take its effect; events are for the feed alone and are only counted. Never raises.
+
+    Its bytes are those that were written, by this program or by another version of it: what is not understood goes to
+    quarantine.
+    """
+    try:
+        _take(record, normaliser, out)
+    except Exception as error:
+        reason = f"an entry of the journal is not understood: {type(error).__name__}: {error}"[:500]
+        log.exception(
+            "journal_entry_not_understood",
+            place=tuple(record.position),
+            kind=record.kind.name,
+            reason=reason,
+            remedy="it is in quarantine",
+        )
+        normaliser.set_apart(reason, record.session, record.received_ns, record.payload, out)
+
+
+def _take(record: Record, normaliser: Normaliser, out: Records) -> None:
     if normaliser.orphans and record.position.segment != normaliser.segment:
         tell_orphans(normaliser)
     normaliser.segment = record.position.segment
@@ -47,13 +66,10 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
         case Kind.BEAT if session:
             session.beat(record.received_ns, out)
         case Kind.OPEN:
-            normaliser.open(record.session, orjson.loads(record.payload), record.received_ns, out)
+            _open(record, normaliser, out)
         case Kind.CARRY if not session:
             # Reading began after the session did; its row is in the tables since then.
-            header = orjson.loads(record.payload)
-            frames = header.pop(CARRIED_FRAMES, 0)
-            normaliser.shown.latest_ns = max(normaliser.shown.latest_ns, header.pop(CARRIED_LATEST, 0))
-            normaliser.open(record.session, header, record.received_ns, Records()).frames = frames
+            _open(record, normaliser, Records())
         case Kind.CLOSE:
             end = orjson.loads(record.payload)
             normaliser.close(record.session, end["reason"], record.received_ns, out, end.get("cause"))
@@ -62,6 +78,18 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
         case Kind.FRAME | Kind.REST | Kind.BEAT:
             normaliser.orphan(record.received_ns, record.payload, out)
             normaliser.orphans[record.session] += 1
+
+
+def _open(record: Record, normaliser: Normaliser, out: Records) -> None:
+    header = orjson.loads(record.payload)
+    carried = header if record.kind is Kind.CARRY and isinstance(header, dict) else {}
+    frames = carried.pop(CARRIED_FRAMES, 0)
+    normaliser.shown.latest_ns = max(normaliser.shown.latest_ns, carried.pop(CARRIED_LATEST, 0))
+    session = normaliser.open(record.session, header, record.received_ns, out)
+    session.frames = frames
+    if reason := normaliser.unreadable.get(record.session):
+        log.error("session_not_readable", venue=session.venue, session=record.session, reason=reason,
+                  remedy="its frames are in quarantine, to be parsed by a program that can")  # fmt: skip
 
 
 def closed_gaps(outcomes: Sequence[GapOutcome]) -> bytes:

@@ -79,6 +79,11 @@ def _counts(status: Status) -> Iterator[Metric]:
         "table",
         "outcome",
     )
+    yield _gauge(
+        "unaccounted_items",
+        "Items that were dropped without being stored, a duplicate or quarantined; always 0.",
+        [((), totals.unaccounted)],
+    )
     yield _gauge("items_add_up", "1 while the outcomes add up to what the frames held.", [((), totals.adds_up)])
 
 

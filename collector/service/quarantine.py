@@ -22,7 +22,7 @@ from collector.journal import DamagedJournal, Kind, MissingSegment, Position, Re
 from collector.journal.segments import numbers
 from collector.model import Records, Trade
 from collector.normalise.normaliser import Normaliser, split_rest
-from collector.service.frames import breathing, journals, layouts, received_at, rerun
+from collector.service.frames import breathing, journals, layouts, received_at, rerun, venue_of
 from collector.service.journalled import CARRIED_FRAMES
 from collector.service.where import Where, microseconds, where
 from collector.store.dsn import connect, refusals
@@ -258,9 +258,9 @@ def _sessions_of(journal: Path, present: list[int], entry: Entry) -> Iterator[di
         for record in read(journal, begin, end, on_corrupt=_report):
             if record.kind is not Kind.CARRY:
                 return
-            header = orjson.loads(record.payload)
-            header.pop(CARRIED_FRAMES, None)
-            if header["venue"] == entry.venue and record.session <= entry.received_us:
+            if venue_of(record) == entry.venue and record.session <= entry.received_us:
+                header = orjson.loads(record.payload)
+                header.pop(CARRIED_FRAMES, None)
                 yield header
     except MissingSegment:
         return

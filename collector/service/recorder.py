@@ -11,19 +11,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
-import orjson
 import structlog
 
 from collector.clock import Clock
-from collector.journal import DamagedJournal, Journal, JournalUnwritable, Position, Record
-from collector.journal.segments import numbers
+from collector.journal import BEGINNING, DamagedJournal, Journal, JournalUnwritable, Position, Record
 from collector.model import Records
-from collector.normalise.gaps import KILLED, Coverage, Gaps
 from collector.normalise.normaliser import Normaliser
 from collector.service.journalled import apply, tell_orphans
+from collector.service.starting import YIELD_EVERY, Starting
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch
-from collector.store.errors import DatabaseWentBackError
+from collector.store.errors import DatabaseWentBackError, JournalNameGoneError
+from collector.store.place import ALIVE_EVERY_SECONDS
 from collector.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -38,15 +37,8 @@ CHASES = 8
 """So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,"""
 CHASED_BYTES = 4 * 1024 * 1024
 """and no more than this of it: what is parsed and not committed is held in memory."""
-ABANDONED_SECONDS = 10.0
-"""A daemon at work commits more often: sessions of a database that was quiet for so long are nobody's."""
-UNCOMMITTED_US = 60_000_000
-"""What was received so long before the last commit is taken to have been in it."""
-JOURNAL_LOST = "the journal that held its end is gone"
-YIELD_EVERY = 200
-"""Records between two chances for other tasks to run,"""
 YIELD_BYTES = 32 * 1024
-"""or so many bytes: a snapshot holds a thousand items."""
+"""So many bytes are parsed between two chances for other tasks to run: a snapshot holds a thousand items."""
 
 
 class Recorder:
@@ -63,6 +55,7 @@ class Recorder:
         *,
         batch_rows: int,
         flush_seconds: float,
+        rename: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._intake = intake
@@ -72,6 +65,12 @@ class Recorder:
         self._clock = clock
         self._batch_rows = batch_rows
         self._flush_seconds = flush_seconds
+        self._rename = rename
+        self._starting = Starting(
+            journal, intake, writer, new_normaliser, clock, read=self._read_until, turn=self._turn
+        )
+        self._placed = False
+        """Whether this run knows where the tables end."""
         self.committed: Position | None = None
         """How far the journal is in the tables; None until that is known."""
         self._moved = asyncio.Event()
@@ -82,6 +81,8 @@ class Recorder:
         """Grows while the journal is read."""
         self.when_gaps_change: list[Callable[[], object]] = []
         """Called after each commit that opened or closed gaps."""
+        self.when_database_went_back: list[Callable[[], object]] = []
+        """Called where the database stands earlier than it did: what was read from it before is not true any more."""
         self.damages = 0
         """Places in the journal that could not be read."""
         self._damaged = False
@@ -103,27 +104,65 @@ class Recorder:
 
     async def run(self) -> None:
         """Write until cancelled; after `drain` return as soon as everything is committed."""
-        await self._find_place()
         async with asyncio.TaskGroup() as group:
             cutter = group.create_task(self._cut_regularly())
             while True:
                 try:
+                    await self._start()
                     await self._write_on()
                 except DatabaseWentBackError as error:
-                    log.warning("database_went_back", reason=str(error),
-                              remedy="what the journal still holds since then is written again")  # fmt: skip
-                    self._intake.forget()
-                    await self._find_place()
+                    log.warning(
+                        "database_went_back",
+                        reason=str(error),
+                        remedy="what the journal still holds since then is written again",
+                    )
+                    self._fall_back(error.position)
+                except JournalNameGoneError as error:
+                    log.warning(
+                        "journal_name_lost",
+                        reason=str(error),
+                        remedy="the journal gets a new name, and all that it holds is written once more",
+                    )
+                    self._rename()
+                    self._writer.begin_anew()
+                    self._fall_back(None)
                 else:
                     break
             cutter.cancel()
+
+    def _fall_back(self, held: tuple[int, int] | None) -> None:
+        """The tables end earlier than they did: let nothing that is in memory be written, and nothing be deleted."""
+        # No await in here: a live batch that was committed now would move the position past what is missing.
+        position = Position(*held) if held else BEGINNING
+        self._intake.forget()
+        self._intake.fall_behind(position, None)
+        self._intake.accounts.read_again_from(position)
+        self._reach(position)
+        for tell in self.when_database_went_back:
+            tell()
+
+    async def _start(self) -> None:
+        start = await self._starting.find(self._reach, first=not self._placed)
+        self._damaged = False  # of what was read by now the rows are in the tables
+        if start.records is not None:
+            now_ns = self._clock.now_ns()
+            await self._commit(Batch(start.records, *start.position, now_ns, newest_ns=start.newest_ns))
+        if start.skipped:
+            self._intake.accounts.lost_before(start.position)
+        self._placed = True
+        self._intake.fall_behind(start.position, start.normaliser)
 
     async def _write_on(self) -> None:
         while True:
             if self._intake.empty and self._intake.behind_since is not None:
                 await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
                 continue
-            batch = await self._intake.next_batch()
+            try:
+                async with asyncio.timeout(ALIVE_EVERY_SECONDS):
+                    batch = await self._intake.next_batch()
+            except TimeoutError:
+                await self._writer.stay()
+                continue
             if batch is None:
                 return
             await self._commit(batch)
@@ -149,6 +188,7 @@ class Recorder:
             self.busy = False
         self._reach(position)
         self._statistics.committed(batch, committed, self._clock.now_ns())
+        self._intake.accounts.committed(batch, committed)
         if batch.records.gaps:
             for tell in self.when_gaps_change:
                 tell()
@@ -165,62 +205,14 @@ class Recorder:
 
     # -- from the journal --------------------------------------------------------------------------------------------
 
-    async def _find_place(self) -> None:
-        """Learn where the tables end and bring parsers into the state that they had there."""
-        saved = await self._writer.position()
-        start = Position(*saved) if saved else Position(0, 0)
-        if start > self._journal.begin:
-            log.error(
-                "position_past_journal",
-                position=start,
-                began_at=self._journal.begin,
-                remedy="the journal lost its end, or is an older copy; all that this run receives is written",
-            )
-            start = self._journal.begin
-        oldest = min(numbers(self._journal.directory))
-        if saved and start.segment < oldest:
-            log.error(
-                "journal_begins_after_position",
-                position=start,
-                oldest_segment=oldest,
-                remedy="segments were deleted before their rows were committed; reading goes on after them",
-            )
-        start = max(start, Position(oldest, 0))
-        self._reach(start)
-        normaliser, scratch = self._new_normaliser(), Records()
-        # Equal trades are told apart by counting, so parsers need to have seen what came shortly before.
-        warm_up = self._read(Position(max(oldest, start.segment - 1), 0), start)
-        for number, record in enumerate(warm_up):
-            apply(record, normaliser, scratch)
-            if not number % YIELD_EVERY:
-                scratch = Records()
-                self.turns += 1
-                await asyncio.sleep(0)
-        self._damaged = False  # its rows are in the tables
-        if saved is None or start == self._journal.begin:
-            await self._close_abandoned(normaliser, start)
-        normaliser.gaps = Gaps(await self._writer.open_gaps())
-        self._intake.fall_behind(start, normaliser)
-
-    async def _close_abandoned(self, normaliser: Normaliser, start: Position) -> None:
-        """The journal that held the end of the former run's sessions is gone: what they covered has been missing since
-        shortly before the last commit."""
-        gaps, out = Gaps(await self._writer.open_gaps()), Records()
-        for session, last_us in await self._writer.abandoned(ABANDONED_SECONDS):
-            if session.session_id in normaliser.sessions:
-                continue
-            subscriptions = orjson.loads(session.details).get("subscriptions", [])
-            coverage = Coverage({"venue": session.venue, "subscriptions": subscriptions})
-            out.sessions.append(session._replace(closed_us=last_us, reason=JOURNAL_LOST))
-            from_us = max(session.opened_us, last_us - UNCOMMITTED_US)
-            gaps.begin(coverage.keys(), KILLED, JOURNAL_LOST, from_us, out)
-        if out:
-            log.error("journal_lost", sessions=len(out.sessions), gaps=len(out.gaps),
-                      remedy="what followed the last commit is fetched from the venues' history")  # fmt: skip
-            await self._commit(Batch(out, start.segment, start.offset, self._clock.now_ns(), 0))
-
     def _read(self, start: Position, end: Position | None = None) -> Iterator[Record]:
         return self._journal.read(start, end, on_corrupt=self._report_damage)
+
+    def _read_until(self, start: Position, end: Position) -> Iterator[Record]:
+        return self._read(start, end)
+
+    def _turn(self) -> None:
+        self.turns += 1
 
     def _report_damage(self, damage: DamagedJournal) -> None:
         self.damages += 1
@@ -281,7 +273,7 @@ class Recorder:
 
         A None in between is a chance for other tasks to run.
         """
-        out, oldest_ns, size, last = Records(), 0, 0, None
+        out, oldest_ns, newest_ns, size, last = Records(), 0, 0, 0, None
         work = 0
         for record in records:
             work += len(record.payload) + YIELD_BYTES // YIELD_EVERY
@@ -291,14 +283,14 @@ class Recorder:
             if last is not None and (
                 record.position.segment != last.segment or size >= most_bytes or out.items >= self._batch_rows
             ):
-                yield Batch(out, last.segment, last.offset, oldest_ns, size)
+                yield Batch(out, last.segment, last.offset, oldest_ns, size, newest_ns)
                 out, oldest_ns, size = Records(), 0, 0
             if self._damaged:
                 self._damaged = False
                 normaliser.damaged(record.received_ns, out)
             apply(record, normaliser, out)
-            oldest_ns = oldest_ns or record.received_ns
+            oldest_ns, newest_ns = oldest_ns or record.received_ns, record.received_ns
             size += len(record.payload)
             last = record.end
         if last is not None:
-            yield Batch(out, last.segment, last.offset, oldest_ns, size)
+            yield Batch(out, last.segment, last.offset, oldest_ns, size, newest_ns)

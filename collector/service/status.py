@@ -196,9 +196,10 @@ def _totals(daemon: Daemon) -> TotalFacts:
     statistics = daemon.statistics
     counts = [*statistics.tables.values()]
     # The parsers count what frames hold, the writer what became of it: two counts that have to agree.
-    adds_up = all(map(_adds_up, counts)) and statistics.total.items == statistics.items
+    unaccounted = daemon.intake.unaccounted
+    adds_up = all(map(_adds_up, counts)) and statistics.total.items == statistics.items and not unaccounted
     tables = {table: CountFacts(*count) for table, count in sorted(statistics.tables.items())}
-    return TotalFacts(tables, CountFacts(*statistics.total), adds_up)
+    return TotalFacts(tables, CountFacts(*statistics.total), adds_up, unaccounted)
 
 
 def _adds_up(count: TableCount) -> bool:

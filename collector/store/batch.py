@@ -35,6 +35,8 @@ class Batch:
     """When the oldest frame of it was received: what the lag from receipt to commit is measured from."""
     size: int = 0
     """Bytes of the frames that it was made of."""
+    newest_ns: int = 0
+    """What was received until then is in the tables with this batch, or was before; 0: not known."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,9 @@ DatabaseError
   DatabaseBusyError          it has no time for a question that only people ask
   DatabaseNewerError         its tables were made by a newer program
   DatabaseWentBackError      it has lost what it had acknowledged: a backup, or a replica that was behind
+  JournalNameTakenError      another collector writes under our journal's name
+    JournalNameInUseError    and it was seen to live while we start: this one has to be given another data folder
+  JournalNameGoneError       another collector has written under it since, and is gone
   MigrationError             a step of `collector migrate` failed; nothing of it remains
   ServerError                the embedded server
     ServerMissingError       no PostgreSQL to start
@@ -26,6 +29,9 @@ __all__ = [
     "DatabaseUnreachableError",
     "DatabaseWentBackError",
     "InstallError",
+    "JournalNameGoneError",
+    "JournalNameInUseError",
+    "JournalNameTakenError",
     "MigrationError",
     "ServerBusyError",
     "ServerError",
@@ -57,7 +63,44 @@ class DatabaseNewerError(DatabaseError):
 
 
 class DatabaseWentBackError(DatabaseError):
-    """The database stands where it stood before commits that it has acknowledged: they have to be made again."""
+    """The database stands where it stood before commits that it has acknowledged: they have to be made again.
+
+    `position` is where the journal is in the tables, segment and offset; None: nothing of it is.
+    """
+
+    def __init__(self, position: tuple[int, int] | None) -> None:
+        self.position = position
+        super().__init__(f"it had acknowledged more than it holds; it stands at {position or 'the beginning'}")
+
+
+class JournalNameTakenError(DatabaseError):
+    """Another collector moves the position of the journal that has our journal's name.
+
+    `place` tells host and folder of that collector.
+    """
+
+    def __init__(self, journal: str, place: str) -> None:
+        self.journal = journal
+        self.place = place
+        super().__init__(self._told())
+
+    def _told(self) -> str:
+        return (
+            f"another collector, at {self.place}, writes under the name of this journal ({self.journal}): one of the "
+            "two data folders is a copy of the other. End one of them, or delete the file journal/name in the copy, "
+            "which then gets a name of its own"
+        )
+
+
+class JournalNameInUseError(JournalNameTakenError):
+    """The same, and the other collector was seen at work while this one started."""
+
+
+class JournalNameGoneError(JournalNameTakenError):
+    """Another collector has moved the position of the journal that has our journal's name, and is gone."""
+
+    def _told(self) -> str:
+        return f"another collector, at {self.place}, has written under the name of this journal ({self.journal}) since"
 
 
 class MigrationError(DatabaseError):

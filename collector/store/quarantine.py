@@ -27,7 +27,8 @@ from collector.model import (
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import connect, refusals
 from collector.store.named import queries
-from collector.store.writer import Writer, clean
+from collector.store.quarantining import clean
+from collector.store.writer import Writer
 
 if TYPE_CHECKING:
     from asyncpg import Connection

@@ -9,23 +9,30 @@ server's commit and its answer, the position tells which it was, so that nothing
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, Session
+from collector.model import Gap, Instrument, Quarantined, Records, Session
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
-from collector.store.errors import DatabaseError, DatabaseWentBackError
+from collector.store.errors import (
+    DatabaseError,
+    DatabaseWentBackError,
+    JournalNameGoneError,
+    JournalNameInUseError,
+)
 from collector.store.named import queries
-from collector.store.registry import BY_INSTRUMENT, Registry
+from collector.store.place import AnyOwner, Held, JournalPlace, Owner
+from collector.store.quarantining import clean, put_away, refused_row, without
+from collector.store.registry import Registry
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -37,6 +44,8 @@ T = TypeVar("T")
 COMMIT_TIMEOUT_SECONDS = 60.0
 CAREFUL_TIMEOUT_SECONDS = 600.0
 """For a batch that is searched, row by row at the worst, for what the database refuses in it."""
+CONFLICTS_ENDURED = 20
+"""A batch that conflicts with other writers so often is left to the slower retries, which tell."""
 _SQL = queries("write")
 
 _BAD_ROW = ("22", "23", "54", "0A", "XX")
@@ -48,47 +57,60 @@ class _Table(NamedTuple):
     name: str
     statement: str
     encode: encode.Encode
+    key: Callable[[Any], Any]
+    """What makes a row one of its table."""
     by_venue: bool = False
 
 
 _TABLES = (
-    _Table("trades", _SQL["insert_trades"], encode.trades),
-    _Table("ticks", _SQL["insert_ticks"], encode.ticks),
-    _Table("books", _SQL["insert_books"], encode.books),
-    _Table("candles", _SQL["upsert_candles"], encode.candles),
-    _Table("derivatives", _SQL["insert_derivatives"], encode.derivatives),
-    _Table("rates", _SQL["insert_rates"], encode.rates, by_venue=True),
-    _Table("news", _SQL["insert_news"], encode.news, by_venue=True),
+    _Table("trades", _SQL["insert_trades"], encode.trades, itemgetter(0, 1, 2)),
+    _Table("ticks", _SQL["insert_ticks"], encode.ticks, itemgetter(0, 1, 2)),
+    _Table("books", _SQL["insert_books"], encode.books, itemgetter(0, 1, 2, 3)),
+    _Table("candles", _SQL["upsert_candles"], encode.candles, itemgetter(0, 1, 2, 3)),
+    _Table("derivatives", _SQL["insert_derivatives"], encode.derivatives, itemgetter(0, 1)),
+    _Table("rates", _SQL["insert_rates"], encode.rates, itemgetter(0, 1, 2), by_venue=True),
+    _Table("news", _SQL["insert_news"], encode.news, itemgetter(0, 1, 2), by_venue=True),
 )
+_FACTS = tuple(table.name for table in _TABLES)
+
+
+class Abandoned(NamedTuple):
+    """A session that nobody has closed."""
+
+    session: Session
+    last_us: int
+    """What was received until then is in the tables, microseconds by our clock, or shortly before."""
+    exact: bool
+    """Whether it is exactly so."""
+    silent_seconds: float | None
+    """For how long its collector has given no sign of life; None where it is our own, or nobody's any more."""
 
 
 class Writer:
     """Commits batches on one connection of its own.
 
-    `journal` is the name under which the database remembers the position and the counts; None, as for a replay, leaves
-    both alone and does not quarantine twice what is in quarantine already.
+    `journal` is the name under which the database remembers the position and the counts, or who owns it; None, as for
+    a replay, leaves both alone.
     """
 
     def __init__(
         self,
         dsn: Callable[[], str],
-        journal: str | None,
+        journal: str | Owner | None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         longest_wait_seconds: float = 15.0,
     ) -> None:
         self._dsn = dsn
-        self._journal = journal
+        self._place = JournalPlace(AnyOwner(journal) if isinstance(journal, str) else journal) if journal else None
         self._sleep = sleep
         self._wait = wait_exponential_jitter(multiplier=0.1, max=longest_wait_seconds, jitter=0.5)
         self._connection: Connection | None = None
         self._registry = Registry()
-        self._known: tuple[int, int] | None = None
-        """The position that the database acknowledged last."""
-        self._looked_at: Connection | None = None
-        """The connection on which that was compared with what it holds."""
         self._unanswered: Committed | None = None
         """What became of a batch whose commit was asked for and never answered."""
+        self._ordered = False
+        """Whether rows go in the order of their keys: once another writer was met that writes the same ones."""
         self.state = "not connected yet"
         self.since = time.time()
 
@@ -100,11 +122,39 @@ class Writer:
         """Whether the last thing that the writer tried worked."""
         return self.state == "connected"
 
+    async def held(self) -> Held | None:
+        """Return how far the journal is in the tables; None for a database that knows nothing of it."""
+        place = self._place
+        assert place is not None, "a writer without a journal has no position"
+        return await self._for_ever(place.load)
+
     async def position(self) -> tuple[int, int] | None:
         """Return the segment and offset up to which the journal is in the tables; None for a database without any."""
-        row = await self._for_ever(lambda connection: connection.fetchrow(_SQL["load_position"], self._journal))
-        self._known = None if row is None else (row["segment"], row["byte_offset"])
-        return self._known
+        held = await self.held()
+        return None if held is None else held.position
+
+    async def stay(self) -> None:
+        """Give a sign of life where there is nothing to commit."""
+        if self._place is not None:
+            await self._for_ever(self._place.stay)
+
+    async def set_aside(self, segment: int, why: str) -> None:
+        """Keep what was counted since a segment that the journal has lost under a name that tells why."""
+        place = self._place
+        assert place is not None, "a writer without a journal has no counts"
+
+        async def work(connection: Connection) -> None:
+            async with connection.transaction():
+                await place.set_aside(connection, segment, why)
+
+        await self._for_ever(work)
+
+    def begin_anew(self) -> None:
+        """The journal has another name now: nothing is known of it."""
+        if self._place is not None:
+            self._place = self._place.renamed()
+        self._unanswered = None
+        self._drop_connection()
 
     async def open_gaps(self) -> list[Gap]:
         """Return the gaps that have no end yet."""
@@ -114,16 +164,19 @@ class Writer:
             for venue, symbol, stream, from_us, from_seq, cause, reason in rows
         ]
 
-    async def abandoned(self, idle_seconds: float) -> list[tuple[Session, int]]:
-        """Return the sessions that were never closed, each with the time of the last commit in microseconds.
-
-        None where something was committed less than `idle_seconds` ago: they may be another daemon's.
-        """
-        rows = await self._for_ever(lambda connection: connection.fetch(_SQL["abandoned"], idle_seconds))
+    async def abandoned(self) -> list[Abandoned]:
+        """Return the sessions that were never closed, of every journal that the database knows."""
+        journal = None if self._place is None else self._place.journal
+        rows = await self._for_ever(lambda connection: connection.fetch(_SQL["abandoned"], journal))
         return [
-            (Session(session_id, venue, worker, url, opened_us, None, None, frames, details), last_us)
-            for session_id, venue, worker, url, opened_us, frames, details, last_us in rows
+            Abandoned(Session(session_id, venue, worker, url, opened_us, None, None, frames, details), *rest)
+            for session_id, venue, worker, url, opened_us, frames, details, *rest in rows
         ]
+
+    async def known_sessions(self, numbers: Collection[int]) -> set[int]:
+        """Return those of the sessions that have a row."""
+        rows = await self._for_ever(lambda connection: connection.fetch(_SQL["known_sessions"], list(numbers)))
+        return {row[0] for row in rows}
 
     async def commit(self, batch: Batch) -> Committed:
         """Store a batch; returns once it is committed, however long the database is away."""
@@ -166,6 +219,8 @@ class Writer:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._dsn())
             self._registry.clear()
+            if self._place is not None:
+                await self._place.enter(self._connection)
         return self._connection
 
     def _note_failure(self, state: RetryCallState) -> None:
@@ -177,45 +232,38 @@ class Writer:
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 
-    async def _has_not_gone_back(self, connection: Connection) -> None:
-        """Compare the position on a new connection with what was acknowledged on the one before.
-
-        A server that was restored from a backup, or a replica that took over and was behind, has lost rows that it had
-        said to hold. Raises `DatabaseWentBackError`.
-        """
-        if connection is self._looked_at or self._known is None:
-            return
-        row = await connection.fetchrow(_SQL["load_position"], self._journal)
-        if row is None or tuple(row) < self._known:
-            held = None if row is None else tuple(row)
-            self._known, self._unanswered = held, None
-            raise DatabaseWentBackError(
-                f"it had acknowledged more than it holds; it stands at {held or 'the beginning'}"
-            )
-        self._looked_at = connection
-
     async def _commit(self, connection: Connection, batch: Batch) -> Committed:
-        await self._has_not_gone_back(connection)
         unanswered, self._unanswered = self._unanswered, None
-        if unanswered is not None and await self._reached(connection, batch):
-            self._known = batch.segment, batch.byte_offset
+        if unanswered is not None and self._place is not None and await self._reached(connection, self._place, batch):
             return unanswered
         unnamable = await self._registry.prepare(connection, batch.records)
         if unnamable:
-            batch = replace(batch, records=_without(batch.records, unnamable))
+            batch = replace(batch, records=without(batch.records, unnamable, _FACTS))
         try:
-            return await self._transact(connection, batch, careful=False)
+            return await self._in_turn(connection, batch)
         except _REFUSALS as error:
             if not _speaks_of_data(error):
                 raise
             log.warning("batch_refused", reason=str(error), sqlstate=getattr(error, "sqlstate", None))
         return await self._transact(connection, batch, careful=True)
 
-    async def _reached(self, connection: Connection, batch: Batch) -> bool:
+    async def _in_turn(self, connection: Connection, batch: Batch) -> Committed:
+        """Commit, at once again where another writer was in the way: it has got on by then."""
+        for _ in range(CONFLICTS_ENDURED):
+            try:
+                return await self._transact(connection, batch, careful=False)
+            except _CONFLICTS as error:
+                self._ordered = True
+                log.info("batch_conflicted", reason=str(error), sqlstate=error.sqlstate)
+        return await self._transact(connection, batch, careful=False)
+
+    async def _reached(self, connection: Connection, place: JournalPlace, batch: Batch) -> bool:
         async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS), connection.transaction():
             # Waits for the former transaction where the server is still busy with it.
-            row = await connection.fetchrow(_SQL["lock_position"], self._journal)
-        return row is not None and tuple(row) == (batch.segment, batch.byte_offset)
+            reached = await place.reached_by(connection, batch)
+        if reached:
+            place.reached(batch)
+        return reached
 
     async def _transact(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
         async with asyncio.timeout(CAREFUL_TIMEOUT_SECONDS if careful else COMMIT_TIMEOUT_SECONDS):
@@ -223,23 +271,22 @@ class Writer:
                 committed = await self._store(connection, batch, careful=careful)
                 self._unanswered = committed
             self._unanswered = None
-        if self._journal is not None:
-            self._known = batch.segment, batch.byte_offset
+        if self._place is not None:
+            self._place.reached(batch)
         return committed
 
     async def _store(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
         records = batch.records
         refused: list[Quarantined] = []
-        parsed_away: dict[str, int] = {}
-        for bad in records.quarantine:
-            stream = clean(bad.stream or "frames")
-            parsed_away[stream] = parsed_away.get(stream, 0) + bad.items
         committed = Committed(await self._facts(connection, records, refused, careful=careful))
-        for name, away in parsed_away.items():
-            committed.counts[name] = committed.counts.get(name, TableCount()) + TableCount(away, 0, 0, away)
         await self._keep_books(connection, batch, refused, careful=careful)
-        await self._quarantine(connection, batch, [*records.quarantine, *refused])
-        await self._move_on(connection, batch, committed)
+        if records.quarantine or refused:
+            journal = None if self._place is None else self._place.journal
+            away = await put_away(connection, batch, refused, self._registry.venues, journal)
+            for name, count in away.items():
+                committed.counts[name] = committed.counts.get(name, TableCount()) + count
+        if self._place is not None:
+            await self._place.move(connection, batch, committed.counts)
         return committed
 
     async def _facts(
@@ -253,6 +300,8 @@ class Writer:
                 continue
             before = len(refused)
             once = encode.latest_candles(rows) if table.name == "candles" else rows
+            if self._ordered:  # writers that take rows in one order wait for each other, and never in a circle
+                once = sorted(once, key=table.key)
             if careful:
                 stored = await self._bisect(connection, table, once, refused)
             else:
@@ -280,7 +329,7 @@ class Writer:
             if not _speaks_of_data(error):
                 raise
             if len(rows) == 1:
-                refused.append(_refused_row(table.name, rows[0], error))
+                refused.append(refused_row(table.name, rows[0], error))
                 return 0
         middle = len(rows) // 2
         return await self._bisect(connection, table, rows[:middle], refused) + await self._bisect(
@@ -292,11 +341,13 @@ class Writer:
     ) -> None:
         """Write what is told beside the market data; what is refused of it goes to `refused`, and is no item."""
         records, venues, instruments = batch.records, self._registry.venues, self._registry.instruments
+        journal = None if self._place is None else self._place.journal
         tables = (
             ("instruments", "update_instrument", records.instruments,
              [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments]),
             ("sessions", "upsert_session", records.sessions,
-             [(session.session_id, venues[session.venue], *map(clean, session[2:])) for session in records.sessions]),
+             [(session.session_id, venues[session.venue], *map(clean, session[2:]), journal)
+              for session in records.sessions]),
             ("gaps", "upsert_gap", records.gaps,
              [(instruments[gap.instrument], *map(clean, gap[1:])) for gap in records.gaps]),
             ("outcomes", "close_gap", records.outcomes,
@@ -314,84 +365,15 @@ class Writer:
                 except _REFUSALS as error:
                     if not _speaks_of_data(error):
                         raise
-                    refused.append(_refused_row(name, one, error, items=0))
-
-    async def _quarantine(self, connection: Connection, batch: Batch, quarantined: Sequence[Quarantined]) -> None:
-        if quarantined:
-            venues = self._registry.venues
-            await connection.executemany(
-                _SQL["insert_quarantine" if self._journal else "insert_quarantine_once"],
-                [
-                    (
-                        bad.received_us, venues[bad.venue], clean(bad.stream), clean(bad.error), bad.payload,
-                        bad.items, "row" if bad.payload.startswith(_ROW) else "frame", batch.segment,
-                        batch.byte_offset, *([self._journal] if self._journal else []),
-                    )
-                    for bad in quarantined
-                ],
-            )  # fmt: skip
-
-    async def _move_on(self, connection: Connection, batch: Batch, committed: Committed) -> None:
-        if self._journal is None:
-            return
-        counts = committed.counts
-        if not counts:
-            await connection.execute(_SQL["save_position"], self._journal, batch.segment, batch.byte_offset)
-            return
-        await connection.execute(
-            _SQL["move_on"], self._journal, batch.segment, batch.byte_offset, list(counts),
-            *(list(column) for column in zip(*counts.values(), strict=True)),
-        )  # fmt: skip
-
-
-_ROW = b'{"row":'
-
-
-def _refused_row(table: str, row: Any, error: Exception | str, *, items: int = 1) -> Quarantined:
-    venue = row.venue if table in ("rates", "news", "sessions") else row.instrument.venue
-    reason = error if isinstance(error, str) else f"the database refused the row: {error}"[:500]
-    # Not orjson, which refuses a text that is not valid Unicode: exactly that may be what is wrong.
-    text = json.dumps({"row": table, "values": row._asdict()}, default=list, separators=(",", ":"))
-    return Quarantined(venue, table, reason, text.encode(), items, _moment_us(row))
-
-
-def _moment_us(row: Any) -> int:
-    match row:
-        case Session():
-            moment = row.opened_us if row.closed_us is None else row.closed_us
-        case Gap() | GapOutcome():
-            moment = row.from_us
-        case _:
-            moment = row.received_us
-    return int(moment)
-
-
-def clean(value: T) -> T | str:
-    """Make a text one that the server takes: no NUL, valid Unicode."""
-    if isinstance(value, str):
-        return value.replace("\0", "�").encode("utf-8", "replace").decode()
-    return value
-
-
-def _without(records: Records, unnamable: set[Instrument]) -> Records:
-    """Set rows of instruments that can have no number apart into quarantine; the sum of the items stays."""
-    kept = Records()
-    kept.items = records.items
-    kept.sessions, kept.rates, kept.news = records.sessions, records.rates, records.news
-    kept.quarantine = records.quarantine[:]
-    facts = {table.name for table in _TABLES}
-    for name in BY_INSTRUMENT:
-        rows: list[Any] = getattr(records, name)
-        setattr(kept, name, [row for row in rows if row.instrument not in unnamable])
-        kept.quarantine += [
-            _refused_row(name, row, "no instrument can have such a name", items=int(name in facts))
-            for row in rows if row.instrument in unnamable
-        ]  # fmt: skip
-    return kept
+                    refused.append(refused_row(name, one, error, items=0))
 
 
 _MAY_PASS = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
 
+
+_FOR_THE_CALLER = (DatabaseWentBackError, JournalNameGoneError, JournalNameInUseError)
+
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -405,4 +387,4 @@ def _speaks_of_data(error: Exception) -> bool:
 
 def _can_pass(error: BaseException) -> bool:
     """Whether trying again makes sense: everything about the database does, a bug of ours does not."""
-    return isinstance(error, _MAY_PASS) and not isinstance(error, DatabaseWentBackError)
+    return isinstance(error, _MAY_PASS) and not isinstance(error, _FOR_THE_CALLER)

@@ -273,7 +273,15 @@ async def recover(folder: Path, writer: Writer) -> None:
         intake = JournalledIntake(journal, new_normaliser(), clock, batch_rows=1000, queue_bytes=1 << 20)
         intake.fall_behind(journal.end, new_normaliser())
         recorder = Recorder(
-            journal, intake, writer, new_normaliser, Statistics(), clock, batch_rows=1000, flush_seconds=0.05
+            journal,
+            intake,
+            writer,
+            new_normaliser,
+            Statistics(),
+            clock,
+            batch_rows=1000,
+            flush_seconds=0.05,
+            rename=lambda: None,
         )
         async with asyncio.TaskGroup() as group, asyncio.timeout(20):
             task = group.create_task(recorder.run())

@@ -66,10 +66,12 @@ class Stage:
             if task.done():
                 await task
             yield daemon
+            assert daemon.intake.unaccounted == 0, daemon.intake.accounts
         finally:
             daemon.stop()
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await task
+        assert daemon.intake.unaccounted == 0, daemon.intake.accounts
 
     @asynccontextmanager
     async def process(

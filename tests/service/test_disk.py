@@ -138,7 +138,7 @@ async def test_daemon_that_is_killed_on_a_full_disk_leaves_a_gap_from_what_was_l
 async def test_journal_that_is_gone_leaves_a_gap_since_the_last_commit(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.service.recorder.ABANDONED_SECONDS", 1.0)
+    monkeypatch.setattr("collector.service.starting.ABANDONED_SECONDS", 1.0)
     async with stage(database, tmp_path, rate=500) as on:
         async with on.process() as process:
             async with asyncio.timeout(60):
@@ -147,8 +147,7 @@ async def test_journal_that_is_gone_leaves_a_gap_since_the_last_commit(
             process.kill()
             await process.wait()
         shutil.rmtree(tmp_path / "data" / "journal")
-        await asyncio.sleep(1.5)
-        async with on.daemon() as daemon:
+        async with on.daemon() as daemon:  # which waits until it is certain that nobody has these sessions
             await until(lambda: live(daemon) and daemon.intake.live, "a live daemon", 60)
             await recorded_again(on, daemon, "killed")
         [(reason,)] = await on.query("select distinct reason from gaps where cause = 'killed' and stream = 'trades'")

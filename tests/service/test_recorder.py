@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -15,14 +15,15 @@ from structlog.testing import capture_logs
 
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions, Kind, Position, RealDisk, Record
-from collector.model import Gap, Instrument, Records, Session, Trade
+from collector.model import Gap, Instrument, Records, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake, JournalledSession
 from collector.service.journalled import apply, tell_orphans
 from collector.service.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
-from collector.store.writer import Writer
+from collector.store.place import Held
+from collector.store.writer import Abandoned, Writer
 from collector.venues.adapter import Adapter, Event, RestAnswer, RestCall
 
 from .stage import until
@@ -68,15 +69,22 @@ class HeldWriter:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def position(self) -> tuple[int, int] | None:
+    async def held(self) -> Held | None:
         await self.open.wait()
-        return self.saved
+        return None if self.saved is None else Held(*self.saved, None, 0, None, None, 0.0, None)
 
     async def open_gaps(self) -> list[Gap]:
         return []
 
-    async def abandoned(self, idle_seconds: float) -> list[tuple[Session, int]]:
+    async def abandoned(self) -> list[Abandoned]:
         return []
+
+    async def known_sessions(self, numbers: Collection[int]) -> set[int]:
+        return set(numbers)
+
+    async def set_aside(self, segment: int, why: str) -> None: ...
+
+    async def stay(self) -> None: ...
 
     async def commit(self, batch: Batch) -> Committed:
         await self.open.wait()
@@ -112,7 +120,15 @@ class Line:
         self.intake = JournalledIntake(journal, new(), clock, batch_rows=1000, queue_bytes=1 << 20)
         self.intake.fall_behind(journal.end, new())
         self.recorder = Recorder(
-            journal, self.intake, cast(Writer, writer), new, Statistics(), clock, batch_rows=1000, flush_seconds=0.01
+            journal,
+            self.intake,
+            cast(Writer, writer),
+            new,
+            Statistics(),
+            clock,
+            batch_rows=1000,
+            flush_seconds=0.01,
+            rename=lambda: None,
         )
         self.session: JournalledSession = self.intake.open(HEADER)
         self._sent = 0

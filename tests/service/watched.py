@@ -101,7 +101,7 @@ class WatchedDaemon:
         self.intake = JournalledIntake(self.journal, self.normaliser, self.clock, batch_rows=1000, queue_bytes=1 << 20)
         self.recorder = Recorder(
             self.journal, self.intake, cast(Any, self.writer), lambda: self.normaliser, self.statistics, self.clock,
-            batch_rows=1000, flush_seconds=0.1,
+            batch_rows=1000, flush_seconds=0.1, rename=lambda: None,
         )  # fmt: skip
         self.recorder.committed = self.journal.end
         self.repairers: dict[str, Any] = {}

@@ -57,6 +57,7 @@ class Recording:
         end = time.monotonic() + seconds
         while True:
             status = await self.status()
+            assert status is None or status["totals"]["unaccounted"] == 0, status["totals"]
             if status is not None and condition(status):
                 return status
             assert self.process.returncode is None, f"the daemon ended while waiting for {what}"

@@ -1,4 +1,5 @@
--- The gap ledger as repairs read and write it. Times are microseconds since 1970.
+-- The gap ledger as repairs read and write it. Times are microseconds since 1970. A gap is named by its number and its
+-- beginning: in a database that was restored the number may be another gap's.
 
 -- name: missing
 -- Gaps with both ends that can be repaired: $2 the streams with a past, $3 the earliest end. Trades first, short first.
@@ -19,29 +20,31 @@ where v.code = $1 and g.state = 'open' and g.to_time is not null and g.stream <>
 -- name: begin
 -- A repair is tried, now ($2); the first time counts.
 update gaps set tried_at = coalesce(tried_at, timestamptz 'epoch' + $2::bigint * interval '1 microsecond')
-where gap_id = $1;
+where gap_id = $1 and from_time = timestamptz 'epoch' + $3::bigint * interval '1 microsecond';
 
 -- name: progress
 -- A repair has come as far as $2.
 update gaps set filled_to = timestamptz 'epoch' + $2::bigint * interval '1 microsecond', trouble = null
-where gap_id = $1 and state = 'open';
+where gap_id = $1 and state = 'open' and from_time = timestamptz 'epoch' + $3::bigint * interval '1 microsecond';
 
 -- name: put_off
 -- A try failed; it will be tried again.
-update gaps set tries = tries + 1, trouble = $2 where gap_id = $1 and state = 'open';
+update gaps set tries = tries + 1, trouble = $2
+where gap_id = $1 and state = 'open' and from_time = timestamptz 'epoch' + $3::bigint * interval '1 microsecond';
 
 -- name: outcome
 -- What is to become of a gap: $2 repaired or unrecoverable, $3 why not, $4 now, $5 rows found.
 select i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.cause, $2::text,
        concat_ws('; ', g.reason, $3::text), $5::bigint, case when $2 = 'repaired' then $4::bigint end
-from gaps g join instruments i using (instrument_id) where g.gap_id = $1 and g.state = 'open';
+from gaps g join instruments i using (instrument_id)
+where g.gap_id = $1 and g.state = 'open' and g.from_time = timestamptz 'epoch' + $6::bigint * interval '1 microsecond';
 
 -- name: settle
 -- The end of a repair that no journal tells of: $2 repaired or unrecoverable, $3 why not, $4 now, $5 rows found.
 update gaps
 set state = $2, reason = concat_ws('; ', reason, $3::text), filled_rows = $5::bigint, trouble = null,
     filled_at = case when $2 = 'repaired' then timestamptz 'epoch' + $4::bigint * interval '1 microsecond' end
-where gap_id = $1 and state <> 'repaired';
+where gap_id = $1 and state <> 'repaired' and from_time = timestamptz 'epoch' + $6::bigint * interval '1 microsecond';
 
 -- name: within
 -- Gaps with both ends in a span that are not repaired: $1 venue, $2 symbol, $3 stream.

@@ -97,24 +97,23 @@ from unnest($1::text::smallint[], $2::text::bigint[], $3::text::bigint[], $4::te
 on conflict do nothing;
 
 -- name: insert_quarantine
--- Frames and rows that could not be understood or stored, as they came.
-insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset, journal)
-select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9, $10;
-
--- name: insert_quarantine_once
--- The same for a replay, which meets again what was quarantined when it was live.
-insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, segment, byte_offset)
-select timestamptz 'epoch' + $1::bigint * interval '1 microsecond', $2, $3, $4, $5, $6, $7, $8, $9
-where not exists (
-  select from quarantine
-  where received_at = timestamptz 'epoch' + $1::bigint * interval '1 microsecond'
-    and venue_id = $2 and stream is not distinct from $3 and payload = $5);
+-- Frames and rows that could not be understood or stored, as they came; what is there already is left alone. Returns the
+-- items of what is new, by stream.
+with new as (
+  insert into quarantine (received_at, venue_id, stream, error, payload, items, kind, ordinal, segment, byte_offset, journal)
+  select timestamptz 'epoch' + r * interval '1 microsecond', v, s, e, p, i, k, o, $9, $10, $11
+  from unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::bytea[], $6::int[], $7::text[], $8::int[])
+    as u (r, v, s, e, p, i, k, o)
+  on conflict do nothing
+  returning stream, items
+)
+select stream, sum(items)::bigint from new group by stream;
 
 -- name: upsert_session
 -- A session as it opens, and again as it closes. A replay that began within it has counted only a part of its frames.
-insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames, details)
+insert into sessions (session_id, venue_id, worker, url, opened_at, closed_at, reason, frames, details, journal)
 select $1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond',
-       timestamptz 'epoch' + $6::bigint * interval '1 microsecond', $7, $8, $9::jsonb
+       timestamptz 'epoch' + $6::bigint * interval '1 microsecond', $7, $8, $9::jsonb, $10
 on conflict (session_id) do update
 set closed_at = excluded.closed_at, reason = excluded.reason, frames = greatest(sessions.frames, excluded.frames)
 where excluded.closed_at is not null;
@@ -137,35 +136,64 @@ where instrument_id = $1 and stream = $2 and from_time = timestamptz 'epoch' + $
   and cause = $4 and state = 'open' and to_time is not null;
 
 -- name: abandoned
--- Sessions that nobody has closed, and when rows were last committed, unless that is less than $1 seconds ago: then
--- another daemon is at work, and they may be its own.
+-- Sessions that nobody has closed, up to when what was received is in the tables, and for how many seconds their journal
+-- has given no sign of life; null where the session is of the journal $1, or of one that nobody knows any more.
 select s.session_id, v.code, s.worker, coalesce(s.url, ''), (extract(epoch from s.opened_at) * 1000000)::bigint,
-       s.frames, s.details::text, (extract(epoch from p.updated_at) * 1000000)::bigint
-from sessions s join venues v using (venue_id) cross join (select max(updated_at) as updated_at from journal_position) p
-where s.closed_at is null and p.updated_at < now() - $1::float8 * interval '1 second';
+       s.frames, s.details::text, (extract(epoch from coalesce(p.received_at, p.updated_at)) * 1000000)::bigint,
+       p.received_at is not null,
+       case when s.journal is distinct from $1 then
+         extract(epoch from clock_timestamp() - coalesce(p.alive_at, p.updated_at))::float8 end
+from sessions s join venues v using (venue_id)
+left join lateral (
+  select max(received_at) as received_at, max(alive_at) as alive_at, max(updated_at) as updated_at
+  from journal_position where journal = s.journal or s.journal is null) p on true
+where s.closed_at is null and p.updated_at is not null;
+
+-- name: known_sessions
+-- Which of these sessions have a row.
+select session_id from sessions where session_id = any($1::bigint[]);
 
 -- name: open_gaps
 -- The gaps that last at the position where the tables end.
 select v.code, i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.from_seq, g.cause, g.reason
 from gaps g join instruments i using (instrument_id) join venues v using (venue_id) where g.to_time is null;
 
--- name: save_position
--- How far the journal is in the tables.
-insert into journal_position (journal, segment, byte_offset, updated_at) values ($1, $2, $3, now())
-on conflict (journal) do update
-set segment = excluded.segment, byte_offset = excluded.byte_offset, updated_at = excluded.updated_at;
-
 -- name: load_position
--- Where to go on.
-select segment, byte_offset from journal_position where journal = $1;
+-- Where to go on, up to when what was received is in the tables, who may move it, and for how many seconds that one has
+-- given no sign of life.
+select segment, byte_offset, (extract(epoch from received_at) * 1000000)::bigint as received_us,
+       (extract(epoch from updated_at) * 1000000)::bigint as updated_us, owner, place,
+       extract(epoch from clock_timestamp() - coalesce(alive_at, updated_at))::float8 as silent_seconds,
+       alive_at
+from journal_position where journal = $1;
 
 -- name: lock_position
 -- How far the tables are, once a transaction that moves it just now has ended.
 select segment, byte_offset from journal_position where journal = $1 for update;
 
+-- name: claim_position
+-- Let this run ($2, at $3) alone move the position.
+update journal_position set owner = $2, place = $3, alive_at = clock_timestamp() where journal = $1;
+
+-- name: stay_alive
+-- Its owner lives, though there is nothing to commit.
+update journal_position set alive_at = clock_timestamp() where journal = $1 and owner is not distinct from $2;
+
+-- name: lock_journal
+-- The lock that the owner of a journal's position holds for as long as it is connected.
+select pg_try_advisory_lock($1);
+
+-- name: journal_lock_holders
+-- End the connections of others that hold it.
+select pg_terminate_backend(pid) from pg_locks
+where locktype = 'advisory' and granted and pid <> pg_backend_pid() and objsubid = 1
+  and database = (select oid from pg_database where datname = current_database())
+  and classid::bigint = ($1::bigint >> 32) & 4294967295 and objid::bigint = $1::bigint & 4294967295;
+
 -- name: move_on
 -- How far the journal is in the tables, and the invariant, kept for each segment and table: items = stored +
--- duplicates + quarantined. One statement, since every batch comes through here.
+-- duplicates + quarantined. One statement, since every batch comes through here. Returns 1; 0 where the position is not
+-- where this run has left it ($9, $10; null: there was none), or belongs to another run than $11.
 with counted as (
   insert into journal_counts as c (journal, segment, table_name, items, stored, duplicates, quarantined)
   select $1, $2, t, i, s, d, q
@@ -173,10 +201,28 @@ with counted as (
   on conflict (journal, segment, table_name) do update
   set items = c.items + excluded.items, stored = c.stored + excluded.stored,
       duplicates = c.duplicates + excluded.duplicates, quarantined = c.quarantined + excluded.quarantined
+), moved as (
+  update journal_position
+  set segment = $2, byte_offset = $3, updated_at = now(), alive_at = now(),
+      received_at = coalesce(timestamptz 'epoch' + $13::bigint * interval '1 microsecond', received_at)
+  where journal = $1 and segment = $9::bigint and byte_offset = $10::bigint and owner is not distinct from $11::text
+  returning 1
+), begun as (
+  insert into journal_position (journal, segment, byte_offset, updated_at, alive_at, received_at, owner, place)
+  select $1, $2, $3, now(), now(), timestamptz 'epoch' + $13::bigint * interval '1 microsecond', $11::text, $12::text
+  where $9::bigint is null
+  on conflict do nothing
+  returning 1
 )
-insert into journal_position (journal, segment, byte_offset, updated_at) values ($1, $2, $3, now())
-on conflict (journal) do update
-set segment = excluded.segment, byte_offset = excluded.byte_offset, updated_at = excluded.updated_at;
+select (select count(*) from moved) + (select count(*) from begun);
+
+-- name: set_counts_aside
+-- The journal has lost what it held since the segment $2: keep the counts of that under another name, $3.
+update journal_counts set journal = $3 where journal = $1 and segment >= $2;
+
+-- name: set_quarantine_aside
+-- The same for entries of the quarantine whose items are counted there.
+update quarantine set journal = $3 where journal = $1 and segment >= $2;
 
 -- name: venue_id
 -- The number of a venue, which gets one when it is new. An insert that finds the row there would use up a number.

@@ -1,0 +1,65 @@
+"""Who writes a journal: the name that a database knows it by, and the runs of this data folder.
+
+A copied data folder has the name of the original. The runs tell the two apart: each start adds a token of its own
+before it writes under the name, so that a copy knows only the runs from before it was made (`collector.store.place`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from uuid import uuid4
+
+from collector.journal.disk import sync_directory
+
+REMEMBERED_RUNS = 20
+"""Tokens kept, at most. More than one, since a run may end between writing its token here and in the database."""
+
+
+class JournalIdentity:
+    """The name of the journal in `folder`, and this run of it. The caller holds the folder's lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.token = uuid4().hex
+        self.former = frozenset(_read(folder / "runs").split())
+        self.name = journal_name(folder)
+        self.place = f"{socket.gethostname()}:{folder.resolve()}"
+        self._note_run()
+
+    def __repr__(self) -> str:
+        return f"<JournalIdentity {self.name} {self.token}>"
+
+    def _note_run(self) -> None:
+        runs = [*_read(self._folder / "runs").split(), self.token]
+        _write(self._folder / "runs", "\n".join(runs[-REMEMBERED_RUNS:]) + "\n")
+
+    def rename(self) -> None:
+        """Give the journal a new name: the database then knows nothing of it."""
+        self.name = uuid4().hex
+        _write(self._folder / "name", self.name + "\n")
+
+
+def journal_name(folder: Path) -> str:
+    """Return the name under which the database remembers the position of the journal in `folder`."""
+    name = _read(folder / "name").strip()
+    if not name:
+        name = uuid4().hex
+        _write(folder / "name", name + "\n")
+    return name
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _write(path: Path, text: str) -> None:
+    # Whole and on the disk before anything is committed under it: a lost name would mean writing all again.
+    unfinished = path.with_suffix(".new")
+    with unfinished.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    sync_directory(path.parent)

@@ -1,0 +1,60 @@
+"""Sessions in a journal that this program cannot read: of an adapter that it lacks, or with a header it cannot use.
+
+Their frames are facts all the same. Each is quarantined as it came, and parsed once a program can (`collector
+quarantine parse`); what they would have covered is a gap. Every other session of the journal is read as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collector.model import Quarantined, Records
+from collector.normalise.gaps import Coverage
+from collector.venues.adapter import Event
+
+UNKNOWN_VENUE = "unknown"
+
+
+class UnreadableParser:
+    """Meets `collector.venues.adapter.Parser`: puts everything into quarantine, with the same reason."""
+
+    def __init__(self, venue: str, reason: str) -> None:
+        self.last_seen: dict[str, dict[str, int]] = {}
+        self.reason = reason
+        self._venue = venue
+
+    def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
+        out.quarantine.append(Quarantined(self._venue, None, self.reason, payload, 1, received_ns // 1000))
+        out.items += 1
+        return ()
+
+    def rest(
+        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
+    ) -> Sequence[Event]:
+        return self.frame(body, received_ns, out)
+
+    def beat(self, received_ns: int, out: Records) -> None: ...
+
+    def fork(self) -> UnreadableParser:
+        return self
+
+
+def why(header: Mapping[str, Any], error: Exception) -> str:
+    """Return the reason for which no parser could be made, in words."""
+    adapter = header.get("adapter")
+    if isinstance(error, KeyError) and error.args == (adapter,):
+        return f"this program has no adapter {adapter!r}"
+    told = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+    return f"the header of its session cannot be used: {told}"[:500]
+
+
+def readable_part(header: Any) -> tuple[dict[str, Any], Coverage]:
+    """Return a header that has a venue at least, and what the session has to receive as far as that can be read."""
+    known: dict[str, Any] = dict(header) if isinstance(header, Mapping) else {}
+    if not isinstance(known.get("venue"), str):
+        known["venue"] = UNKNOWN_VENUE
+    try:
+        return known, Coverage(known)
+    except (TypeError, ValueError):
+        return known | {"subscriptions": []}, Coverage({"venue": known["venue"]})
