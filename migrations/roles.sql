@@ -60,7 +60,13 @@ begin
     end loop;
   end loop;
 
-  if may_create and exists (select from pg_roles where rolname = 'collector_reader') then
+  if may_create and exists (select from pg_roles where rolname = 'collector_reader')
+     -- Said once: a database that takes no writes, such as a standby, can then be started with.
+     and not exists (
+       select from pg_default_acl d cross join lateral aclexplode(d.defaclacl) a
+       where d.defaclnamespace = current_schema()::regnamespace and d.defaclobjtype = 'r'
+         and d.defaclrole = current_user::regrole and a.grantee = 'collector_reader'::regrole
+         and a.privilege_type = 'SELECT') then
     execute format('alter default privileges in schema %I grant select on tables to collector_reader', current_schema());
   end if;
 end $$;

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     # Reads the tables and nothing else: what analysts use knows of no daemon.
     "data": {"model", "store", "config"},
     "audit": {"model", "venues", "normalise", "feed", "journal", "store", "repair"},
-    "config": {"model", "venues"},
+    "config": {"model", "venues", "store"},
     "logs": set[str](),
     "service": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "audit", "config", "logs",
                 "simulator"},

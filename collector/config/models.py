@@ -31,6 +31,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from collector import venues as adapters
 from collector.errors import Fault
+from collector.store.dsn_options import understand
 from collector.venues.adapter import VenueSettings
 
 UNLIMITED = "unlimited"
@@ -68,6 +69,8 @@ class Database(Section):
         # The reader of this text must not learn the value from it: it holds a password.
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("is not a database's address; write postgresql://user:password@host:port/database")
+        if value is not None and (refused := understand(value.get_secret_value()).refused):
+            raise ValueError(f"asks for {', '.join(refused)}, which this program cannot keep; leave it out")
         return value
 
 

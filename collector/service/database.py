@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from collector.clock import Clock
 from collector.config import Config
-from collector.store.dsn import address
+from collector.store.dsn import DRIVER_ERRORS, address
+from collector.store.dsn_options import understand
 from collector.store.embedded import EmbeddedServer, Hint
-from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableError, ServerStartError
+from collector.store.errors import DatabaseError, DatabaseNewerError
 from collector.store.migrate import migrate
 
 log = structlog.get_logger()
@@ -21,8 +22,10 @@ log = structlog.get_logger()
 STOP_SECONDS = 2.5
 """For an orderly stop of our own server; after it a forced one, which loses nothing that was committed."""
 
-MAY_PASS = (DatabaseUnreachableError, DatabaseRefusedError, ServerStartError)
-"""A server that is away comes back, a refused login is put right by somebody; the journal grows meanwhile."""
+MAY_PASS = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
+"""A server that is away comes back, a standby is promoted, somebody puts a login right, installs a library or a server:
+all of that is waited for, and the journal grows meanwhile."""
+LONGEST_WAIT_SECONDS = 15.0
 
 
 class Database:
@@ -70,13 +73,15 @@ class Database:
         return self.server.describe() if self.server else None
 
     async def prepared(self) -> None:
-        """Start the server if it is ours and bring the tables up to date, however long the database is away.
+        """Start the server if it is ours and bring the tables up to date, however long something is in the way.
 
-        Raises what waiting cannot cure: no server to start, a newer database, a migration that fails.
+        Raises DatabaseNewerError, which waiting cannot cure: the tables are those of a newer program.
         """
+        if passed_over := understand(self.dsn()).passed_over if self._dsn else ():
+            log.info("database_options_passed_over", database=self.place, options=sorted(passed_over))
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(MAY_PASS),
-            wait=wait_random_exponential(multiplier=0.2, max=15),
+            retry=retry_if_exception(_can_pass),
+            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_SECONDS),
             sleep=self._clock.sleep,
             before_sleep=self._note,
         ):
@@ -105,3 +110,7 @@ class Database:
         if self.server is not None:
             await self._started.wait()
             await self.server.keep()
+
+
+def _can_pass(error: BaseException) -> bool:
+    return isinstance(error, MAY_PASS) and not isinstance(error, DatabaseNewerError)

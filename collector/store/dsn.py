@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import asyncpg
 
+from collector.store.dsn_options import understand
 from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises where the server refuses, is away, or the line is cut between two steps of a question."""
+
+CANNOT_BE_KEPT = "which this program cannot keep: leave it out"
 
 _HOST = r"(?:[\w.%-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?"
 _SHAPE = re.compile(
@@ -40,6 +43,19 @@ _NOT_YET = (
 )
 
 
+_REFUSED = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+
+def _is_known(error: asyncpg.PostgresError) -> bool:
+    """Whether `refusals` has words of its own for what a server says instead of a welcome."""
+    return isinstance(error, (*_NOT_YET, *_REFUSED))
+
+
 def address(dsn: str) -> str:
     """Show where a DSN points (`user@host:port/database`), without its password and without its options.
 
@@ -52,11 +68,24 @@ def address(dsn: str) -> str:
     return unquote((f"{user}@" if user else "") + (place or "local socket") + (f"/{name}" if name else ""))
 
 
-async def connect(dsn: str, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> asyncpg.Connection:
-    """Open a connection, or say in a `DatabaseError` why there is none."""
+async def connect(dsn: str, *, timeout_seconds: float | None = None) -> asyncpg.Connection:
+    """Open a connection, or say in a `DatabaseError` why there is none.
+
+    Without `timeout_seconds` the address says how long that may take, else it is `CONNECT_TIMEOUT_SECONDS`.
+    """
+    options = understand(dsn)
+    if options.refused:
+        asked = ", ".join(options.refused)
+        raise DatabaseRefusedError(f"{address(dsn)}: the address asks for {asked}, {CANNOT_BE_KEPT}")
     with refusals(dsn):
         try:
-            return await asyncpg.connect(dsn, timeout=timeout_seconds)
+            return await asyncpg.connect(
+                options.dsn, timeout=timeout_seconds or options.connect_seconds or CONNECT_TIMEOUT_SECONDS
+            )
+        except asyncpg.PostgresError as error:
+            if _is_known(error):
+                raise
+            raise DatabaseRefusedError(f"{_where(dsn)}: the server refuses ({_first_line(error)})") from error
         except ValueError:
             # The driver's own text may quote the part of the address that it stumbled over: the password.
             raise DatabaseRefusedError(

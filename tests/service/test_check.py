@@ -128,6 +128,22 @@ async def test_version_and_edition_are_told(database_server: DatabaseServer, dat
     assert found["database rights"] == Finding("database rights", Verdict.OK, "collector may write every table")
 
 
+@pytest.mark.parametrize("database_server", ["postgres"], indirect=True)
+async def test_a_database_that_takes_no_writes_is_a_failure_and_options_without_effect_are_named(
+    database_server: DatabaseServer, database: str, tmp_path: Path
+) -> None:
+    administrator = await asyncpg.connect(database_server.server.superuser_dsn)
+    try:
+        name = urlsplit(database).path[1:]
+        await administrator.execute(f"alter database {name} set default_transaction_read_only = on")
+    finally:
+        await administrator.close()
+    found = await told(written(tmp_path, dsn=f"{database}&keepalives=1&connect_timeout=3", more=ABSENT), offline=False)
+    assert found["database writes"].verdict is Verdict.FAILURE
+    assert "read-only" in found["database writes"].text
+    assert found["database options"].text.startswith("keepalives: without effect")
+
+
 @pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 async def test_missing_rights_are_named_and_their_grant_cures_them(
     database_server: DatabaseServer, database: str, tmp_path: Path

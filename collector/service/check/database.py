@@ -12,6 +12,7 @@ from collector.config import Config
 from collector.errors import CollectorError
 from collector.service.check.findings import Finding, Verdict
 from collector.store.dsn import DRIVER_ERRORS, address, connect, refusals
+from collector.store.dsn_options import understand
 from collector.store.embedded import EmbeddedServer, find
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.migrate import missing_steps
@@ -73,15 +74,30 @@ async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
             lacking = await connection.fetch(_SQL["lacking_for_writing"])
             readable = all(row["name"] != "alembic_version" for row in lacking)
             waiting = await missing_steps(connection) if readable else []
-            found = [Finding("database", Verdict.OK, f"{address(dsn)}: {_version(about)}")]
+            found = [Finding("database", Verdict.OK, f"{address(dsn)}: {_version(about)}"), *_writable(dsn, about)]
             found += await _rights(connection, about["login"], lacking, waiting if migrate else [])
             found += await _storage(connection, about["login"], config)
     finally:
         await connection.close(timeout=min(seconds, 5))
+    if passed_over := understand(dsn).passed_over:
+        text = f"{', '.join(passed_over)}: without effect here, and nothing is lost by that"
+        found.append(Finding("database options", Verdict.OK, text))
     if waiting:
         how = "`collector run` applies them, or `collector migrate` now" if migrate else "run `collector migrate`"
         found.append(Finding("migrations", Verdict.WARNING, f"{len(waiting)} to apply: {', '.join(waiting)}", how))
     return found
+
+
+def _writable(dsn: str, about: asyncpg.Record) -> list[Finding]:
+    if about["standby"]:
+        why = "is a standby, which takes no writes"
+        remedy = "name the primary; target_session_attrs=read-write finds it among several hosts"
+    elif about["read_only"]:
+        why = "takes no writes: transactions are read-only"
+        remedy = "look at default_transaction_read_only of the server, the database and the login"
+    else:
+        return []
+    return [Finding("database writes", Verdict.FAILURE, f"{address(dsn)} {why}", remedy)]
 
 
 def _version(about: asyncpg.Record) -> str:

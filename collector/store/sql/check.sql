@@ -4,7 +4,8 @@
 -- Version, edition and who we are.
 select current_setting('server_version') as version, current_user::text as login,
        e.installed_version as installed, e.default_version as available,
-       current_setting('timescaledb.license', true) as licence
+       current_setting('timescaledb.license', true) as licence,
+       pg_is_in_recovery() as standby, current_setting('transaction_read_only')::boolean as read_only
 from (select 1) as one
 left join pg_available_extensions e on e.name = 'timescaledb';
 

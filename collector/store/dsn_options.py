@@ -1,0 +1,86 @@
+"""The options of a database address that libpq knows and our driver does not.
+
+The driver hands what it does not know to the server as a setting, and the server refuses the connection. So each of
+libpq's own options is either taken here, or passed over because leaving it out changes nothing that was asked for, or
+refused by name because it cannot be kept.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, urlsplit
+
+_PASSED_OVER: dict[str, frozenset[str] | None] = {
+    # Dead connections are noticed by our own time limits.
+    "keepalives": None,
+    "keepalives_idle": None,
+    "keepalives_interval": None,
+    "keepalives_count": None,
+    "tcp_user_timeout": None,
+    # The connection is always UTF-8.
+    "client_encoding": None,
+    # Only for some values: the others ask for something that the driver cannot do.
+    "channel_binding": frozenset({"disable", "prefer"}),
+    "gssencmode": frozenset({"disable", "prefer"}),
+    "gssdelegation": frozenset({"0"}),
+    "load_balance_hosts": frozenset({"disable"}),
+    "sslcertmode": frozenset({"allow", "disable"}),
+    "sslcompression": frozenset({"0"}),
+    "sslsni": frozenset({"1"}),
+}
+"""Options and the values for which nothing is lost without them; None: any."""
+
+_CANNOT_BE_KEPT = frozenset(
+    {"hostaddr", "replication", "require_auth", "requirepeer", "servicefile", "sslcrldir", "sslkeylogfile"}
+)
+LONGEST_CONNECT_SECONDS = 60.0
+
+
+class DsnOptions(NamedTuple):
+    """What an address asks for beside the place."""
+
+    dsn: str
+    """The address with only what the driver, or the server, understands."""
+    connect_seconds: float | None
+    """How long making a connection may take; None where it does not say."""
+    passed_over: tuple[str, ...]
+    """Options that have no effect here and need none."""
+    refused: tuple[str, ...]
+    """Options with their values that cannot be kept."""
+
+
+def understand(dsn: str) -> DsnOptions:
+    """Sort out the options of an address. Never raises: what is no address is left for others to refuse."""
+    try:
+        query = urlsplit(dsn).query
+    except ValueError:
+        query = ""
+    if not query or "@" in query:  # an @ behind the question mark: it is a part of the password
+        return DsnOptions(dsn, None, (), ())
+    kept: list[tuple[str, str]] = []
+    connect_seconds: float | None = None
+    passed_over, refused = [], []
+    options = parse_qsl(query, keep_blank_values=True)
+    for name, value in options:
+        if name in _PASSED_OVER:
+            harmless = _PASSED_OVER[name]
+            if harmless is None or value in harmless:
+                passed_over.append(name)
+            else:
+                refused.append(f"{name}={value}")
+        elif name in _CANNOT_BE_KEPT:
+            refused.append(f"{name}={value}")
+        elif name == "connect_timeout":
+            seconds = int(value) if value.isascii() and value.isdigit() else None
+            if seconds is None:
+                refused.append(f"{name}={value}")
+            elif seconds > 0:  # libpq waits for ever where it is 0; we never do
+                connect_seconds = min(float(seconds), LONGEST_CONNECT_SECONDS)
+        elif name == "fallback_application_name":
+            if not any(other == "application_name" for other, _ in options):
+                kept.append(("application_name", value))
+        else:
+            kept.append((name, value))
+    bare = dsn[: dsn.index("?")]
+    rest = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in kept)
+    return DsnOptions(f"{bare}?{rest}" if rest else bare, connect_seconds, tuple(passed_over), tuple(refused))
