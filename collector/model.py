@@ -196,6 +196,15 @@ class GapOutcome(NamedTuple):
     filled_us: int | None
 
 
+class Wanted(NamedTuple):
+    """A stream of an instrument that the configuration asks for since `from_us`. `to_us`: None while it does."""
+
+    instrument: Instrument
+    stream: str
+    from_us: int
+    to_us: int | None
+
+
 class Quarantined(NamedTuple):
     """A frame, or some items of one, that could not be understood; `payload` is the frame as it came."""
 
@@ -231,7 +240,7 @@ class Records:
 
     __slots__ = (
         "books", "candles", "derivatives", "gaps", "instruments", "items", "news", "outcomes", "quarantine", "rates",
-        "sessions", "ticks", "trades",
+        "sessions", "ticks", "trades", "wanted",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -246,6 +255,7 @@ class Records:
         self.gaps: list[Gap] = []
         self.outcomes: list[GapOutcome] = []
         self.sessions: list[Session] = []
+        self.wanted: list[Wanted] = []
         self.quarantine: list[Quarantined] = []
         self.items = 0
 
@@ -258,7 +268,15 @@ class Records:
         )  # fmt: skip
 
     def __bool__(self) -> bool:
-        return bool(self.items or self.instruments or self.gaps or self.outcomes or self.sessions or self.quarantine)
+        return bool(
+            self.items
+            or self.instruments
+            or self.gaps
+            or self.outcomes
+            or self.sessions
+            or self.wanted
+            or self.quarantine
+        )
 
     def __repr__(self) -> str:
         held = ", ".join(

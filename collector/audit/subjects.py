@@ -1,7 +1,7 @@
 """What can be audited: instruments whose trades and candles are both recorded, and since when.
 
-Time counts from the first session that covered a stream, as in the view `coverage`, and where a backfill has fetched
-it. What a venue's candles hold is told by its adapter and settings (`terms`).
+Time counts from when a stream was asked for, as in the view `coverage`, and where a backfill has fetched it. What a
+venue's candles hold is told by its adapter and settings (`terms`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collector.store.named import queries
 from collector.venues.adapter import Adapter, CandleSums
 
 STARTING = timedelta(seconds=15)
-"""So long after a recording's start its subscriptions may come; the minute is left out."""
+"""Where only the first session tells when recording began: its subscriptions may come so long after it."""
 
 _SQL = queries("audit")
 _NEEDED = ("trades", "candles")
@@ -60,11 +60,13 @@ async def subjects(
 
     Sessions that are open last until `now`, or, where nobody knows whether a daemon runs, until something was written.
     """
-    recorded: dict[tuple[int, str, str], dict[str, Piece]] = {}
+    recorded: dict[tuple[int, str, str], dict[str, list[Piece]]] = {}
     for instrument_id, code, symbol, stream, since, until in await connection.fetch(
         _SQL["recorded"], venue, symbols, now
     ):
-        recorded.setdefault((instrument_id, code, symbol), {})[stream] = (since + STARTING, until)
+        # What was asked for begins with a whole minute, and what of that is missing is a gap.
+        begun = since if since == _down(since) else since + STARTING
+        recorded.setdefault((instrument_id, code, symbol), {}).setdefault(stream, []).append((begun, until))
     fetched: dict[tuple[int, str], list[Piece]] = {}
     for instrument_id, stream, since, until in await connection.fetch(_SQL["backfilled"]):
         fetched.setdefault((instrument_id, stream), []).append((since, until))
@@ -78,7 +80,7 @@ async def subjects(
         pieces: Sequence[Piece] = ()
         if not reason:
             trades, candles = (
-                _union([streams[stream], *fetched.get((instrument_id, stream), ())]) for stream in _NEEDED
+                _union([*streams[stream], *fetched.get((instrument_id, stream), ())]) for stream in _NEEDED
             )
             pieces = [(_up(start), _down(end)) for start, end in _common(trades, candles)]
         whole = tuple(piece for piece in pieces if piece[0] < piece[1])

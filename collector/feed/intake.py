@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from collector.model import GapOutcome
+from collector.normalise.wanted import Span
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
 
@@ -40,6 +41,9 @@ class Intake(Protocol):
 
     def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
         """Journal what became of gaps; the table learns it by that way."""
+
+    def wanted(self, venue: str, spans: Sequence[Span], *, whole: bool) -> None:
+        """Journal what the configuration asks of a venue, and whether that is the whole of it."""
 
     async def refused(self) -> tuple[str, str]:
         """Return once there is no room and nobody knows for how long: the cause, and in words why.

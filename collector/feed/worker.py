@@ -22,6 +22,7 @@ from collector.feed.intake import Intake
 from collector.feed.network import Network
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
+from collector.feed.wanting import Wanting
 from collector.venues.adapter import Adapter, ConnectionPlan, Plan, PollPlan, Problem
 
 log = structlog.get_logger()
@@ -77,6 +78,8 @@ class VenueWorker:
         """Connections of a former plan that record on until those which replace them do."""
         self._seeing_off: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self.wanting = Wanting(venue, adapter, intake, clock)
+        """What is asked of the venue."""
         self.rest: RestClient | None = None
         """The venue's one budget of REST calls; None until the worker runs."""
         self.problems: tuple[Problem, ...] = ()
@@ -98,6 +101,7 @@ class VenueWorker:
     def apply(self, settings: Any) -> None:
         """Take other settings and look for a new plan at once. The venue's limits must be the same."""
         self._settings = settings
+        self.wanting.configured(settings)
         self._changed.set()
 
     async def run(self) -> None:
@@ -108,6 +112,7 @@ class VenueWorker:
         header = {"venue": self.venue, "adapter": self.adapter.name, "worker": f"{self.venue}-rest", "url": "",
                   "symbols": None}  # fmt: skip
         session = self._intake.open(header)
+        self.wanting.configured(self._settings)
         rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session)
         self.rest = rest
         try:
@@ -117,6 +122,7 @@ class VenueWorker:
                     self._changed.clear()
                     plan = await self._discover(rest)
                     self._report(plan)
+                    self.wanting.planned(self._settings, plan)
                     await self._hold(plan, holding, group, rest)
                     soon = plan.look_again_seconds
                     await self._rest_for(min(self._refresh_seconds, soon or self._refresh_seconds))

@@ -7,12 +7,13 @@ parsers find within a session (lost sequence numbers) and could not close before
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from collector.model import Gap, GapOutcome, Instrument, Records
+from collector.model import Gap, GapOutcome, Instrument, Records, Wanted
+from collector.normalise.wanted import Key, Span, WantedStreams
 from collector.venues.adapter import Acknowledged, Event, Parser
 
 STOPPED = "stopped"
@@ -23,17 +24,18 @@ DISK_FAULT = "disk fault"
 DAMAGED = "journal damaged"
 RESTORED = "database restored"
 UNREADABLE = "not readable"
+STARTING = "starting"
 
-_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT, UNREADABLE})
+_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT, UNREADABLE, STARTING})
 """Causes of gaps that end with the next session; others are found and ended within one."""
+
+NOT_RECEIVED_YET = "asked for, and not received yet"
 
 REACH_US = 5_000_000
 """A gap's ends are our clock's, and the latest trades of a venue may come late: a list has to reach so far beyond."""
 
-_OF_THE_VENUE = frozenset({"rates", "news"})
+OF_THE_VENUE = frozenset({"rates", "news"})
 """Streams whose symbols are no instruments, which alone have gaps."""
-
-Key = tuple[Instrument, str]
 
 
 class Coverage:
@@ -46,7 +48,7 @@ class Coverage:
         self._streams: dict[str, tuple[str, tuple[str, ...]]] = {
             channel: (stream, tuple(symbols))
             for channel, stream, symbols in header.get("subscriptions", ())
-            if stream not in _OF_THE_VENUE
+            if stream not in OF_THE_VENUE
         }
         self._awaited: set[tuple[str, str]] = {
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
@@ -104,7 +106,8 @@ class Coverage:
 class Gaps:
     """All gaps that are open now."""
 
-    def __init__(self, known: Iterable[Gap] = ()) -> None:
+    def __init__(self, known: Iterable[Gap] = (), wanted: Iterable[Wanted] = ()) -> None:
+        self.wanted = WantedStreams(wanted)
         self._missing: dict[Key, Gap] = {}
         self._within: dict[tuple[Instrument, str, str], Gap] = {}
         for gap in known:
@@ -123,12 +126,15 @@ class Gaps:
         self, keys: Iterable[Key], cause: str, reason: str, last_us: int, out: Records,
         listed: Mapping[Key, int] = MappingProxyType({}),
     ) -> None:  # fmt: skip
-        """Nobody receives these any more: since `last_us`, or since the last list of what was polled."""
+        """Nobody receives these any more: since `last_us`, or since the last list of what was polled.
+
+        What is not asked for any more is no gap.
+        """
         for instrument, stream in keys:
             from_us = min(last_us, listed.get((instrument, stream), last_us))
             for key in [key for key in self._within if key[:2] == (instrument, stream)]:
                 out.gaps.append(self._within.pop(key)._replace(to_us=from_us))
-            if (instrument, stream) not in self._missing:
+            if (instrument, stream) not in self._missing and (instrument, stream) in self.wanted:
                 gap = Gap(instrument, stream, from_us, None, None, None, cause, reason)
                 self._missing[instrument, stream] = gap
                 out.gaps.append(gap)
@@ -172,6 +178,21 @@ class Gaps:
                     GapOutcome(gap.instrument, gap.stream, gap.from_us, gap.cause, "repaired", reason, None, now_us)
                 )
 
+    def ask(
+        self, venue: str, spans: Sequence[Span], now_us: int, flowing: Collection[Key], out: Records, *, whole: bool
+    ) -> None:
+        """The configuration asks for these streams of a venue, and where `whole` for no others.
+
+        What does not flow by now is missing since it was asked for.
+        """
+        for key, since_us in self.wanted.ask(venue, spans, out):
+            if key not in flowing:
+                self.begin([key], STARTING, NOT_RECEIVED_YET, since_us, out)
+        if whole:
+            self.wanted.leave_only(venue, spans, now_us, out)
+            over = [key for key in self._missing if key[0].venue == venue and key not in self.wanted]
+            self.end([(key, None) for key in over], now_us, out)
+
     def note(self, found: Sequence[Gap]) -> None:
         """Remember what a parser found, until it finds the end of it."""
         for gap in found:
@@ -182,5 +203,6 @@ class Gaps:
 
     def fork(self) -> Gaps:
         copy = Gaps()
+        copy.wanted = self.wanted.fork()
         copy._missing, copy._within = self._missing.copy(), self._within.copy()
         return copy

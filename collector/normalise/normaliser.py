@@ -7,7 +7,7 @@ and events: a frame on which a parser raises is quarantined whole, and the count
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from collector.model import Quarantined, Records, Session
 from collector.normalise.gaps import DAMAGED, DISCONNECT, KILLED, STOPPED, UNREADABLE, Coverage, Gaps
 from collector.normalise.shown import Shown
 from collector.normalise.unreadable import UNKNOWN_VENUE, UnreadableParser, readable_part, why
+from collector.normalise.wanted import Key, Span
 from collector.venues.adapter import Adapter, Event, Parser
 
 DOUBT_NS = 600 * 1_000_000_000
@@ -161,7 +162,7 @@ class Normaliser:
 
     def __init__(self, find_adapter: Callable[[str], Adapter], gaps: Gaps | None = None) -> None:
         self._find_adapter = find_adapter
-        self._gaps = gaps or Gaps()
+        self._gaps = Gaps() if gaps is None else gaps
         self._shown = Shown()
         self.sessions: dict[int, SessionParser] = {}
         self.events: Counter[str] = Counter()
@@ -221,6 +222,17 @@ class Normaliser:
             if from_ns > received_ns:  # set back while nobody watched, as over a restart: how far is not known
                 from_ns = received_ns - DOUBT_NS
             self._gaps.begin(keys, cause, reason, from_ns // 1000, out, session.coverage.listed)
+
+    def ask(self, venue: str, spans: Sequence[Span], received_ns: int, out: Records, *, whole: bool) -> None:
+        """The configuration asks for these streams of a venue, and where `whole` for no others."""
+        open_now = [session.coverage for session in self.sessions.values() if session.venue == venue]
+        flowing = set[Key]().union(*(coverage.flowing() for coverage in open_now))
+        self._gaps.ask(venue, spans, received_ns // 1000, flowing, out, whole=whole)
+
+    def ask_only(self, venues: Collection[str], received_ns: int, out: Records) -> None:
+        """The configuration asks for nothing of other venues."""
+        for venue in sorted(self._gaps.wanted.venues.difference(venues)):
+            self.ask(venue, (), received_ns, out, whole=True)
 
     def damaged(self, to_ns: int, out: Records) -> None:
         """Records from before `to_ns` cannot be read: what they may have held is missing since the last good one."""

@@ -22,6 +22,8 @@ class Accounts:
         self._received: Counter[int] = Counter()
         self._committed: Counter[int] = Counter()
         self._not_compared: set[int] = set()
+        self._read_anew = False
+        """Whether the journal is read by parsers that began in the middle of this run."""
         self._miscounted = 0
         """Items that a commit told of more, or of less, than its batch held."""
 
@@ -43,9 +45,14 @@ class Accounts:
         """What lies behind this place is going to be committed once more."""
         for segment in [number for number in self._committed if number >= position.segment]:
             del self._committed[segment]
-        if position.segment >= self._begin.segment and position.offset:
-            # How many of its items lie before the place is not known.
-            self._not_compared.add(position.segment)
+        self._read_anew = True
+
+    def caught_up(self, end: Position) -> None:
+        """What is received from here on is committed as live parsers read it."""
+        if self._read_anew:
+            # Parsers that begin in the middle know less: of a bar that they never saw open they tell no end.
+            self._not_compared.update(number for number in self._received if number <= end.segment)
+            self._read_anew = False
 
     def lost_before(self, position: Position) -> None:
         """What lies before this place is in no table and cannot be read: it is told as a gap."""
@@ -61,7 +68,7 @@ class Accounts:
         """
         difference = 0
         for segment in self._received.keys() | self._committed.keys():
-            if segment in self._not_compared or (queued is None and segment >= committed.segment):
+            if segment in self._not_compared or (queued is None and (self._read_anew or segment >= committed.segment)):
                 continue
             waiting = 0 if queued is None else queued.get(segment, 0)
             difference += abs(self._received[segment] - self._committed[segment] - waiting)

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
-import orjson
 import structlog
 
 from collector import venues
@@ -31,7 +30,7 @@ from collector.service.database import Database
 from collector.service.feeds import Feeds
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import STARTED
+from collector.service.journalled import started
 from collector.service.notify import Notifier
 from collector.service.progress import Progress
 from collector.service.recorder import Recorder
@@ -160,7 +159,8 @@ class Daemon:
             raise CollectorError(f"the journal in {folder} cannot be written: {error.strerror or error}") from error
         try:
             # Under the last session's number, so that the next start knows it though nothing else be recorded.
-            journal.append(journal.last_session, Kind.NOTE, self.clock.now_ns(), orjson.dumps({"event": STARTED}))
+            names = [name for name, venue in self.config.venues.items() if venue.enabled]
+            journal.append(journal.last_session, Kind.NOTE, self.clock.now_ns(), started(names))
             yield journal
         finally:
             await journal.close()

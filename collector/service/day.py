@@ -7,6 +7,7 @@ gaps have changed since. The database may be away; then the newest answer stays,
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,15 +99,16 @@ class LastDay:
 
 def _stream(row: Any, since_us: int, until_us: int) -> StreamDayFacts:
     width_us = (until_us - since_us) / BINS
-    bins: Sequence[int] = row["bins"] or ()
-    began = min(max(0, int((row["since_us"] - since_us) / width_us)), BINS - 1)
-    # A gap may begin before the first of today's sessions: then its stream was recorded before.
-    began = min([began, *bins])
-    strip = [UNRECORDED] * began + [COVERED] * (BINS - began)
-    for place, badness in zip(bins, row["badnesses"] or (), strict=True):
+    strip = [UNRECORDED] * BINS
+    wanted_us = 0
+    for begun_us, ended_us in zip(row["since_us"], row["until_us"], strict=True):
+        first = min(int((begun_us - since_us) / width_us), BINS - 1)
+        after = max(first + 1, math.ceil((ended_us - since_us) / width_us))
+        strip[first:after] = [COVERED] * (after - first)
+        wanted_us += ended_us - begun_us
+    for place, badness in zip(row["bins"] or (), row["badnesses"] or (), strict=True):
         strip[place] = _STATES[badness]
-    recorded_us = until_us - min(until_us - 1, max(since_us, row["since_us"], since_us + int(began * width_us)))
-    share = 1 - row["absent_seconds"] * 1_000_000 / recorded_us
+    share = 1 - row["absent_seconds"] * 1_000_000 / max(1, wanted_us)
     # Cut and not rounded: only what is whole is told as 1.
     covered = int(max(0.0, share) * 1_000_000) / 1_000_000
     return StreamDayFacts(row["venue"], row["symbol"], row["stream"], "".join(strip), covered, row["gaps"])

@@ -79,7 +79,10 @@ class Feeds:
         daemon, task = self._daemon, self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
-        del self._configured[name], daemon.workers[name]
+        del self._configured[name]
+        worker = daemon.workers.pop(name).worker
+        worker.wanting.nothing()
+        daemon.recorder.when_database_went_back.remove(worker.wanting.tell_again)
         repairer = daemon.repairers.pop(name, None)
         if repairer is not None:
             daemon.recorder.when_gaps_change.remove(repairer.wake)
@@ -97,6 +100,7 @@ class Feeds:
                 clock=daemon.clock,
                 random=daemon.random,
             )
+            daemon.recorder.when_database_went_back.append(worker.wanting.tell_again)
             supervised = daemon.workers[name] = Supervised(worker, daemon.clock, daemon.random)
             async with asyncio.TaskGroup() as group:
                 group.create_task(supervised.run(), name=f"worker {name}")

@@ -108,7 +108,17 @@ class Chosen:
                 self._left_out.discard(record.session)
             else:
                 self._left_out.add(record.session)
+        if record.kind is Kind.NOTE and self._wanted is not None:
+            return self._concerns(record)
         return record.session not in self._left_out
+
+    def _concerns(self, record: Record) -> bool:
+        try:
+            note = orjson.loads(record.payload)
+        except orjson.JSONDecodeError:
+            return True
+        venue = note.get("venue") if isinstance(note, dict) else None
+        return record.session not in self._left_out and (venue is None or venue in (self._wanted or ()))
 
 
 def venue_of(record: Record) -> str:

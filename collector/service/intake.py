@@ -25,8 +25,9 @@ from collector.journal import Journal, Kind, Position
 from collector.model import GapOutcome, Records
 from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
 from collector.normalise.shown import STEP_NS
+from collector.normalise.wanted import Span
 from collector.service.accounts import Accounts
-from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK, closed_gaps
+from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK, closed_gaps, wanted_streams
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -100,6 +101,11 @@ class JournalledIntake:
     def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
         self.append(0, Kind.NOTE, self._clock.now_ns(), closed_gaps(outcomes))
         self.out.outcomes += outcomes
+
+    def wanted(self, venue: str, spans: Sequence[Span], *, whole: bool) -> None:
+        now_ns = self._clock.now_ns()
+        self.append(0, Kind.NOTE, now_ns, wanted_streams(venue, spans, whole=whole))
+        self.normaliser.ask(venue, spans, now_ns, self.out, whole=whole)
 
     def clock_was_set(self, by_ns: int) -> None:
         """Our clock was set forward, or back, by so much a moment ago."""
@@ -185,6 +191,7 @@ class JournalledIntake:
         """
         self.normaliser.gaps, self.normaliser.shown = reader.gaps, reader.shown
         self.accounts.received(self.journal.end.segment, self.out.items)
+        self.accounts.caught_up(self.journal.end)
         self.out, self.oldest_ns = Records(), 0
         self._cut_at = self.journal.end
         self.behind_since = self.behind_with = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import orjson
 import structlog
@@ -10,11 +10,17 @@ import structlog
 from collector.journal import Kind, Record
 from collector.model import GapOutcome, Instrument, Records
 from collector.normalise.normaliser import Normaliser, split_rest
+from collector.normalise.wanted import Span
 
 log = structlog.get_logger()
 
 STARTED = "started"
-"""The NOTE of a daemon's start: sessions that are still open by then were never closed."""
+"""The NOTE of a daemon's start: sessions that are still open by then were never closed. `venues`: those that are
+configured; earlier versions did not tell."""
+
+WANTED = "wanted"
+"""The NOTE of what the configuration asks of a `venue`: `spans` (see `collector.normalise.wanted`), and whether that is
+the `whole` of it."""
 
 BEHIND = "behind"
 """The NOTE of a session whose line is read too slowly; `read_to_ns`: up to when it was read, null when it is again."""
@@ -97,6 +103,16 @@ def closed_gaps(outcomes: Sequence[GapOutcome]) -> bytes:
     return orjson.dumps({"event": GAPS_CLOSED, "outcomes": [[*one.instrument, *one[1:]] for one in outcomes]})
 
 
+def wanted_streams(venue: str, spans: Sequence[Span], *, whole: bool) -> bytes:
+    """Lay out the NOTE of what the configuration asks for."""
+    return orjson.dumps({"event": WANTED, "venue": venue, "spans": spans, "whole": whole})
+
+
+def started(venues: Collection[str]) -> bytes:
+    """Lay out the NOTE of a start."""
+    return orjson.dumps({"event": STARTED, "venues": sorted(venues)})
+
+
 def tell_orphans(normaliser: Normaliser) -> None:
     """Tell of the frames without a session since the last time: one line for all of a segment."""
     if normaliser.orphans:
@@ -111,6 +127,10 @@ def _note(record: Record, normaliser: Normaliser, out: Records) -> None:
     match note.get("event"):
         case event if event == STARTED:
             normaliser.close_all("the daemon was ended without warning", record.received_ns, out)
+            if "venues" in note:
+                normaliser.ask_only(note["venues"], record.received_ns, out)
+        case event if event == WANTED:
+            normaliser.ask(note["venue"], note["spans"], record.received_ns, out, whole=note["whole"])
         case event if event == BEHIND and session:
             session.behind_ns = note["read_to_ns"]
         case event if event == CLOCK:

@@ -218,7 +218,7 @@ def _content(trade: Trade) -> tuple[object, ...]:
 
 def _facts(out: Records) -> Records:
     """Leave out what is no row of market data: sessions and gaps are told by the whole journal, not by one frame."""
-    out.sessions, out.gaps, out.outcomes = [], [], []
+    out.sessions, out.gaps, out.outcomes, out.wanted = [], [], [], []
     return out
 
 

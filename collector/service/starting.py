@@ -19,8 +19,9 @@ from collector.clock import Clock
 from collector.journal import BEGINNING, Journal, Kind, Position, Record
 from collector.journal.segments import SegmentSource, numbers
 from collector.model import Records
-from collector.normalise.gaps import KILLED, RESTORED, Coverage, Gaps, Key
+from collector.normalise.gaps import KILLED, RESTORED, Coverage, Gaps
 from collector.normalise.normaliser import Normaliser
+from collector.normalise.wanted import Key, WantedStreams
 from collector.service.intake import JournalledIntake
 from collector.service.journalled import apply
 from collector.store.place import Held
@@ -96,7 +97,9 @@ class Starting:
         start = max(start, Position(oldest, 0))
         reach(start)
         normaliser = await self._warmed_up(start, oldest)
-        normaliser.gaps = Gaps(await self._writer.open_gaps())
+        asked = await self._writer.wanted()
+        ours = [wanted for wanted, silent_seconds in asked if silent_seconds is None]
+        normaliser.gaps = Gaps(await self._writer.open_gaps(), ours)
         if held is not None and not end_lost and not begins_later:
             return Start(start, normaliser, None)
         out, carried_to_us = Records(), 0
@@ -105,6 +108,7 @@ class Starting:
             carried_to_us = self._began_us(oldest)
             await self._tell_lost(held, normaliser, carried_to_us, out)
         await self._close_abandoned(normaliser, carried_to_us, out)
+        await self._take_over(normaliser, out)
         if out:
             log.error(
                 "journal_lost",
@@ -181,6 +185,17 @@ class Starting:
                 both = [key for key in keys if key in held]
                 normaliser.gaps.lost(both, RESTORED, from_us, carried_to_us, out, JOURNAL_BEGINS_LATER)
             normaliser.gaps.begin([key for key in keys if key not in held], KILLED, JOURNAL_LOST, from_us, out)
+
+    async def _take_over(self, normaliser: Normaliser, out: Records) -> None:
+        """Ask for what a collector asked for that is gone: a journal that was lost, or has got another name."""
+        own, taken = [], []
+        for wanted, silent_seconds in await self._writer.wanted():
+            if silent_seconds is None:
+                own.append(wanted)
+            elif silent_seconds >= ABANDONED_SECONDS:
+                taken.append(wanted)
+        out.wanted += taken
+        normaliser.gaps.wanted = WantedStreams([*own, *taken])
 
     async def _abandoned(self, normaliser: Normaliser) -> list[Abandoned]:
         """Return the sessions in the tables that are nobody's; waits where it has to be seen whether somebody lives."""

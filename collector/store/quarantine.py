@@ -23,6 +23,7 @@ from collector.model import (
     Session,
     Tick,
     Trade,
+    Wanted,
 )
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import connect, refusals
@@ -42,7 +43,7 @@ PAGE = 2000
 _ROWS: dict[str, Any] = {
     "trades": Trade, "ticks": Tick, "books": Book, "candles": Candle, "derivatives": Derivative, "rates": Rate,
     "news": News, "instruments": InstrumentSpec, "gaps": Gap,
-    "outcomes": GapOutcome, "sessions": Session,
+    "outcomes": GapOutcome, "sessions": Session, "wanted": Wanted,
 }  # fmt: skip
 
 

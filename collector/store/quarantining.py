@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, Session
+from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, Session, Wanted
 from collector.store.batch import Batch, TableCount
 from collector.store.named import queries
 from collector.store.registry import BY_INSTRUMENT
@@ -96,7 +96,7 @@ def _moment_us(row: Any) -> int:
     match row:
         case Session():
             moment = row.opened_us if row.closed_us is None else row.closed_us
-        case Gap() | GapOutcome():
+        case Gap() | GapOutcome() | Wanted():
             moment = row.from_us
         case _:
             moment = row.received_us

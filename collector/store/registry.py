@@ -14,7 +14,7 @@ LONGEST_SYMBOL = 255
 """Characters; far longer ones do not fit into an index."""
 
 _SQL = queries("write")
-BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "outcomes", "instruments")
+BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "outcomes", "instruments", "wanted")
 _BY_VENUE = ("rates", "news", "sessions", "quarantine")
 
 

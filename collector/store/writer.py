@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from collector.model import Gap, Instrument, Quarantined, Records, Session
+from collector.model import Gap, Instrument, Quarantined, Records, Session, Wanted
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
@@ -84,6 +84,14 @@ class Abandoned(NamedTuple):
     """Whether it is exactly so."""
     silent_seconds: float | None
     """For how long its collector has given no sign of life; None where it is our own, or nobody's any more."""
+
+
+class Asked(NamedTuple):
+    """A stream that is asked for."""
+
+    wanted: Wanted
+    silent_seconds: float | None
+    """For how long its collector has given no sign of life; None where it is our own."""
 
 
 class Writer:
@@ -171,6 +179,15 @@ class Writer:
         return [
             Abandoned(Session(session_id, venue, worker, url, opened_us, None, None, frames, details), *rest)
             for session_id, venue, worker, url, opened_us, frames, details, *rest in rows
+        ]
+
+    async def wanted(self) -> list[Asked]:
+        """Return what is asked for now, by every journal that the database knows."""
+        journal = None if self._place is None else self._place.journal
+        rows = await self._for_ever(lambda connection: connection.fetch(_SQL["wanted_now"], journal))
+        return [
+            Asked(Wanted(Instrument(venue, symbol), stream, from_us, None), silent_seconds)
+            for venue, symbol, stream, from_us, silent_seconds in rows
         ]
 
     async def known_sessions(self, numbers: Collection[int]) -> set[int]:
@@ -352,6 +369,8 @@ class Writer:
              [(instruments[gap.instrument], *map(clean, gap[1:])) for gap in records.gaps]),
             ("outcomes", "close_gap", records.outcomes,
              [(instruments[one.instrument], *map(clean, one[1:])) for one in records.outcomes]),
+            ("wanted", "upsert_wanted", records.wanted,
+             [(instruments[one.instrument], *map(clean, one[1:]), journal) for one in records.wanted]),
         )  # fmt: skip
         for name, statement, told, rows in tables:
             if not careful:

@@ -352,6 +352,13 @@ class Adapter(Protocol):
 
     def limits(self, settings: Any) -> Limits: ...
 
+    def named(self, settings: Any) -> Mapping[str, Sequence[str]]:
+        """Return the symbols that the settings name, by stream, as far as that is certain without asking the venue.
+
+        Symbols are spelt like those of the plan's subscriptions. Patterns are left out, and streams of which the venue
+        may turn out not to have any for a symbol.
+        """
+
     def discover(self, venue: str, settings: Any) -> Discovery: ...
 
     def parser(self, header: Mapping[str, Any]) -> Parser: ...
@@ -413,6 +420,9 @@ class AdapterDefaults:
     @property
     def strip(self) -> Callable[[bytes], bytes | None] | None:
         return None
+
+    def named(self, settings: Any) -> Mapping[str, Sequence[str]]:
+        return {}
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
         return plan.url, {}

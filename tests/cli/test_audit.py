@@ -97,7 +97,7 @@ async def trades_are_watched(on: Stage, told: Told) -> None:
         " and t.time >= a.time and t.time < a.time + interval '1 minute' and a.verdict = 'complete'"
         " join instruments i on i.instrument_id = t.instrument_id"
         " where t.time >= a.time + interval '5 seconds' and t.time < a.time + interval '55 seconds'"
-        " and not exists (select from gaps g where g.instrument_id = a.instrument_id"
+        " and not exists (select from gaps g where g.instrument_id = a.instrument_id and g.cause <> 'starting'"
         "  and g.from_time < a.time + interval '90 seconds') limit 1"
     )
     for change in ("delete from trades", "update trades set size = size * 1.000000001"):
@@ -114,7 +114,9 @@ async def books_are_watched(on: Stage, told: Told) -> None:
         "select b.seq, b.symbol from v_books b where not snapshot and cardinality(bid_prices) > 0 and exists ("
         " select from v_books x where x.symbol = b.symbol and x.seq = b.seq + 1 and not x.snapshot"
         ") and not exists (select from v_gaps g where g.symbol = b.symbol and g.stream = 'books'"
-        "  and b.received_at > g.from_time - interval '20 seconds') order by received_at limit 1 offset 20"
+        "  and b.received_at > g.from_time - interval '20 seconds'"
+        "  and (g.cause <> 'starting' or b.received_at < g.to_time + interval '20 seconds'))"
+        " order by received_at limit 1 offset 20"
     )
     async with changed(on, "books", "delete from books", "seq = $1 and not snapshot", seq):
         status, found = await told("--only", "books", "--symbol", symbol)

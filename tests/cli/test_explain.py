@@ -143,14 +143,15 @@ async def test_trade_that_a_repair_found_leads_to_the_venues_history_and_shows_t
             on.venue.fault("refuse_connections", seconds=1)
             on.venue.fault("cut")
             await until(lambda: feed.reconnects > 0 and live(daemon), "the line back")
-            query = "select from v_gaps where stream = 'trades' and state = 'repaired' and filled_rows > 0"
+            query = "select from v_gaps where stream = 'trades' and cause = 'disconnect' and filled_rows > 0"
             for _ in range(400):
                 if await on.query(query):
                     break
                 await asyncio.sleep(0.05)
         [(symbol, key), *_] = await on.query(
             "select t.symbol, t.trade_key from v_trades t join v_gaps g using (venue, symbol) where g.stream = 'trades'"
-            " and g.state = 'repaired' and t.time between g.from_time and g.to_time and t.received_at >= g.to_time"
+            " and g.cause = 'disconnect' and g.state = 'repaired' and t.time between g.from_time and g.to_time"
+            " and t.received_at >= g.to_time"
         )
         status, [told] = await explained(on, capsys, "trades", "fmfw", symbol, str(key))
         assert status == 0

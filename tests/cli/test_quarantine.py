@@ -64,6 +64,7 @@ async def test_frames_of_a_broken_parser_become_rows_once_it_is_whole(
 ) -> None:
     async with stage(database, tmp_path, rate=600) as on, on.daemon() as daemon:
         await until(lambda: live(daemon) and daemon.statistics.total.stored > 500, "500 rows")
+        await on.begun()
         with monkeypatch.context() as broken:
             spoilt = spoil(broken, 20)
             await until(lambda: len(spoilt) == 20, "frames that fail")

@@ -13,6 +13,7 @@ from aiohttp import WSMessage, WSMsgType
 from collector.errors import VenueError
 from collector.feed.network import Line, LineError
 from collector.model import GapOutcome, Records
+from collector.normalise.wanted import Span
 from collector.venues.adapter import (
     Acknowledged,
     Action,
@@ -249,6 +250,7 @@ class FakeIntake:
         self.waited_for_room = 0
         self.roomy = asyncio.Event()
         self.outcomes: list[GapOutcome] = []
+        self.asked: list[tuple[str, list[Span], bool]] = []
         self.refusal: asyncio.Future[tuple[str, str]] = asyncio.Future()
 
     async def room(self) -> None:
@@ -258,6 +260,9 @@ class FakeIntake:
 
     def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
         self.outcomes += outcomes
+
+    def wanted(self, venue: str, spans: Sequence[Span], *, whole: bool) -> None:
+        self.asked.append((venue, list(spans), whole))
 
     async def refused(self) -> tuple[str, str]:
         return await asyncio.shield(self.refusal)

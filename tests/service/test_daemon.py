@@ -84,7 +84,8 @@ async def test_time_without_a_daemon_is_a_gap_with_both_ends(database: str, tmp_
             await on.ledger.pause()
             await settled(daemon)
             causes = await on.query(
-                "select cause, count(*), count(to_time), bool_and(from_time <= to_time) from gaps group by 1 order by 1"
+                "select cause, count(*), count(to_time), bool_and(from_time <= to_time) from gaps"
+                " where cause <> 'starting' group by 1 order by 1"
             )
         [(covered,)] = await on.query("select count(distinct (symbol, stream)) from v_gaps")
         assert covered > 40

@@ -77,7 +77,7 @@ async def test_gap_longer_than_the_day_fills_it_and_the_share_is_never_negative(
     await tables.gap("A", 99 * HOUR, 10, "unrecoverable")
     told = (await streams(day))["A trades"]
     assert set(told.strip[:-1]) == {"l"}
-    assert told.covered_share == 0.0
+    assert told.covered_share == 0.000115  # the ten seconds since
 
 
 async def test_smallest_loss_is_not_rounded_away(tables: Market, day: LastDay) -> None:

@@ -22,6 +22,7 @@ from .stage import Stage, all_equal, live, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
+UNEXPECTED = "cause not in ('starting', 'stopped', 'killed')"
 QUICK = "requests_per_minute = 3000\nshortest_seconds = 0.05\n"
 
 
@@ -69,7 +70,7 @@ async def test_tables_equal_what_was_answered_and_sent(database: str, tmp_path: 
         assert {verdict.table for verdict in verdicts} == {"trades", "ticks", "books", "candles"}
         assert all_equal(verdicts)
         assert daemon.statistics.total.quarantined == 0
-        assert await on.query("select count(*) from gaps where cause not in ('stopped', 'killed')") == [(0,)]
+        assert await on.query(f"select count(*) from gaps where {UNEXPECTED}") == [(0,)]
 
 
 async def test_every_trade_of_the_market_is_stored(database: str, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ async def test_polling_survives_every_fault_and_nothing_else_is_disturbed(databa
         await on.counts_add_up()
         assert await on.query("select error ~ 'OrderBook' from quarantine") == [(True,)]
         # A method that was out of order for long told so; what has a past lost nothing.
-        gaps = await on.query("select distinct stream, cause from gaps where cause not in ('stopped', 'killed')")
+        gaps = await on.query(f"select distinct stream, cause from gaps where {UNEXPECTED}")
         assert set(gaps) <= {("ticks", "not answered in time"), ("books", "not answered in time")}
         assert set(refused()) == {"GAZP@MISX"}
 

@@ -101,6 +101,7 @@ def proved(daemon: Daemon) -> bool:
 async def gaps(on: FmexStage) -> list[tuple[str, str, str, bool]]:
     rows = await on.query(
         "select distinct symbol, stream, cause, to_time is not null from gaps join instruments using (instrument_id)"
+        " where cause <> 'starting'"
         " order by 1, 2, 3, 4"
     )
     return [tuple(row) for row in rows]  # type: ignore[misc]
@@ -196,7 +197,7 @@ async def test_an_outage_that_nothing_bridges_is_repaired_from_history(database:
         on.venue.fault("cut")
         await until(lambda: socket_of(daemon).reconnects >= 3, "three tries")
         await recording(daemon)
-        states = "select distinct stream, state from gaps order by 1"
+        states = "select distinct stream, state from gaps where cause <> 'starting' order by 1"
         expected = [
             ("books", "unrecoverable"),
             ("candles", "repaired"),

@@ -71,7 +71,7 @@ async def test_tables_equal_what_was_sent(database: str, tmp_path: Path) -> None
         assert all_equal(verdicts)
         assert daemon.statistics.total.quarantined == 0
         await on.counts_add_up()
-        assert await on.query("select count(*) from gaps") == [(0,)]
+        assert await on.query("select count(*) from gaps where cause <> 'starting'") == [(0,)]
         symbols = {row[0] for row in await on.query("select symbol from instruments")}
         assert {"demo:EURUSD", "old:EURUSD", "demo:#SBER/RUB"} <= symbols
 
@@ -133,7 +133,7 @@ async def test_what_a_cut_line_has_cost_is_had_again_from_history(database: str,
             repairer = daemon.repairers["metaapi"]
             await until(lambda: repairer.repaired > 0 and not repairer.waiting, "repairs")
             await on.ledger.pause()
-            states = await on.query("select distinct stream, state from gaps order by stream")
+            states = await on.query("select distinct stream, state from gaps where cause <> 'starting' order by stream")
             assert states == [
                 ("books", "unrecoverable"), ("candles", "repaired"), ("ticks", "repaired"), ("trades", "repaired"),
             ]  # fmt: skip
@@ -183,7 +183,7 @@ async def test_what_is_odd_but_no_loss_costs_no_row(database: str, tmp_path: Pat
         await flowing_again(on, daemon, fault, **({"count": 3} if fault in ("duplicate", "reorder") else {}))
         await on.ledger._http.delete(f"{on.ledger._base}/faults")
         assert all_equal(await on.compare(daemon))
-        assert await on.query("select cause from gaps") == []
+        assert await on.query("select cause from gaps where cause <> 'starting'") == []
         assert daemon.statistics.total.quarantined == 0
 
 

@@ -23,7 +23,7 @@ from collector.service.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.place import Held
-from collector.store.writer import Abandoned, Writer
+from collector.store.writer import Abandoned, Asked, Writer
 from collector.venues.adapter import Adapter, Event, RestAnswer, RestCall
 
 from .stage import until
@@ -77,6 +77,9 @@ class HeldWriter:
         return []
 
     async def abandoned(self) -> list[Abandoned]:
+        return []
+
+    async def wanted(self) -> list[Asked]:
         return []
 
     async def known_sessions(self, numbers: Collection[int]) -> set[int]:

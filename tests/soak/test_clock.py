@@ -67,7 +67,7 @@ async def passed(clock: TurnedClock, daemon: Daemon, moment: datetime) -> None:
 
 async def nothing_is_lost(on: Stage, daemon: Daemon) -> None:
     assert all_equal(await on.compare(daemon))
-    assert await on.query("select cause, count(*) from gaps group by 1") == []
+    assert await on.query("select cause, count(*) from gaps where cause <> 'starting' group by 1") == []
     assert daemon.statistics.total.quarantined == 0
     await on.counts_add_up()
 
@@ -135,7 +135,7 @@ async def test_summer_time_at_brokers(database: str, tmp_path: Path, moment: dat
     async with brokers(database, tmp_path, clock) as on, on.daemon(clock) as daemon:
         await passed(clock, daemon, moment)
         assert all_equal(await on.compare(daemon))
-        assert await on.query("select cause, count(*) from gaps group by 1") == []
+        assert await on.query("select cause, count(*) from gaps where cause <> 'starting' group by 1") == []
         assert daemon.statistics.total.quarantined == 0
         [(before, after)] = await on.query(
             "select count(*) filter (where time < $1), count(*) filter (where time >= $1) from v_ticks", moment

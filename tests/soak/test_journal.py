@@ -149,7 +149,9 @@ async def test_flipped_byte_costs_its_record_alone_and_is_told(tmp_path: Path, r
             await proved(on, daemon, since_us, [Span(killed_us, now_us()), Span(hit_us, hit_us)])
             [damage] = daemon.log("journal_damaged")
             assert str(hit.position.offset) in damage["reason"]
-        [(causes,)] = await on.query("select array_agg(distinct cause order by cause) from gaps")
+        [(causes,)] = await on.query(
+            "select array_agg(distinct cause order by cause) from gaps where cause <> 'starting'"
+        )
         assert causes == ["journal damaged", "killed"]
 
 

@@ -1,22 +1,13 @@
 -- Audits: what is stored, against what the venue says elsewhere. Minutes are the venue's clock's.
 
 -- name: recorded
--- Since when, and until when, each instrument's trades and candles have been recorded: $1 venue, null for all, $2
--- symbols, $3 until when sessions that are open last, null: until something was last written.
-with written as (
-  select coalesce($3::timestamptz, max(updated_at)) as at from journal_position
-), told as (
-  select s.venue_id, c.value ->> 1 as stream, y.value as symbol, min(s.opened_at) as since,
-         max(coalesce(s.closed_at, w.at)) as until
-  from sessions s cross join written w
-  cross join lateral jsonb_array_elements(s.details -> 'subscriptions') as c
-  cross join lateral jsonb_array_elements_text(c.value -> 2) as y
-  where c.value ->> 1 in ('trades', 'candles')
-  group by 1, 2, 3
-)
-select i.instrument_id, v.code, i.symbol, t.stream, t.since, greatest(t.until, t.since) as until
-from told t join instruments i using (venue_id, symbol) join venues v using (venue_id)
-where ($1::text is null or v.code = $1) and i.symbol like $2;
+-- When each instrument's trades and candles were to be recorded: $1 venue, null for all, $2 symbols, $3 until when what
+-- lasts is taken to last, null: until where the tables are.
+select i.instrument_id, v.code, i.symbol, w.stream, w.since,
+       case when w.until >= recorded_until() then greatest($3::timestamptz, w.until) else w.until end as until
+from wanted_spans w join instruments i using (instrument_id) join venues v using (venue_id)
+where w.stream in ('trades', 'candles') and ($1::text is null or v.code = $1) and i.symbol like $2
+order by w.since;
 
 -- name: backfilled
 -- Spans that backfills have fetched whole; of candles those that hold one-minute bars.

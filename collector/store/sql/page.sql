@@ -2,23 +2,30 @@
 -- Times are microseconds since 1970, prices and sizes are text with every digit.
 
 -- name: day
--- Each recorded stream of a span ($1 to $2, in $3 bins): when its recording began, and for the bins in which something is
--- or was missing the worst state of each (1 repaired, 2 missing, 3 lost), how many gaps, and the seconds still not there.
+-- Each stream that was to be recorded in a span ($1 to $2, in $3 bins): from when to when, and for the bins in which
+-- something is or was missing the worst state of each (1 repaired, 2 missing, 3 lost), how many gaps, and the seconds
+-- still not there.
 with span as (
   select timestamptz 'epoch' + $1::bigint * interval '1 microsecond' as since,
          timestamptz 'epoch' + $2::bigint * interval '1 microsecond' as until,
          ($2::bigint - $1::bigint) / 1e6 / $3::int as width
+), asked as (
+  select w.instrument_id, w.stream, greatest(w.since, span.since) as since,
+         case when w.until >= recorded_until() then span.until else least(w.until, span.until) end as until
+  from span join wanted_spans w on w.since < span.until and w.until > span.since
 ), recorded as (
-  select s.venue_id, c.value ->> 1 as stream, y.value as symbol, min(s.opened_at) as since
-  from span
-  join sessions s on s.opened_at < span.until and coalesce(s.closed_at, 'infinity') > span.since
-  cross join lateral jsonb_array_elements(s.details -> 'subscriptions') as c
-  cross join lateral jsonb_array_elements_text(c.value -> 2) as y
-  group by 1, 2, 3
+  select instrument_id, stream, range_agg(tstzrange(since, until)) as time,
+         array_agg((extract(epoch from since) * 1000000)::bigint order by since) as since_us,
+         array_agg((extract(epoch from until) * 1000000)::bigint order by since) as until_us
+  from asked where since < until
+  group by 1, 2
 ), lacks as (
   select g.instrument_id, g.stream, greatest(g.from_time, span.since) as from_time,
          least(coalesce(g.to_time, span.until), span.until) as to_time,
-         case g.state when 'repaired' then 1 when 'open' then 2 else 3 end as badness
+         g.state <> 'repaired' as absent,
+         -- The moment that a start takes is missing from the share, but no reason to paint a quarter of an hour red.
+         case when g.cause = 'starting' and g.to_time < g.from_time + interval '2 minutes' then 0
+              when g.state = 'repaired' then 1 when g.state = 'open' then 2 else 3 end as badness
   from span join gaps g on g.from_time < span.until and coalesce(g.to_time, 'infinity') > span.since
 ), bins as (
   select l.instrument_id, l.stream, n.bin, max(l.badness) as badness
@@ -32,15 +39,14 @@ with span as (
   from bins group by 1, 2
 ), sums as (
   select instrument_id, stream, count(*) as gaps,
-         range_agg(tstzrange(from_time, greatest(from_time, to_time))) filter (where badness > 1) as absent
+         range_agg(tstzrange(from_time, greatest(from_time, to_time))) filter (where absent) as absent
   from lacks group by 1, 2
 )
-select v.code as venue, i.symbol, r.stream, (extract(epoch from r.since) * 1000000)::bigint as since_us,
-       b.bins, b.badnesses, coalesce(s.gaps, 0) as gaps,
-       coalesce((select sum(extract(epoch from upper(x) - lower(x))) from unnest(s.absent) x where not isempty(x)), 0)::float8
+select v.code as venue, i.symbol, r.stream, r.since_us, r.until_us, b.bins, b.badnesses, coalesce(s.gaps, 0) as gaps,
+       coalesce((select sum(extract(epoch from upper(x) - lower(x))) from unnest(s.absent * r.time) x), 0)::float8
          as absent_seconds
 from recorded r
-join instruments i using (venue_id, symbol) join venues v using (venue_id)
+join instruments i using (instrument_id) join venues v using (venue_id)
 left join strips b using (instrument_id, stream) left join sums s using (instrument_id, stream)
 order by 1, 2, 3;
 

@@ -135,6 +135,24 @@ set state = $5, reason = $6, filled_rows = $7::bigint, trouble = null,
 where instrument_id = $1 and stream = $2 and from_time = timestamptz 'epoch' + $3::bigint * interval '1 microsecond'
   and cause = $4 and state = 'open' and to_time is not null;
 
+-- name: upsert_wanted
+-- What is asked for, as it begins, and again as it ends. Whoever tells it again is who asks for it now.
+insert into wanted (instrument_id, stream, from_time, to_time, journal)
+select $1, $2, timestamptz 'epoch' + $3::bigint * interval '1 microsecond',
+       timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5
+on conflict (instrument_id, stream, from_time) do update set to_time = excluded.to_time, journal = excluded.journal
+where wanted.to_time is null;
+
+-- name: wanted_now
+-- What is asked for at the position where the tables end, and for how many seconds the asking collector has given no sign
+-- of life; null where it is the one of the journal $1.
+select v.code, i.symbol, w.stream, (extract(epoch from w.from_time) * 1000000)::bigint,
+       case when w.journal is distinct from $1 then
+         coalesce(extract(epoch from clock_timestamp() - coalesce(p.alive_at, p.updated_at)), 'infinity')::float8 end
+from wanted w join instruments i using (instrument_id) join venues v using (venue_id)
+left join journal_position p using (journal)
+where w.to_time is null;
+
 -- name: abandoned
 -- Sessions that nobody has closed, up to when what was received is in the tables, and for how many seconds their journal
 -- has given no sign of life; null where the session is of the journal $1, or of one that nobody knows any more.

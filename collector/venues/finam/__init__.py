@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar
 
@@ -34,6 +34,7 @@ from collector.venues.finam.news import NewsPolling
 from collector.venues.finam.parser import FinamParser
 from collector.venues.finam.polling import FinamPolling
 from collector.venues.finam.settings import FinamSettings
+from collector.venues.wishes import is_pattern
 
 __all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings"]
 
@@ -76,6 +77,11 @@ class FinamAdapter(AdapterDefaults):
                 f"{calls.BARS}/{calls.PAST}": settings.backfill_per_minute / 60,
             },
         )
+
+    def named(self, settings: FinamSettings) -> Mapping[str, Sequence[str]]:
+        names = [wish for wish in settings.symbols if not is_pattern(wish)]
+        # Whether the secret may see books is known once the venue has told.
+        return {stream: names for stream in settings.streams if stream != "books"}
 
     def discover(self, venue: str, settings: FinamSettings) -> Discovery:
         return discover(self.desk(venue, settings))

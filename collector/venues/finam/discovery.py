@@ -25,10 +25,11 @@ from collector.venues.finam.envelopes import BARS, INSTRUMENT_TRADES, ORDER_BOOK
 from collector.venues.finam.failures import status_of
 from collector.venues.finam.periods import FRAMES
 from collector.venues.finam.planner import METHOD_OF, notes, periods, weights
-from collector.venues.finam.settings import FinamSettings, is_pattern
+from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.symbols import choose, make_spec
 from collector.venues.finam.values import BadValueError
 from collector.venues.finam.worklist import REFERENCE, SESSIONS, lanes
+from collector.venues.wishes import is_pattern
 
 ADAPTER_NAME = "finam"
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from collector.venues.adapter import VenueSettings
 from collector.venues.finam.periods import FRAMES
 from collector.venues.finam.values import is_symbol
+from collector.venues.wishes import is_pattern
 
 REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"
@@ -70,11 +71,6 @@ def _known(what: str, known: tuple[str, ...]) -> AfterValidator:
         return _once(values)
 
     return AfterValidator(check)
-
-
-def is_pattern(wanted: str) -> bool:
-    """Tell whether it is a pattern and not the name of one symbol."""
-    return any(character in wanted for character in "*?[")
 
 
 def _symbols(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import orjson
 
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.adapter import Problem
-from collector.venues.finam.settings import is_pattern
 from collector.venues.finam.values import BadValueError, decimal, shorten, text, time_us
+from collector.venues.wishes import is_pattern
 
 _KINDS = {
     "EQUITIES": "equity", "FUTURES": "future", "BONDS": "bond", "FUNDS": "fund", "SPREADS": "spread",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, cast
 
@@ -32,6 +32,7 @@ from collector.venues.fmex.history import history
 from collector.venues.fmex.parser import FmexParser
 from collector.venues.fmex.polling import FmexPolling
 from collector.venues.fmex.settings import HISTORY_PAGE, FmexSettings
+from collector.venues.wishes import is_pattern
 
 __all__ = ["ADAPTER", "FmexAdapter", "FmexConversation", "FmexParser", "FmexSettings"]
 
@@ -57,6 +58,10 @@ class FmexAdapter(AdapterDefaults):
             ping_seconds=settings.ping_seconds + 5,
             first_data_seconds=FIRST_DATA_SECONDS,
         )
+
+    def named(self, settings: FmexSettings) -> Mapping[str, Sequence[str]]:
+        names = [wish for wish in settings.symbols if not is_pattern(wish)]
+        return dict.fromkeys(settings.streams, names)
 
     def discover(self, venue: str, settings: FmexSettings) -> Discovery:
         return discover(venue, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from collector.venues.fmfw.failures import failure
 from collector.venues.fmfw.history import PAGE, history
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
+from collector.venues.fmfw.symbols import named
 
 __all__ = ["ADAPTER", "FmfwAdapter", "FmfwConversation", "FmfwParser", "FmfwSettings"]
 
@@ -53,6 +54,9 @@ class FmfwAdapter(AdapterDefaults):
             ping_seconds=10.0,
             first_data_seconds=FIRST_DATA_SECONDS,
         )
+
+    def named(self, settings: FmfwSettings) -> Mapping[str, Sequence[str]]:
+        return named(settings)
 
     def discover(self, venue: str, settings: FmfwSettings) -> Discovery:
         return discover(venue, settings)

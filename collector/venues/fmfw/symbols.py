@@ -12,6 +12,8 @@ import orjson
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.adapter import Problem
 from collector.venues.fmfw.checks import UNSIGNED_TEXT, Rule, fault, is_name, moment_us, optional, shorten
+from collector.venues.fmfw.settings import FmfwSettings
+from collector.venues.wishes import is_pattern
 
 WORKING = "working"
 
@@ -59,9 +61,10 @@ def is_future(spec: InstrumentSpec) -> bool:
     return spec.kind in ("perpetual", "future")
 
 
-def is_pattern(wanted: str) -> bool:
-    """Tell whether it is a pattern and not the name of one symbol."""
-    return any(character in wanted for character in "*?[")
+def named(settings: FmfwSettings) -> dict[str, list[str]]:
+    """Return the symbols that are named, by stream. Which of them are futures is not known before the list is."""
+    names = [wish for wish in settings.symbols if not is_pattern(wish) and not wish.endswith(INTERNAL_SUFFIX)]
+    return {stream: names for stream in settings.streams if stream != "derivatives"}
 
 
 def choose(wanted: Iterable[str], listed: Sequence[InstrumentSpec]) -> tuple[list[InstrumentSpec], list[Problem]]:

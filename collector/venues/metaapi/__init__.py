@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from collector.venues.adapter import (
     VenueSettings,
 )
 from collector.venues.metaapi.conversation import MetaapiConversation
-from collector.venues.metaapi.discovery import ADAPTER_NAME, Known, discover
+from collector.venues.metaapi.discovery import ADAPTER_NAME, Known, discover, named
 from collector.venues.metaapi.failures import failure
 from collector.venues.metaapi.history import PAGE, QUOTA, history
 from collector.venues.metaapi.parser import MetaapiParser
@@ -67,6 +67,9 @@ class MetaapiAdapter(AdapterDefaults):
         """Add a new client id, by which the venue's balancer tells connections apart, and a number against caches."""
         client_id = f"0.{random.randrange(10**9, 10**10)}"
         return f"{plan.url}&clientId={client_id}&t={random.randrange(36**8):x}", {"Client-Id": client_id}
+
+    def named(self, settings: MetaapiSettings) -> Mapping[str, Sequence[str]]:
+        return named(settings)
 
     def discover(self, venue: str, settings: MetaapiSettings) -> Discovery:
         return discover(venue, settings, self._known)

@@ -16,6 +16,7 @@ from collector.venues.metaapi.periods import MT4_PERIODS, venue_name
 from collector.venues.metaapi.requests import subscription
 from collector.venues.metaapi.settings import AccountSettings, MetaapiSettings
 from collector.venues.metaapi.specs import UNKNOWN_KIND
+from collector.venues.wishes import is_pattern
 
 ADAPTER_NAME = "metaapi"
 DEPLOYED = "DEPLOYED"
@@ -167,7 +168,7 @@ def choose(one: Found, listed: Sequence[str] | None) -> tuple[list[str], list[Pr
     problems: list[Problem] = []
     for wish in one.settings.symbols:
         subject = f"account {one.name}: {wish}"
-        pattern = any(character in wish for character in "*?[")
+        pattern = is_pattern(wish)
         if listed is None:
             if pattern:
                 problems.append(Problem(subject, "a pattern needs the account's list of symbols"))
@@ -183,6 +184,17 @@ def choose(one: Found, listed: Sequence[str] | None) -> tuple[list[str], list[Pr
             what = "matches no symbol of the broker" if pattern else "the broker has no such symbol"
             problems.append(Problem(subject, what + meant))
     return list(chosen), problems
+
+
+def named(settings: MetaapiSettings) -> dict[str, list[str]]:
+    """Return the instruments that are named, by stream. What only MetaTrader 5 has is left out until that is known."""
+    by_stream: dict[str, list[str]] = {}
+    for name, account in settings.accounts.items():
+        for stream in settings.streams_of(account):
+            if stream in ("ticks", "candles"):
+                names = [settings.prefix(name) + wish for wish in account.symbols if not is_pattern(wish)]
+                by_stream.setdefault(stream, []).extend(names)
+    return by_stream
 
 
 def describe(settings: MetaapiSettings, one: Found, symbols: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:

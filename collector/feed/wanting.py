@@ -1,0 +1,105 @@
+"""What the configuration asks of one venue, told to the journal as it changes.
+
+Coverage is measured against it. What is named is asked for from the start, whether the venue answers or not; what a
+pattern means is known with the venue's first list, and is asked for since the start as well. One list that leaves a
+symbol out is no proof that it is gone: it counts as asked for until a list does so most of an hour later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from collector.clock import Clock
+from collector.feed.intake import Intake
+from collector.normalise.gaps import OF_THE_VENUE
+from collector.venues.adapter import Adapter, Plan
+
+GONE_SECONDS = 3000.0
+"""A symbol that the venue's lists leave out for longer is gone; they are looked at once an hour at least."""
+
+_Stream = tuple[str, str]
+"""Stream and symbol."""
+
+
+class Wanting:
+    """Keeps what is asked of a venue."""
+
+    def __init__(self, venue: str, adapter: Adapter, intake: Intake, clock: Clock) -> None:
+        self._venue = venue
+        self._adapter = adapter
+        self._intake = intake
+        self._clock = clock
+        self._since_ns: dict[_Stream, int] = {}
+        self._left_out: dict[_Stream, float] = {}
+        """Those that the venue's lists have left out, and since when, in monotonic seconds."""
+        self._asked_ns = 0
+        """When the configuration that holds now was taken."""
+        self._first = True
+        """Whether no list has come since."""
+
+    def __repr__(self) -> str:
+        return f"<Wanting {self._venue} {len(self._since_ns)}>"
+
+    def configured(self, settings: Any) -> None:
+        """Take a configuration, before the venue is asked anything."""
+        self._asked_ns, self._first = self._clock.now_ns(), True
+        for stream in _each(self._adapter.named(settings)):
+            self._since_ns.setdefault(stream, self._asked_ns)
+        self._tell(whole=False)
+
+    def planned(self, settings: Any, plan: Plan) -> None:
+        """Take what the venue's list makes of it."""
+        planned = dict.fromkeys(
+            (one.stream, symbol)
+            for line in plan.lines
+            for one in line.subscriptions
+            if one.stream not in OF_THE_VENUE
+            for symbol in one.symbols
+        )
+        symbols = {symbol for _, symbol in planned}
+        # A name that the venue's list lacks stays asked for: somebody wants it recorded, and it is not.
+        named = [stream for stream in _each(self._adapter.named(settings)) if stream[1] not in symbols]
+        kept = self._not_gone_yet(planned.keys(), symbols, {symbol for _, symbol in named})
+        since_ns = self._asked_ns if self._first else self._clock.now_ns()
+        wanted = {stream: self._since_ns.get(stream, since_ns) for stream in dict.fromkeys((*planned, *named, *kept))}
+        changed = self._first or wanted.keys() != self._since_ns.keys()
+        self._since_ns, self._first = wanted, False
+        if changed:
+            self._tell(whole=True)
+
+    def _not_gone_yet(self, planned: Set[_Stream], symbols: Set[str], named: Set[str]) -> list[_Stream]:
+        """Return what was asked for and is in no list now, but may be again."""
+        if self._first:  # the configuration is another one: what it does not mean is not wanted
+            self._left_out.clear()
+            return []
+        now = self._clock.monotonic()
+        left_out = self._since_ns.keys() - planned
+        self._left_out = {stream: self._left_out.get(stream, now) for stream in sorted(left_out)}
+        return [
+            stream
+            for stream, since in self._left_out.items()
+            if stream[1] in named or (stream[1] not in symbols and now - since < GONE_SECONDS)
+        ]
+
+    def tell_again(self) -> None:
+        """Tell all of it once more: what was told may be lost."""
+        self._tell(whole=not self._first)
+
+    def nothing(self) -> None:
+        """The venue is configured no more."""
+        self._since_ns.clear()
+        self._tell(whole=True)
+
+    def _tell(self, *, whole: bool) -> None:
+        spans: dict[tuple[int, str], list[str]] = {}
+        for (stream, symbol), since_ns in self._since_ns.items():
+            spans.setdefault((since_ns, stream), []).append(symbol)
+        told = [(since_ns, stream, symbols) for (since_ns, stream), symbols in spans.items()]
+        self._intake.wanted(self._venue, told, whole=whole)
+
+
+def _each(by_stream: Mapping[str, Iterable[str]]) -> list[_Stream]:
+    return [
+        (stream, symbol) for stream, symbols in by_stream.items() if stream not in OF_THE_VENUE for symbol in symbols
+    ]

@@ -1,0 +1,74 @@
+"""What the configuration asks for, as the journal tells it: coverage is measured against that.
+
+A venue that does not answer, or leaves a symbol out, is missed from the moment that it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from collector.model import Instrument, Records, Wanted
+
+Key = tuple[Instrument, str]
+"""A stream of an instrument."""
+
+Span = tuple[int, str, Sequence[str]]
+"""Since when a stream of some symbols is asked for: nanoseconds by our clock, the stream, the symbols."""
+
+MINUTE_US = 60_000_000
+WHOLE_MINUTES = frozenset({"trades", "candles"})
+"""Asked for since the beginning of a minute: their past can be fetched, and only whole minutes can be audited."""
+
+
+class WantedStreams:
+    """Streams that are asked for now."""
+
+    def __init__(self, known: Iterable[Wanted] = ()) -> None:
+        self._since_us: dict[Key, int] = {}
+        self._venues: set[str] = set()
+        """Those of which it is known what is asked for. Versions of before did not journal it."""
+        for wanted in known:
+            self._since_us[wanted.instrument, wanted.stream] = wanted.from_us
+            self._venues.add(wanted.instrument.venue)
+
+    def __repr__(self) -> str:
+        return f"<WantedStreams {len(self._since_us)} of {sorted(self._venues)}>"
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether a stream is asked for, or may be as far as is known."""
+        return key in self._since_us or key[0].venue not in self._venues
+
+    @property
+    def venues(self) -> frozenset[str]:
+        """Venues of which it is known what is asked for."""
+        return frozenset(self._venues)
+
+    def ask(self, venue: str, spans: Iterable[Span], out: Records) -> list[tuple[Key, int]]:
+        """Ask for these, too; return those that are new with the time in microseconds since when."""
+        self._venues.add(venue)
+        new = []
+        for since_ns, stream, symbols in spans:
+            since_us = since_ns // 1000
+            if stream in WHOLE_MINUTES:
+                since_us -= since_us % MINUTE_US
+            for symbol in symbols:
+                key = Instrument(venue, symbol), stream
+                if key not in self._since_us:
+                    self._since_us[key] = since_us
+                    out.wanted.append(Wanted(*key, since_us, None))
+                    new.append((key, since_us))
+        return new
+
+    def leave_only(self, venue: str, spans: Iterable[Span], now_us: int, out: Records) -> list[Key]:
+        """Ask for nothing else of the venue; return what is not asked for any more."""
+        kept = {(Instrument(venue, symbol), stream) for _, stream, symbols in spans for symbol in symbols}
+        gone = [key for key in self._since_us if key[0].venue == venue and key not in kept]
+        for key in gone:
+            since_us = self._since_us.pop(key)
+            out.wanted.append(Wanted(*key, since_us, max(now_us, since_us)))
+        return gone
+
+    def fork(self) -> WantedStreams:
+        copy = WantedStreams()
+        copy._since_us, copy._venues = self._since_us.copy(), self._venues.copy()
+        return copy
