@@ -9,10 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "collector"
 
-BASICS = {"collector", "__version__", "errors", "clock"}
+BASICS = {"collector", "__version__", "errors", "clock", "escape"}
 MAY_IMPORT = {
     "errors": set[str](),
     "clock": set[str](),
+    "escape": set[str](),
     "model": {"errors"},
     "venues": {"model"},
     "normalise": {"model", "venues"},

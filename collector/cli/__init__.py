@@ -9,6 +9,10 @@ from __future__ import annotations
 
 __all__ = ["app", "main"]
 
+import errno
+import io
+import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -35,6 +39,7 @@ from collector.cli import (
     simulate,
     status,
 )
+from collector.cli.screen import say, settle
 from collector.cli.shared import show_failure, show_faults
 from collector.errors import CollectorError, ConfigError
 
@@ -70,7 +75,7 @@ database.add_to(app)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"collector {__version__}")
+        say(f"collector {__version__}")
         raise typer.Exit
 
 
@@ -84,6 +89,11 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    _prepare_streams()
+    return settle(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="collector")
     except ConfigError as error:
@@ -94,4 +104,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except SystemExit as end:  # typer's way to end: a wrong option, --help, a status of our own
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        # Nothing but the output is written without a name.
+        say(f"error: the output cannot be written: {error.strerror}", stderr=True)
+        return 1
     return 0
+
+
+def _prepare_streams() -> None:
+    """Let no text fail for a sign that the terminal's encoding lacks, and no file take the place of a closed stream."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

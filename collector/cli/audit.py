@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress
 
     from collector.config import Config
@@ -108,9 +108,7 @@ async def _audit(config: Config, choice: Choice, bar: Progress) -> Report:
 
 
 def _tell(report: Report, choice: Choice) -> None:
-    from rich.console import Console
-
-    console = Console()
+    console = Screen()
     if "minutes" in choice.parts:
         _tell_minutes(console, report)
     if "books" in choice.parts:
@@ -123,11 +121,11 @@ def _tell(report: Report, choice: Choice) -> None:
     )
 
 
-def _tell_minutes(console: Console, report: Report) -> None:
+def _tell_minutes(console: Screen, report: Report) -> None:
     from rich.table import Table
 
     if not report.minutes:
-        console.print("no trades or candles are recorded that could be audited", markup=False)
+        console.print("no trades or candles are recorded that could be audited")
         return
     table = Table(title="Minutes: trades against candles", title_justify="left")
     table.add_column("venue")
@@ -136,9 +134,9 @@ def _tell_minutes(console: Console, report: Report) -> None:
         table.add_column(name, justify="right")
     table.add_column("not auditable")
     for one in report.minutes:
-        numbers = [f"{number:,}" for number in one[2:7]]
+        numbers = [styled(f"{number:,}") for number in one[2:7]]
         if one.unexplained:
-            numbers[2] = f"[bold red]{numbers[2]}[/]"
+            numbers[2].stylize("bold red")
         table.add_row(one.venue, one.symbol, *(("-",) * 5 if one.reason else numbers), one.reason or "")
     console.print(table)
     for row in report.examples:
@@ -146,15 +144,15 @@ def _tell_minutes(console: Console, report: Report) -> None:
         console.print(
             f"  {row['venue']} {row['symbol']} {row['time']:%Y-%m-%d %H:%M}: {row['volume'] or 0:f} in "
             f"{row['trades']} trades is stored, {candle} ({row['differs']})",
-            style="red", markup=False, soft_wrap=True,
+            style="red", soft_wrap=True,
         )  # fmt: skip
 
 
-def _tell_books(console: Console, report: Report) -> None:
+def _tell_books(console: Screen, report: Report) -> None:
     from rich.table import Table
 
     if not report.books:
-        console.print("no books are stored in this time", markup=False)
+        console.print("no books are stored in this time")
         return
     table = Table(title="Books: rebuilt against snapshots", title_justify="left")
     for name in ("venue", "symbol", "verdict"):
@@ -163,23 +161,23 @@ def _tell_books(console: Console, report: Report) -> None:
         table.add_column(name, justify="right")
     table.add_column("first")
     for venue, symbol, one in report.books:
-        verdict = f"[bold red]{one.verdict}[/]" if one.verdict == "unexplained" else one.verdict
+        verdict = styled(one.verdict, "bold red" if one.verdict == "unexplained" else "")
         table.add_row(venue, symbol, verdict, *(f"{number:,}" for number in one[1:7]), one.first or "")
     console.print(table)
 
 
-def _tell_journal(console: Console, report: Report) -> None:
+def _tell_journal(console: Screen, report: Report) -> None:
     complete = sum(one.verdict == "complete" for one in report.journal)
     known = sum(not one.read for one in report.journal)
     items = sum(one.items for one in report.journal)
     console.print(
         f"Journal: {complete:,} of {len(report.journal):,} segments complete, {known:,} of all known by their hash, "
         f"{items:,} items",
-        markup=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
     for one in report.journal:
         if one.faults:
             console.print(
                 f"  segment {one.segment}, {one.verdict}: {one.faults}",
-                style="red" if one.verdict == "unexplained" else "", markup=False, soft_wrap=True,
+                style="red" if one.verdict == "unexplained" else "", soft_wrap=True,
             )  # fmt: skip

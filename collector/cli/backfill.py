@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from collector.cli.screen import Screen, say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.escape import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,7 +76,7 @@ def backfill(
     elif dry_run:
         _tell_estimates(estimates)
     elif outcome is None:
-        typer.echo("all of it was fetched before; --again fetches it once more")
+        say("all of it was fetched before; --again fetches it once more")
     else:
         _tell(outcome)
     raise typer.Exit(1 if outcome and outcome.refused else 0)
@@ -172,14 +174,13 @@ def matching(patterns: list[str], symbols: list[str]) -> list[str]:
         if not any(fnmatchcase(symbol, pattern) for symbol in symbols):
             near = get_close_matches(pattern, symbols, 3)
             raise typer.BadParameter(
-                f"the venue has no {pattern!r}" + (f"; did you mean {', '.join(near)}?" if near else ""),
+                f"the venue has no {pattern!r}" + (f"; did you mean {escaped(', '.join(near))}?" if near else ""),
                 param_hint="SYMBOL..",
             )
     return [symbol for symbol in symbols if any(fnmatchcase(symbol, pattern) for pattern in patterns)]
 
 
 def _tell_estimates(estimates: list[Estimate]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     calls = sum(one.calls for one in estimates)
@@ -192,7 +193,7 @@ def _tell_estimates(estimates: list[Estimate]) -> None:
     for one in estimates:
         table.add_row(one.symbol, one.stream, f"{one.pieces:,}", f"{one.left:,}", f"{one.calls:,}",
                       duration(one.seconds))  # fmt: skip
-    Console().print(table)
+    Screen().print(table)
 
 
 def duration(seconds: float) -> str:
@@ -203,10 +204,9 @@ def duration(seconds: float) -> str:
 
 
 def _tell(outcome: Outcome) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Screen()
     table = Table(title=f"{outcome.answers:,} answers, {outcome.gaps:,} gaps closed", title_justify="left")
     table.add_column("table")
     for name in ("items", "stored", "there already", "quarantined"):
@@ -215,5 +215,5 @@ def _tell(outcome: Outcome) -> None:
         table.add_row(name, *(f"{number:,}" for number in counts.values()))
     console.print(table)
     for what, reason in outcome.refused.items():
-        console.print(f"refused: {what}: {reason}", style="red", markup=False, soft_wrap=True)
-    console.print(f"answers as received: {outcome.journal}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"refused: {what}: {reason}", style="red", soft_wrap=True)
+    console.print(f"answers as received: {outcome.journal}", style="dim", soft_wrap=True)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import typer
 
+from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, read_config
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def chart(
     extra("matplotlib", "charts")
     picture = run(_ask(read_config(config), venue, symbol, span, period))
     draw(picture, path, style=style)
-    typer.echo(f"{path}: {picture.bars.num_rows:,} {picture.kind} of {picture.period}")
+    say(f"{path}: {picture.bars.num_rows:,} {picture.kind} of {picture.period}")
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from collector.cli.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 EXAMPLES = """
@@ -39,26 +40,22 @@ def check(
 
     Exit status 1 when something would keep the daemon from recording, 2 when the configuration is wrong.
     """
-    from rich.console import Console
-    from rich.text import Text
-
     from collector.cli.running import run
     from collector.service.check import Finding, Verdict
     from collector.service.check import check as look
 
     settings = read_config(config)
-    console = Console(highlight=False)
+    screen = Screen()
 
     async def all_of_it() -> list[Finding]:
         findings = []
         async for finding in look(settings, offline=offline):
             findings.append(finding)
             if not as_json:
-                line = Text(f"{finding.verdict:8}", style=_STYLES[finding.verdict])
-                line.append(f"{finding.subject}: {finding.text}", style="default not bold")
-                console.print(line, soft_wrap=True)
+                verdict = styled(f"{finding.verdict:8}", _STYLES[finding.verdict])
+                screen.print(verdict, styled(f"{finding.subject}: {finding.text}"), sep="", soft_wrap=True)
                 if finding.remedy and finding.verdict is not Verdict.OK:
-                    console.print(Text(f"         {finding.remedy}", style="cyan"), soft_wrap=True)
+                    screen.print(styled(f"         {finding.remedy}", "cyan"), soft_wrap=True)
         return findings
 
     findings = run(all_of_it())

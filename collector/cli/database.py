@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config, wait_for_signal
 from collector.errors import CollectorError
 
@@ -65,12 +66,12 @@ def psql(config: ConfigFile = None, json: Json = False) -> None:
     settings = read_config(config)
     if settings.database.dsn is not None:
         place = f"postgresql://{address(settings.database.dsn.get_secret_value())}"
-        print_json({"command": f"psql {place}"}) if json else typer.echo(f"psql {place}")
+        print_json({"command": f"psql {place}"}) if json else say(f"psql {place}")
         return
     hint = EmbeddedServer(settings.data_dir).describe()
     if hint is None:
         raise CollectorError(f"no server ever ran in {settings.data_dir}: start one with `collector run`")
-    print_json({**hint._asdict(), "command": hint.command}) if json else typer.echo(hint.command)
+    print_json({**hint._asdict(), "command": hint.command}) if json else say(hint.command)
 
 
 def _refuse_configured(config: Path | None) -> None:
@@ -85,6 +86,6 @@ async def _serve(data_dir: Path) -> None:
     async with server.running(), asyncio.TaskGroup() as group:
         keeping = group.create_task(server.keep(), name="database server")
         if hint := server.describe():
-            typer.echo(hint.command)
+            say(hint.command)
         await wait_for_signal()
         keeping.cancel()

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import Screen, styled
 from collector.cli.shared import Json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from collector.service.verify import Verdict
 
 EXAMPLES = """
@@ -47,8 +46,6 @@ def demo(
 
     The proof compares every table with what the venues say they sent. Exit status 1 if they differ.
     """
-    from rich.console import Console
-
     from collector import simulator
     from collector.cli.running import run
     from collector.cli.shared import print_json
@@ -62,7 +59,7 @@ def demo(
                 f"{name!r} is no simulated venue; there are {', '.join(known)}", param_hint="--venues"
             )
     configure("warning", "auto")
-    console = Console(stderr=as_json)
+    console = Screen(stderr=as_json)
     verdicts = run(
         run_demo(
             duration_seconds=duration, rate=rate, seed=seed, venues=venues, data_dir=data_dir, listen=listen,
@@ -79,7 +76,7 @@ def demo(
     raise typer.Exit(0 if equal else 1)
 
 
-def tell_the_way(console: Console, folder: Path) -> None:
+def tell_the_way(console: Screen, folder: Path) -> None:
     """Say how to look at what is kept; every command finds it from inside the folder."""
     lines = (
         f"To look around: cd {shlex.quote(str(folder))}",
@@ -87,10 +84,11 @@ def tell_the_way(console: Console, folder: Path) -> None:
         '  Market(".")                       in Python, after `from collector.data import Market`',
         "  collector database start          keeps the database up and says how to open it in psql",
     )
-    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
-def _tell(console: Console, verdicts: list[Verdict], equal: bool) -> None:
+def _tell(console: Screen, verdicts: list[Verdict], equal: bool) -> None:
     from rich.table import Table
 
     table = Table(title="Sent by the venues and held by the tables", title_justify="left")
@@ -102,13 +100,13 @@ def _tell(console: Console, verdicts: list[Verdict], equal: bool) -> None:
     for one in verdicts:
         table.add_row(
             one.venue, one.table, *(f"{n:,}" for n in (one.sent, one.stored, one.missing, one.surplus)),
-            "[green]equal[/]" if one.equal else "[bold red]different[/]",
+            styled("equal", "green") if one.equal else styled("different", "bold red"),
         )  # fmt: skip
     console.print(table)
     for one in verdicts:
         for example in one.examples:
-            console.print(f"  {one.venue} {one.table} {example}", highlight=False, markup=False)
+            console.print(f"  {one.venue} {one.table} {example}", soft_wrap=True)
     if equal:
-        console.print("[bold green]Nothing lost, nothing twice:[/] every table equals what was sent.")
+        console.print(styled("Nothing lost, nothing twice:", "bold green"), "every table equals what was sent.")
     else:
-        console.print("[bold red]The tables differ from what was sent.[/]")
+        console.print("The tables differ from what was sent.", style="bold red")

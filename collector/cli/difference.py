@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+
+from collector.cli.screen import Screen
 
 if TYPE_CHECKING:
     from collector.service.difference import Compared
@@ -32,7 +33,7 @@ def as_object(compared: Compared) -> dict[str, Any]:
 
 def tell(compared: Compared, backfills_left_out: int) -> None:
     """Print a comparison."""
-    console = Console(highlight=False)
+    console = Screen()
     done = compared.replayed
     if compared.received is None:
         console.print("the journal holds nothing to compare")
@@ -50,21 +51,21 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
     for name, one in compared.tables.items():
         if one.columns:
             told = ", ".join(f"{column} in {count:,}" for column, count in one.columns.items())
-            console.print(f"{name} differ: {told}", markup=False, soft_wrap=True)
+            console.print(f"{name} differ: {told}", soft_wrap=True)
         for example in one.examples:
-            console.print(f"{name} {_example(example)}", markup=False, soft_wrap=True)
+            console.print(f"{name} {_example(example)}", soft_wrap=True)
     for error, items in compared.quarantined.items():
-        console.print(f"not understood: {items:,} x {error}", markup=False, soft_wrap=True)
+        console.print(f"not understood: {items:,} x {error}", soft_wrap=True)
     for note in compared.notes:
-        console.print(note, markup=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
     for damage in done.damages:
-        console.print(f"not readable: {damage}", style="red", markup=False)
+        console.print(f"not readable: {damage}", style="red", soft_wrap=True)
     if compared.equal:
         console.print("The tables are what the journal gives, digit by digit.")
     elif backfills_left_out:
         console.print(
             f"{backfills_left_out:,} journals of backfills were not read, whose rows count as extra; --backfills does",
-            markup=False, soft_wrap=True,
+            soft_wrap=True,
         )  # fmt: skip
 
 

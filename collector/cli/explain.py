@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from collector.config import Config
     from collector.service.explain import Explained, Key
 
@@ -66,9 +65,7 @@ def explain(
     if as_json:
         print_json({"rows": [as_object(one) for one in told], "found": count})
     else:
-        from rich.console import Console
-
-        console = Console(highlight=False)
+        console = Screen()
         for one in told:
             _tell(console, one, whole=whole)
         if count > len(told):
@@ -144,12 +141,12 @@ def as_object(one: Explained) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tell(console: Console, one: Explained, *, whole: bool) -> None:
+def _tell(console: Screen, one: Explained, *, whole: bool) -> None:
     from collector.cli.frame import KINDS, place_facts, tell, tell_bytes
 
     row = as_object(one)["row"]
     console.print(f"{one.table}: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()),
-                  markup=False, soft_wrap=True, style="bold")  # fmt: skip
+                  soft_wrap=True, style="bold")  # fmt: skip
     facts = place_facts(one.place) if one.place else {}
     of = "its opening" if one.table == "candles" else "the venue's time"
     facts["lag"] = f"{one.lag_seconds:.3f} s from {of} to our receipt"
@@ -179,12 +176,13 @@ def _tell(console: Console, one: Explained, *, whole: bool) -> None:
         facts["proof"] = "parsed again, the frame gives exactly this row"
     tell(console, facts)
     for damage in one.damages:
-        console.print(f"not readable: {damage}", style="red", markup=False)
+        console.print(f"not readable: {damage}", style="red", soft_wrap=True)
     if one.missing:
-        console.print(one.missing, style="red", markup=False)
+        console.print(one.missing, style="red", soft_wrap=True)
     for name, (held, says) in one.differences.items():
-        console.print(f"{name} differs: the row says {_short(held)}, its frame {_short(says)}", style="red",
-                      markup=False)  # fmt: skip
+        console.print(
+            f"{name} differs: the row says {_short(held)}, its frame {_short(says)}", style="red", soft_wrap=True
+        )
     if one.frame is not None:
         tell_bytes(console, one.frame, whole=whole)
 

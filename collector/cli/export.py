@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.escape import escaped
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -82,7 +84,7 @@ def export(
         done = run(_export(settings, choice, out, kind, replace=replace, seal=sealed, quiet=as_json))
     except UnknownError as error:
         hints = {"table": "TABLE..", "venue": "--venue", "symbol": "--symbol"}
-        raise typer.BadParameter(str(error), param_hint=hints[error.what]) from None
+        raise typer.BadParameter(escaped(str(error)), param_hint=hints[error.what]) from None
     if as_json:
         print_json(done._asdict())
     else:
@@ -157,10 +159,10 @@ async def _export(
 
 
 def _tell(done: Exported) -> None:
-    typer.echo(f"{done.folder}: {done.rows:,} rows in {done.files:,} files, {done.bytes:,} bytes")
+    say(f"{done.folder}: {done.rows:,} rows in {done.files:,} files, {done.bytes:,} bytes")
     for objection in done.objections:
-        typer.secho(f"sealed although {objection}", err=True, fg="yellow")
-    typer.echo(f"{done.sha256}  manifest.json")
+        say(f"sealed although {objection}", "yellow", stderr=True)
+    say(f"{done.sha256}  manifest.json")
 
 
 def _verify(folder: Path, *, as_json: bool) -> None:
@@ -174,9 +176,9 @@ def _verify(folder: Path, *, as_json: bool) -> None:
         print_json({"folder": folder, "good": not troubles, "troubles": [one._asdict() for one in troubles]})
     elif troubles:
         for one in troubles:
-            typer.echo(f"{one.path} {one.what}", err=True)
-        typer.echo(f"{folder}: {len(troubles):,} of its files are not as the manifest says", err=True)
+            say(f"{one.path} {one.what}", stderr=True)
+        say(f"{folder}: {len(troubles):,} of its files are not as the manifest says", stderr=True)
     else:
         rows, files = manifest["rows"], len(manifest["files"])
-        typer.echo(f"{folder}: {rows:,} rows in {files:,} files are as the manifest says")
+        say(f"{folder}: {rows:,} rows in {files:,} files are as the manifest says")
     raise typer.Exit(1 if troubles else 0)

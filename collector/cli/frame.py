@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from collector.cli.screen import Screen
     from collector.service.where import Where
 
 WIDTH = 110
@@ -135,19 +134,19 @@ def _second(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
-def tell(console: Console, facts: Mapping[str, str]) -> None:
+def tell(console: Screen, facts: Mapping[str, str]) -> None:
     """Print facts below each other, with their names before them."""
     width = max(map(len, facts))
     for name, fact in facts.items():
-        console.print(f"{name:<{width}}  {fact}", markup=False, soft_wrap=True)
+        console.print(f"{name:<{width}}  {fact}", soft_wrap=True)
 
 
-def tell_bytes(console: Console, payload: bytes, *, whole: bool = False) -> None:
+def tell_bytes(console: Screen, payload: bytes, *, whole: bool = False) -> None:
     """Print a frame, indented; of a long one the beginning."""
     lines = readable(payload)
     shown = lines if whole else lines[:MOST_LINES]
-    console.print(f"{len(payload):,} bytes", markup=False)
+    console.print(f"{len(payload):,} bytes")
     for line in shown:
-        console.print("    " + line, markup=False, soft_wrap=True)
+        console.print("    " + line, soft_wrap=True)
     if len(shown) < len(lines):
-        console.print(f"    .. {len(lines) - len(shown):,} lines more; --whole shows them", markup=False)
+        console.print(f"    .. {len(lines) - len(shown):,} lines more; --whole shows them")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
@@ -67,10 +68,9 @@ async def _ask(
 
 
 def _tell(rows: list[Listed], summary: dict[str, int], config: Config) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Screen()
     table = Table()
     for name in ("venue", "symbol", "stream", "from (UTC)", "to", "length", "cause", "state", "rows", "reason"):
         table.add_column(name, justify="right" if name in ("length", "rows") else "left")
@@ -81,13 +81,13 @@ def _tell(rows: list[Listed], summary: dict[str, int], config: Config) -> None:
         )  # fmt: skip
     if rows:
         console.print(table)
-    console.print(_summary(len(rows), summary), markup=False, soft_wrap=True)
+    console.print(_summary(len(rows), summary), soft_wrap=True)
     if summary["too_old"]:
         age = config.repair.max_age_days
         console.print(
             f"{summary['too_old']:,} open gaps are older than repair.max_age_days ({age:g}); "
             "`collector backfill VENUE SYMBOL.. --from ..` closes those that it covers",
-            markup=False, soft_wrap=True,
+            soft_wrap=True,
         )  # fmt: skip
 
 

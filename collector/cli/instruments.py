@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ async def _ask(settings: Config, venue: str | None) -> list[Listed]:
 
 
 def _tell(listed: list[Listed]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(caption=f"{len(listed):,} instruments", caption_justify="left")
@@ -77,7 +77,7 @@ def _tell(listed: list[Listed]) -> None:
             one.venue, one.symbol, one.kind, one.base or "-", one.quote or "-", one.price_step or "-",
             one.size_step or "-", one.status, ", ".join(one.streams) or "-",
         )  # fmt: skip
-    console = Console()
+    console = Screen()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH
     console.print(table)

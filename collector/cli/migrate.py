@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def migrate(
     if json:
         print_json({"pending" if pending else "applied": steps})
     elif pending:
-        typer.echo("\n".join(steps) if steps else "up to date")
+        for line in steps or ["up to date"]:
+            say(line)
     elif not steps:
-        typer.echo("up to date already")
+        say("up to date already")
 
 
 async def _migrate(config: Config, *, only_tell: bool, quiet: bool) -> list[str]:
@@ -52,4 +54,4 @@ async def _migrate(config: Config, *, only_tell: bool, quiet: bool) -> list[str]
             dsn = config.database.dsn.get_secret_value()
         if only_tell:
             return await tables.pending(dsn)
-        return await tables.migrate(dsn, progress=(lambda _line: None) if quiet else typer.echo)
+        return await tables.migrate(dsn, progress=(lambda _line: None) if quiet else say)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from collector.service.planning import Flow, Plan
 
 EXAMPLES = """
@@ -39,8 +38,6 @@ def plan(
 
     What was recorded tells the rates; of what never was, docs/plan.md says what is assumed.
     """
-    from rich.console import Console
-
     from collector.cli.running import run
     from collector.service.planning import plan as make
 
@@ -49,17 +46,16 @@ def plan(
     if as_json:
         print_json(made._asdict() | {"flows": [one._asdict() for one in made.flows]})
     else:
-        _tell(made, Console(highlight=False), None if everything else SHOWN)
+        _tell(made, Screen(), None if everything else SHOWN)
 
 
-def _tell(made: Plan, console: Console, limit: int | None) -> None:
+def _tell(made: Plan, console: Screen, limit: int | None) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from collector.cli.status import size
 
     def line(name: str, value: str) -> None:
-        console.print(Text(f"{name:<22}", "dim").append(value, "not dim"), soft_wrap=True)
+        console.print(styled(f"{name:<22}", "dim"), styled(value), sep="", soft_wrap=True)
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("venue", "symbol", "stream", "rows a day", "in tables", "in the journal", "known from"):
@@ -87,7 +83,7 @@ def _tell(made: Plan, console: Console, limit: int | None) -> None:
     line("database", disk[made.database_on_this_disk])
     line("full in", _days(made.days_until_full))
     for note in made.notes:
-        console.print(Text(note, "yellow"), soft_wrap=True)
+        console.print(styled(note, "yellow"), soft_wrap=True)
 
 
 def _cells(one: Flow) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def discard_entries(
     if as_json:
         print_json({"discarded": count})
     else:
-        typer.echo(f"{count:,} entr{'y' if count == 1 else 'ies'} discarded")
+        say(f"{count:,} entr{'y' if count == 1 else 'ies'} discarded")
 
 
 def _choice(

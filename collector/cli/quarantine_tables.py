@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from collector.cli.frame import place_facts, pointed, tell, tell_bytes
+from collector.cli.screen import Screen
 
 if TYPE_CHECKING:
     from collector.service.quarantine import Outcome
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def tell_list(rows: list[Listed], counts: dict[str, int]) -> None:
     """Print entries, and how many of them there are."""
-    console = Console()
+    console = Screen()
     table = Table()
     for name in ("id", "received (UTC)", "venue", "stream", "kind", "items", "bytes", "state", "error"):
         table.add_column(name, justify="right" if name in ("id", "items", "bytes") else "left")
@@ -40,7 +40,7 @@ def tell_list(rows: list[Listed], counts: dict[str, int]) -> None:
 
 def tell_groups(groups: list[Group]) -> None:
     """Print errors with their numbers."""
-    console = Console()
+    console = Screen()
     table = Table()
     for name in ("entries", "items", "venue", "stream", "kind", "first (UTC)", "last", "newest id", "error"):
         table.add_column(name, justify="right" if name in ("entries", "items", "newest id") else "left")
@@ -54,7 +54,7 @@ def tell_groups(groups: list[Group]) -> None:
 
 def tell_entry(entry: Listed, payload: bytes, place: Where | None, *, whole: bool) -> None:
     """Print one entry with everything that is known of it."""
-    console = Console(highlight=False)
+    console = Screen()
     facts = {
         "entry": f"{entry.quarantine_id}, {entry.state}",
         "error": entry.error,
@@ -72,13 +72,13 @@ def tell_entry(entry: Listed, payload: bytes, place: Where | None, *, whole: boo
         facts["frame"] = "no journal holds it any more" if entry.kind != "row" else "a row that was made of one"
     tell(console, facts)
     for line in pointed(payload, entry.error):
-        console.print("    " + line, markup=False, soft_wrap=True, style="yellow")
+        console.print("    " + line, soft_wrap=True, style="yellow")
     tell_bytes(console, payload, whole=whole)
 
 
 def tell_outcomes(outcomes: list[Outcome], *, dry: bool) -> None:
     """Print what became of entries: sums, and each one that still waits with its error."""
-    console = Console(highlight=False)
+    console = Screen()
     if not outcomes:
         console.print("nothing of this choice waits in quarantine")
         return
@@ -99,4 +99,4 @@ def tell_outcomes(outcomes: list[Outcome], *, dry: bool) -> None:
             errors = Counter(one.error for one in outcomes if one.result == name)
             for error, count in errors.most_common(20):
                 first = next(one.quarantine_id for one in outcomes if one.error == error and one.result == name)
-                console.print(f"    {count:,} x {error} (such as {first})", markup=False, soft_wrap=True)
+                console.print(f"    {count:,} x {error} (such as {first})", soft_wrap=True)

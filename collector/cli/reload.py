@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, read_config
 from collector.errors import CollectorError
 
@@ -39,8 +40,6 @@ def reload(config: ConfigFile = None) -> None:
     Symbols, streams and venues that were added or removed are applied; what is recorded already is recorded on. A
     configuration with a fault is refused as a whole: exit status 2 with every fault, and the daemon goes on as before.
     """
-    from rich.console import Console
-
     settings = read_config(config, log=False)  # its own faults are told at once, as for every command
     before = _status(settings)
     try:
@@ -49,14 +48,14 @@ def reload(config: ConfigFile = None) -> None:
         pid = before["process"]["pid"]
         raise CollectorError(f"the daemon (process {pid}) belongs to another user: run this as that one") from error
     after = _outcome(settings, before["configuration"]["tried"])
-    console = Console(highlight=False)
+    console = Screen()
     if after["refused"]:
         for fault in after["refused"]:
-            console.print(f"refused: {fault}", soft_wrap=True, markup=False)
+            console.print(f"refused: {fault}", soft_wrap=True)
         raise typer.Exit(2)
-    console.print(f"applied: {after['origin']}", soft_wrap=True, markup=False)
+    console.print(f"applied: {after['origin']}", soft_wrap=True)
     if after["needs_restart"]:
-        console.print(f"only a restart applies: {', '.join(after['needs_restart'])}", soft_wrap=True, markup=False)
+        console.print(f"only a restart applies: {', '.join(after['needs_restart'])}", soft_wrap=True)
 
 
 def _outcome(settings: Config, tried_before: str | None) -> dict[str, Any]:

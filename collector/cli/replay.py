@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
@@ -245,10 +246,9 @@ def _position(directory: Path, option: str, text: str | None) -> Position | None
 
 
 def _tell(done: Replayed) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Screen()
     table = Table(title=f"{done.frames:,} frames, {done.bytes:,} bytes", title_justify="left")
     table.add_column("table")
     for name in ("items", "stored", "there already", "quarantined"):
@@ -257,4 +257,4 @@ def _tell(done: Replayed) -> None:
         table.add_row(name, *(f"{number:,}" for number in count))
     console.print(table)
     for damage in done.damages:
-        console.print(f"not readable: {damage}", style="red", markup=False)
+        console.print(f"not readable: {damage}", style="red", soft_wrap=True)

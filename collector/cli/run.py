@@ -36,10 +36,13 @@ def run(config: ConfigFile = None) -> None:
     SIGHUP, or `collector reload`, reads the configuration again and applies what it says of venues.
     """
     from collector.cli.running import run as run_coroutine
+    from collector.logs import sink
     from collector.service.daemon import run as run_daemon
 
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # whoever ends a daemon that stands still wants to know where
+    # Warnings, tracebacks and the last error go the log's way, too: none of them may hold the daemon up.
+    sys.stderr = sink.of(sys.stderr)
     run_coroutine(run_daemon(_read(config), reread=lambda: _read(config)))
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "print_json",
     "quiet_progress",
     "read_config",
+    "settle_log",
     "show_failure",
     "show_faults",
     "wait_for_signal",
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from collector.cli.screen import Screen, say, styled, write_json
 from collector.errors import CollectorError, ConfigError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.text import Text
 
     from collector.config import Config
 
@@ -58,7 +59,7 @@ def print_json(value: Any) -> None:
     """Print one JSON document on stdout, and nothing else beside it."""
     import orjson
 
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    write_json(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
 def quiet_progress(*, quiet: bool) -> Progress:
@@ -67,32 +68,47 @@ def quiet_progress(*, quiet: bool) -> Progress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        TextColumn,
+        ProgressColumn,
+        Task,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
-    console = _errors()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())  # fmt: skip
+    class Description(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return styled(task.description)
+
+    console = Screen(stderr=True)
+    columns = (Description(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=quiet or not console.is_terminal)
 
 
 def show_faults(error: ConfigError) -> None:
     """List every fault: its key, what is wrong, and below it what would be right."""
-    text = Text()
+    settle_log()
+    screen = Screen(stderr=True)
     count = len(error.faults)
-    text.append(f"The configuration has {'a fault' if count == 1 else f'{count} faults'}:\n", style="bold red")
+    say(f"The configuration has {'a fault' if count == 1 else f'{count} faults'}:", "bold red", stderr=True)
     for fault in error.faults:
-        text.append(f"  {fault.key}", style="bold").append(f"  {fault.problem}\n")
+        screen.print(styled(f"  {fault.key}", "bold"), styled(f"  {fault.problem}"), sep="", soft_wrap=True)
         if fault.remedy:
-            text.append(f"      {fault.remedy}\n", style="cyan")
-    _errors().print(text, end="", soft_wrap=True)
+            screen.print(styled(f"      {fault.remedy}", "cyan"), soft_wrap=True)
 
 
 def show_failure(error: CollectorError) -> None:
     """Say what went wrong, without a traceback: the text is made for people."""
-    _errors().print(Text("error: ", style="bold red").append(str(error), style="not bold default"), soft_wrap=True)
+    settle_log()
+    screen = Screen(stderr=True)
+    first, *more = str(error).split("\n")
+    screen.print(styled("error: ", "bold red"), styled(first), sep="", soft_wrap=True)
+    for line in more:
+        screen.print(styled(f"  {line}"), soft_wrap=True)
+
+
+def settle_log() -> None:
+    """Have the log written first, so that what went wrong stands at the end."""
+    if logs := sys.modules.get("collector.logs"):
+        logs.drain()
 
 
 async def wait_for_signal() -> None:
@@ -107,7 +123,3 @@ async def wait_for_signal() -> None:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-def _errors() -> Console:
-    return Console(stderr=True, highlight=False)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json as jsons
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from collector.cli.screen import Screen, styled, write_json
 from collector.cli.shared import ConfigFile, Json, read_config
 from collector.errors import CollectorError
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
 
     from collector.config import Config
@@ -36,20 +36,18 @@ def add_to(app: typer.Typer) -> None:
 
 def status(config: ConfigFile = None, json: Json = False) -> None:
     """Show how the running daemon stands, and how to connect to its database. Exit status 1 where none answers."""
-    from rich.console import Console
-
     settings = read_config(config, log=False)
     try:
         body = ask(settings)
     except CollectorError:
         if not json:
-            _connect(Console(highlight=False), _psql(settings))
+            _connect(Screen(), _psql(settings))
         raise
     if json:
-        sys.stdout.write(body.decode() + "\n")
+        write_json(body.decode())
     else:
         answer = jsons.loads(body)
-        show(answer, Console(highlight=False), answer["database"]["psql"] or _psql(settings))
+        show(answer, Screen(), answer["database"]["psql"] or _psql(settings))
 
 
 def ask(config: Config) -> bytes:
@@ -102,13 +100,14 @@ def _psql(config: Config) -> str | None:
     return hint.command if hint else None
 
 
-def show(status: dict[str, Any], console: Console, psql: str | None) -> None:
+def show(status: dict[str, Any], console: Screen, psql: str | None) -> None:
     """Print the facts: the verdict and its reasons first."""
     health = status["health"]
-    console.print(_verdict(health), _text(f"  version {status['version']}, up {span(status['uptime_seconds'])}", "dim"))
+    about = f"  version {status['version']}, up {span(status['uptime_seconds'])}"
+    console.print(_verdict(health), styled(about, "dim"))
     for colour, reasons in (("red", health["not_ready"]), ("yellow", health["warnings"])):
         for one in reasons:
-            console.print(_text(f"  {one['part']}: {one['reason']}", colour), soft_wrap=True)
+            console.print(styled(f"  {one['part']}: {one['reason']}", colour), soft_wrap=True)
     console.print()
     console.print(_venues(status["venues"]))
     console.print()
@@ -124,10 +123,12 @@ def show(status: dict[str, Any], console: Console, psql: str | None) -> None:
 
 def _verdict(health: dict[str, Any]) -> RenderableType:
     if not health["healthy"]:
-        return _text("a part is dead", "bold red")
+        return styled("a part is dead", "bold red")
     if not health["ready"]:
-        return _text("not recording", "bold red")
-    return _text("recording, with warnings", "bold yellow") if health["warnings"] else _text("recording", "bold green")
+        return styled("not recording", "bold red")
+    if health["warnings"]:
+        return styled("recording, with warnings", "bold yellow")
+    return styled("recording", "bold green")
 
 
 def _venues(venues: list[dict[str, Any]]) -> RenderableType:
@@ -135,11 +136,11 @@ def _venues(venues: list[dict[str, Any]]) -> RenderableType:
     table = _table("venue", "worker", ">clock", "REST", ">open gaps", "repair")
     for venue in venues:
         offset, rest, repair, gaps = (venue[key] for key in ("clock_offset_seconds", "rest", "repair", "gaps"))
-        table.add_row(*_row(
+        table.add_row(
             venue["venue"], _state(venue["state"]), "-" if offset is None else f"{offset:+.3f} s",
             "-" if rest is None else _rest(rest), "-" if gaps is None else _gaps(gaps),
             "off" if repair is None else _repair(repair),
-        ))  # fmt: skip
+        )  # fmt: skip
     return table
 
 
@@ -162,16 +163,16 @@ def _connections(venues: list[dict[str, Any]]) -> RenderableType:
     table = _table("connection", "state", "for", ">frames", ">received", ">reconnects", ">last frame", "reason")
     for venue in venues:
         if venue["state"] != "running" or not venue["connections"]:
-            table.add_row(*_row(f"{venue['venue']} (worker)", _state(venue["state"]), "", "", "", "", "",
-                                venue["reason"]))  # fmt: skip
+            table.add_row(f"{venue['venue']} (worker)", _state(venue["state"]), "", "", "", "", "",
+                          venue["reason"])  # fmt: skip
         for problem in venue["problems"]:
-            table.add_row(*_row(f"{venue['venue']} {problem['symbol']}", _state("refused"), "", "", "", "", "",
-                                problem["reason"]))  # fmt: skip
+            table.add_row(f"{venue['venue']} {problem['symbol']}", _state("refused"), "", "", "", "", "",
+                          problem["reason"])  # fmt: skip
         for one in venue["connections"]:
-            table.add_row(*_row(
+            table.add_row(
                 one["name"], _state(one["state"]), span(one["state_seconds"]), f"{one['frames']:,}",
                 size(one["bytes"]), _losses(one), span(one["last_frame_age_seconds"]), one["reason"],
-            ))  # fmt: skip
+            )  # fmt: skip
     return table
 
 
@@ -192,10 +193,10 @@ def _streams(venues: list[dict[str, Any]]) -> RenderableType:
             ages = [one["last_record_age_seconds"] for one in all_of_it]
             still = [f"{one['symbol']} {one['state']}" for one in all_of_it if one["state"] != "flowing"]
             more = f" and {len(still) - 3} more" if len(still) > 3 else ""
-            table.add_row(*_row(
+            table.add_row(
                 venue["venue"], stream, str(len(all_of_it) - len(still)), str(len(all_of_it)),
                 span(min((age for age in ages if age is not None), default=None)), ", ".join(still[:3]) + more,
-            ))  # fmt: skip
+            )  # fmt: skip
     return table
 
 
@@ -203,13 +204,13 @@ def _counts(totals: dict[str, Any]) -> RenderableType:
     table = _table("table", ">items", ">stored", ">duplicates", ">quarantined", "")
     keys = ("items", "stored", "duplicates", "quarantined")
     for name, count in totals["tables"].items():
-        table.add_row(*_row(name, *(f"{count[key]:,}" for key in keys), ""))
-    adds_up = _text("adds up", "green") if totals["adds_up"] else _text("does not add up", "bold red")
-    table.add_row(*_row("all", *(f"{totals['total'][key]:,}" for key in keys), adds_up))
+        table.add_row(name, *(f"{count[key]:,}" for key in keys), "")
+    adds_up = styled("adds up", "green") if totals["adds_up"] else styled("does not add up", "bold red")
+    table.add_row("all", *(f"{totals['total'][key]:,}" for key in keys), adds_up)
     return table
 
 
-def _storage(status: dict[str, Any], console: Console) -> None:
+def _storage(status: dict[str, Any], console: Screen) -> None:
     rates, lag, journal, database, disk = (status[key] for key in ("rates", "lag", "journal", "database", "disk"))
     configuration, process = status["configuration"], status["process"]
     rows = rates["rows_per_second"]
@@ -230,12 +231,14 @@ def _storage(status: dict[str, Any], console: Console) -> None:
         "process": f"{process['pid']}: {size(process['rss_bytes'])}, {span(process['cpu_seconds'])} of a processor, "
         f"stood still for {span(process['loop_late_seconds'])} at the most",
     }
+    if process["log_lines_lost"]:
+        facts["log"] = f"{process['log_lines_lost']:,} lines could not be written"
     if configuration["refused"]:
         facts["reload refused"] = "; ".join(configuration["refused"])
     if configuration["needs_restart"]:
         facts["needs a restart"] = ", ".join(configuration["needs_restart"])
     for name, value in facts.items():
-        console.print(_text(f"{name:<20}", "dim"), _text(value), sep="", soft_wrap=True)
+        console.print(styled(f"{name:<20}", "dim"), styled(value), sep="", soft_wrap=True)
 
 
 def _audit(audit: dict[str, Any] | None) -> str:
@@ -246,9 +249,9 @@ def _audit(audit: dict[str, Any] | None) -> str:
     return text + (f": {audit['trouble']}" if audit["trouble"] else "")
 
 
-def _connect(console: Console, psql: str | None) -> None:
+def _connect(console: Screen, psql: str | None) -> None:
     hint = psql or "no server ever ran here: `collector run` starts one"
-    console.print(_text(f"{'connect':<20}", "dim"), _text(hint), sep="", soft_wrap=True)
+    console.print(styled(f"{'connect':<20}", "dim"), styled(hint), sep="", soft_wrap=True)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
@@ -259,18 +262,7 @@ _COLOURS = {
 
 
 def _state(state: str) -> RenderableType:
-    return _text(state, _COLOURS.get(state, "yellow"))
-
-
-def _text(value: str, style: str = "") -> RenderableType:
-    """Return a venue's words as words: no markup, and nothing that a terminal would obey."""
-    from rich.text import Text
-
-    return Text("".join(one if one.isprintable() else "�" for one in value), style)
-
-
-def _row(*cells: RenderableType) -> list[RenderableType]:
-    return [_text(cell) if isinstance(cell, str) else cell for cell in cells]
+    return styled(state, _COLOURS.get(state, "yellow"))
 
 
 def _table(*columns: str) -> Table:

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from collector.config import FILE_NAME, load
 from collector.errors import CollectorError
@@ -161,12 +160,10 @@ class _Rates:
         return (count - before) / (now - at) if now > at else 0.0
 
 
-def _screen(daemon: Daemon, rates: _Rates, until: float | None) -> Table:
+def _screen(daemon: Daemon, rates: _Rates, until: float | None) -> RenderableType:
     facts, now = daemon.statistics, time.monotonic()
     rest = "press Ctrl-C to end" if until is None else f"{max(0, until - now):.0f} s left"
-    table = Table(
-        title=f"collector demo, {rest}", caption=_footer(daemon), title_justify="left", caption_justify="left"
-    )
+    table = Table(title=f"collector demo, {rest}", title_justify="left")
     for name, justify in (("instrument", "left"), ("last", "right"), ("bid", "right"), ("ask", "right"),
                           ("spread", "right"), ("items/s", "right"), ("trades", "right"), ("ticks", "right"),
                           ("books", "right"), ("candles", "right")):  # fmt: skip
@@ -183,14 +180,14 @@ def _screen(daemon: Daemon, rates: _Rates, until: float | None) -> Table:
         )  # fmt: skip
     if len(busiest) > SHOWN_INSTRUMENTS:
         table.add_row(f"and {len(busiest) - SHOWN_INSTRUMENTS} more", *[""] * 9)
-    return table
+    return Group(table, *_footer(daemon))
 
 
 def _spread(bid: str | None, ask: str | None) -> str:
     return str(Decimal(ask) - Decimal(bid)) if bid and ask else "-"
 
 
-def _footer(daemon: Daemon) -> Text:
+def _footer(daemon: Daemon) -> list[str]:
     total = daemon.statistics.total
     lag = daemon.statistics.last_lag_seconds
     backlog = daemon.recorder.backlog_bytes
@@ -205,7 +202,7 @@ def _footer(daemon: Daemon) -> Text:
     if hint:
         lines.append(f"psql: {hint.command}")
         lines.append(f"Python: Market({str(daemon.config.data_dir.parent)!r})")
-    return Text("\n".join(lines), style="default")
+    return lines
 
 
 async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[str, str]]) -> list[Verdict]:

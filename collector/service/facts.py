@@ -244,12 +244,16 @@ class ConfigurationFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """`loop_late_seconds`: the longest that the event loop stood still in the last minute."""
+    """`loop_late_seconds`: the longest that the event loop stood still in the last minute.
+
+    `log_lines_lost`: lines that could not be written since the start.
+    """
 
     pid: int
     rss_bytes: int
     cpu_seconds: float
     loop_late_seconds: float | None
+    log_lines_lost: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def _daemon(status: Status) -> Iterator[Metric]:
         "The longest that the event loop stood still in the last minute.",
         [((), process.loop_late_seconds)],
     )
+    yield _counter("log_lines_lost", "Lines of the log that could not be written.", [((), process.log_lines_lost)])
 
 
 def _counts(status: Status) -> Iterator[Metric]:

@@ -17,6 +17,8 @@ from typing import Self
 
 import structlog
 
+from collector.escape import escaped
+
 log = structlog.get_logger()
 
 
@@ -68,7 +70,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """Show one line in `systemctl status`; the same line again is not sent."""
-        line = " ".join(text.split())
+        line = escaped(" ".join(text.split()))
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")

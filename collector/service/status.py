@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from collector import __version__
 from collector.journal import BEGINNING
+from collector.logs import lines_lost
 from collector.model import Instrument
 from collector.service.facts import (
     ConnectionFacts,
@@ -58,7 +59,7 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
     now_ns = daemon.clock.now_ns()
     venues = tuple(_venue(daemon, one, now_ns, recent) for one in daemon.workers.values())
     totals, journal, database = _totals(daemon), _journal(daemon, now_ns), _database(daemon, now_ns)
-    process = ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds)
+    process = ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds, lines_lost())
     audit = daemon.auditing.facts()
     health = judge(
         started=daemon.started.is_set(),

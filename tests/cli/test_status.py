@@ -14,9 +14,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from rich.console import Console
 
 from collector.cli import main
+from collector.cli.screen import Screen
 from collector.cli.status import show, size, span
 from collector.feed.connection import ConnectionState
 from collector.service.http import serve
@@ -133,8 +133,8 @@ async def test_words_of_a_venue_are_neither_markup_nor_orders_to_the_terminal(da
     feed.reason = "[red]cut[/red] \x1b]0;owned\x07 [/nothing]"
     text = io.StringIO()
     status = orjson.loads(orjson.dumps(snapshot(daemon.as_daemon)))
-    show(status, Console(file=text, width=200), None)
-    assert "[red]cut[/red] �]0;owned� [/nothing]" in text.getvalue()
+    show(status, Screen(file=text, width=200), None)
+    assert "[red]cut[/red] \\x1b]0;owned\\x07 [/nothing]" in text.getvalue()
     assert "\x1b" not in text.getvalue()
 
 
@@ -172,7 +172,7 @@ async def test_the_terminal_shows_what_the_page_shows(daemon: WatchedDaemon) -> 
     status["configuration"] |= {"refused": ["venues.fmfw.symbols: none"], "needs_restart": ["journal"]}
     text = io.StringIO()
 
-    show(status, Console(file=text, width=250), None)
+    show(status, Screen(file=text, width=250), None)
 
     for word in (
         "-1.234 s", "41 disconnect, 2 silent loss", "4,242 calls, 17 failed, 5 throttled, pause 31.0 s", "71 waiting",

@@ -77,11 +77,11 @@ class Stage:
     @asynccontextmanager
     async def process(
         self, *, environ: Mapping[str, str] | None = None, most_file_bytes: int | None = None,
-        program: Sequence[str] = ("-m", "collector.cli"),
+        program: Sequence[str] = ("-m", "collector.cli"), stderr: int | None = None,
     ) -> AsyncIterator[asyncio.subprocess.Process]:  # fmt: skip
         """A daemon in a process of its own, killed at the end if it still runs; no file of it grows past a limit.
 
-        `program` takes the command line.
+        `program` takes the command line, `stderr` its log instead of the file `daemon.log`.
         """
 
         def limit() -> None:
@@ -91,8 +91,8 @@ class Stage:
         with (self.folder / "daemon.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *program, "run", "--config", str(self.config),
-                stderr=log, env={**os.environ, "COLLECTOR_LOG__FORMAT": "json", **(environ or {})},
-                preexec_fn=limit,
+                stderr=log if stderr is None else stderr, preexec_fn=limit,
+                env={**os.environ, "COLLECTOR_LOG__FORMAT": "json", **(environ or {})},
             )  # fmt: skip
         try:
             yield process

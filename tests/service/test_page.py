@@ -306,6 +306,16 @@ async def fill_instrument(tables: Market) -> None:
     await tables.gap("A", 1800, 1500, "repaired")
 
 
+async def test_what_cannot_be_seen_in_a_name_is_shown(browser: Browser, database: str, tmp_path: Path) -> None:
+    turned, shown = "A\u202eB\x1b[2J", "A\\u202eB\\x1b[2J"
+    async with scene(tmp_path, database, turned) as on:
+        feed = on.daemon.workers["fake"].worker.connections["fake-1"]
+        feed.state, feed.reason, feed.since_ns = ConnectionState.WAITING, turned, on.daemon.clock.now_ns()
+        async with opened(browser, on.address) as (page, _):
+            for place in ("#streams", "#venues", "#reasons"):
+                await expect(page.locator(place)).to_contain_text(shown)
+
+
 async def test_instrument_page_draws_candles_spread_and_depth_and_follows_them(
     browser: Browser, database: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,6 @@
-// What touches the document. Everything that comes from the daemon is written as text, never as markup.
+// What touches the document. Everything that comes from the daemon is written as text, never as markup, and escaped.
+
+import { plain } from "./format.js";
 
 const SHADES = {
   live: "ok", flowing: "ok", running: "ok", connected: "ok", known: "ok", repaired: "ok", complete: "ok",
@@ -12,7 +14,8 @@ export const shade = (state) => SHADES[state] ?? "idle";
 
 // Writes only what differs, so that hundreds of cells cost next to nothing when little has changed.
 export function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const told = plain(text);
+  if (element.textContent !== told) element.textContent = told;
 }
 
 export function dress(element, name) {
@@ -27,7 +30,7 @@ export function paint(element, text, tone = shade(text)) {
 export function make(tag, name, ...children) {
   const element = document.createElement(tag);
   if (name) element.className = name;
-  element.append(...children);
+  element.append(...children.map((child) => (typeof child === "string" ? plain(child) : child)));
   return element;
 }
 

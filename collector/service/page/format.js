@@ -1,4 +1,16 @@
-// Numbers, sizes and spans as people read them. Null is "not known", never zero.
+// Numbers, sizes and spans as people read them, and texts of others as they are. Null is "not known", never zero.
+
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
+
+// A text with what cannot be seen written as its escape: a symbol must not turn the direction of what stands beside it.
+export function plain(text) {
+  return `${text}`.replace(UNSEEN, (sign) => {
+    const number = sign.codePointAt(0);
+    const digits = number.toString(16);
+    if (number <= 0xff) return `\\x${digits.padStart(2, "0")}`;
+    return number <= 0xffff ? `\\u${digits.padStart(4, "0")}` : `\\U${digits.padStart(8, "0")}`;
+  });
+}
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const UNKNOWN = "–";

@@ -2,7 +2,7 @@
 
 import { Candles, Depth, digitsOf, Spread } from "./charts.js";
 import { $, fill, make, rows, write } from "./dom.js";
-import { count, moment, several, span } from "./format.js";
+import { count, moment, plain, several, span } from "./format.js";
 import { follow, showLine } from "./live.js";
 import { daysOf, makeRow, streamsOf, writeRow } from "./streams.js";
 
@@ -131,7 +131,7 @@ function showStreams() {
 
 write($("title"), symbol || "no symbol");
 write($("venue"), venue);
-document.title = `${symbol} ${venue} – collector`;
+document.title = plain(`${symbol} ${venue} – collector`);
 follow({
   status(told) { view.status = told; showStreams(); },
   day(told) { view.day = told; showStreams(); },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from collector.escape import escaped
 from collector.store.embedded.fetching import install, install_timescaledb, install_wheel
 from collector.store.errors import InstallError
 
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(escaped(line) + "\n")
 
 
 if __name__ == "__main__":

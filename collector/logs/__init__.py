@@ -1,12 +1,14 @@
 """How the log looks: lines for people on a terminal, JSON for machines, always on stderr, never with a secret in it.
 
+It is written by a thread (see `sink`), so that a log that cannot be written neither ends nor holds up what it tells of.
+
 One event is one line with a stable name; facts are fields. Exceptions come without local variables, since these hold
 tokens and whole frames.
 """
 
 from __future__ import annotations
 
-__all__ = ["KNOWN", "Secrets", "configure", "limiter", "redactor"]
+__all__ = ["KNOWN", "Secrets", "configure", "drain", "limiter", "lines_lost", "redactor"]
 
 import logging
 import re
@@ -22,6 +24,10 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper, format_exc_info
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from collector.escape import escaped, escaped_lines
+from collector.logs import sink
+from collector.logs.sink import drain, lines_lost
 
 HIDDEN = "***"
 SHORTEST_SECRET = 6
@@ -73,7 +79,7 @@ def configure(
     `level` is debug, info, warning or error; `form` console, json or auto (console on a terminal). `secrets` are texts
     that must not be printed, besides passwords in addresses.
     """
-    stream = stream or sys.stderr
+    stream = sink.of(stream or sys.stderr)
     KNOWN.learn(secrets)
     console = form == "console" or (form == "auto" and stream.isatty())
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -86,6 +92,7 @@ def configure(
         [
             format_exc_info,
             redactor(KNOWN),
+            _shown,
             ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback),
         ]
         if console
@@ -94,9 +101,11 @@ def configure(
     structlog.configure(
         processors=[*([limiter()] if threshold > logging.DEBUG else []), *first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+    if isinstance(stream, sink.Sink):
+        stream.mark = _mark([*first, *last])
     handler = logging.StreamHandler(stream)
     handler.addFilter(_Limit())
     handler.setFormatter(
@@ -107,6 +116,17 @@ def configure(
     )
     # Libraries tell their steps at info; of theirs only what needs somebody is wanted.
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+def _mark(processors: list[Processor]) -> Callable[[int], str]:
+    """Return what makes the line that stands where others are missing."""
+    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=processors, wrapper_class=structlog.BoundLogger)
+
+    def mark(count: int) -> str:
+        line: str = log.warning("log_lines_lost", count=count)
+        return line + "\n"
+
+    return mark
 
 
 def redactor(secrets: Iterable[str] | Secrets = ()) -> Processor:
@@ -176,6 +196,29 @@ class _Limit(logging.Filter):
         if event:
             record.msg += " (" + ", ".join(f"{name}={value}" for name, value in event.items()) + ")"
         return True
+
+
+class _Quoted:
+    """A text that the console's renderer shows in quotes, with escapes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _shown(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Let nothing of what a venue or a server said reach the terminal as an order; JSON escapes it by itself."""
+
+    def show(name: str, value: Any) -> Any:
+        if not isinstance(value, str) or value.isprintable():
+            return value
+        if name == "exception":
+            return escaped_lines(value)
+        return escaped(value) if name == "event" else _Quoted(value)
+
+    return {name: show(name, value) for name, value in event.items()}
 
 
 _exception = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from pydantic import SecretBytes, SecretStr
 
-from collector.logs import LINES_A_MINUTE, configure, limiter, redactor
+from collector.logs import LINES_A_MINUTE, configure, limiter, redactor, sink
 
 Configured = Callable[..., io.StringIO]
 
@@ -143,6 +143,35 @@ def test_a_field_named_like_a_secret_is_hidden(name: str) -> None:
     assert redactor()(None, "info", {name: "plain"}) == {name: "***"}
 
 
+def test_what_others_said_gives_a_terminal_no_orders(configured: Configured) -> None:
+    evil = "\x1b[2J\x9b31m\u202e\n[warning] not ours"
+    stream = configured(form="console")
+    log = structlog.get_logger()
+
+    log.warning("connection_lost", reason=evil, losses=[evil], kinds={evil: evil})
+    logging.getLogger("some.library").warning("it said %s", evil)
+    log.error("look_failed", exc_info=ValueError(evil))
+
+    told = stream.getvalue()
+    assert not [one for one in told if one != "\n" and not one.isprintable()]
+    assert "\n[warning]" not in told
+    assert "reason='\\x1b[2J\\x9b31m\\u202e\\n[warning] not ours'" in told
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_missing_lines_are_told_in_the_form_of_the_others(form: str, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w+") as file:
+        configure(form=form, stream=file)
+        made = sink.of(file)
+        assert isinstance(made, sink.Sink)
+        assert made.mark is not None
+        line = made.mark(17)
+        made.end(0)
+    assert line.endswith("\n")
+    assert "log_lines_lost" in line
+    assert (json.loads(line)["count"] if form == "json" else "count=17" in line) in (17, True)
+
+
 # -- what repeats ------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +221,7 @@ def test_what_libraries_tell_is_limited_as_well(configured: Configured) -> None:
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def told_by(source: Path) -> Iterator[tuple[str, set[str], set[str]]]:
