@@ -1,7 +1,7 @@
 """The errors that cross folders.
 
 CollectorError
-  ConfigError          wrong settings, all of them at once; exit status 2
+  ConfigError          wrong settings, all of them at once; exit status 2, or 1 where waiting may cure them
   VenueError           a venue refused or failed; knows whether trying again can help
   JournalError         see collector.journal
   DatabaseError        see collector.store
@@ -19,21 +19,27 @@ class CollectorError(Exception):
 
 
 class Fault(NamedTuple):
-    """One wrong setting: its dotted key, what is wrong (naming the value unless it is secret), what would be right."""
+    """One wrong setting: its dotted key, what is wrong (naming the value unless it is secret), what would be right.
+
+    `may_pass`: it may be right a moment later without anybody changing the configuration, such as a secret's file that
+    is not there yet.
+    """
 
     key: str
     problem: str
     remedy: str = ""
+    may_pass: bool = False
 
     def __str__(self) -> str:
         return f"{self.key}: {self.problem}" + (f" ({self.remedy})" if self.remedy else "")
 
 
 class ConfigError(CollectorError):
-    """The configuration is wrong; `faults` holds every fault found."""
+    """The configuration is wrong; `faults` holds every fault found, `may_pass` whether waiting may cure them all."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults
+        self.may_pass = all(fault.may_pass for fault in faults)
         super().__init__("\n".join(map(str, faults)))
 
 

@@ -187,15 +187,24 @@ VENUE = '[venues.fmfw]\nsymbols = ["A"]\nrest_url = "http://127.0.0.1:1"\nws_url
 
 
 @pytest.mark.parametrize("data_dir", ["file", "file/below", "/proc/collector"])
-def test_a_data_folder_that_cannot_be_made_is_a_fault_of_the_configuration(
+def test_a_data_folder_that_cannot_be_made_is_worth_another_start(
     data_dir: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("file").touch()
     Path("collector.toml").write_text(f'data_dir = "{data_dir}"\n{VENUE}[http]\nlisten = "127.0.0.1:0"\n')
-    assert main(["run"]) == 2
+    assert main(["run"]) == 1
     told = capsys.readouterr().err
-    assert "  data_dir  " in told
+    assert told.startswith(f"error: data_dir {Path(data_dir).absolute()} cannot be made")
     assert "Traceback" not in told
+
+
+def test_a_secret_s_file_that_is_not_there_yet_is_worth_another_start(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("collector.toml").write_text(f'{VENUE}[database]\ndsn_file = "late"\n')
+    assert main(["run"]) == 1
+    assert "late' cannot be read: No such file or directory" in capsys.readouterr().err
+    Path("collector.toml").write_text(f'{VENUE}[database]\ndsn_file = "late"\n[log]\nlevl = 1\n')
+    assert main(["run"]) == 2
+    assert "2 faults" in capsys.readouterr().err
 
 
 def test_a_name_that_a_crash_cut_short_is_made_anew_and_then_kept(tmp_path: Path) -> None:
@@ -217,8 +226,8 @@ def test_a_second_demo_does_not_judge_the_rows_of_the_first(tmp_path: Path, caps
     assert main(["demo", "--data-dir", "kept"]) == 1
     assert "kept holds an earlier demo" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    assert main(["demo", "--data-dir", "file/below"]) == 2
-    assert "  data_dir  " in capsys.readouterr().err
+    assert main(["demo", "--data-dir", "file/below"]) == 1
+    assert "data_dir file/below cannot be made" in capsys.readouterr().err
 
 
 def test_a_demo_that_is_kept_says_how_to_look_at_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         app(args=None if arguments is None else list(arguments), prog_name="collector")
     except ConfigError as error:
         show_faults(error)
-        return 2
+        return 1 if error.may_pass else 2
     except CollectorError as error:
         show_failure(error)
         return 1

@@ -42,10 +42,12 @@ def reload(config: ConfigFile = None) -> None:
     """
     settings = read_config(config, log=False)  # its own faults are told at once, as for every command
     before = _status(settings)
+    if not before["process"] or not before["configuration"]:
+        raise CollectorError("the daemon cannot tell how it stands: see its log, and send SIGHUP to its process")
+    pid = before["process"]["pid"]
     try:
-        os.kill(before["process"]["pid"], signal.SIGHUP)
+        os.kill(pid, signal.SIGHUP)
     except PermissionError as error:
-        pid = before["process"]["pid"]
         raise CollectorError(f"the daemon (process {pid}) belongs to another user: run this as that one") from error
     after = _outcome(settings, before["configuration"]["tried"])
     console = Screen()
@@ -62,7 +64,9 @@ def _outcome(settings: Config, tried_before: str | None) -> dict[str, Any]:
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         time.sleep(0.2)
-        told: dict[str, Any] = _status(settings)["configuration"]
+        told: dict[str, Any] | None = _status(settings)["configuration"]
+        if told is None:
+            continue
         done = told["refused"] or (told["tried"] is not None and told["loaded"] >= told["tried"])
         if told["tried"] != tried_before and done:
             return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json as jsons
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -47,7 +48,7 @@ def status(config: ConfigFile = None, json: Json = False) -> None:
         write_json(body.decode())
     else:
         answer = jsons.loads(body)
-        show(answer, Screen(), answer["database"]["psql"] or _psql(settings))
+        show(answer, Screen(), (answer["database"] or {}).get("psql") or _psql(settings))
 
 
 def ask(config: Config) -> bytes:
@@ -58,9 +59,16 @@ def ask(config: Config) -> bytes:
 
     """
     from collector.service.listen import reachable
+    from collector.service.presence import read
 
     host, port = reachable(config.http.host), config.http.port
-    if port == 0:
+    if daemon := read(config.data_dir):
+        if daemon.page is None:
+            why = daemon.trouble or "it is not served yet"
+            raise CollectorError(f"a collector runs here (process {daemon.process}), without its page: {why}")
+        place = urlsplit(daemon.page)
+        host, port = place.netloc.rpartition(":")[0], place.port or 80
+    elif port == 0:
         raise CollectorError("http.listen leaves the port to the system: set one, so that the daemon can be found")
     connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=ANSWER_SECONDS)
     try:
@@ -101,7 +109,7 @@ def _psql(config: Config) -> str | None:
 
 
 def show(status: dict[str, Any], console: Screen, psql: str | None) -> None:
-    """Print the facts: the verdict and its reasons first."""
+    """Print the facts: the verdict and its reasons first. What the daemon could not tell is left out."""
     health = status["health"]
     about = f"  version {status['version']}, up {span(status['uptime_seconds'])}"
     console.print(_verdict(health), styled(about, "dim"))
@@ -115,8 +123,9 @@ def show(status: dict[str, Any], console: Screen, psql: str | None) -> None:
     console.print()
     console.print(_streams(status["venues"]))
     console.print()
-    console.print(_counts(status["totals"]))
-    console.print()
+    if status["totals"]:
+        console.print(_counts(status["totals"]))
+        console.print()
     _storage(status, console)
     _connect(console, psql)
 
@@ -211,34 +220,44 @@ def _counts(totals: dict[str, Any]) -> RenderableType:
 
 
 def _storage(status: dict[str, Any], console: Screen) -> None:
-    rates, lag, journal, database, disk = (status[key] for key in ("rates", "lag", "journal", "database", "disk"))
-    configuration, process = status["configuration"], status["process"]
-    rows = rates["rows_per_second"]
-    facts = {
-        "rows stored": "not known yet" if rows is None else f"{rows:,.0f}/s",
-        "receipt to commit": f"half under {span(lag['recent_p50_seconds'])}, "
-        f"99 % under {span(lag['recent_p99_seconds'])} (last minute)",
-        "journal": journal["fault"] or journal["refusal"] or ("full" if journal["full"] else "recording"),
-        "journal takes": f"{size(journal['used_bytes'])}, "
-        f"{size(disk['free_bytes'])} of {size(disk['size_bytes'])} free",
-        "not in the tables": size(journal["backlog_bytes"])
-        + (f", the oldest for {span(journal['backlog_seconds'])}" if journal["backlog_seconds"] is not None else ""),
-        "database": f"{database['place']}, {database['state']}"
-        + (f": {database['reason']}" if database["reason"] else ""),
-        "last commit": f"{span(database['last_commit_age_seconds'])} ago",
-        "audit": _audit(status["audit"]),
-        "configuration": f"{configuration['origin']}, read {configuration['loaded']}",
-        "process": f"{process['pid']}: {size(process['rss_bytes'])}, {span(process['cpu_seconds'])} of a processor, "
-        f"stood still for {span(process['loop_late_seconds'])} at the most",
-    }
-    if process["log_lines_lost"]:
-        facts["log"] = f"{process['log_lines_lost']:,} lines could not be written"
-    if configuration["refused"]:
+    facts: dict[str, str] = {}
+    if rates := status["rates"]:
+        rows = rates["rows_per_second"]
+        facts["rows stored"] = "not known yet" if rows is None else f"{rows:,.0f}/s"
+    if lag := status["lag"]:
+        half, most = span(lag["recent_p50_seconds"]), span(lag["recent_p99_seconds"])
+        facts["receipt to commit"] = f"half under {half}, 99 % under {most} (last minute)"
+    if journal := status["journal"]:
+        facts |= _journal(journal, status["disk"])
+    if database := status["database"]:
+        why = f": {database['reason']}" if database["reason"] else ""
+        facts["database"] = f"{database['place']}, {database['state']}{why}"
+        facts["last commit"] = f"{span(database['last_commit_age_seconds'])} ago"
+    facts["audit"] = _audit(status["audit"])
+    if configuration := status["configuration"]:
+        facts["configuration"] = f"{configuration['origin']}, read {configuration['loaded']}"
         facts["reload refused"] = "; ".join(configuration["refused"])
-    if configuration["needs_restart"]:
         facts["needs a restart"] = ", ".join(configuration["needs_restart"])
-    for name, value in facts.items():
+    if process := status["process"]:
+        facts["process"] = (
+            f"{process['pid']}: {size(process['rss_bytes'])}, {span(process['cpu_seconds'])} of a processor, "
+            f"stood still for {span(process['loop_late_seconds'])} at the most"
+        )
+        lost = process["log_lines_lost"]
+        facts["log"] = f"{lost:,} lines could not be written" if lost else ""
+    for name, value in ((name, value) for name, value in facts.items() if value):
         console.print(styled(f"{name:<20}", "dim"), styled(value), sep="", soft_wrap=True)
+
+
+def _journal(journal: dict[str, Any], disk: dict[str, Any]) -> dict[str, str]:
+    waits = journal["backlog_seconds"]
+    free, whole = size(disk["free_bytes"]), size(disk["size_bytes"])
+    return {
+        "journal": journal["fault"] or journal["refusal"] or ("full" if journal["full"] else "recording"),
+        "journal takes": f"{size(journal['used_bytes'])}, {free} of {whole} free",
+        "not in the tables": size(journal["backlog_bytes"])
+        + (f", the oldest for {span(waits)}" if waits is not None else ""),
+    }
 
 
 def _audit(audit: dict[str, Any] | None) -> str:

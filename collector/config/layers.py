@@ -186,7 +186,7 @@ def _secret_text(path: Path, name: str, faults: list[Fault]) -> str | None:
         text = held.decode().rstrip("\r\n")
     except OSError as error:
         remedy = "name a file that the collector's user can read"
-        faults.append(Fault(name, f"{str(path)!r} cannot be read: {error.strerror}", remedy))
+        faults.append(Fault(name, f"{str(path)!r} cannot be read: {error.strerror}", remedy, may_pass=True))
     except UnicodeDecodeError:
         faults.append(Fault(name, f"{str(path)!r} is not UTF-8 text", "put the secret's text into it"))
     else:

@@ -6,12 +6,19 @@ deleting use ordinary files: their failures lose nothing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from collector.journal.errors import JournalLocked
+
+RESERVED_DESCRIPTORS: Final = 8
+"""Held open for nothing, and given up when there are none left: what is received has to find its segment."""
+_NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 
 class Disk(Protocol):
@@ -45,12 +52,25 @@ class Disk(Protocol):
         """Return how many bytes are free there for this user."""
         ...
 
+    def release(self) -> None:
+        """Give back what was held for later: nothing more will be asked."""
+        ...
+
 
 class RealDisk:
-    """The machine's own."""
+    """The machine's own. With a `reserve` a new file is opened though the process has no descriptor left."""
+
+    _wanted = 0
+    _reserve: tuple[int, ...] = ()
+
+    def __init__(self, *, reserve: int = 0) -> None:
+        self._wanted = reserve
+        self._refill()
 
     def create(self, path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        fd = self._opened(lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        self._refill()
+        return fd
 
     def write_at(self, fd: int, data: memoryview, offset: int) -> int:
         return os.pwrite(fd, data, offset)
@@ -68,7 +88,11 @@ class RealDisk:
         source.replace(target)
 
     def sync_directory(self, directory: Path) -> None:
-        sync_directory(directory)
+        fd = self._opened(lambda: os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def close(self, fd: int) -> None:
         os.close(fd)
@@ -76,6 +100,30 @@ class RealDisk:
     def free_bytes(self, directory: Path) -> int:
         found = os.statvfs(directory)
         return found.f_bavail * found.f_frsize
+
+    def release(self) -> None:
+        self._wanted = 0
+        while self._reserve:
+            self._give_up()
+
+    def _opened(self, work: Callable[[], int]) -> int:
+        while True:
+            try:
+                return work()
+            except OSError as error:
+                if error.errno not in _NONE_LEFT or not self._reserve:
+                    raise
+                self._give_up()  # somebody may be quicker to take it, hence more than one
+
+    def _refill(self) -> None:
+        with suppress(OSError):
+            while len(self._reserve) < self._wanted:
+                self._reserve += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC),)
+
+    def _give_up(self) -> None:
+        *kept, last = self._reserve
+        self._reserve = tuple(kept)
+        os.close(last)
 
 
 def sync_directory(directory: Path) -> None:

@@ -21,7 +21,7 @@ import structlog
 
 from collector.journal.archive import Archive
 from collector.journal.budget import DISK_FAULT, DISK_FULL, MEASURE_INTERVAL_S, Budget, Refusal
-from collector.journal.disk import DirectoryLock, Disk, RealDisk
+from collector.journal.disk import RESERVED_DESCRIPTORS, DirectoryLock, Disk, RealDisk
 from collector.journal.errors import JournalClosed, JournalUnwritable, PositionBeyondEnd
 from collector.journal.layout import BEGINNING, Kind, Position, Record
 from collector.journal.options import JournalOptions
@@ -59,6 +59,7 @@ class Journal:
         options: JournalOptions,
         *,
         lock: DirectoryLock,
+        disk: Disk,
         tail: Tail,
         writer: SegmentWriter,
         archive: Archive,
@@ -78,6 +79,7 @@ class Journal:
         """Why the disk refuses at the moment; None while it does not."""
         self._options = options
         self._lock = lock
+        self._disk = disk
         self._tail = tail
         self._writer = writer
         self._archive = archive
@@ -111,7 +113,9 @@ class Journal:
             OSError: the directory cannot be made, read or written.
         """
 
-        journal = await asyncio.to_thread(_begin, directory, options, now_ns, disk or RealDisk(), delays)
+        if disk is None:
+            disk = RealDisk(reserve=RESERVED_DESCRIPTORS)
+        journal = await asyncio.to_thread(_begin, directory, options, now_ns, disk, delays)
         journal._judge()  # noqa: SLF001  one of its own makers
         _log.info("journal_opened", directory=str(directory), segment=journal.end.segment)
         return journal
@@ -327,6 +331,7 @@ class Journal:
         self._archive_thread.shutdown()
         with contextlib.suppress(OSError):  # everything that could be synced has been
             self._writer.close()
+        self._disk.release()
         self._lock.release()
 
     async def _write_on(self) -> None:
@@ -451,6 +456,7 @@ def _begin(
     directory.mkdir(parents=True, exist_ok=True)
     budget = Budget(directory, options, disk)
     with contextlib.ExitStack() as undo:
+        undo.callback(disk.release)
         lock = DirectoryLock(directory)
         undo.callback(lock.release)
         prepared = prepare(directory, now_ns())
@@ -466,6 +472,7 @@ def _begin(
             directory,
             options,
             lock=lock,
+            disk=disk,
             tail=tail,
             writer=writer,
             archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns, budget=budget),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -20,12 +20,14 @@ import structlog
 from collector import venues
 from collector.clock import Clock, SystemClock
 from collector.config import Config
-from collector.errors import CollectorError, ConfigError, Fault
+from collector.errors import CollectorError
 from collector.journal import Journal, JournalOptions, Kind
 from collector.journal.identity import JournalIdentity
 from collector.normalise.normaliser import Normaliser
 from collector.repair.repairer import Repairer
+from collector.service import presence
 from collector.service.auditing import Auditing
+from collector.service.connections import raise_limit
 from collector.service.database import Database
 from collector.service.feeds import Feeds
 from collector.service.http import serve
@@ -37,7 +39,7 @@ from collector.service.recorder import Recorder
 from collector.service.reload import Reloading
 from collector.service.statistics import Statistics
 from collector.service.status import snapshot
-from collector.service.supervise import Supervised
+from collector.service.supervise import Part, Supervised
 from collector.service.upkeep import Upkeep
 from collector.store.writer import Writer
 
@@ -74,6 +76,8 @@ class Daemon:
         self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         self._prepared = asyncio.Event()
+        self.parts: dict[str, Part] = {}
+        """What runs beside recording: the page, the watchdog, the upkeep, .. None of it can end the daemon."""
         self.workers: dict[str, Supervised] = {}
         self.repairers: dict[str, Repairer] = {}
         self.feeds = Feeds(self)
@@ -103,6 +107,7 @@ class Daemon:
         make_folder(config.data_dir)
         async with AsyncExitStack() as stack:
             self.journal = await stack.enter_async_context(self._open_journal())
+            stack.callback(presence.remove, config.data_dir)
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
             identity = JournalIdentity(self.journal.directory)
             self.writer = Writer(self.database.dsn, identity, sleep=self.clock.sleep)
@@ -170,21 +175,24 @@ class Daemon:
 
     async def _run_parts(self) -> None:
         async with asyncio.TaskGroup() as core:
-            background = [
-                core.create_task(self.journal.run(), name="journal"),
-                core.create_task(self.database.watch(), name="database"),
-                core.create_task(self._watch_clock(), name="clock"),
-                core.create_task(serve(self), name="http"),
-                core.create_task(self.upkeep.run(self.database.ready.wait), name="upkeep"),
-            ]
+            # Only the first three may end the daemon by what they raise.
+            background = [core.create_task(self.journal.run(), name="journal")]
             recorder = core.create_task(self._record(), name="recorder")
             feeds = core.create_task(self.feeds.run(), name="feeds")
-            auditing = core.create_task(self._audit(), name="audit")
+            auditing = core.create_task(self.part("audit", self._audit).run(), name="audit")
             self.started.set()
             with Notifier.from_environment() as notifier:
                 notifier.ready()
-                background.append(core.create_task(self._feed_watchdog(notifier), name="watchdog"))
-                background.append(core.create_task(self._reload_on_request(), name="reload"))
+                beside: dict[str, Callable[[], Awaitable[object]]] = {
+                    "database server": self.database.watch,
+                    "clock": self._watch_clock,
+                    "page": self._serve,
+                    "upkeep": lambda: self.upkeep.run(self.database.ready.wait),
+                    "watchdog": lambda: self._feed_watchdog(notifier),
+                    "reload": self._reload_on_request,
+                }
+                for name, work in beside.items():
+                    background.append(core.create_task(self.part(name, work).run(), name=name))
                 await self.stopping.wait()
                 notifier.stopping()
             log.info("stopping")
@@ -200,6 +208,21 @@ class Daemon:
             for task in background:
                 task.cancel()
         log.info("stopped", backlog_bytes=self.recorder.backlog_bytes)
+
+    def part(self, name: str, work: Callable[[], Awaitable[object]]) -> Part:
+        """Make a part that is started again whenever it fails, and whose failures are told."""
+        part = self.parts[name] = Part(name, work, self.clock, self.random)
+        return part
+
+    async def _serve(self) -> None:
+        page = self.parts["page"]
+
+        def listening() -> None:
+            page.well()
+            presence.leave(self.config.data_dir, self.http_address)
+
+        page.when_troubled = lambda: presence.leave(self.config.data_dir, None, page.trouble)
+        await serve(self, listening)
 
     async def _watch_clock(self) -> None:
         """Have it journalled when somebody sets the machine's clock."""
@@ -235,12 +258,13 @@ class Daemon:
     async def _feed_watchdog(self, notifier: Notifier) -> None:
         """Tell systemd that the daemon gets on, and nothing while it does not: then it is started anew."""
         progress = Progress(self, lambda: snapshot(self).venues)
-        told: str | None = None
+        looks, told = self.statistics.looks, None
         while True:
-            stuck = progress.stuck()
+            # What cannot be looked at is no reason for a restart: that it was tried shows that the loop gets on.
+            stuck = looks.take("progress", progress.stuck, None)
             if stuck is None:
                 notifier.watchdog()
-                notifier.status(self.summary())
+                notifier.status(looks.take("summary", self.summary, "recording; see the log"))
             else:
                 notifier.status(f"stuck: {stuck}")
                 if told is None:
@@ -252,7 +276,8 @@ class Daemon:
         """One line for people."""
         total = self.statistics.total
         live = sum(feed.state == "live" for one in self.workers.values() for feed in one.worker.connections.values())
-        return f"{total.stored} rows stored, {live} connections live, {self._behind()}"
+        troubles = "".join(f"; {part.name}: {part.trouble}" for part in self.parts.values() if part.trouble)
+        return f"{total.stored} rows stored, {live} connections live, {self._behind()}{troubles}"
 
     def _behind(self) -> str:
         backlog = self.recorder.backlog_bytes
@@ -260,18 +285,21 @@ class Daemon:
 
 
 def make_folder(path: Path) -> None:
-    """Make the data folder; ConfigError where it cannot be."""
+    """Make the data folder. CollectorError where it cannot be: what is not there yet may come, such as a mount."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        problem = f"{path} cannot be made: {error.strerror}"
-        raise ConfigError([Fault("data_dir", problem, "name a folder that this user may write to")]) from error
+        raise CollectorError(
+            f"data_dir {path} cannot be made ({error.strerror}): wait for its disk, give this user the folder, "
+            "or name another one"
+        ) from error
 
 
 async def run(
     config: Config, *, ready: Callable[[Daemon], object] | None = None, reread: Callable[[], Config] | None = None
 ) -> None:
     """Run a daemon until SIGTERM or SIGINT. `ready` is called with it before it runs, `reread` at SIGHUP."""
+    raise_limit()
     gc.freeze()  # what is loaded by now stays: no search for garbage needs to go through it again
     gc.set_threshold(*GC_THRESHOLDS)
     daemon = Daemon(config, reread=reread)

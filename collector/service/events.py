@@ -10,18 +10,15 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import orjson
-import structlog
 from aiohttp import web
 
 from collector.logs import KNOWN
+from collector.service.looks import Looks, encoded
 
 if TYPE_CHECKING:
     from collector.clock import Clock
     from collector.service.day import LastDay
     from collector.service.facts import Status
-
-log = structlog.get_logger()
 
 TICK_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 10.0
@@ -43,8 +40,9 @@ class _Client:
 class Events:
     """Sends `status` every two seconds and `day` when it is new to all who watch; `look` takes a snapshot."""
 
-    def __init__(self, look: Callable[[], Status], day: LastDay, clock: Clock) -> None:
+    def __init__(self, look: Callable[[], Status], day: LastDay, clock: Clock, looks: Looks) -> None:
         self._look = look
+        self._looks = looks
         self._day = day
         self._clock = clock
         self._clients: set[_Client] = set()
@@ -52,7 +50,6 @@ class Events:
         self._looked: float | None = None
         self._somebody = asyncio.Event()
         self._ended = False
-        self._failing = False
 
     def __repr__(self) -> str:
         return f"<Events clients={len(self._clients)}>"
@@ -127,8 +124,10 @@ class Events:
             if self._day.due:
                 try:
                     await self._day.refresh()
-                except Exception:
-                    log.exception("day_failed")
+                except Exception as error:  # noqa: BLE001  told by `failed`
+                    self._looks.failed("last 24 hours", error)
+                else:
+                    self._looks.succeeded("last 24 hours")
             if self._newest.get("day", (0,))[0] != self._day.number:
                 self._put("day", self._day.number, self._day.body)
             await self._clock.sleep(TICK_SECONDS)
@@ -139,16 +138,9 @@ class Events:
         if self._looked is not None and now - self._looked < TICK_SECONDS / 2:
             return
         self._looked = now
-        try:
-            body = KNOWN.hide_in_json(orjson.dumps(self._look()))
-        except Exception:
-            # Whoever only watches must never be what ends the recording, nor what fills its log.
-            if not self._failing:
-                log.exception("look_failed")
-            self._failing = True
-            return
-        self._failing = False
-        self._put("status", self._newest.get("status", (0,))[0] + 1, body)
+        body = self._looks.take("status", lambda: KNOWN.hide_in_json(encoded(self._look())), None)
+        if body is not None:
+            self._put("status", self._newest.get("status", (0,))[0] + 1, body)
 
     def _put(self, kind: str, number: int, body: bytes) -> None:
         # JSON holds no line breaks, so it is one line of data.

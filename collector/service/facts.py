@@ -257,24 +257,35 @@ class ProcessFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PartFacts:
+    """A part of the daemon beside recording: its crashes since the start, and why it does not run; empty: it does."""
+
+    name: str
+    failures: int
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """Everything at one moment."""
+    """Everything at one moment. A part that cannot be looked at is None, and `health` says so."""
 
     version: str
     started: str
     now: str
     uptime_seconds: float
     health: Health
-    configuration: ConfigurationFacts
+    configuration: ConfigurationFacts | None
     venues: tuple[VenueFacts, ...]
-    totals: TotalFacts
-    rates: RateFacts
-    lag: LagFacts
+    totals: TotalFacts | None
+    rates: RateFacts | None
+    lag: LagFacts | None
     audit: AuditFacts | None
-    journal: JournalFacts
+    journal: JournalFacts | None
     disk: DiskFacts
-    database: DatabaseFacts
-    process: ProcessFacts
+    database: DatabaseFacts | None
+    process: ProcessFacts | None
+    parts: tuple[PartFacts, ...]
+    failed_looks: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Feeds:
         for name in changed:
             known[name] = wanted[name]
             settings = wanted[name].settings
-            self._daemon.workers[name].worker.apply(settings)
+            if supervised := self._daemon.workers.get(name):
+                supervised.worker.apply(settings)
             if repairer := self._daemon.repairers.get(name):
                 repairer.settings = settings
         return Changes(tuple(started), tuple(ended), tuple(changed), tuple(restarted))
@@ -73,23 +74,22 @@ class Feeds:
     def _start(self, name: str, venue: VenueConfig) -> None:
         assert self._group is not None
         self._configured[name] = venue
-        self._tasks[name] = self._group.create_task(self._hold(name, venue), name=f"venue {name}")
+        part = self._daemon.part(f"venue {name}", lambda: self._hold(name))
+        self._tasks[name] = self._group.create_task(part.run(), name=part.name)
 
     async def _end(self, name: str) -> None:
-        daemon, task = self._daemon, self._tasks.pop(name)
+        task = self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
         del self._configured[name]
-        worker = daemon.workers.pop(name).worker
-        worker.wanting.nothing()
-        daemon.recorder.when_database_went_back.remove(worker.wanting.tell_again)
-        repairer = daemon.repairers.pop(name, None)
-        if repairer is not None:
-            daemon.recorder.when_gaps_change.remove(repairer.wake)
-            daemon.recorder.when_database_went_back.remove(repairer.start_over)
+        supervised = self._daemon.workers.pop(name, None)
+        if supervised is not None:
+            supervised.worker.wanting.nothing()
+        for part in (f"venue {name}", f"repair {name}"):
+            self._daemon.parts.pop(part, None)
 
-    async def _hold(self, name: str, venue: VenueConfig) -> None:
-        daemon = self._daemon
+    async def _hold(self, name: str) -> None:
+        daemon, venue = self._daemon, self._configured[name]
         async with AiohttpNetwork.open() as network:
             worker = VenueWorker(
                 name,
@@ -100,13 +100,28 @@ class Feeds:
                 clock=daemon.clock,
                 random=daemon.random,
             )
-            daemon.recorder.when_database_went_back.append(worker.wanting.tell_again)
             supervised = daemon.workers[name] = Supervised(worker, daemon.clock, daemon.random)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(supervised.run(), name=f"worker {name}")
-                if daemon.config.repair.enabled:
-                    repairer = daemon.repairers[name] = self._repairer(worker)
-                    group.create_task(repairer.run(), name=f"repair {name}")
+            daemon.recorder.when_database_went_back.append(worker.wanting.tell_again)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(supervised.run(), name=f"worker {name}")
+                    if daemon.config.repair.enabled:
+                        part = daemon.part(f"repair {name}", lambda: self._repair(worker))
+                        group.create_task(part.run(), name=part.name)
+            finally:
+                daemon.recorder.when_database_went_back.remove(worker.wanting.tell_again)
+
+    async def _repair(self, worker: VenueWorker) -> None:
+        daemon = self._daemon
+        repairer = daemon.repairers[worker.venue] = self._repairer(worker)
+        daemon.recorder.when_gaps_change.append(repairer.wake)
+        daemon.recorder.when_database_went_back.append(repairer.start_over)
+        try:
+            await repairer.run()
+        finally:
+            daemon.recorder.when_gaps_change.remove(repairer.wake)
+            daemon.recorder.when_database_went_back.remove(repairer.start_over)
+            del daemon.repairers[worker.venue]
 
     def _repairer(self, worker: VenueWorker) -> Repairer:
         daemon, wanted = self._daemon, self._daemon.config.repair
@@ -124,8 +139,6 @@ class Feeds:
             clock=daemon.clock,
             random=daemon.random,
         )
-        daemon.recorder.when_gaps_change.append(repairer.wake)
-        daemon.recorder.when_database_went_back.append(repairer.start_over)
         repairer.when_settled.append(daemon.auditing.gaps_changed)
         return repairer
 

@@ -7,7 +7,7 @@ because nothing is lost then; it is a warning, with the size of what waits. Noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from collector.feed.connection import LONGEST_BACKOFF_SECONDS, ConnectionState
 from collector.service.facts import (
@@ -15,6 +15,7 @@ from collector.service.facts import (
     DatabaseFacts,
     Health,
     JournalFacts,
+    PartFacts,
     ProcessFacts,
     Reason,
     TotalFacts,
@@ -28,6 +29,10 @@ STALLED_SECONDS = 120.0
 LATE_SECONDS = 5.0
 _RESTING = (ConnectionState.WAITING, ConnectionState.STOPPED)
 
+_NOT_TOLD = Reason("health", "cannot be judged; the log says why")
+NOT_JUDGED = Health(healthy=True, ready=False, not_healthy=(), not_ready=(_NOT_TOLD,), warnings=())
+"""The verdicts where judging fails: nothing that a restart would cure, and nothing that is known to be well."""
+
 
 def judge(
     *,
@@ -35,21 +40,32 @@ def judge(
     stopping: bool,
     enabled: Sequence[str],
     venues: Sequence[VenueFacts],
-    totals: TotalFacts,
+    totals: TotalFacts | None,
     audit: AuditFacts | None,
-    journal: JournalFacts,
-    database: DatabaseFacts,
-    process: ProcessFacts,
+    journal: JournalFacts | None,
+    database: DatabaseFacts | None,
+    process: ProcessFacts | None,
+    parts: Sequence[PartFacts],
+    unseen: Mapping[str, str],
 ) -> Health:
-    """Return the verdicts; `enabled` are the venues that should be there."""
+    """Return the verdicts.
+
+    `enabled` are the venues that should be there, `unseen` is why something cannot be looked at.
+    """
     not_healthy = tuple(_dead(venues))
     not_ready = (
         *_lifecycle(started=started, stopping=stopping),
         *not_healthy,
         *_not_recording(enabled, venues),
-        *_not_written(journal, database),
+        *(_not_written(journal, database) if journal is not None else _unknown("journal")),
     )
-    warnings = (*_incomplete(venues), *_delayed(totals, journal, database, process), *_unexplained(audit))
+    warnings = (
+        *_incomplete(venues),
+        *_delayed(totals, journal, database, process),
+        *_unexplained(audit),
+        *(Reason(part.name, part.trouble) for part in parts if part.trouble),
+        *(Reason(part, f"cannot be looked at: {reason}") for part, reason in unseen.items()),
+    )
     return Health(not not_healthy, not not_ready, not_healthy, not_ready, warnings)
 
 
@@ -86,13 +102,19 @@ def _not_recording(enabled: Sequence[str], venues: Sequence[VenueFacts]) -> Iter
         yield Reason(f"venue {venue.venue}", "no connection is live: " + (why or f"the worker is {venue.state}"))
 
 
-def _not_written(journal: JournalFacts, database: DatabaseFacts) -> Iterator[Reason]:
+def _unknown(part: str) -> Iterator[Reason]:
+    yield Reason(part, "is not known: it cannot be looked at")
+
+
+def _not_written(journal: JournalFacts, database: DatabaseFacts | None) -> Iterator[Reason]:
     if journal.fault is not None:
         yield Reason("journal", f"the disk refuses: {journal.fault}; free space in data_dir or replace the disk")
     elif journal.refusal is not None:
         yield Reason("journal", f"is full: {journal.refusal}; what the venues send now is missed, and told as gaps")
     elif journal.full:
         yield Reason("journal", "its buffer is full because the disk is too slow; the venues are held back")
+    if database is None:
+        return
     quiet = database.last_commit_age_seconds
     if database.state == "connected" and journal.backlog_bytes and quiet is not None and quiet > STALLED_SECONDS:
         yield Reason(
@@ -115,17 +137,21 @@ def _incomplete(venues: Sequence[VenueFacts]) -> Iterator[Reason]:
 
 
 def _delayed(
-    totals: TotalFacts, journal: JournalFacts, database: DatabaseFacts, process: ProcessFacts
+    totals: TotalFacts | None,
+    journal: JournalFacts | None,
+    database: DatabaseFacts | None,
+    process: ProcessFacts | None,
 ) -> Iterator[Reason]:
-    if database.state != "connected":
-        waiting = "" if journal.backlog_bytes is None else f" ({journal.backlog_bytes} bytes)"
+    if database is not None and database.state != "connected":
+        waiting = "" if journal is None or journal.backlog_bytes is None else f" ({journal.backlog_bytes} bytes)"
         why = f": {database.reason}" if database.reason else ""
         yield Reason("database", f"is {database.state}, and what is received waits in the journal{waiting}{why}")
-    if not totals.adds_up:
+    if totals is not None and not totals.adds_up:
         dropped = f", {totals.unaccounted} were dropped" if totals.unaccounted else ""
         yield Reason("counts", f"items are not stored + duplicates + quarantined{dropped}: please report this bug")
-    if process.loop_late_seconds is not None and process.loop_late_seconds > LATE_SECONDS:
-        yield Reason("daemon", f"stood still for {process.loop_late_seconds:.1f} s within the last minute")
+    late = None if process is None else process.loop_late_seconds
+    if late is not None and late > LATE_SECONDS:
+        yield Reason("daemon", f"stood still for {late:.1f} s within the last minute")
 
 
 def _unexplained(audit: AuditFacts | None) -> Iterator[Reason]:

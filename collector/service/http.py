@@ -2,7 +2,7 @@
 
 Three guards stand before every answer. Only GET and HEAD exist. The Host header has to be a name of this machine, so
 that a foreign page whose name was made to point here (DNS rebinding) gets nothing. And the headers forbid a browser to
-run, frame, sniff or keep what it is sent.
+run, frame, sniff or keep what it is sent. What fails in here is told and costs an answer, never a frame.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-import orjson
 import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from collector.logs import KNOWN
 from collector.service import listen, pages
+from collector.service.connections import IDLE_SECONDS, Connections
 from collector.service.day import LastDay
 from collector.service.events import Events
 from collector.service.instruments import Instruments
+from collector.service.looks import Looks, encoded
 from collector.service.metrics import DaemonMetrics
 from collector.service.recent import Recent
 from collector.service.status import snapshot
@@ -41,7 +43,6 @@ log = structlog.get_logger()
 
 SHUTDOWN_SECONDS: Final = 0.25
 """What an answer that is under way is given when the daemon stops, and then once more to be cancelled in."""
-KEEPALIVE_SECONDS: Final = 75.0
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -60,49 +61,55 @@ HEADERS: Final = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def serve(daemon: Daemon) -> None:
-    """Serve until cancelled; `daemon.http_address` is set once it listens.
+async def serve(daemon: Daemon, listening: Callable[[], object] | None = None) -> None:
+    """Serve until cancelled; once it listens `daemon.http_address` is set and `listening` called.
 
     Raises:
-        ConfigError: the address of `http.listen` cannot be listened on.
+        ListenError: the address of `http.listen` cannot be listened on, for now.
 
     """
     host, port = daemon.config.http.host, daemon.config.http.port
-    recent = Recent(daemon)
-    metrics = DaemonMetrics(lambda: snapshot(daemon, recent))
-    for_day, for_instruments = Reader(_tables_of(daemon)), Reader(_tables_of(daemon))
-    day = LastDay(for_day, daemon.clock)
-    daemon.recorder.when_gaps_change.append(day.changed)
-    events = Events(lambda: snapshot(daemon, recent), day, daemon.clock)
-    app = application(daemon, recent, host)
-    app.add_routes([web.get("/api/events", events.answer), web.get("/api/day", _day(day))])
-    app.add_routes(Instruments(for_instruments, daemon.clock).routes())
-    app.on_shutdown.append(_end(events))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=KEEPALIVE_SECONDS)
-    daemon.statistics.registry.register(metrics)
-    try:
+    recent, connections = Recent(daemon), Connections()
+    async with AsyncExitStack() as stack:
+        metrics = DaemonMetrics(lambda: snapshot(daemon, recent), daemon.statistics.looks)
+        daemon.statistics.registry.register(metrics)
+        stack.callback(daemon.statistics.registry.unregister, metrics)
+        for_day, for_instruments = Reader(_tables_of(daemon)), Reader(_tables_of(daemon))
+        stack.callback(for_day.close)
+        stack.callback(for_instruments.close)
+        day = LastDay(for_day, daemon.clock)
+        daemon.recorder.when_gaps_change.append(day.changed)
+        stack.callback(daemon.recorder.when_gaps_change.remove, day.changed)
+        events = Events(lambda: snapshot(daemon, recent), day, daemon.clock, daemon.statistics.looks)
+        app = application(daemon, recent, host, connections)
+        app.add_routes([web.get("/api/events", events.answer), web.get("/api/day", _day(day))])
+        app.add_routes(Instruments(for_instruments, daemon.clock).routes())
+        app.on_shutdown.append(_end(events))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=IDLE_SECONDS)
+        stack.push_async_callback(runner.cleanup)
         await runner.setup()
+        assert runner.server is not None
         sockets = listen.bind(host, port)
         for bound in sockets:
-            await web.SockSite(runner, bound).start()
+            stack.callback(bound.close)
         daemon.http_address = listen.url(sockets[0])
+        stack.callback(setattr, daemon, "http_address", None)
         log.info("http_listening", url=daemon.http_address)
+        if listening is not None:
+            listening()
         async with asyncio.TaskGroup() as group:
+            for bound in sockets:
+                group.create_task(connections.accept(bound, runner.server))
             group.create_task(recent.watch())
             group.create_task(recent.watch_disk())
             group.create_task(events.run())
-    finally:
-        daemon.http_address = None
-        daemon.recorder.when_gaps_change.remove(day.changed)
-        daemon.statistics.registry.unregister(metrics)
-        await runner.cleanup()
-        for_day.close()
-        for_instruments.close()
 
 
-def application(daemon: Daemon, recent: Recent, host: str) -> web.Application:
+def application(daemon: Daemon, recent: Recent, host: str, connections: Connections) -> web.Application:
     """Make the application; `host` is what it will listen on."""
-    app = web.Application(middlewares=[_only_reads, _only_as(host)])
+    app = web.Application(
+        middlewares=[connections.follow, _only_reads, _only_as(host), _whole(daemon.statistics.looks)]
+    )
     app.on_response_prepare.append(_guard)
     app.add_routes(_Facts(daemon, recent).routes())
     app.add_routes(pages.routes())
@@ -177,7 +184,7 @@ def _end(events: Events) -> Callable[[web.Application], Awaitable[None]]:
 
 
 def _json(value: object, status: int) -> web.Response:
-    return web.Response(body=KNOWN.hide_in_json(orjson.dumps(value)), status=status, content_type="application/json")
+    return web.Response(body=KNOWN.hide_in_json(encoded(value)), status=status, content_type="application/json")
 
 
 # -- guards ------------------------------------------------------------------------------------------------------------
@@ -185,6 +192,26 @@ def _json(value: object, status: int) -> web.Response:
 
 async def _guard(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
+
+
+def _whole(looks: Looks) -> Middleware:
+    """Return what answers for a handler that fails: a bug behind one path is told, and costs nobody but who asked."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        part = f"GET {resource.canonical if resource else '?'}"
+        try:
+            answer = await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001  told by `failed`
+            looks.failed(part, error)
+            return _json({"error": f"this cannot be told ({type(error).__name__}); the daemon's log says more"}, 500)
+        looks.succeeded(part)
+        return answer
+
+    return check
 
 
 @web.middleware

@@ -1,4 +1,8 @@
-"""The sockets that the status page listens on, and the errors that name the setting to change."""
+"""The sockets that the status page listens on, and the errors that name the setting to change.
+
+An address may be missing only for now: the machine is still starting, or another program ends soon. So these errors are
+no faults of the configuration, which would end the daemon: the page is tried again.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,14 @@ import socket
 from contextlib import ExitStack
 from ipaddress import ip_address
 
-from collector.errors import ConfigError, Fault
+from collector.errors import CollectorError
 
 KEY = "http.listen"
 BACKLOG = 128
+
+
+class ListenError(CollectorError):
+    """Nothing can be listened on at `http.listen`; the text says what to change."""
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -20,7 +28,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     long as another one remains.
 
     Raises:
-        ConfigError: nothing can be listened on; the fault says what to change.
+        ListenError: nothing can be listened on.
 
     """
     try:
@@ -79,7 +87,7 @@ def reachable(host: str) -> str:
     return str(number) if number.version == 4 else f"[{number}]"
 
 
-def _refused(host: str, port: int, error: OSError) -> ConfigError:
+def _refused(host: str, port: int, error: OSError) -> ListenError:
     if error.errno == errno.EADDRINUSE:
         problem = f"port {port} on {host} is taken by another program"
     elif error.errno == errno.EACCES:
@@ -91,7 +99,7 @@ def _refused(host: str, port: int, error: OSError) -> ConfigError:
     return _fault(host, port, problem)
 
 
-def _fault(host: str, port: int, problem: str) -> ConfigError:
+def _fault(host: str, port: int, problem: str) -> ListenError:
     shown = f"[{host}]" if ":" in host else host
     if "taken" in problem:
         remedy = f'stop it (perhaps another collector), or set another one, such as "{shown}:{port % 65535 + 1}"'
@@ -99,4 +107,4 @@ def _fault(host: str, port: int, problem: str) -> ConfigError:
         remedy = f'set one above 1023, such as "{shown}:8080"'
     else:
         remedy = 'set an address of this machine, such as "127.0.0.1:8080"'
-    return ConfigError([Fault(KEY, problem, remedy)])
+    return ListenError(f"{KEY}: {problem} ({remedy})")

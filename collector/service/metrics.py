@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,7 +18,8 @@ from collector.feed.connection import ConnectionState
 from collector.venues.adapter import SubscriptionState
 
 if TYPE_CHECKING:
-    from collector.service.facts import Status, SubscriptionFacts, VenueFacts
+    from collector.service.facts import JournalFacts, Status, SubscriptionFacts, VenueFacts
+    from collector.service.looks import Looks
 
 _CONNECTION = ("venue", "connection")
 
@@ -28,31 +30,39 @@ Samples = Iterable[tuple[tuple[str, ...], float | None]]
 class DaemonMetrics(Collector):
     """Turns one snapshot a scrape into metric families."""
 
-    def __init__(self, look: Callable[[], Status]) -> None:
+    def __init__(self, look: Callable[[], Status], looks: Looks) -> None:
         self._look = look
+        self._looks = looks
 
     def describe(self) -> list[Metric]:
         """Name nothing beforehand: registering must not need a daemon that has started."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family."""
+        """Yield every family; those of a part that cannot be told are left out."""
         status = self._look()
-        yield from _daemon(status)
-        yield from _counts(status)
-        yield from _venues(status.venues)
-        yield from _connections(status.venues)
-        yield from _subscriptions(status.venues)
-        yield from _completeness(status)
-        yield from _storage(status)
+        for make in (_daemon, _counts, _venues, _connections, _subscriptions, _completeness, _storage):
+            nothing: list[Metric] = []
+            yield from self._looks.take(f"metrics of {make.__name__[1:]}", partial(_made, make, status), nothing)
+
+
+def _made(make: Callable[[Status], Iterator[Metric]], status: Status) -> list[Metric]:
+    return list(make(status))
 
 
 def _daemon(status: Status) -> Iterator[Metric]:
-    process, health = status.process, status.health
+    health = status.health
     yield _gauge("build_info", "Always 1; the version is in the label.", [((status.version,), 1)], "version")
     yield _gauge("healthy", "1 while /healthz is green.", [((), health.healthy)])
     yield _gauge("ready", "1 while /readyz is green: every venue is recorded.", [((), health.ready)])
     yield _gauge("uptime_seconds", "How long ago the daemon started.", [((), status.uptime_seconds)])
+    yield _counter("part_failures", "Crashes of a part beside recording, each followed by a new start.",
+                   (((part.name,), part.failures) for part in status.parts), "part")  # fmt: skip
+    yield _gauge("part_troubled", "1 while a part beside recording does not do its work.",
+                 (((part.name,), part.trouble != "") for part in status.parts), "part")  # fmt: skip
+    yield _counter("failed_looks", "Looks for status and metrics that failed.", [((), status.failed_looks)])
+    if (process := status.process) is None:
+        return
     yield _gauge("memory_bytes", "Resident memory of the daemon.", [((), process.rss_bytes)])
     yield _counter("cpu_seconds", "Processor time used by the daemon.", [((), process.cpu_seconds)])
     yield _gauge(
@@ -64,7 +74,8 @@ def _daemon(status: Status) -> Iterator[Metric]:
 
 
 def _counts(status: Status) -> Iterator[Metric]:
-    totals = status.totals
+    if (totals := status.totals) is None:
+        return
     yield _counter(
         "items",
         "Items of frames by what became of them; the three outcomes add up to all items.",
@@ -88,7 +99,8 @@ def _counts(status: Status) -> Iterator[Metric]:
     yield _gauge("items_add_up", "1 while the outcomes add up to what the frames held.", [((), totals.adds_up)])
 
 
-def _venues(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
+def _venues(status: Status) -> Iterator[Metric]:
+    venues = status.venues
     yield _counter(
         "worker_failures",
         "Crashes of a venue's worker, each followed by a new start.",
@@ -149,8 +161,8 @@ def _completeness(status: Status) -> Iterator[Metric]:
     yield _gauge("audit_alarms", "Minutes that nothing explains.", [((), audit.open_alarms if audit else None)])
 
 
-def _connections(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
-    held = [((venue.venue, one.name), one) for venue in venues for one in venue.connections]
+def _connections(status: Status) -> Iterator[Metric]:
+    held = [((venue.venue, one.name), one) for venue in status.venues for one in venue.connections]
     yield _counter("frames", "Frames received.", ((at, one.frames) for at, one in held), *_CONNECTION)
     yield _counter("received_bytes", "Bytes of the frames received.", ((at, one.bytes) for at, one in held),
                    *_CONNECTION)  # fmt: skip
@@ -170,7 +182,8 @@ def _connections(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
     )
 
 
-def _subscriptions(venues: tuple[VenueFacts, ...]) -> Iterator[Metric]:
+def _subscriptions(status: Status) -> Iterator[Metric]:
+    venues = status.venues
     counts: Counter[tuple[str, str, str]] = Counter()
     newest: dict[tuple[str, str], float] = {}
     for venue, one in _each(venues):
@@ -204,7 +217,16 @@ def _each(venues: tuple[VenueFacts, ...]) -> Iterator[tuple[str, SubscriptionFac
 
 
 def _storage(status: Status) -> Iterator[Metric]:
-    journal, database = status.journal, status.database
+    if (journal := status.journal) is not None:
+        yield from _journal(journal)
+    if (database := status.database) is not None:
+        yield _gauge("database_connected", "1 while the database takes what it is given.",
+                     [((), database.state == "connected")])  # fmt: skip
+        yield _gauge("last_commit_age_seconds", "How long ago the last batch was committed.",
+                     [((), database.last_commit_age_seconds)])  # fmt: skip
+
+
+def _journal(journal: JournalFacts) -> Iterator[Metric]:
     yield _gauge("journal_backlog_bytes", "Received and not in the tables yet.", [((), journal.backlog_bytes)])
     yield _gauge("journal_backlog_seconds", "How long ago the oldest frame came that is not in the tables yet.",
                  [((), journal.backlog_seconds)])  # fmt: skip
@@ -215,10 +237,6 @@ def _storage(status: Status) -> Iterator[Metric]:
                  [((), journal.full)])  # fmt: skip
     yield _gauge("journal_refusing", "1 while nothing is recorded because the disk budget is used up.",
                  [((), journal.refusal is not None)])  # fmt: skip
-    yield _gauge("database_connected", "1 while the database takes what it is given.",
-                 [((), database.state == "connected")])  # fmt: skip
-    yield _gauge("last_commit_age_seconds", "How long ago the last batch was committed.",
-                 [((), database.last_commit_age_seconds)])  # fmt: skip
 
 
 def _gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:

@@ -33,8 +33,11 @@ class Notifier:
         if address is not None:
             # A name that begins with @ is in the abstract namespace, spelled with a leading zero byte.
             self._target = "\0" + address[1:] if address.startswith("@") else address
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
+            try:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                self._socket.setblocking(False)
+            except OSError as error:
+                log.warning("systemd_unreachable", socket=address, reason=error.strerror or str(error))
 
     def __repr__(self) -> str:
         return f"<Notifier {self._address or 'off'}>"
@@ -85,7 +88,7 @@ class Notifier:
         if self._socket is None:
             return
         try:
-            self._socket.sendto(message.encode(), self._target)
+            self._socket.sendto(message.encode("utf-8", "backslashreplace"), self._target)
         except OSError as error:
             log.warning("systemd_unreachable", socket=self._address, reason=error.strerror or str(error))
             if not isinstance(error, BlockingIOError):

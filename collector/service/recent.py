@@ -10,11 +10,10 @@ import asyncio
 import shutil
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-import structlog
 
 from collector.model import Instrument
 from collector.service.facts import DiskFacts, RateFacts
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from prometheus_client import Histogram
 
     from collector.service.daemon import Daemon
-
-log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
 RATE_SECONDS = 10.0
@@ -73,11 +70,7 @@ class Recent:
         clock = self._daemon.clock
         late = 0.0
         while True:
-            try:
-                self.look(late)
-            except Exception:
-                # Whoever only watches must never be what ends the recording.
-                log.exception("look_failed")
+            self._daemon.statistics.looks.take("recent rates", partial(self.look, late), None)
             due = clock.monotonic() + LOOK_SECONDS
             await clock.sleep(LOOK_SECONDS)
             late = max(0.0, clock.monotonic() - due)
@@ -85,7 +78,10 @@ class Recent:
     async def watch_disk(self) -> None:
         """Ask how full the disk is until cancelled; a disk that does not answer holds nothing else up."""
         while True:
-            self.disk = await asyncio.to_thread(_disk, self._daemon.journal.directory)
+            try:
+                self.disk = await asyncio.to_thread(_disk, self._daemon.journal.directory)
+            except RuntimeError as error:  # no thread could be started
+                self._daemon.statistics.looks.failed("disk", error)
             await self._daemon.clock.sleep(DISK_LOOK_SECONDS)
 
     def look(self, late: float = 0.0) -> None:

@@ -10,6 +10,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from collector.model import Instrument, Records, Tick, Trade
 from collector.service.clocks import ClockOffsets
+from collector.service.looks import Looks
 from collector.store.batch import Batch, Committed, TableCount
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
@@ -40,6 +41,7 @@ class Statistics:
         self.last_trade: dict[Instrument, Trade] = {}
         self.last_tick: dict[Instrument, Tick] = {}
         self.clocks = ClockOffsets()
+        self.looks = Looks()
         self.lag = Histogram(
             "collector_commit_lag_seconds",
             "From the receipt of a batch's oldest frame to its commit.",

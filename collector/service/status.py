@@ -1,6 +1,7 @@
 """One look at everything that a running daemon knows about itself; the page, the metrics and the terminal show it.
 
-Reads only: taking a snapshot changes nothing, waits for nothing and asks neither a venue nor the database.
+Reads only: taking a snapshot changes nothing, waits for nothing and asks neither a venue nor the database. It never
+raises: what cannot be looked at is not known, and the verdict says so.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import resource
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from collector.service.facts import (
     DatabaseFacts,
     JournalFacts,
     LagFacts,
+    PartFacts,
     PlaceFacts,
     ProblemFacts,
     ProcessFacts,
@@ -33,7 +35,7 @@ from collector.service.facts import (
     TotalFacts,
     VenueFacts,
 )
-from collector.service.health import judge
+from collector.service.health import NOT_JUDGED, judge
 from collector.service.recent import Recent, buckets, quantile
 
 if TYPE_CHECKING:
@@ -54,23 +56,37 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
     """Return the daemon's status now; rates and what is "recent" are known to a `Recent` that has been watching."""
     if recent is None:
         recent = Recent(daemon)
-        recent.look()
-    recent.remember_last_seen()
-    now_ns = daemon.clock.now_ns()
-    venues = tuple(_venue(daemon, one, now_ns, recent) for one in daemon.workers.values())
-    totals, journal, database = _totals(daemon), _journal(daemon, now_ns), _database(daemon, now_ns)
-    process = ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds, lines_lost())
-    audit = daemon.auditing.facts()
-    health = judge(
-        started=daemon.started.is_set(),
-        stopping=daemon.stopping.is_set(),
-        enabled=[name for name, venue in daemon.config.venues.items() if venue.enabled],
-        venues=venues,
-        totals=totals,
-        audit=audit,
-        journal=journal,
-        database=database,
-        process=process,
+        daemon.statistics.looks.take("recent rates", recent.look, None)
+    looks, now_ns = daemon.statistics.looks, daemon.clock.now_ns()
+    looks.take("last records", recent.remember_last_seen, None)
+    venues = tuple(
+        looks.take(f"venue {name}", partial(_venue, daemon, one, now_ns, recent), _unseen(name))
+        for name, one in list(daemon.workers.items())
+    )
+    totals = looks.take("totals", lambda: _totals(daemon), None)
+    journal = looks.take("journal", lambda: _journal(daemon, now_ns), None)
+    database = looks.take("database", lambda: _database(daemon, now_ns), None)
+    process = looks.take("process", lambda: _process(recent), None)
+    audit = looks.take("audit", daemon.auditing.facts, None)
+    configuration = looks.take("configuration", daemon.reloading.facts, None)
+    rates, lag = looks.take("rates", recent.rates, None), looks.take("lag", lambda: _lag(daemon, recent), None)
+    parts = tuple(PartFacts(part.name, part.failures, part.trouble) for part in daemon.parts.values())
+    health = looks.take(
+        "health",
+        lambda: judge(
+            started=daemon.started.is_set(),
+            stopping=daemon.stopping.is_set(),
+            enabled=[name for name, venue in daemon.config.venues.items() if venue.enabled],
+            venues=venues,
+            totals=totals,
+            audit=audit,
+            journal=journal,
+            database=database,
+            process=process,
+            parts=parts,
+            unseen=looks.failing,
+        ),
+        NOT_JUDGED,
     )
     return Status(
         version=__version__,
@@ -78,16 +94,18 @@ def snapshot(daemon: Daemon, recent: Recent | None = None) -> Status:
         now=iso(now_ns),
         uptime_seconds=_age(daemon.started_ns, now_ns) or 0.0,
         health=health,
-        configuration=daemon.reloading.facts(),
+        configuration=configuration,
         venues=venues,
         totals=totals,
-        rates=recent.rates(),
-        lag=_lag(daemon, recent),
+        rates=rates,
+        lag=lag,
         audit=audit,
         journal=journal,
         disk=recent.disk,
         database=database,
         process=process,
+        parts=parts,
+        failed_looks=looks.failures,
     )
 
 
@@ -109,6 +127,10 @@ def rss_bytes() -> int:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return pages * resource.getpagesize()
+
+
+def _process(recent: Recent) -> ProcessFacts:
+    return ProcessFacts(os.getpid(), rss_bytes(), round(time.process_time(), 2), recent.late_seconds, lines_lost())
 
 
 def _age(then_ns: int | None, now_ns: int) -> float | None:
@@ -137,6 +159,15 @@ def _venue(daemon: Daemon, one: Supervised, now_ns: int, recent: Recent) -> Venu
         problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
         connections=tuple(_connection(daemon, worker, feed, now_ns, recent) for feed in worker.connections.values()),
     )
+
+
+def _unseen(name: str) -> VenueFacts:
+    """What is told of a venue that cannot be looked at: nothing."""
+    return VenueFacts(
+        venue=name, adapter="", state="not known", since=iso(0), reason="it cannot be looked at; the log says why",
+        failed=False, failures=0, clock_offset_seconds=None, rest=None, repair=None, gaps=None, gaps_recorded=None,
+        problems=(), connections=(),
+    )  # fmt: skip
 
 
 def _rest(daemon: Daemon, rest: RestClient | None) -> RestFacts | None:
@@ -253,7 +284,7 @@ def _database(daemon: Daemon, now_ns: int) -> DatabaseFacts:
     else:
         state, reason = "away", writer.state
     # Before that, the search for psql would run programs, which a look must not wait for.
-    hint = database.hint() if database.state == "ready" else None
+    hint = daemon.statistics.looks.take("psql", database.hint, None) if database.state == "ready" else None
     return DatabaseFacts(
         place=database.place,
         embedded=database.server is not None,

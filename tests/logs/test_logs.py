@@ -246,7 +246,7 @@ def told_by(source: Path) -> Iterator[tuple[str, set[str], set[str]]]:
                 levels = {"warning"}
             case _:
                 continue
-        fields = {keyword.arg for keyword in call.keywords if keyword.arg}
+        fields = {keyword.arg for keyword in call.keywords if keyword.arg not in (None, "exc_info")}
         if getattr(call.func, "attr", "") == "_trouble":
             fields |= {"venue", "reason"}
         names = [one.value for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant)]

@@ -77,9 +77,10 @@ class Stage:
     @asynccontextmanager
     async def process(
         self, *, environ: Mapping[str, str] | None = None, most_file_bytes: int | None = None,
+        most_files: int | None = None,
         program: Sequence[str] = ("-m", "collector.cli"), stderr: int | None = None,
     ) -> AsyncIterator[asyncio.subprocess.Process]:  # fmt: skip
-        """A daemon in a process of its own, killed at the end if it still runs; no file of it grows past a limit.
+        """A daemon in a process of its own, killed at the end if it still runs; its files may be limited.
 
         `program` takes the command line, `stderr` its log instead of the file `daemon.log`.
         """
@@ -87,6 +88,8 @@ class Stage:
         def limit() -> None:
             if most_file_bytes is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most_file_bytes, most_file_bytes))
+            if most_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 
         with (self.folder / "daemon.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(

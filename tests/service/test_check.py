@@ -64,14 +64,19 @@ def test_a_disk_slower_than_the_journal_wants_is_a_warning() -> None:
 
 
 async def test_too_few_files_and_too_small_ones_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {resource.RLIMIT_NOFILE: (100, 100), resource.RLIMIT_FSIZE: (1 << 20, 1 << 20)}
+    limits = {resource.RLIMIT_NOFILE: (50, 100), resource.RLIMIT_FSIZE: (1 << 20, 1 << 20)}
     monkeypatch.setattr(of_machine.resource, "getrlimit", limits.__getitem__)
 
     found = await told(written(tmp_path, more=VENUE))
 
     assert found["open files"].verdict is Verdict.WARNING
-    assert "ulimit -n" in found["open files"].remedy
+    assert "100 files may be open" in found["open files"].text
+    assert "ulimit -Hn" in found["open files"].remedy
     assert found["file size"].verdict is Verdict.FAILURE
+
+    limits[resource.RLIMIT_NOFILE] = (1024, 20_000)  # the daemon raises it
+
+    assert (await told(written(tmp_path, more=VENUE)))["open files"].verdict is Verdict.OK
 
 
 async def test_a_database_that_is_away_is_a_failure_but_no_more_than_a_warning_offline(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from collector.errors import ConfigError
 from collector.service.http import host_name
+from collector.service.listen import ListenError
 from tests.service.watched import WatchedDaemon, serving, watched
 
 
@@ -184,7 +184,7 @@ def test_host_header_is_taken_apart(header: str, name: str) -> None:
 async def test_taken_port_is_an_error_that_names_the_key_and_what_to_do(daemon: WatchedDaemon) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         daemon.config.http.port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=r"http\.listen: port \d+ on 127\.0\.0\.1 is taken .*set another one"):
+        with pytest.raises(ListenError, match=r"http\.listen: port \d+ on 127\.0\.0\.1 is taken .*set another one"):
             async with serving(daemon):
                 pass
     assert daemon.http_address is None
@@ -192,7 +192,7 @@ async def test_taken_port_is_an_error_that_names_the_key_and_what_to_do(daemon: 
 
 async def test_address_that_is_not_of_this_machine_is_an_error_that_names_the_key(daemon: WatchedDaemon) -> None:
     daemon.config.http.host = "203.0.113.9"
-    with pytest.raises(ConfigError, match=r"http\.listen: 203\.0\.113\.9 is not an address of this machine"):
+    with pytest.raises(ListenError, match=r"http\.listen: 203\.0\.113\.9 is not an address of this machine"):
         async with serving(daemon):
             pass
 

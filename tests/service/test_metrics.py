@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,7 @@ from collector.repair.tally import GapCount
 from collector.service.metrics import DaemonMetrics
 from collector.service.recent import Recent
 from collector.service.status import snapshot
+from collector.service.supervise import Part
 from collector.store.batch import TableCount
 from tests.service.watched import WatchedDaemon, watched
 
@@ -33,7 +36,7 @@ def registry(daemon: WatchedDaemon) -> CollectorRegistry:
     recent = Recent(daemon.as_daemon)
     recent.look()
     whole = daemon.statistics.registry
-    whole.register(DaemonMetrics(lambda: snapshot(daemon.as_daemon, recent)))
+    whole.register(DaemonMetrics(lambda: snapshot(daemon.as_daemon, recent), daemon.statistics.looks))
     return whole
 
 
@@ -133,6 +136,7 @@ def test_documentation_lists_every_metric_with_its_type_and_labels(daemon: Watch
     daemon.intake.catch_up(daemon.normaliser)
     daemon.intake.oldest_ns = daemon.clock.now_ns()
     tell_of_completeness(daemon)
+    daemon.parts["page"] = Part("page", asyncio.Event().wait, daemon.clock, Random(1))
     told = set()
     for name, family in families(daemon).items():
         labels = frozenset(label for one in family.samples for label in one.labels) - {"le"}

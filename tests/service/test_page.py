@@ -17,7 +17,7 @@ from playwright.async_api import Browser, expect
 
 from collector.audit.losses import Alarm
 from collector.feed.connection import ConnectionState
-from collector.service import day, events, instruments
+from collector.service import day, events, instruments, status
 from collector.venues.adapter import SubscriptionState, SubscriptionStatus
 from tests.service.browser import PATIENCE_MS, browsing, opened, overflow, poor_contrasts
 from tests.service.market import Market, market
@@ -304,6 +304,25 @@ async def fill_instrument(tables: Market) -> None:
     await tables.ticks("A", 600)
     await tables.book("A", 1, [("99.0", "1"), ("98.5", "2")], [("101.0", "0.5"), ("101.5", "3")], snapshot=True)
     await tables.gap("A", 1800, 1500, "repaired")
+
+
+async def test_page_shows_the_rest_of_a_status_whose_parts_fail(
+    browser: Browser, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    async with scene(tmp_path, database, "A") as on:
+        for name in ("_totals", "_lag", "_journal", "_database", "_process"):
+            monkeypatch.setattr(status, name, fail)
+        async with opened(browser, on.address) as (page, _):
+            await expect(page.locator("#verdict")).to_have_text("not recording")
+            await expect(page.locator("#reasons")).to_contain_text("cannot be looked at")
+            for pill in ("#journal-state", "#database-state", "#sum"):
+                await expect(page.locator(pill)).to_have_text("not known")
+            await expect(page.locator("#streams")).to_contain_text("flowing")
+            monkeypatch.undo()
+            await expect(page.locator("#database-state")).to_have_text("connected")
 
 
 async def test_what_cannot_be_seen_in_a_name_is_shown(browser: Browser, database: str, tmp_path: Path) -> None:

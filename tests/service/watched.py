@@ -26,7 +26,7 @@ from collector.service.intake import JournalledIntake
 from collector.service.recorder import Recorder
 from collector.service.reload import Reloading
 from collector.service.statistics import Statistics
-from collector.service.supervise import Supervised
+from collector.service.supervise import Part, Supervised
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.embedded import Hint
 from collector.venues.adapter import ConnectionPlan, Subscription, SubscriptionState, SubscriptionStatus
@@ -87,6 +87,7 @@ class WatchedDaemon:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     workers: dict[str, Supervised] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
     database: FakeDatabase = field(default_factory=FakeDatabase)
     writer: FakeWriter = field(default_factory=FakeWriter)
 

@@ -20,8 +20,8 @@ NO_SPACE_BYTES = 256 << 20
 SYNCS = 20
 LONGEST_SYNCING_SECONDS = 2.0
 SYNCED_BYTES = 64 << 10
-FILES_OF_OUR_OWN = 160
-"""Journal, database connections, 32 watchers of the page, REST calls of repairs, libraries, with some to spare."""
+FILES_OF_OUR_OWN = 256
+"""Journal, database connections, 128 connections of the page, REST calls of repairs, libraries, with some to spare."""
 FILES_OF_A_SERVER = 1024
 """The embedded server inherits the limit, and each of its processes keeps that many tables open."""
 
@@ -84,8 +84,9 @@ def listen(config: Config) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return Finding("http.listen", Verdict.WARNING, f"{config.http.listen}: {error.strerror}",
-                           "fine if a collector runs already; else choose another port")  # fmt: skip
+            return Finding("http.listen", Verdict.WARNING, f"{config.http.listen}: {error.strerror}; the daemon would "
+                           "record without its page, and try again",
+                           "fine if a collector runs already; else free the port, or choose another")  # fmt: skip
     if not config.http.loopback:
         return Finding("http.listen", Verdict.OK, f"{config.http.listen} is free; anyone who reaches it may read, "
                        "since there is no password")  # fmt: skip
@@ -97,14 +98,14 @@ def file_limits(config: Config) -> Iterator[Finding]:
     enabled = [one for one in config.venues.values() if one.enabled]
     lines = sum(venues.find(one.adapter).limits(one.settings).connections for one in enabled)
     needed = FILES_OF_OUR_OWN + lines + (FILES_OF_A_SERVER if config.database.dsn is None else 0)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        told = "any number of" if soft == resource.RLIM_INFINITY else f"{soft:,}"
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # the daemon raises its limit to that
+    if most == resource.RLIM_INFINITY or most >= needed:
+        told = "any number of" if most == resource.RLIM_INFINITY else f"{most:,}"
         yield Finding("open files", Verdict.OK, f"{told} files may be open, {needed:,} may be needed")
     else:
         yield Finding(
-            "open files", Verdict.WARNING, f"{soft:,} files may be open and {needed:,} may be needed",
-            f"LimitNOFILE={needed} in the unit, or `ulimit -n {needed}`; it counts the connections that are allowed",
+            "open files", Verdict.WARNING, f"{most:,} files may be open and {needed:,} may be needed",
+            f"LimitNOFILE={needed} in the unit, or `ulimit -Hn {needed}`; it counts the connections that are allowed",
         )  # fmt: skip
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if largest not in (resource.RLIM_INFINITY, -1) and largest < config.journal.segment_mb << 20:

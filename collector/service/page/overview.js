@@ -28,7 +28,7 @@ export function showReasons(status, day) {
     ...(configuration?.refused ?? []).map((one) => ["warn", "Warning", "configuration", `the last reload was refused: ${one}`]),
     ...(configuration?.needs_restart ?? []).map((one) => ["warn", "Warning", "configuration", `needs a restart: ${one}`]),
   ];
-  if (day?.state === "away" && status.database.state === "connected") {
+  if (day?.state === "away" && status.database?.state === "connected") {
     shown.push(["warn", "Warning", "last 24 hours", day.reason]);
   }
   fill($("reasons"), shown, (one) => one.join("\n"), ([tone, kind, part, reason]) => make(
@@ -38,13 +38,13 @@ export function showReasons(status, day) {
 const figures = (status, day) => {
   const { rates, lag, journal, disk, process } = status;
   return [
-    ["rows stored", rate(rates.rows_per_second), rates.rows_per_second],
-    ["frames received", rate(rates.frames_per_second), rates.frames_per_second],
-    ["half stored within", span(lag.recent_p50_seconds), lag.recent_p50_seconds],
-    ["99 % stored within", span(lag.recent_p99_seconds), lag.recent_p99_seconds],
-    ["in the journal", size(journal.backlog_bytes), journal.backlog_bytes],
+    ["rows stored", rate(rates?.rows_per_second), rates?.rows_per_second],
+    ["frames received", rate(rates?.frames_per_second), rates?.frames_per_second],
+    ["half stored within", span(lag?.recent_p50_seconds), lag?.recent_p50_seconds],
+    ["99 % stored within", span(lag?.recent_p99_seconds), lag?.recent_p99_seconds],
+    ["in the journal", size(journal?.backlog_bytes), journal?.backlog_bytes],
     ["disk free", size(disk?.free_bytes)],
-    ["memory", size(process.rss_bytes)],
+    ["memory", size(process?.rss_bytes)],
     ["in quarantine", day?.state === "known" ? count(day.quarantine.waiting) : "–"],
   ];
 };

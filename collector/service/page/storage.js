@@ -5,7 +5,15 @@ import { ago, count, moment, share, several, size, span } from "./format.js";
 
 const place = (one) => (one === null ? "not known" : `segment ${one.segment}, byte ${count(one.offset)}`);
 
+// A part that the daemon could not look at is null; the reasons above say why.
 export function showStorage({ journal, disk, database, now }) {
+  if (journal) showJournal(journal, disk);
+  else paint($("journal-state"), "not known", "idle");
+  if (database) showDatabase(database, now);
+  else paint($("database-state"), "not known", "idle");
+}
+
+function showJournal(journal, disk) {
   const fault = journal.fault !== null;
   paint($("journal-state"), fault ? "disk refuses" : journal.refusal !== null ? "disk full"
     : journal.full ? "full" : "recording",
@@ -24,6 +32,9 @@ export function showStorage({ journal, disk, database, now }) {
     ["safe on disk to", place(journal.durable)],
     ["in the tables to", place(journal.committed)],
   ]);
+}
+
+function showDatabase(database, now) {
   paint($("database-state"), database.state);
   list($("database"), [
     ["place", database.place],
@@ -37,6 +48,10 @@ export function showStorage({ journal, disk, database, now }) {
 const number = (text) => ({ text, as: "n" });
 
 export function showCounts({ totals }) {
+  if (!totals) {
+    paint($("sum"), "not known", "idle");
+    return;
+  }
   const all = [...Object.entries(totals.tables), ["all", totals.total]];
   rows($("counts"), all, ([name]) => name, ([name, one]) => [
     { text: name, head: true, as: name === "all" ? "sum" : "" },

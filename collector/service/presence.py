@@ -1,0 +1,62 @@
+"""The note that a running daemon leaves in its data folder: its process, and where its page is or why there is none.
+
+Others on this machine find the daemon by it, though it listens elsewhere than the file says by now, or not at all. The
+note of a daemon that is no more tells nothing: a process is known by its number and the time of its start.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Presence", "leave", "read", "remove"]
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+NAME: Final = "daemon.json"
+_STARTED_FIELD: Final = 19
+"""Of /proc/PID/stat, counted behind the program's name, which may hold anything."""
+
+
+class Presence(NamedTuple):
+    """A daemon that runs; `page` None while it is not served, `trouble` why."""
+
+    process: int
+    page: str | None
+    trouble: str
+
+
+def leave(data_dir: Path, page: str | None, trouble: str = "") -> None:
+    """Write the note of this process. A disk that refuses is no reason for anything: it is a convenience."""
+    note = {"process": os.getpid(), "started": _started(os.getpid()), "page": page, "trouble": trouble}
+    unfinished = data_dir / f"{NAME}.new"
+    with contextlib.suppress(OSError):
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(note) + "\n")
+        unfinished.replace(data_dir / NAME)
+
+
+def remove(data_dir: Path) -> None:
+    """Take the note away, at the daemon's end."""
+    with contextlib.suppress(OSError):
+        (data_dir / NAME).unlink(missing_ok=True)
+
+
+def read(data_dir: Path) -> Presence | None:
+    """Return what the daemon of this folder has left; None where none runs, or this account may not look."""
+    try:
+        note = json.loads((data_dir / NAME).read_text())
+        presence = Presence(int(note["process"]), note["page"], str(note["trouble"]))
+        alive = _started(presence.process) == note["started"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return presence if alive else None
+
+
+def _started(process: int) -> str:
+    """Return when a process was started, in the kernel's ticks; raises OSError where there is none."""
+    about = Path("/proc", str(process), "stat").read_text(errors="replace")
+    return about.rpartition(")")[2].split()[_STARTED_FIELD]
