@@ -383,3 +383,35 @@ def faults_or_none(tmp_path: Path, text: str) -> dict[str, Fault]:
     except ConfigError:
         return faults(tmp_path, text)
     return {}
+
+
+# -- where secrets lie -------------------------------------------------------------------------------------------------
+
+
+def test_files_that_hold_secrets_are_known_also_where_another_place_overrules_them(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("tokentoken\n")
+    (tmp_path / "collector.toml").write_text(
+        '[database]\ndsn = "postgresql://me:hunter22@host/db"\n[venues.stub]\ntoken_file = "token"\n'
+    )
+    environ = {"COLLECTOR_DATABASE__DSN": "postgresql://me@host/db"}
+
+    config = load(tmp_path / "collector.toml", environ, docker_secrets=tmp_path / "none")
+
+    assert config.secret_files == {
+        tmp_path / "collector.toml": ("database.dsn",), tmp_path / "token": ("venues.stub.token",),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dsn", "secret"),
+    [
+        ("postgresql://me@host/db", False), ("postgresql:///db?host=/run/x", False),
+        ("postgresql://host:5432/db", False),
+        ("postgresql://me:pw@host/db", True), ("postgresql://me@host/db?password=pw", True),
+        ("postgresql://me:p/w@host/db", True), ("postgresql://me:p@w@host/db", True),
+    ],
+)  # fmt: skip
+def test_an_address_without_a_password_is_no_secret(tmp_path: Path, dsn: str, secret: bool) -> None:
+    (tmp_path / "collector.toml").write_text(f'[database]\ndsn = "{dsn}"\n')
+    config = load(tmp_path / "collector.toml", {}, docker_secrets=tmp_path / "none")
+    assert bool(config.secret_files) == secret

@@ -82,6 +82,7 @@ def load(
         raise ConfigError(list(dict.fromkeys(faults)))
     config._source = {".".join(keys): origin for keys, origin in _origins(layers).items()}  # noqa: SLF001  ours
     config._origin = _told(path, config.source)  # noqa: SLF001
+    config._secret_files = _secret_files(layers)  # noqa: SLF001
     return config
 
 
@@ -108,6 +109,15 @@ def _origins(layers: list[Layer]) -> dict[Keys, str]:
                 del origins[covered]
             origins[keys] = origin
     return origins
+
+
+def _secret_files(layers: list[Layer]) -> dict[Path, tuple[str, ...]]:
+    """Return the files that hold secrets, also those that another place overrules: they lie there all the same."""
+    held: dict[Path, tuple[str, ...]] = {}
+    for layer in layers:
+        for keys, path in layer.files.items():
+            held[path.absolute()] = (*held.get(path.absolute(), ()), ".".join(keys))
+    return held
 
 
 def _adapter(venue: str, file: Tree, layers: list[Layer]) -> str:

@@ -33,16 +33,22 @@ _NO_SETTING = re.compile(
     r"|COLLECTOR_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
 )
 
+_ADDRESS = re.compile(r"[a-z]+://(?P<login>[^/?#@]*@)?[^@?]*(?P<options>\?[^@]*)?")
+
 Tree = dict[str, Any]
 
 
 class Layer(PydanticBaseSettingsSource):
-    """Settings from one place. `origins` names, for each key found, what the user wrote it as."""
+    """Settings from one place. `origins` names, for each key found, what the user wrote it as.
+
+    `files` names, for each secret, the file that holds it.
+    """
 
     def __init__(self) -> None:
         super().__init__(Config)
         self.tree: Tree = {}
         self.origins: dict[Keys, str] = {}
+        self.files: dict[Keys, Path] = {}
 
     def __call__(self) -> Tree:
         return self.tree
@@ -92,6 +98,8 @@ def file_layer(tree: Tree, path: Path, shape: Shape, faults: list[Fault]) -> Lay
                     _take_secret(layer, secret, path.parent / str(value), ".".join(here), faults)
             else:
                 layer.put(here, value, str(path))
+                if is_secret(shape.at(here)) and _holds_secret(value):
+                    layer.files[here] = path
 
     take(tree, ())
     return layer
@@ -177,6 +185,14 @@ def _take_secret(layer: Layer, keys: Keys, path: Path, name: str, faults: list[F
     text = _secret_text(path, name, faults)
     if text is not None:
         layer.put(keys, text, name)
+        if _holds_secret(text):
+            layer.files[keys] = path
+
+
+def _holds_secret(value: Any) -> bool:
+    """Whether a value of a secret setting holds one: an address may have no password in it."""
+    address = _ADDRESS.fullmatch(str(value))
+    return address is None or ":" in (address["login"] or "") or "password=" in (address["options"] or "")
 
 
 def _secret_text(path: Path, name: str, faults: list[Fault]) -> str | None:

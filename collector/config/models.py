@@ -335,6 +335,7 @@ class Config(BaseSettings):
 
     _source: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _origin: str = PrivateAttr(default="built-in defaults")
+    _secret_files: Mapping[Path, tuple[str, ...]] = PrivateAttr(default_factory=dict)
 
     @property
     def source(self) -> Mapping[str, str]:
@@ -345,6 +346,11 @@ class Config(BaseSettings):
     def origin(self) -> str:
         """One line for people: what was read."""
         return self._origin
+
+    @property
+    def secret_files(self) -> Mapping[Path, tuple[str, ...]]:
+        """Files that hold secrets, with their dotted keys; not those that systemd and docker keep."""
+        return self._secret_files
 
     @field_validator("data_dir", mode="after")
     @classmethod

@@ -86,7 +86,9 @@ class Place:
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    # Beside the export may be a folder that others write to: a link of theirs is not followed.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.samefile(f"/proc/self/fd/{file.fileno()}")  # and not one that its last holder has just removed
@@ -99,9 +101,11 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    if folder.exists():
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
         for path in (folder, *folder.rglob("*")):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 path.chmod(0o755)
         shutil.rmtree(folder)
 

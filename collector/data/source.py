@@ -12,7 +12,7 @@ from pathlib import Path
 from collector.config import Config, load
 from collector.data.errors import DataError
 from collector.store.embedded import EmbeddedServer
-from collector.store.errors import ServerBusyError, ServerStartError
+from collector.store.errors import ServerBusyError
 from collector.store.migrate import migrate
 
 Source = str | os.PathLike[str] | Config | None
@@ -41,7 +41,7 @@ async def opened(source: Source) -> AsyncIterator[str]:
     try:
         with suppress(ServerBusyError):  # somebody has it running
             await migrate(await server.start())
-        yield _reader(server)
+        yield server.reader_dsn
     finally:
         await server.stop()
 
@@ -54,11 +54,3 @@ def _file(source: str | os.PathLike[str] | None) -> Path | None:
     if not path.is_file():
         raise DataError(f"{path} is not there: name a configuration, the folder that holds one, or postgresql://..")
     return path
-
-
-def _reader(server: EmbeddedServer) -> str:
-    hint = server.describe()
-    if hint is None:
-        raise ServerStartError(f"the database server in {server.cluster.folder} is starting; try again in a moment")
-    password = hint.password_file.read_text("utf-8").split(":")[-1].strip()
-    return f"postgresql://{hint.user}:{password}@{hint.host}:{hint.port}/{hint.database}?sslmode=disable"

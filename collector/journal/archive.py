@@ -17,7 +17,7 @@ import structlog
 import zstandard
 
 from collector.journal.budget import Budget
-from collector.journal.disk import RealDisk, sync_directory
+from collector.journal.disk import RealDisk, new_file, sync_directory
 from collector.journal.errors import JournalError
 from collector.journal.layout import HEADER_BYTES, Position
 from collector.journal.options import JournalOptions
@@ -125,7 +125,7 @@ class Archive:
         unfinished = target.with_name(target.name.removesuffix(COMPRESSED) + COMPRESSED + ".tmp")
         try:
             with info.path.open("rb", buffering=0) as plain:
-                with unfinished.open("wb", buffering=0) as packed:
+                with new_file(unfinished) as packed:
                     self._pack(info, plain, packed)
                     os.fsync(packed.fileno())
                 plain.seek(0)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from collector.journal.errors import JournalLocked
 
@@ -68,7 +69,7 @@ class RealDisk:
         self._refill()
 
     def create(self, path: Path) -> int:
-        fd = self._opened(lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        fd = self._opened(lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._refill()
         return fd
 
@@ -135,12 +136,35 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def new_file(path: Path) -> BinaryIO:
+    """Open a file that was not there before: whatever has its name is removed, and no link is followed."""
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    return os.fdopen(fd, "wb", buffering=0)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for nobody but this account."""
+    if not path.parent.exists():
+        private_folder(path.parent)
+    path.mkdir(0o700, exist_ok=True)
+
+
+def _strange(directory: Path) -> bool:
+    """Whether we are root in a folder of another account, who may have put anything there."""
+    return os.geteuid() == 0 and directory.stat().st_uid != 0
+
+
 class DirectoryLock:
     """The right to write into a directory; the kernel gives it back when the process dies."""
 
     def __init__(self, directory: Path) -> None:
         path = directory / "lock"
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        about = os.fstat(self._fd)
+        if not stat.S_ISREG(about.st_mode) or (_strange(directory) and about.st_nlink > 1):
+            os.close(self._fd)
+            raise OSError(errno.EPERM, "is no file of this journal's own", str(path))
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

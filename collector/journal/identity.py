@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from uuid import uuid4
 
-from collector.journal.disk import sync_directory
+from collector.journal.disk import new_file, sync_directory
 
 REMEMBERED_RUNS = 20
 """Tokens kept, at most. More than one, since a run may end between writing its token here and in the database."""
@@ -57,9 +57,8 @@ def _read(path: Path) -> str:
 def _write(path: Path, text: str) -> None:
     # Whole and on the disk before anything is committed under it: a lost name would mean writing all again.
     unfinished = path.with_suffix(".new")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
+    with new_file(unfinished) as file:
+        file.write(text.encode())
         os.fsync(file.fileno())
     unfinished.replace(path)
     sync_directory(path.parent)

@@ -21,7 +21,7 @@ import structlog
 
 from collector.journal.archive import Archive
 from collector.journal.budget import DISK_FAULT, DISK_FULL, MEASURE_INTERVAL_S, Budget, Refusal
-from collector.journal.disk import RESERVED_DESCRIPTORS, DirectoryLock, Disk, RealDisk
+from collector.journal.disk import RESERVED_DESCRIPTORS, DirectoryLock, Disk, RealDisk, private_folder
 from collector.journal.errors import JournalClosed, JournalUnwritable, PositionBeyondEnd
 from collector.journal.layout import BEGINNING, Kind, Position, Record
 from collector.journal.options import JournalOptions
@@ -453,7 +453,7 @@ def _begin(
     disk: Disk,
     delays: Callable[[], Iterator[float]],
 ) -> Journal:
-    directory.mkdir(parents=True, exist_ok=True)
+    private_folder(directory)
     budget = Budget(directory, options, disk)
     with contextlib.ExitStack() as undo:
         undo.callback(disk.release)

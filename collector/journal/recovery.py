@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from collector.journal.disk import sync_directory
+from collector.journal.disk import new_file, sync_directory
 from collector.journal.errors import DamagedJournal
 from collector.journal.layout import HEADER_BYTES
 from collector.journal.reader import segment_records
@@ -100,12 +100,12 @@ def _move_away(path: Path, number: int, reason: str, now_ns: int) -> Recovery:
 
 def _cut(path: Path, number: int, good: int, reason: str, now_ns: int) -> Recovery:
     kept = path.with_name(f"{number:012d}.torn-{now_ns}")
-    with path.open("r+b") as file, kept.open("wb") as torn:
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, "r+b") as file, new_file(kept) as torn:
         file.seek(good)
         while block := file.read(1 << 20):
             torn.write(block)
         size = file.tell()
-        torn.flush()
         os.fsync(torn.fileno())
         sync_directory(path.parent)
         file.truncate(good)

@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 
 from collector.config import Config
 from collector.store.embedded import EmbeddedServer
-from collector.store.embedded.bootstrap import DATABASE, OWNER
-from collector.store.embedded.cluster import HOST
-from collector.store.errors import ServerBusyError, ServerStartError
+from collector.store.errors import ServerBusyError
 from collector.store.migrate import migrate
 
 
@@ -29,7 +27,7 @@ async def attached(config: Config, *, into: str | None = None) -> AsyncIterator[
     try:
         dsn = await server.start()
     except ServerBusyError:
-        yield _running(server)
+        yield server.known_dsn
         return
     try:
         await migrate(dsn)
@@ -41,18 +39,7 @@ async def attached(config: Config, *, into: str | None = None) -> AsyncIterator[
 def running(config: Config) -> str | None:
     """Return the DSN of the embedded server as it ran last, without starting it; None where none ever ran.
 
-    Raises OSError where this account may not read its password.
+    Raises OSError or ServerStartError where this account may not read its folder, or its password.
     """
     server = EmbeddedServer(config.data_dir)
-    return None if server.cluster.port is None else _running(server)
-
-
-def _running(server: EmbeddedServer) -> str:
-    cluster = server.cluster
-    if cluster.port is None:
-        raise ServerStartError(f"the database server in {cluster.folder} is starting; try again in a moment")
-    for line in cluster.password_file(OWNER).read_text().split():
-        *_, login, password = line.split(":")
-        if login == OWNER:
-            return f"postgresql://{OWNER}:{password}@{HOST}:{cluster.port}/{DATABASE}"
-    raise ServerStartError(f"{cluster.password_file(OWNER)} does not hold the password of {OWNER}")
+    return None if server.cluster.port is None else server.known_dsn

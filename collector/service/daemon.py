@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,7 @@ from collector.normalise.normaliser import Normaliser
 from collector.repair.repairer import Repairer
 from collector.service import presence
 from collector.service.auditing import Auditing
+from collector.service.check.access import readable_secrets
 from collector.service.connections import raise_limit
 from collector.service.database import Database
 from collector.service.feeds import Feeds
@@ -104,7 +106,7 @@ class Daemon:
     async def run(self) -> None:
         """Record until `stop` is called. Raises what makes recording impossible."""
         config = self.config
-        make_folder(config.data_dir)
+        make_folder(config.data_dir, server=config.database.dsn is None)
         async with AsyncExitStack() as stack:
             self.journal = await stack.enter_async_context(self._open_journal())
             stack.callback(presence.remove, config.data_dir)
@@ -284,10 +286,14 @@ class Daemon:
         return "the database has not answered yet" if backlog is None else f"{backlog} bytes behind"
 
 
-def make_folder(path: Path) -> None:
-    """Make the data folder. CollectorError where it cannot be: what is not there yet may come, such as a mount."""
+def make_folder(path: Path, *, server: bool) -> None:
+    """Make the data folder, for nobody but this account; `server`: one of our own will have its files in it.
+
+    Root's server runs as another account, which may pass through the folder and see nothing of it. CollectorError where
+    it cannot be made: what is not there yet may come, such as a mount.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o711 if server and os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CollectorError(
             f"data_dir {path} cannot be made ({error.strerror}): wait for its disk, give this user the folder, "
@@ -299,6 +305,10 @@ async def run(
     config: Config, *, ready: Callable[[Daemon], object] | None = None, reread: Callable[[], Config] | None = None
 ) -> None:
     """Run a daemon until SIGTERM or SIGINT. `ready` is called with it before it runs, `reread` at SIGHUP."""
+    os.umask(0o077)  # what it writes is nobody else's
+    if exposed := dict(readable_secrets(config)):
+        log.warning("secrets_readable", files=[str(path) for path in exposed],
+                    remedy="everybody on this machine may read them; chmod 600, or 640 with a group")  # fmt: skip
     raise_limit()
     gc.freeze()  # what is loaded by now stays: no search for garbage needs to go through it again
     gc.set_threshold(*GC_THRESHOLDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -76,7 +77,7 @@ async def demo(
 
 
 class _folder:  # noqa: N801  used as a function
-    """A folder that the database's account can enter; removed at the end when it is temporary."""
+    """A folder that the database's account can pass through; removed at the end when it is temporary."""
 
     def __init__(self, wanted: Path | None) -> None:
         self._wanted = wanted
@@ -84,7 +85,7 @@ class _folder:  # noqa: N801  used as a function
 
     def __enter__(self) -> Path:
         if self._wanted is not None:
-            make_folder(self._wanted)
+            make_folder(self._wanted, server=True)
             if (self._wanted / "data" / "journal").exists():
                 raise CollectorError(
                     f"{self._wanted} holds an earlier demo, whose rows these venues would not have sent: "
@@ -92,7 +93,8 @@ class _folder:  # noqa: N801  used as a function
                 )
             return self._wanted.absolute()
         self._made = Path(tempfile.mkdtemp(prefix="collector-demo-"))
-        self._made.chmod(0o755)
+        if os.geteuid() == 0:
+            self._made.chmod(0o711)  # the database's account passes through
         return self._made
 
     def __exit__(self, *_: object) -> None:

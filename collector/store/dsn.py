@@ -8,13 +8,15 @@ from __future__ import annotations
 
 __all__ = ["CONNECT_TIMEOUT_SECONDS", "DRIVER_ERRORS", "address", "connect", "refusals"]
 
+import asyncio
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 import asyncpg
 
+from collector.store.authentication import Checked
 from collector.store.dsn_options import understand
 from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableError
 
@@ -71,17 +73,22 @@ def address(dsn: str) -> str:
 async def connect(dsn: str, *, timeout_seconds: float | None = None) -> asyncpg.Connection:
     """Open a connection, or say in a `DatabaseError` why there is none.
 
-    Without `timeout_seconds` the address says how long that may take, else it is `CONNECT_TIMEOUT_SECONDS`.
+    Without `timeout_seconds` the address says how long that may take, else it is `CONNECT_TIMEOUT_SECONDS`. A password
+    is not given to whoever asks for it: see `collector.store.authentication`.
     """
     options = understand(dsn)
     if options.refused:
         asked = ", ".join(options.refused)
         raise DatabaseRefusedError(f"{address(dsn)}: the address asks for {asked}, {CANNOT_BE_KEPT}")
+    checked = Checked(asyncio.get_running_loop(), options.login_methods)
     with refusals(dsn):
         try:
-            return await asyncpg.connect(
-                options.dsn, timeout=timeout_seconds or options.connect_seconds or CONNECT_TIMEOUT_SECONDS
-            )
+            with _trusted(dsn, checked):
+                return await asyncpg.connect(
+                    options.dsn,
+                    timeout=timeout_seconds or options.connect_seconds or CONNECT_TIMEOUT_SECONDS,
+                    loop=cast("asyncio.AbstractEventLoop", checked),
+                )
         except asyncpg.PostgresError as error:
             if _is_known(error):
                 raise
@@ -92,6 +99,17 @@ async def connect(dsn: str, *, timeout_seconds: float | None = None) -> asyncpg.
                 "the database address cannot be read: it has the form postgresql://user:password@host:port/database, "
                 "with % @ : / in a name or password written as %25 %40 %3A %2F"
             ) from None
+
+
+@contextmanager
+def _trusted(dsn: str, checked: Checked) -> Iterator[None]:
+    """Say why we gave a connection up, where it was us."""
+    try:
+        yield
+    except Exception as error:
+        if checked.refusal is None:
+            raise
+        raise DatabaseRefusedError(f"{address(dsn)}: the server is not trusted: {checked.refusal}") from error
 
 
 @contextmanager

@@ -30,9 +30,9 @@ _PASSED_OVER: dict[str, frozenset[str] | None] = {
 }
 """Options and the values for which nothing is lost without them; None: any."""
 
-_CANNOT_BE_KEPT = frozenset(
-    {"hostaddr", "replication", "require_auth", "requirepeer", "servicefile", "sslcrldir", "sslkeylogfile"}
-)
+_CANNOT_BE_KEPT = frozenset({"hostaddr", "replication", "requirepeer", "servicefile", "sslcrldir", "sslkeylogfile"})
+LOGIN_METHODS = frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "none"})
+"""What `require_auth` may name; `none`: the server lets us in without asking for anything."""
 LONGEST_CONNECT_SECONDS = 60.0
 
 
@@ -47,6 +47,8 @@ class DsnOptions(NamedTuple):
     """Options that have no effect here and need none."""
     refused: tuple[str, ...]
     """Options with their values that cannot be kept."""
+    login_methods: frozenset[str] | None
+    """How the server may ask us to log in, by `require_auth`; None where the address does not say."""
 
 
 def understand(dsn: str) -> DsnOptions:
@@ -56,9 +58,10 @@ def understand(dsn: str) -> DsnOptions:
     except ValueError:
         query = ""
     if not query or "@" in query:  # an @ behind the question mark: it is a part of the password
-        return DsnOptions(dsn, None, (), ())
+        return DsnOptions(dsn, None, (), (), None)
     kept: list[tuple[str, str]] = []
     connect_seconds: float | None = None
+    login_methods: frozenset[str] | None = None
     passed_over, refused = [], []
     options = parse_qsl(query, keep_blank_values=True)
     for name, value in options:
@@ -70,6 +73,10 @@ def understand(dsn: str) -> DsnOptions:
                 refused.append(f"{name}={value}")
         elif name in _CANNOT_BE_KEPT:
             refused.append(f"{name}={value}")
+        elif name == "require_auth":
+            login_methods = _allowed(value)
+            if login_methods is None:
+                refused.append(f"{name}={value}")
         elif name == "connect_timeout":
             seconds = int(value) if value.isascii() and value.isdigit() else None
             if seconds is None:
@@ -83,4 +90,14 @@ def understand(dsn: str) -> DsnOptions:
             kept.append((name, value))
     bare = dsn[: dsn.index("?")]
     rest = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in kept)
-    return DsnOptions(f"{bare}?{rest}" if rest else bare, connect_seconds, tuple(passed_over), tuple(refused))
+    bare = f"{bare}?{rest}" if rest else bare
+    return DsnOptions(bare, connect_seconds, tuple(passed_over), tuple(refused), login_methods)
+
+
+def _allowed(methods: str) -> frozenset[str] | None:
+    """Read what `require_auth` allows: a list of methods, or of those that are not allowed. None: it is neither."""
+    names = [name.strip() for name in methods.split(",")]
+    forbidden = [name[1:] for name in names if name.startswith("!")]
+    if not {name.removeprefix("!") for name in names} <= LOGIN_METHODS or len(forbidden) not in (0, len(names)):
+        return None
+    return LOGIN_METHODS - set(forbidden) if forbidden else frozenset(names)

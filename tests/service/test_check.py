@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import resource
+import shutil
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -23,7 +24,7 @@ from collector.service.check import Finding, Verdict, check
 from collector.service.check import machine as of_machine
 from collector.service.check.clock import ClockBounds
 from collector.service.check.machine import judge_syncs
-from tests.databases import DatabaseServer, with_database
+from tests.databases import DatabaseServer, open_folder, with_database
 
 NOBODY = "postgresql://collector:hunter22@127.0.0.1:1/market"
 
@@ -287,3 +288,55 @@ def test_an_answer_from_a_store_or_without_a_date_tells_nothing() -> None:
     noted.note({}, int(NOW * 1e9), time.time_ns())
 
     assert noted.least_seconds is None
+
+
+# -- who may read ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that every account can enter."""
+    made = open_folder()
+    yield made
+    shutil.rmtree(made)
+
+
+async def test_secrets_that_everybody_may_read_are_told_with_what_to_do(open_place: Path) -> None:
+    path = written(open_place, more=VENUE)
+    path.chmod(0o644)
+    found = await told(path)
+    assert found["secrets"].verdict is Verdict.WARNING
+    assert f"{path}, which holds database.dsn" in found["secrets"].text
+    assert f"chmod 600 {path}" in found["secrets"].remedy
+    assert "hunter22" not in str(found)
+    for mode in (0o600, 0o640):
+        path.chmod(mode)
+        assert (await told(path))["secrets"].verdict is Verdict.OK
+
+
+async def test_a_secret_s_own_file_is_looked_at_too(open_place: Path) -> None:
+    path = written(open_place, more=VENUE)
+    (open_place / "dsn").write_text(NOBODY)
+    (open_place / "dsn").chmod(0o604)
+    path.write_text(path.read_text().replace(f'dsn = "{NOBODY}"', 'dsn_file = "dsn"'))
+    assert f"{open_place / 'dsn'}, which holds database.dsn" in (await told(path))["secrets"].text
+    (open_place / "dsn").chmod(0o600)
+    assert (await told(path))["secrets"].verdict is Verdict.OK
+
+
+async def test_what_lies_behind_a_closed_folder_nobody_may_read(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(0o700)
+    path = written(tmp_path / "closed", more=VENUE)
+    path.chmod(0o644)
+    assert (await told(path))["secrets"].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o755, True), (0o750, True), (0o711, False), (0o700, False)])
+async def test_a_data_folder_that_others_may_look_into_is_told(open_place: Path, mode: int, warned: bool) -> None:
+    path = written(open_place, more=VENUE)
+    (open_place / "data").chmod(mode)
+    found = await told(path)
+    assert ("data_dir access" in found) == warned
+    if warned:
+        assert found["data_dir access"].verdict is Verdict.WARNING
+        assert found["data_dir access"].remedy == f"chmod 700 {open_place / 'data'}"

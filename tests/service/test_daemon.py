@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from collector.service.demo import settled
+from tests.databases import open_folder
 
 from .stage import Stage, all_equal, live, stage, until
 
@@ -148,3 +150,20 @@ async def recorded(on: Stage, trades: int) -> None:
             pass
         assert time.monotonic() < end
         await asyncio.sleep(0.05)
+
+
+@timescaledb
+async def test_what_it_keeps_is_nobody_else_s_and_an_exposed_secret_is_told(database: str) -> None:
+    place = open_folder()
+    try:
+        async with stage(database, place) as on, on.process() as process:
+            on.config.chmod(0o644)
+            await recorded(on, 10)
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+        kept = [place / "data", *(place / "data").rglob("*")]
+        assert any(path.name == "name" for path in kept)
+        assert {path.stat().st_mode & 0o077 for path in kept} == {0}
+        assert '"secrets_readable"' in (place / "daemon.log").read_text()
+    finally:
+        shutil.rmtree(place)

@@ -15,16 +15,19 @@ import sys
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 import collector
+from collector.store.dsn import connect
 from collector.store.embedded import EmbeddedServer, server_folder
 from collector.store.embedded import server as server_module
 from collector.store.embedded.leftovers import clear
-from collector.store.errors import ServerBusyError, ServerMissingError, ServerStartError
+from collector.store.errors import DatabaseRefusedError, ServerBusyError, ServerMissingError, ServerStartError
 from tests.databases import POSTGRES, TIMESCALEDB, installation_for, open_folder
+from tests.store.test_authentication import ACCEPTED, IN_CLEAR, MD5, Impostor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -139,12 +142,17 @@ async def test_a_first_start_makes_a_database_that_asks_for_passwords(kind: str,
             assert await connection.fetchval("select current_database() || ' ' || current_user") == "market collector"
             assert await connection.fetchval("show timezone") == "UTC"
             assert await connection.fetchval("show fsync") == "on"
-            assert await connection.fetchval("select inet_server_addr()::text") == "127.0.0.1/32"
+            assert await connection.fetchval("select inet_server_addr()") is None
+            assert await connection.fetchval("show listen_addresses") == ""
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(dsn.replace("collector:", "collector:x"))
         for login in ("collector", "analyst"):
             assert stat.S_IMODE(server.cluster.password_file(login).stat().st_mode) == 0o600
-        assert stat.S_IMODE(server.cluster.data.stat().st_mode) == 0o700
+        for folder in (server.cluster.folder, server.cluster.data, server.cluster.log, server.cluster.socket_folder):
+            assert folder is not None
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            assert server.pid is not None
+            assert folder.stat().st_uid == owner_of(server.pid)
 
 
 async def test_a_second_start_finds_rows_port_and_passwords_again(data_dir: Path, installation: Installation) -> None:
@@ -259,25 +267,74 @@ async def test_a_server_that_somebody_started_by_hand_is_left_alone(data_dir: Pa
             assert await connection.fetchval("select 1") == 1
 
 
-async def test_a_port_that_was_taken_meanwhile_is_left_to_its_owner(data_dir: Path, installation: Installation) -> None:
-    server = EmbeddedServer(data_dir, installation)
-    taken = server.cluster.port
+# -- a path too long for a socket --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far_dir(used_once: Path) -> Iterator[Path]:
+    """A data_dir whose path is too long for a socket's address, with a server's files in it."""
+    folder = open_folder()
+    far = folder / ("long " * 20) / "data"
+    far.mkdir(0o755, parents=True)
+    subprocess.run(["cp", "-a", f"{used_once}/.", str(far)], check=True)
+    yield far
+    shutil.rmtree(folder)
+
+
+async def test_a_path_too_long_for_a_socket_means_loopback_and_proof(far_dir: Path, installation: Installation) -> None:
+    server = EmbeddedServer(far_dir, installation)
+    async with server.running() as dsn:
+        assert "require_auth=scram-sha-256" in dsn
+        for address in (dsn, server.known_dsn, server.reader_dsn):
+            connection = await connect(address)
+            assert await connection.fetchval("select inet_server_addr()::text") == "127.0.0.1/32"
+            await connection.close()
+        hint = EmbeddedServer(far_dir).describe()
+    assert hint is not None
+    assert hint.host == "127.0.0.1"
+    assert "PGREQUIREAUTH=scram-sha-256" in hint.command
+
+
+async def test_a_port_that_was_taken_meanwhile_is_left_to_its_owner(far_dir: Path, installation: Installation) -> None:
+    async with EmbeddedServer(far_dir, installation).running():
+        taken = EmbeddedServer(far_dir).cluster.port
     assert taken is not None
     with ExitStack() as stack:
         with suppress(OSError):  # where a server of another test has it, it is taken as well
             stack.enter_context(socket.create_server(("127.0.0.1", taken)))
-        async with server.running() as dsn, session(dsn) as connection:
+        async with EmbeddedServer(far_dir, installation).running() as dsn:
+            connection = await connect(dsn)
             moved = await connection.fetchval("select inet_server_port()")
-            hint = EmbeddedServer(data_dir).describe()
+            await connection.close()
+            hint = EmbeddedServer(far_dir).describe()
     assert moved != taken
     assert hint is not None
     assert hint.port == moved
+
+
+@pytest.mark.parametrize("answer", [IN_CLEAR, MD5, ACCEPTED])
+async def test_who_took_the_port_is_told_no_password_and_trusted_with_nothing(
+    far_dir: Path, installation: Installation, answer: bytes
+) -> None:
+    impostor = Impostor(answer)
+    async with impostor.listening() as place:
+        (far_dir / "postgres/port").write_text(f"{urlsplit(place).port}\n")
+        server = EmbeddedServer(far_dir, installation)
+        for dsn in (server.known_dsn, server.reader_dsn):
+            with pytest.raises(DatabaseRefusedError, match="is not trusted"):
+                await connect(dsn)
+    assert impostor.heard == b""
+
+
+# -- for people --------------------------------------------------------------------------------------------------------
 
 
 async def test_the_hint_for_people_is_a_command_that_works_even_where_there_is_no_psql(
     data_dir: Path, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
+    (data_dir / "o'clock: new").mkdir(0o755)
+    data_dir = (data_dir / "postgres").rename(data_dir / "o'clock: new" / "postgres").parent
     async with EmbeddedServer(data_dir, installation).running():
         hint = EmbeddedServer(data_dir).describe()
         assert hint is not None
@@ -287,6 +344,33 @@ async def test_the_hint_for_people_is_a_command_that_works_even_where_there_is_n
             check=False, capture_output=True, text=True, timeout=WAIT_SECONDS,
         )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == ("analyst", "")
+
+
+async def test_something_else_by_the_port_s_name_keeps_nobody_from_the_database(
+    data_dir: Path, installation: Installation
+) -> None:
+    (data_dir / "postgres/port").unlink()
+    (data_dir / "postgres/port").mkdir()
+    server = EmbeddedServer(data_dir, installation)
+    async with server.running() as dsn, session(dsn) as connection:
+        assert await connection.fetchval("select 1") == 1
+        assert server.describe() is None
+
+
+async def test_passwords_of_before_are_kept_when_their_file_is_written_anew(
+    data_dir: Path, installation: Installation
+) -> None:
+    known = {}
+    for login, logins in (("collector", ("postgres", "collector")), ("analyst", ("analyst",))):
+        file = data_dir / f"postgres/{login}.pgpass"
+        known |= dict(line.rsplit(":", 2)[1:] for line in file.read_text().splitlines())
+        # As a version of before wrote them.
+        file.write_text("".join(f"127.0.0.1:*:*:{name}:{known[name]}\n" for name in logins))
+    async with EmbeddedServer(data_dir, installation).running() as dsn, session(dsn) as connection:
+        assert await connection.fetchval("select 1") == 1
+    for login in ("collector", "analyst"):
+        line = f"{data_dir}/postgres/socket:*:*:{login}:{known[login]}"
+        assert line in (data_dir / f"postgres/{login}.pgpass").read_text().splitlines()
 
 
 def test_there_is_no_hint_where_no_server_ever_ran(empty_dir: Path) -> None:
@@ -349,6 +433,22 @@ async def test_settings_of_the_operator_win(data_dir: Path, installation: Instal
         configuration.write("max_wal_size = '3GB'\n")
     async with EmbeddedServer(data_dir, installation).running() as dsn, session(dsn) as connection:
         assert await connection.fetchval("show max_wal_size") == "3GB"
+
+
+async def test_an_operator_may_let_it_listen_on_loopback_as_well(data_dir: Path, installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with (data_dir / "postgres/data/postgresql.conf").open("a") as configuration:
+        configuration.write("listen_addresses = '127.0.0.1'\n")
+    server = EmbeddedServer(data_dir, installation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_module, "SOCKET_PORT", port)  # other tests may have the usual one
+        async with server.running() as dsn, session(dsn) as connection:
+            assert await connection.fetchval("select inet_server_addr()") is None
+            reader = urlsplit(server.reader_dsn)
+            there = reader._replace(netloc=f"{reader.netloc}127.0.0.1:{port}", query="sslmode=disable").geturl()
+            async with session(there) as over_tcp:
+                assert await over_tcp.fetchval("select current_user") == "analyst"
 
 
 async def test_files_of_another_major_version_are_refused(data_dir: Path, installation: Installation) -> None:

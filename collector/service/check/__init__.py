@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from collector.config import Config
+from collector.service.check.access import data_folder, secrets
 from collector.service.check.database import look_at_database
 from collector.service.check.findings import Finding, Verdict
 from collector.service.check.machine import data_dir, disk_speed, file_limits, listen
@@ -33,7 +34,7 @@ async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Findi
     yield folder._replace(verdict=Verdict.WARNING) if offline and full else folder
     if folder.verdict is not Verdict.FAILURE:
         yield await asyncio.to_thread(disk_speed, config)
-    for finding in (listen(config), *file_limits(config)):
+    for finding in (*data_folder(config), *secrets(config), listen(config), *file_limits(config)):
         yield finding
     seconds = LONGEST_OFFLINE_SECONDS if offline else LONGEST_DATABASE_SECONDS
     async for finding in look_at_database(config, seconds):

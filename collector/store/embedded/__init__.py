@@ -2,7 +2,7 @@
 
 `installation` finds the programs and `fetching` gets them on request, `cluster` keeps the files of one database
 server under `data_dir/postgres`, `account` decides which ordinary user it runs as, `server` starts and stops it, and
-`bootstrap` makes the database and its roles. Only loopback is ever listened on, and only with passwords.
+`bootstrap` makes the database and its roles. It listens on a socket in its own folder, and asks for passwords.
 """
 
 from __future__ import annotations

@@ -28,11 +28,6 @@ class Account(NamedTuple):
     name: str
     switch: bool
 
-    def own(self, path: Path) -> None:
-        """Give a file or folder to the account, where it is not ours to begin with."""
-        if self.switch:
-            os.chown(path, self.uid, self.gid, follow_symlinks=False)
-
     def require(self, folder: Path, program: Path) -> None:
         """Check that the account can enter the folder and start the program.
 

@@ -2,12 +2,13 @@
 
     data/              PostgreSQL's own; `collector.conf` in it is rewritten at every start, `postgresql.conf` is yours
     log/               the server's log, bounded by `prune_logs`, and what it said while starting
-    port               the port of the last start, taken again where it is free
+    socket/            where it listens: nobody but its account, and root, can enter, and so nobody else be taken for it
+    port               the port of the last start, the number in the socket's name
     collector.pgpass   passwords of superuser and daemon, in the form that psql reads
     analyst.pgpass     password of the read-only login for people
     lock               held by the collector that uses all this; a second one is refused
 
-Nothing here talks to the server.
+All of it belongs to the server's account. Nothing here talks to the server.
 """
 
 from __future__ import annotations
@@ -19,22 +20,29 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
+from collector.store.embedded import files
 from collector.store.embedded.account import Account, account_for, command_as
 from collector.store.embedded.bootstrap import ANALYST, OWNER, SUPERUSER
 from collector.store.embedded.installation import Installation, Kind
 from collector.store.errors import ServerBusyError, ServerStartError
 
 HOST = "127.0.0.1"
+"""Where it listens when its folder's path is too long for a socket."""
+SOCKET_PORT = 15432
+"""Part of a socket's name; below the range that the kernel gives to outgoing connections, for who lets it listen."""
+LONGEST_SOCKET_PATH_BYTES = 107
+"""The kernel takes no longer one."""
 INITDB_TIMEOUT_SECONDS = 180.0
 LOG_FILE_MEGABYTES = 10
 LOG_FILES_KEPT = 5
+START_LOG = "start.log"
 
 _SETTINGS = {
-    "listen_addresses": HOST,
-    "unix_socket_directories": "",
+    "unix_socket_permissions": "0700",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -65,6 +73,12 @@ _THROWAWAY = {
 }
 
 
+_INCLUDE = """
+# The collector's settings come first; yours belong below this line.
+include_if_exists = 'collector.conf'
+"""
+
+
 class Cluster:
     """The folder `data_dir/postgres` and what is in it."""
 
@@ -72,7 +86,6 @@ class Cluster:
         self.folder = data_dir.absolute() / "postgres"
         self.data = self.folder / "data"
         self.log = self.folder / "log"
-        self.start_log = self.log / "start.log"
         self._lock: int | None = None
 
     def __repr__(self) -> str:
@@ -82,7 +95,8 @@ class Cluster:
     def major(self) -> int | None:
         """The PostgreSQL major version that the files belong to; None where there are none yet."""
         try:
-            return int((self.data / "PG_VERSION").read_text())
+            with files.held(self._parent, "postgres", "data") as folder:
+                return int(files.read(folder, "PG_VERSION"))
         except FileNotFoundError:
             return None
 
@@ -90,9 +104,21 @@ class Cluster:
     def needs_timescaledb(self) -> bool:
         """Whether the files may hold hypertables, which only a server with TimescaleDB opens."""
         try:
-            return "timescaledb" in (self.data / "collector.conf").read_text()
+            with files.held(self._parent, "postgres", "data") as folder:
+                return "timescaledb" in files.read(folder, "collector.conf")
         except FileNotFoundError:
             return False
+
+    @property
+    def _parent(self) -> Path:
+        return self.folder.parent
+
+    @property
+    def socket_folder(self) -> Path | None:
+        """Where the server's socket is; None where no address can name it, because the path is too long."""
+        folder = self.folder / "socket"
+        longest = len(os.fsencode(folder / f".s.PGSQL.{SOCKET_PORT}"))
+        return folder if longest <= LONGEST_SOCKET_PATH_BYTES and "," not in str(folder) else None
 
     def lock(self) -> Account:
         """Make the folder, claim it for this process, and return the account that the server will run as.
@@ -103,11 +129,17 @@ class Cluster:
 
         """
         try:
-            account = account_for(self.data, self.folder, self.folder.parent)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            account.own(self.folder)
-            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            account.own(self.folder / "lock")
+            account = account_for(self.data, self.folder, self._parent)
+            # Root's folder lets the account through and shows it nothing.
+            self._parent.mkdir(0o711 if account.switch else 0o700, parents=True, exist_ok=True)
+            with files.held(self._parent) as parent:
+                files.made(parent, self.folder.name, account)
+            with files.held(self._parent, self.folder.name) as folder:
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                descriptor = os.open("lock", flags, 0o600, dir_fd=folder)
+            about = os.fstat(descriptor)
+            if account.switch and stat.S_ISREG(about.st_mode) and (about.st_uid, about.st_nlink) == (0, 1):
+                os.fchown(descriptor, account.uid, account.gid)
         except OSError as error:
             raise ServerStartError(
                 f"{self.folder} cannot be used ({error.strerror}): set data_dir to a folder of yours"
@@ -133,15 +165,20 @@ class Cluster:
 
         An interrupted attempt leaves no half-made cluster behind: it is made beside its place and renamed.
         """
-        self._folder_of(account, self.log, 0o700)
-        if self.data.exists():
-            return
-        making = self.folder / "data.new"
-        shutil.rmtree(making, ignore_errors=True)
-        self._folder_of(account, making, 0o700)
+        with files.held(self._parent, self.folder.name) as folder:
+            files.made(folder, "log", account)
+            files.made(folder, "socket", account)
+            if "data" in files.names(folder):
+                return
+            shutil.rmtree("data.new", ignore_errors=True, dir_fd=folder)
+            files.made(folder, "data.new", account)
+            self._initialise(installation, account, folder)
+            os.rename("data.new", "data", src_dir_fd=folder, dst_dir_fd=folder)
+
+    def _initialise(self, installation: Installation, account: Account, folder: int) -> None:
+        making, password_file = self.folder / "data.new", self.folder / "initdb.password"
         account.require(making, Path(installation.program("initdb")))
-        password_file = self.folder / "initdb.password"
-        self._write(account, password_file, self.passwords(account)[SUPERUSER])
+        files.write(folder, password_file.name, self.passwords(account)[SUPERUSER], account)
         try:
             done = subprocess.run(  # noqa: S603
                 command_as(account, [
@@ -156,17 +193,19 @@ class Cluster:
                 f"initdb did not finish in {INITDB_TIMEOUT_SECONDS:.0f} s; is the disk alive?"
             ) from error
         finally:
-            password_file.unlink()
+            files.remove(folder, password_file.name)
         if done.returncode != 0:
             raise ServerStartError(f"the database files could not be made in {self.folder}:\n{done.stdout.strip()}")
-        with (making / "postgresql.conf").open("a") as configuration:
-            configuration.write("\n# The collector's settings come first; yours belong below this line.\n")
-            configuration.write("include_if_exists = 'collector.conf'\n")
-        making.rename(self.data)
+        with files.held(self._parent, self.folder.name, making.name) as new:
+            files.append(new, "postgresql.conf", _INCLUDE, account)
 
-    def configure(self, installation: Installation, account: Account, *, throwaway: bool) -> None:
+    def configure(self, installation: Installation, account: Account, *, tcp: bool, throwaway: bool) -> None:
         """Write the settings of this start. What stands in `postgresql.conf` below them, or in ALTER SYSTEM, wins."""
         settings = dict(_SETTINGS)
+        settings |= {
+            "listen_addresses": HOST if tcp else "",
+            "unix_socket_directories": "" if tcp else _quoted(str(self.folder / "socket")),
+        }
         if throwaway:
             settings |= _THROWAWAY
         if installation.kind is not Kind.WHEEL:
@@ -178,30 +217,56 @@ class Cluster:
             if throwaway:
                 # A scheduler in each of many databases would hold connections to what tests want to copy and drop.
                 settings["timescaledb.max_background_workers"] = "0"
-        path = self.data / "collector.conf"
-        lines = [f"{name} = '{value}'" for name, value in settings.items()]
-        self._write(account, path, "# Rewritten at every start; change postgresql.conf instead.\n" + "\n".join(lines))
+        lines = [f"{name} = {_written(value)}" for name, value in settings.items()]
+        text = "# Rewritten at every start; change postgresql.conf instead.\n" + "\n".join(lines)
+        with files.held(self._parent, self.folder.name, "data") as folder:
+            files.write(folder, "collector.conf", text, account)
+        with files.held(self._parent, self.folder.name, "socket") as folder:
+            # Of a server that was killed; its number may be another process's by now.
+            for name in files.names(folder):
+                files.remove(folder, name)
 
     def passwords(self, account: Account) -> dict[str, str]:
-        """Return the password of each login, made up once."""
-        for logins in ((SUPERUSER, OWNER), (ANALYST,)):
-            file = self.password_file(logins[-1])
-            if not self.data.exists() and not file.exists():
-                lines = [f"{HOST}:*:*:{login}:{secrets.token_urlsafe(24)}" for login in logins]
-                self._write(account, file, "\n".join(lines))
+        """Return the password of each login, made up once. For who holds the lock."""
         found: dict[str, str] = {}
-        for login in (OWNER, ANALYST):
-            try:
-                text = self.password_file(login).read_text()
-            except OSError as error:
-                raise ServerStartError(
-                    f"{self.password_file(login)} cannot be read ({error.strerror}); without it the database in "
-                    f"{self.folder} cannot be entered: restore it, or make it readable"
-                ) from error
-            for line in text.split():
-                *_, name, password = line.split(":")
-                found[name] = password
+        with files.held(self._parent, self.folder.name) as folder:
+            present = files.names(folder)
+            for logins in ((SUPERUSER, OWNER), (ANALYST,)):
+                name = self.password_file(logins[-1]).name
+                if name not in present and "data" not in present:
+                    known = {login: secrets.token_urlsafe(24) for login in logins}
+                else:
+                    known = self.known_passwords(logins[-1])
+                lines = [
+                    f"{place}:*:*:{login}:{password}" for place in self._places() for login, password in known.items()
+                ]
+                if name not in present or files.read(folder, name).splitlines() != lines:
+                    files.write(folder, name, "\n".join(lines), account)
+                found |= known
         return found
+
+    def known_passwords(self, login: str) -> dict[str, str]:
+        """Return what a login's password file holds, by login.
+
+        Raises:
+            ServerStartError: this account may not read it, or it is lost.
+
+        """
+        file = self.password_file(login)
+        try:
+            with files.held(self._parent, self.folder.name) as folder:
+                lines = files.read(folder, file.name).splitlines()
+        except OSError as error:
+            raise ServerStartError(
+                f"{file} cannot be read ({error.strerror}); without it the database in {self.folder} cannot be "
+                "entered: restore it, or make it readable"
+            ) from error
+        return {name: password for line in lines for name, password in [line.rsplit(":", 2)[1:]]}
+
+    def _places(self) -> list[str]:
+        """The addresses that passwords are for, as psql's password file spells them."""
+        folder = self.socket_folder
+        return [*([str(folder).replace("\\", "\\\\").replace(":", "\\:")] if folder else []), HOST]
 
     def password_file(self, login: str) -> Path:
         """The file with a login's password, fit for `PGPASSFILE`."""
@@ -211,38 +276,55 @@ class Cluster:
     def port(self) -> int | None:
         """The port of the last start."""
         try:
-            return int((self.folder / "port").read_text())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            with files.held(self._parent, self.folder.name) as folder:
+                return int(files.read(folder, "port"))
+        except PermissionError:
+            raise
+        except (OSError, ValueError):  # none yet, or something else by that name
             return None
 
     def remember_port(self, account: Account, port: int) -> None:
         """Keep the port for the next start and for `describe`."""
-        self._write(account, self.folder / "port", str(port))
+        with files.held(self._parent, self.folder.name) as folder:
+            files.write(folder, "port", str(port), account)
 
     def state(self, pid: int) -> str:
         """What the server with this process id says of itself: '' at first, then `starting`, `ready`, `stopping`."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            with files.held(self._parent, self.folder.name, "data") as folder:
+                lines = files.read(folder, "postmaster.pid").splitlines()
         except FileNotFoundError:
             return ""
         return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else ""
 
     def prune_logs(self) -> None:
         """Delete all but the newest log files; PostgreSQL bounds each file's size, never their number."""
-        for old in sorted(self.log.glob("server-*.log"))[:-LOG_FILES_KEPT]:
-            old.unlink(missing_ok=True)
+        with files.held(self._parent, self.folder.name, "log") as folder:
+            for old in self._logs(folder)[:-LOG_FILES_KEPT]:
+                files.remove(folder, old)
 
-    def _folder_of(self, account: Account, path: Path, mode: int) -> None:
-        path.mkdir(mode=mode, exist_ok=True)
-        account.own(path)
+    def new_start_log(self, account: Account) -> int:
+        """Return a descriptor of an empty file for what the server says while it starts."""
+        with files.held(self._parent, self.folder.name, "log") as folder:
+            return files.create(folder, START_LOG, account)
 
-    def _write(self, account: Account, path: Path, text: str) -> None:
-        """Put a file of mode 0600 in place whole: after a crash there is the old one or the new one."""
-        beside = path.with_name(path.name + ".new")
-        beside.unlink(missing_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        account.own(beside)
-        beside.replace(path)
+    def last_words(self) -> tuple[str, str]:
+        """Return what the server said while it started, and the end of its newest log."""
+        with files.held(self._parent, self.folder.name, "log") as folder:
+            logs = self._logs(folder)
+            said = files.read(folder, START_LOG) if START_LOG in files.names(folder) else ""
+            return said.strip(), files.read(folder, logs[-1]) if logs else ""
+
+    @staticmethod
+    def _logs(folder: int) -> list[str]:
+        return [name for name in files.names(folder) if name.startswith("server-") and name.endswith(".log")]
+
+
+def _written(value: str) -> str:
+    """Write a value as the server's configuration wants it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _quoted(folder: str) -> str:
+    """Write a folder as an element of a list of folders."""
+    return '"' + folder.replace('"', '""') + '"'

@@ -12,6 +12,7 @@ __all__ = ["clear"]
 import asyncio
 from pathlib import Path
 
+from collector.store.embedded import files
 from collector.store.errors import ServerBusyError
 
 LEFTOVER_TIMEOUT_SECONDS = 30.0
@@ -36,15 +37,18 @@ async def clear(data: Path, *, timeout_seconds: float = LEFTOVER_TIMEOUT_SECONDS
             f"end it with `pg_ctl -D {data} stop`"
         ) from None
     pid_file = data / "postmaster.pid"
-    if not pid_file.exists():
+    try:
+        with files.held(data.parents[1], data.parent.name, data.name) as folder:
+            pid = files.read(folder, pid_file.name).partition("\n")[0]
+    except FileNotFoundError:
         return
-    pid = pid_file.read_text().partition("\n")[0]
     if pid.isdecimal() and b"postgres" in _command(pid) and _folder(pid) is None:
         raise ServerBusyError(
             f"process {pid}, a PostgreSQL server of another account, may be running in {data}; end it, "
             f"or if it belongs elsewhere remove {pid_file}"
         )
-    pid_file.unlink(missing_ok=True)
+    with files.held(data.parents[1], data.parent.name, data.name) as folder:
+        files.remove(folder, pid_file.name)
 
 
 def _processes_in(data: Path) -> list[int]:

@@ -1,8 +1,9 @@
 """Start a PostgreSQL of our own, keep it running, and stop it with us.
 
 The server is a child process that gets a signal from the kernel when we die, in whatever way: none is ever left
-behind. It listens on loopback only, asks for passwords, and never runs as root. Recovery after a kill is
-PostgreSQL's own; this module only makes sure that it is let to its work.
+behind. It listens on a socket that nobody else can reach, asks for passwords, and never runs as root. Only where the
+folder's path is too long for a socket's address it listens on loopback; a password is then given to nobody who does not
+prove to know it. Recovery after a kill is PostgreSQL's own; this module only makes sure that it is let to its work.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from urllib.parse import quote
 
 import structlog
 
 from collector.store.embedded.account import Account, account_for, command_as
 from collector.store.embedded.bootstrap import ANALYST, DATABASE, OWNER, SUPERUSER, bootstrap
-from collector.store.embedded.cluster import HOST, Cluster
+from collector.store.embedded.cluster import HOST, SOCKET_PORT, Cluster
 from collector.store.embedded.installation import Installation, find
 from collector.store.embedded.leftovers import clear
 from collector.store.errors import DatabaseError, ServerMissingError, ServerStartError
@@ -40,12 +42,16 @@ CRASH_STOP_TIMEOUT_SECONDS = 5.0
 READY_POLL_SECONDS = 0.02
 KEEP_INTERVAL_SECONDS = 60.0
 RESTART_DELAYS_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
-FIRST_PORT = 15432  # below the range that the kernel gives to outgoing connections
 PORTS_TRIED = 100
+ONLY_PROVEN = "scram-sha-256"
+"""How a server has to prove that it knows the password itself, before it is given one; `require_auth` of libpq."""
 
 
 class Hint(NamedTuple):
-    """How a person connects with psql, the one on the machine or else our own; `command` is ready to be pasted."""
+    """How a person connects with psql, the one on the machine or else our own; `command` is ready to be pasted.
+
+    `host` is the folder of the server's socket, or an address.
+    """
 
     host: str
     port: int
@@ -57,15 +63,18 @@ class Hint(NamedTuple):
     @property
     def command(self) -> str:
         """The shell command."""
-        files = f"PGPASSFILE={shlex.quote(str(self.password_file))} {shlex.quote(self.psql)}"
-        return f"{files} -h {self.host} -p {self.port} -U {self.user} {self.database}"
+        # An older psql knows no such demand, and takes no notice of the variable.
+        files = (
+            f"PGPASSFILE={shlex.quote(str(self.password_file))} PGREQUIREAUTH={ONLY_PROVEN} {shlex.quote(self.psql)}"
+        )
+        return f"{files} -h {shlex.quote(self.host)} -p {self.port} -U {self.user} {self.database}"
 
 
 class EmbeddedServer:
     """A PostgreSQL server whose files are in `data_dir/postgres`.
 
     Without `installation`, the best one on the machine that fits the files is taken. `throwaway` trades durability
-    for speed: for tests and demonstrations only.
+    for speed, and listens on a port of loopback, before which a test can put something: for tests only.
 
     Start it from a thread that lives as long as the server shall: the kernel signals the end of that thread.
     """
@@ -112,11 +121,15 @@ class EmbeddedServer:
                 await clear(self.cluster.data)
             await asyncio.to_thread(self.cluster.create, installation, account)
             await asyncio.to_thread(account.require, self.cluster.data, Path(installation.program("postgres")))
-            self.cluster.configure(installation, account, throwaway=self.throwaway)
+            self.cluster.configure(installation, account, tcp=self._tcp, throwaway=self.throwaway)
             self.cluster.prune_logs()
             await self._start_process(installation, account)
             passwords = self.cluster.passwords(account)
             await bootstrap(self.superuser_dsn, passwords, timescaledb=installation.timescaledb)
+        except OSError as error:
+            await self.stop()
+            what = f"{error.filename}: " if error.filename else ""
+            raise ServerStartError(f"{self.cluster.folder} cannot be used ({what}{error.strerror or error})") from error
         except BaseException:
             await self.stop()
             raise
@@ -178,6 +191,22 @@ class EmbeddedServer:
         """The DSN of the superuser, for administration; holds the password."""
         return self._dsn(SUPERUSER, "postgres")
 
+    @property
+    def known_dsn(self) -> str:
+        """The DSN of the daemon's login as the server ran last, from any process that may read the password."""
+        port = self.cluster.port
+        if port is None:
+            raise ServerStartError(f"the database server in {self.cluster.folder} is starting; try again in a moment")
+        return self._address(OWNER, self.cluster.known_passwords(OWNER)[OWNER], port, DATABASE)
+
+    @property
+    def reader_dsn(self) -> str:
+        """The same of the login for people, which reads and changes nothing."""
+        port = self.cluster.port
+        if port is None:
+            raise ServerStartError(f"the database server in {self.cluster.folder} is starting; try again in a moment")
+        return self._address(ANALYST, self.cluster.known_passwords(ANALYST)[ANALYST], port, DATABASE)
+
     def obstacle(self, installation: Installation) -> str | None:
         """Tell what would keep the server's account from its files or programs; None where nothing does."""
         folder = self.cluster.folder
@@ -198,14 +227,29 @@ class EmbeddedServer:
         psql = "psql"
         if shutil.which(psql) is None and (ours := self.installation or find(major=self.cluster.major)):
             psql = ours.program("psql")
-        return Hint(HOST, port, DATABASE, ANALYST, self.cluster.password_file(ANALYST), psql)
+        return Hint(self._host, port, DATABASE, ANALYST, self.cluster.password_file(ANALYST), psql)
+
+    @property
+    def _tcp(self) -> bool:
+        return self.throwaway or self.cluster.socket_folder is None
+
+    @property
+    def _host(self) -> str:
+        return HOST if self._tcp else str(self.cluster.socket_folder)
 
     def _dsn(self, user: str, database: str) -> str:
         if self._account is None or not self._port:
             raise ServerStartError(f"the database server in {self.cluster.folder} was not started")
-        password = self.cluster.passwords(self._account)[user]
-        # Loopback needs no TLS, and without the option the driver looks for certificates in a home we may not enter.
-        return f"postgresql://{user}:{password}@{HOST}:{self._port}/{database}?sslmode=disable"
+        return self._address(user, self.cluster.passwords(self._account)[user], self._port, database)
+
+    def _address(self, user: str, password: str, port: int, database: str) -> str:
+        # Without the option the driver looks for certificates in a home that we may not be allowed to enter.
+        if not self._tcp:
+            host = quote(self._host, safe="")
+            return f"postgresql://{user}:{password}@/{database}?host={host}&port={port}&sslmode=disable"
+        # Any other account may listen on a port that is free while we do not: it gets nothing that it could use.
+        proof = "" if self.throwaway else f"&require_auth={ONLY_PROVEN}"
+        return f"postgresql://{user}:{password}@{HOST}:{port}/{database}?sslmode=disable{proof}"
 
     def _choose(self) -> Installation:
         major, timescaledb = self.cluster.major, self.cluster.needs_timescaledb or None
@@ -227,17 +271,21 @@ class EmbeddedServer:
         )
 
     async def _start_process(self, installation: Installation, account: Account) -> None:
-        for port in _ports(self.cluster.port, any_port=self.throwaway):
+        ports = _ports(self.cluster.port, any_port=self.throwaway) if self._tcp else [SOCKET_PORT]
+        for port in ports:
             self._spawn(installation, account, port)
             if await self._becomes_ready():
                 self._port = port
-                self.cluster.remember_port(account, port)
+                try:
+                    self.cluster.remember_port(account, port)
+                except OSError as error:  # others do not find the server by themselves, which is no reason to have none
+                    log.warning("database_server_port_not_kept", reason=error.strerror or str(error))
                 return
         raise ServerStartError(f"no free port for the database server was found on {HOST}")
 
     def _spawn(self, installation: Installation, account: Account, port: int) -> None:
         command = [installation.program("postgres"), "-D", str(self.cluster.data), "-p", str(port)]
-        with self.cluster.start_log.open("wb") as said:
+        with os.fdopen(self.cluster.new_start_log(account), "wb") as said:
             self._process = subprocess.Popen(  # noqa: S603
                 command_as(account, command, death_signal=signal.SIGINT),
                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/",
@@ -259,15 +307,11 @@ class EmbeddedServer:
         except TimeoutError:
             await self._stop_process(process, STOP_TIMEOUT_SECONDS)
             raise ServerStartError(f"the database server was not ready after {START_TIMEOUT_SECONDS:.0f} s") from None
-        said = self.cluster.start_log.read_text(errors="replace").strip()
-        if "could not bind" in said:
+        said, logged = self.cluster.last_words()
+        if self._tcp and "could not bind" in said:
             return False
-        raise ServerStartError(f"the database server did not start:\n{self._last_words(said)}")
-
-    def _last_words(self, said: str) -> str:
-        logs = sorted(self.cluster.log.glob("server-*.log"))
-        logged = logs[-1].read_text(errors="replace") if logs else ""
-        return "\n".join([*said.splitlines()[-10:], *logged.splitlines()[-10:], f"(from {self.cluster.log})"])
+        words = [*said.splitlines()[-10:], *logged.splitlines()[-10:], f"(from {self.cluster.log})"]
+        raise ServerStartError("the database server did not start:\n" + "\n".join(words))
 
     async def _stop_process(self, process: subprocess.Popen[bytes], timeout_seconds: float) -> None:
         try:
@@ -305,7 +349,7 @@ async def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bo
 
 def _ports(remembered: int | None, *, any_port: bool) -> Iterator[int]:
     """Yield ports that are free now: the remembered one, then the first ones of our range, at last any."""
-    wanted = [0] * PORTS_TRIED if any_port else [*range(FIRST_PORT, FIRST_PORT + PORTS_TRIED), 0]
+    wanted = [0] * PORTS_TRIED if any_port else [*range(SOCKET_PORT, SOCKET_PORT + PORTS_TRIED), 0]
     for port in [remembered, *wanted] if remembered else wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
