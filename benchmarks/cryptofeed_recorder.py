@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from importlib.metadata import version
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cryptofeed import FeedHandler
 from cryptofeed.backends.postgres import TradePostgres
@@ -35,11 +35,13 @@ def main(rest_url: str, ws_url: str, symbols: list[str]) -> None:
     LocalFMFW.websocket_endpoints = [WebsocketEndpoint(ws_url.replace("ws://", "wss://", 1))]
     LocalFMFW.rest_endpoints = [RestEndpoint(rest_url.removesuffix("/api/3"), routes=Routes("/api/3/public/symbol"))]
     place = urlsplit(os.environ["BENCH_DSN"])
+    options = dict(parse_qsl(place.query))  # the server listens on a socket in this folder
     # Without the setting the driver looks for certificates in the home of whoever runs this.
     os.environ["PGSSLMODE"] = "disable"
     backend = TradePostgres(
-        host=place.hostname, port=place.port, user=place.username, pw=place.password, db=place.path.lstrip("/")
-    )
+        host=options["host"], port=int(options["port"]), user=place.username, pw=place.password,
+        db=place.path.lstrip("/"),
+    )  # fmt: skip
     handler = FeedHandler(config={"log": {"disabled": True}, "uvloop": True})
     handler.add_feed(LocalFMFW(symbols=symbols, channels=[TRADES], callbacks={TRADES: backend}))
     print(json.dumps({"version": f"cryptofeed {version('cryptofeed')}"}), flush=True)

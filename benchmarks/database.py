@@ -14,8 +14,6 @@ from typing import NamedTuple
 import asyncpg
 
 from collector.store.embedded import EmbeddedServer
-from collector.store.embedded.bootstrap import DATABASE, OWNER
-from collector.store.embedded.cluster import HOST
 
 _COMMITTED = """
 select count(*) as rows, (extract(epoch from max(pg_xact_commit_timestamp(xmin))) * 1000000000)::bigint as last_ns
@@ -108,10 +106,9 @@ class Observer:
     @asynccontextmanager
     async def of(cls, data_dir: Path, progress: str) -> AsyncIterator[Observer]:
         """Look at the embedded server in `data_dir`, whoever runs it; `progress` is a cheap query for a row count."""
-        cluster = EmbeddedServer(data_dir).cluster
-        (login,) = (one for one in cluster.password_file(OWNER).read_text().split() if f":{OWNER}:" in one)
-        dsn = f"postgresql://{OWNER}:{login.rpartition(':')[2]}@{HOST}:{cluster.port}/{DATABASE}?sslmode=disable"
-        pid = int((cluster.data / "postmaster.pid").read_text().split()[0])
+        server = EmbeddedServer(data_dir)
+        dsn = server.known_dsn
+        pid = int((server.cluster.data / "postmaster.pid").read_text().split()[0])
         connection = await asyncpg.connect(dsn)
         try:
             yield cls(connection, progress, dsn, pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,10 +18,12 @@ from collector.cli import audit, backfill, demo, difference, frame, instruments,
 from collector.cli.screen import Screen, say
 from collector.cli.shared import quiet_progress, show_failure, show_faults
 from collector.errors import CollectorError, ConfigError, Fault
+from collector.model import Instrument
 from collector.repair.job import Estimate
 from collector.repair.job import Outcome as JobOutcome
 from collector.service.audit import Minutes, Report
 from collector.service.catalogue import Listed
+from collector.service.demo import _Rates, _screen
 from collector.service.difference import Compared
 from collector.service.planning import Flow, Plan
 from collector.service.quarantine import Outcome
@@ -28,6 +31,7 @@ from collector.service.replay import Replayed
 from collector.service.verify import Verdict
 from collector.store.batch import TableCount
 from collector.store.shadow import Example, TableDifference
+from tests.service.watched import watched
 
 EVIL = "[red]a[/docs/x]:smile:\x1b[2J\x1b]0;t\x07\x9b31m\x7f\u202eb\n\u2066c"
 
@@ -185,6 +189,16 @@ def bar_of_a_task() -> None:
     progress = quiet_progress(quiet=False)
     progress.add_task(EVIL)
     Screen().print(progress.make_tasks_table(progress.tasks))
+
+
+async def test_the_demo_s_table_shows_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with watched(tmp_path) as daemon:
+        daemon.database.server = None
+        daemon.http_address = EVIL
+        daemon.statistics.rows_by_instrument[Instrument(EVIL, EVIL)] = Counter(trades=1)
+        Screen(width=2000).print(_screen(daemon.as_daemon, _Rates(), None))
+    told = [line for line in capsys.readouterr().out.splitlines() if "journal_" not in line]
+    assert sum("[red]a[/docs/x]:smile:\\x1b[2J" in harmless(line) for line in told) == 2
 
 
 @pytest.mark.parametrize("printer", PRINTERS)

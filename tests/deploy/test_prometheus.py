@@ -132,6 +132,8 @@ CASES = [
     Case("CollectorThrottled", {f"collector_rest_throttled_total{{{FMFW}}}": "0+1x30"}, OF_FMFW,
          "fmfw answered 15 calls with 429"),
     Case("CollectorLoopLate", {f"collector_loop_late_seconds{{{AT}}}": "3x30"}, OF_ALL, "c:8080 stood still for 3s"),
+    Case("CollectorPartTroubled", {f'collector_part_troubled{{{AT}, part="audit"}}': "1x30"},
+         {**OF_ALL, "part": "audit"}, "audit of c:8080 does not do its work"),
     Case("CollectorLogLost", {f"collector_log_lines_lost_total{{{AT}}}": "0x5 7x25"}, OF_ALL,
          "The log of c:8080 has lost lines"),
     Case("CollectorMemoryHigh", {f"collector_memory_bytes{{{AT}}}": "2147483648x30"}, OF_ALL,
@@ -162,6 +164,7 @@ GOOD_DAY = {
     f"collector_rest_throttled_total{{{FMFW}}}": "0x20 1x40",
     f"collector_loop_late_seconds{{{AT}}}": "0.01x60",
     f"collector_log_lines_lost_total{{{AT}}}": "0x60",
+    f'collector_part_troubled{{{AT}, part="page"}}': "0x20 1x5 0x35",
     f"collector_memory_bytes{{{AT}}}": "150000000x60",
 }
 

@@ -91,9 +91,10 @@ def test_a_descriptor_that_is_closed_is_no_reason_either() -> None:
 
 
 def test_a_file_and_a_pipe_that_is_read_get_every_line_in_order(tmp_path: Path) -> None:
+    program = RECORDER.replace("range(4000)", "range(500)").replace("DRAIN_SECONDS = 0.2", "DRAIN_SECONDS = 30")
     with (tmp_path / "log").open("wb") as file:
         done = subprocess.run(
-            [sys.executable, "-c", RECORDER.replace("range(4000)", "range(500)")], stdout=subprocess.PIPE, stderr=file,
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=file,
             timeout=PATIENCE_SECONDS, check=True,
         )  # fmt: skip
     assert done.stdout == b"recorded, lost none\n"

@@ -131,8 +131,9 @@ def _writable(folder: Path) -> Path:
     try:
         for path in [*reversed(folder.parents), folder]:
             if not path.exists():
-                path.mkdir(exist_ok=True)
-                path.chmod(0o755)
+                with contextlib.suppress(FileExistsError):  # somebody else's by now, as are its rights
+                    path.mkdir()
+                    path.chmod(0o755)
     except OSError as error:
         raise InstallError(f"{folder} cannot be made ({error.strerror}): {remedy}") from error
     if not os.access(folder, os.W_OK):
