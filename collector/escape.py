@@ -20,7 +20,7 @@ def escaped(text: str) -> str:
     """Return a text on one line in which every character that is no sign or space is written as its escape."""
     if text.isprintable():
         return text
-    return "".join(one if _shows(one) else _SHORT.get(one) or _escape(one) for one in text)
+    return "".join(sign if _shows(sign) else _SHORT.get(sign) or _escape(sign) for sign in text)
 
 
 def escaped_lines(text: str) -> str:
@@ -33,17 +33,17 @@ def escaped_json(document: str) -> str:
     return _NOT_ASCII.sub(lambda match: match[0] if _shows(match[0]) else _json_escape(match[0]), document)
 
 
-def _shows(one: str) -> bool:
-    return one.isprintable() or unicodedata.category(one) == _SPACE
+def _shows(sign: str) -> bool:
+    return sign.isprintable() or unicodedata.category(sign) == _SPACE
 
 
-def _escape(one: str) -> str:
-    number = ord(one)
+def _escape(sign: str) -> str:
+    number = ord(sign)
     if number <= 0xFF:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
-def _json_escape(one: str) -> str:
-    units = one.encode("utf-16-be", "surrogatepass")
+def _json_escape(sign: str) -> str:
+    units = sign.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

@@ -129,11 +129,10 @@ class Connections:
 
     def _let_one_go(self) -> bool:
         """Close the connection that has asked nothing for the longest; False where all are being answered."""
-        idle = [(held.idle_since, protocol) for protocol, held in self._held.items() if not held.requests]
+        idle = [protocol for protocol, held in self._held.items() if not held.requests]
         if not idle:
             return False
-        _, protocol = min(idle, key=lambda one: one[0])
-        held = self._held.pop(protocol)
+        held = self._held.pop(min(idle, key=lambda protocol: self._held[protocol].idle_since))
         held.rest()
         held.transport.abort()
         return True

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import orjson
 import structlog
 
-from collector.service.supervise import told
+from collector.service.supervise import reason_of
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Looks:
 
     def failed(self, part: str, error: Exception) -> None:
         """Take note of a look that failed; it is told unless it failed for the same reason before."""
-        reason = told(error)
+        reason = reason_of(error)
         self.failures += 1
         if self.failing.get(part) != reason:
             self.failing[part] = reason

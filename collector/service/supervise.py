@@ -46,7 +46,7 @@ class Supervised:
                     self._backoff.reset()
                 self.failures += 1
                 self.failed_ns = self._clock.now_ns()
-                self.failure = told(error)
+                self.failure = reason_of(error)
                 pause = self._backoff.next()
                 log.exception("worker_failed", venue=self.worker.venue, reason=self.failure, next_try_s=round(pause, 1))
                 await self._clock.sleep(pause)
@@ -113,13 +113,13 @@ class Part:
                 log.warning("part_waits", part=self.name, reason=self._trouble, next_try_s=next_try_s)
         else:
             self.failures += 1
-            self._trouble = told(error)
+            self._trouble = reason_of(error)
             log.error("part_failed", part=self.name, reason=self._trouble, next_try_s=next_try_s, exc_info=error)
         if self.when_troubled is not None and self._trouble != before:
             self.when_troubled()
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return a bug's kind and words; of a group those of its first."""
     error = _innermost(error)
     return f"{type(error).__name__}: {error}"

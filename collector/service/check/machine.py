@@ -100,8 +100,8 @@ def file_limits(config: Config) -> Iterator[Finding]:
     needed = FILES_OF_OUR_OWN + lines + (FILES_OF_A_SERVER if config.database.dsn is None else 0)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # the daemon raises its limit to that
     if most == resource.RLIM_INFINITY or most >= needed:
-        told = "any number of" if most == resource.RLIM_INFINITY else f"{most:,}"
-        yield Finding("open files", Verdict.OK, f"{told} files may be open, {needed:,} may be needed")
+        files = "any number of" if most == resource.RLIM_INFINITY else f"{most:,}"
+        yield Finding("open files", Verdict.OK, f"{files} files may be open, {needed:,} may be needed")
     else:
         yield Finding(
             "open files", Verdict.WARNING, f"{most:,} files may be open and {needed:,} may be needed",

@@ -14,8 +14,8 @@ export const shade = (state) => SHADES[state] ?? "idle";
 
 // Writes only what differs, so that hundreds of cells cost next to nothing when little has changed.
 export function write(element, text) {
-  const told = plain(text);
-  if (element.textContent !== told) element.textContent = told;
+  const escaped = plain(text);
+  if (element.textContent !== escaped) element.textContent = escaped;
 }
 
 export function dress(element, name) {
