@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +35,7 @@ START_SECONDS = 60.0
 SETTLE_SECONDS = 10.0
 QUIET_SECONDS = 0.5
 """Nothing new for so long after the market stopped: everything sent has arrived."""
+COMPARISONS = 3
 REFRESH_SECONDS = 0.5
 SHOWN_INSTRUMENTS = 20
 
@@ -214,16 +215,29 @@ async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[st
         for ledger in ledgers.values():
             await ledger.pause()
         try:
-            await settled(daemon)
+            return await compared(daemon, ledgers)
         except TimeoutError:
             raise CollectorError(
                 f"{SETTLE_SECONDS:.0f} s after the market stopped not everything was committed, so there is nothing to "
                 f"compare; the database: {daemon.writer.state}"
             ) from None
-        verdicts: list[Verdict] = []
+
+
+async def compared(daemon: Daemon, ledgers: Mapping[str, Ledger], tables: Sequence[str] | None = None) -> list[Verdict]:
+    """Compare the tables with what the venues sent, once all of it is committed.
+
+    Polls go on while the market stands still: an answer can be on its way while the tables are read, and is found in
+    them a moment later. What was dropped is not.
+    """
+    verdicts: list[Verdict] = []
+    for _ in range(COMPARISONS):
+        await settled(daemon)
+        verdicts = []
         for name, ledger in ledgers.items():
-            verdicts += await verify(daemon.database.dsn(), name, ledger)
-        return verdicts
+            verdicts += await verify(daemon.database.dsn(), name, ledger, tables)
+        if all(verdict.equal for verdict in verdicts):
+            break
+    return verdicts
 
 
 def _any_url(address: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from collector import simulator
 from collector.clock import Clock
 from collector.config import load
 from collector.service.daemon import Daemon
-from collector.service.demo import settled
-from collector.service.verify import Ledger, Verdict, verify
+from collector.service.demo import compared
+from collector.service.verify import Ledger, Verdict
 
 PATIENCE_SECONDS = 90.0
 """For a state that comes in seconds, on a machine that has other things to do."""
@@ -29,7 +29,9 @@ STREAMS = '["trades", "ticks", "books", "candles", "derivatives", "rates"]'
 
 
 class Stage:
-    """One simulated FMFW and a folder; daemons are started on it one after another."""
+    """One simulated venue and a folder; daemons are started on it one after another."""
+
+    name = "fmfw"
 
     def __init__(self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str) -> None:
         self.venue = venue
@@ -126,8 +128,7 @@ class Stage:
     async def compare(self, daemon: Daemon, *tables: str) -> list[Verdict]:
         """Stop the market, wait for the last of it, compare the tables with the ledger."""
         await self.ledger.pause()
-        await settled(daemon)
-        return await verify(self.dsn, "fmfw", self.ledger, tables or None)
+        return await compared(daemon, {self.name: self.ledger}, tables or None)
 
     async def counts_add_up(self) -> None:
         rows = await self.query("select sum(items), sum(stored), sum(duplicates), sum(quarantined) from journal_counts")

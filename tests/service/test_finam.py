@@ -14,8 +14,7 @@ from collector import simulator
 from collector.config import load
 from collector.service.check import Finding, check
 from collector.service.daemon import Daemon
-from collector.service.demo import settled
-from collector.service.verify import Ledger, Verdict, verify
+from collector.service.verify import Ledger
 from collector.venues.finam import conversation
 
 from .stage import Stage, all_equal, live, until
@@ -29,6 +28,8 @@ QUICK = "requests_per_minute = 3000\nshortest_seconds = 0.05\n"
 class FinamStage(Stage):
     """One simulated Finam, with the configuration that it writes itself."""
 
+    name = "finam"
+
     def __init__(self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str) -> None:
         self.venue = venue
         self.folder = folder
@@ -37,11 +38,6 @@ class FinamStage(Stage):
         self.config = folder / "collector.toml"
         head = f'data_dir = "{folder / "data"}"\n[database]\ndsn = "{dsn}"\n[http]\nlisten = "127.0.0.1:0"\n'
         self.config.write_text(head + venue.config + extra)
-
-    async def compare(self, daemon: Daemon, *tables: str) -> list[Verdict]:
-        await self.ledger.pause()
-        await settled(daemon)
-        return await verify(self.dsn, "finam", self.ledger, tables or None)
 
 
 @asynccontextmanager

@@ -20,8 +20,6 @@ from collector import simulator
 from collector.feed import rest as rest_module
 from collector.feed.connection import Backoff, ConnectionFeed
 from collector.service.daemon import Daemon
-from collector.service.demo import settled
-from collector.service.verify import Verdict, verify
 
 from .stage import Stage, all_equal, live, until
 
@@ -32,6 +30,8 @@ TABLES = {"trades", "ticks", "books", "candles", "derivatives", "rates"}
 
 class FmexStage(Stage):
     """One simulated FMex and a folder; daemons are started on it one after another."""
+
+    name = "fmex"
 
     def __init__(self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str) -> None:
         super().__init__(venue, folder, dsn, http, "")
@@ -48,11 +48,6 @@ class FmexStage(Stage):
             {extra}
             """
         )
-
-    async def compare(self, daemon: Daemon, *tables: str) -> list[Verdict]:
-        await self.ledger.pause()
-        await settled(daemon)
-        return await verify(self.dsn, "fmex", self.ledger, tables or None)
 
 
 @asynccontextmanager

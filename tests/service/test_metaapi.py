@@ -15,8 +15,7 @@ import zstandard
 
 from collector import simulator
 from collector.service.daemon import Daemon
-from collector.service.demo import settled
-from collector.service.verify import Ledger, Verdict, verify
+from collector.service.verify import Ledger, verify
 from collector.simulator.metaapi.accounts import SECRETS
 
 from .stage import Stage, all_equal, live, until
@@ -26,6 +25,8 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 
 class MetaapiStage(Stage):
     """One simulated MetaAPI, with the configuration that it writes itself."""
+
+    name = "metaapi"
 
     def __init__(
         self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str, *, repair: bool = False
@@ -39,11 +40,6 @@ class MetaapiStage(Stage):
         # What a repair brings was not sent on the line, which most tests are about.
         head += f"[repair]\nenabled = {str(repair).lower()}\n"
         self.config.write_text(head + venue.config.replace("[venues.metaapi]", f"[venues.metaapi]\n{extra}", 1))
-
-    async def compare(self, daemon: Daemon, *tables: str) -> list[Verdict]:
-        await self.ledger.pause()
-        await settled(daemon)
-        return await verify(self.dsn, "metaapi", self.ledger, tables or None)
 
 
 @asynccontextmanager
