@@ -6,16 +6,53 @@ import signal
 import socket
 import sys
 import tomllib
+from collections import Counter
+from typing import Any
 
 import aiohttp
 import pytest
 
 from collector import simulator
 from collector.simulator.__main__ import main
+from collector.simulator.finam.venue import FinamVenue
+from collector.simulator.fmex.venue import FmexVenue
+from collector.simulator.fmfw.venue import FmfwVenue
+from collector.simulator.metaapi.venue import MetaapiVenue
 
 
 def test_venues_are_found_by_their_folders() -> None:
     assert "fmfw" in simulator.venue_names()
+
+
+@pytest.mark.parametrize("name", simulator.venue_names())
+async def test_a_tenth_of_the_moments_with_trades_has_equal_ones(name: str) -> None:
+    settings = {"history_events": 8000, "running": False}
+    async with simulator.serve((name,), seed=5, settings={name: settings}) as running:
+        told = counted_trades(running[name])
+    moments = Counter[Any]()
+    for symbol, time, *_ in told:
+        moments[symbol, time] += 1
+    equal = {trade[:2] for trade, count in told.items() if count > 1}
+    assert 0.08 < len(equal) / len(moments) < 0.16
+
+
+def counted_trades(venue: Any) -> Counter[Any]:
+    """What every trade of a venue's history says, and how many say so: symbol, time, price, size and side first."""
+    if isinstance(venue, FmfwVenue):
+        logs = [(market.symbol, market.trades) for market in venue.exchange.markets.values()]
+        return Counter((symbol, *log[place][1:]) for symbol, log in logs for place in range(log.dropped, log.end))
+    if isinstance(venue, FmexVenue):
+        return Counter((market.symbol, *one[1:]) for market in venue.markets.values() for one in market.trades)
+    if isinstance(venue, FinamVenue):
+        markets = venue.exchange.markets.values()
+        return Counter((market.symbol, *one[1:]) for market in markets for one in market.trades)
+    assert isinstance(venue, MetaapiVenue)
+    return Counter(
+        (quoted.symbol.name, tick.time_ms, tick.last, tick.volume, tick.side, tick.bid, tick.ask)
+        for quoted in venue.brokers[0].quoted.values()
+        for tick in quoted.ticks
+        if tick.volume
+    )
 
 
 async def test_an_unknown_venue_is_refused_before_anything_starts() -> None:

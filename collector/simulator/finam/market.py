@@ -12,6 +12,8 @@ from collector.simulator.finam.instruments import Instrument
 
 DEPTH: Final = 12
 _FEWEST_LEVELS: Final = 4
+_TWINS_SHARE: Final = 0.15
+"""Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then."""
 
 
 class Trade(NamedTuple):
@@ -108,10 +110,16 @@ class Market:
         while left and len(side) > _FEWEST_LEVELS and len(trades) < 3:
             price = min(side) if buy else max(side)
             taken = min(left, side[price])
-            self._print(Trade(next_id + len(trades), time_us, price, taken, buy), trades)
+            for part in self._parts(taken):
+                self._print(Trade(next_id + len(trades), time_us, price, part, buy), trades)
             left -= taken
             self._set(not buy, price, side[price] - taken, levels)
         self._refill(levels)
+
+    def _parts(self, taken: int) -> list[int]:
+        """Share out what was taken of a level: some hold two orders of one size, and so two equal trades come of it."""
+        even = taken // self.instrument.lot % 2 == 0
+        return [taken // 2] * 2 if even and self.random.random() < _TWINS_SHARE else [taken]
 
     def _print(self, trade: Trade, trades: list[Trade]) -> None:
         trades.append(trade)

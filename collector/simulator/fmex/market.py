@@ -14,7 +14,7 @@ from collector.simulator.fmex.contracts import TICKS_PER_USD, Contract
 _DEPTH: Final = 220
 _LEAST_LEVELS: Final = 170
 _MOST_EATEN: Final = 5
-_KEPT_TRADES: Final = 400_000
+KEPT_TRADES: Final = 400_000
 _ID_STEP: Final = 1000
 _VALUE_UNITS: Final = 10**18
 
@@ -62,7 +62,8 @@ class Side:
 class Market:
     """The state of one contract. Trades have an index that never changes: `dropped` is the first still here."""
 
-    def __init__(self, contract: Contract, random: Random, begin_ms: int) -> None:
+    def __init__(self, contract: Contract, random: Random, begin_ms: int, *, kept_trades: int = KEPT_TRADES) -> None:
+        self._kept_trades = kept_trades
         self.contract = contract
         self.symbol = contract.symbol
         self.random = random
@@ -105,8 +106,8 @@ class Market:
         trades = self._take(time_ms, draw() < buy_share) if draw() < trade_share else []
         for _ in range(1 + int(draw() * 3)):
             self._quote(draw() >= buy_share)
-        if len(self.trades) > _KEPT_TRADES * 1.1:
-            surplus = len(self.trades) - _KEPT_TRADES
+        if len(self.trades) > self._kept_trades * 1.1:
+            surplus = len(self.trades) - self._kept_trades
             del self.trades[:surplus]
             self.dropped += surplus
         return trades

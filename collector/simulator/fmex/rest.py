@@ -1,5 +1,6 @@
 """What REST answers: the texts of `data`, newest first."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -90,12 +91,11 @@ class Rest:
     def trades(self, market: Market, limit: int | None, before: int | None) -> str:
         """List trades, newest first, and write them into the ledger."""
         texts: list[str] = []
-        for place in range(len(market.trades) - 1, -1, -1):
+        end = len(market.trades)
+        if before is not None:
+            end = bisect_left(market.trades, before, key=lambda one: one.id)
+        for place in range(end - 1, max(-1, end - 1 - min(limit or _DEFAULT_LIMIT, _MOST)), -1):
             one = market.trades[place]
-            if before is not None and one.id >= before:
-                continue
-            if len(texts) >= min(limit or _DEFAULT_LIMIT, _MOST):
-                break
             fresh = self._now_ms() - one.time_ms < _FRESH_MS
             trade_id = one.id + 7 if fresh and self._faults.take("changed_id", market.symbol) else None
             texts.append("{" + payloads.trade(one, trade_id) + "}")

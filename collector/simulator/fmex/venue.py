@@ -23,7 +23,7 @@ from collector.simulator.fmex.faults import KINDS, faults
 from collector.simulator.fmex.hub import Hub
 from collector.simulator.fmex.ledger import Ledger
 from collector.simulator.fmex.limits import SlidingWindow
-from collector.simulator.fmex.market import Market
+from collector.simulator.fmex.market import KEPT_TRADES, Market
 from collector.simulator.fmex.rest import Rest
 from collector.simulator.fmex.topics import Topic
 from collector.simulator.options import Options
@@ -50,6 +50,7 @@ class Settings:
     index_step_ms: int = 1000
     history_hours: float = 3.0
     history_events: int = 6000
+    kept_trades: int = KEPT_TRADES
     buffer_limit: int = 32 * 1024 * 1024
     running: bool = True
 
@@ -73,9 +74,9 @@ class FmexVenue:
         self._indexes_at = 0
         self._random = Random(options.seed)  # noqa: S311  a market, not a secret
         begin_ms = self.now_ms() - int(self.settings.history_hours * 3_600_000)
-        listed = contracts(options.symbols)
+        listed, kept = contracts(options.symbols), self.settings.kept_trades
         self.markets = {
-            one.symbol: Market(one, Random(self._random.random()), begin_ms)  # noqa: S311
+            one.symbol: Market(one, Random(self._random.random()), begin_ms, kept_trades=kept)  # noqa: S311
             for one in listed
         }
         self._order = list(self.markets.values())

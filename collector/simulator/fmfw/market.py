@@ -16,6 +16,8 @@ from collector.simulator.fmfw.trades import Trade, TradeLog
 _DAY_MS: Final = 86_400_000
 _LEAST_LEVELS: Final = 5
 _MOST_EATEN: Final = 6
+_TWINS_SHARE: Final = 0.12
+"""Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then."""
 
 Levels = list[tuple[int, int]]
 
@@ -113,6 +115,11 @@ class Market:
         whole.volume, whole.value = day.volume + current.volume, day.value + current.value
         return whole
 
+    def _parts(self, taken: int) -> list[int]:
+        """Share out what was taken of a level: some hold two orders of one size, and so two equal trades come of it."""
+        even = taken // self.instrument.size_step % 2 == 0
+        return [taken // 2] * 2 if even and self.random.random() < _TWINS_SHARE else [taken]
+
     def _size(self) -> int:
         step = self.instrument.size_step
         return (int(self.random.expovariate(1.0) * self.instrument.mean_size) // step + 1) * step
@@ -145,10 +152,11 @@ class Market:
             there = side.sizes[key]
             taken = min(left, there)
             price = side.sign * key
-            trade = Trade(next_id + len(trades), time_ms, price, taken, buy)
-            trades.append(trade)
-            self.trades.append(trade)
-            self.series.add(time_ms, price, taken)
+            for part in self._parts(taken):
+                trade = Trade(next_id + len(trades), time_ms, price, part, buy)
+                trades.append(trade)
+                self.trades.append(trade)
+                self.series.add(time_ms, price, part)
             left -= taken
             changed[price] = there - taken
             if taken == there:

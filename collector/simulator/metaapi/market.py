@@ -1,7 +1,7 @@
 """A broker's market: one random walk a symbol, whose ticks, deals, bars and books agree with each other.
 
 All chance comes from the seed. Forex symbols have quotes only; exchange symbols have deals in some of their ticks. A
-few ticks repeat the one before within the same millisecond, since real ones do.
+tenth of the ticks come twice within their millisecond, since some real ones do.
 """
 
 from array import array
@@ -15,10 +15,10 @@ from collector.simulator.metaapi.bars import Series
 from collector.simulator.metaapi.symbols import Symbol
 from collector.simulator.metaapi.text import broker, number, utc
 
-_TICKS_KEPT: Final = 200_000
+TICKS_KEPT: Final = 200_000
 _BOOK_LEVELS: Final = 8
 _DEAL_SHARE: Final = 0.4
-_REPEAT_SHARE: Final = 0.03
+_TWINS_SHARE: Final = 0.1
 
 Levels = list[tuple[str, str]]
 
@@ -41,8 +41,9 @@ class Tick:
 class Quoted:
     """One symbol of one broker."""
 
-    def __init__(self, symbol: Symbol, offset_ms: int, random: Random) -> None:
+    def __init__(self, symbol: Symbol, offset_ms: int, random: Random, kept_ticks: int = TICKS_KEPT) -> None:
         self.symbol = symbol
+        self._kept_ticks = kept_ticks
         self.offset_ms = offset_ms
         self.series = Series(offset_ms)
         self.ticks: list[Tick] = []
@@ -56,14 +57,17 @@ class Quoted:
     def __repr__(self) -> str:
         return f"<Quoted {self.symbol.name} {self.count} ticks>"
 
-    def step(self, time_ms: int) -> Tick:
-        """Make the next tick, not before the last one."""
+    def step(self, time_ms: int) -> list[Tick]:
+        """Make the next tick, not before the last one, and now and then its twin."""
+        one = self._next(time_ms)
+        if self._random.random() >= _TWINS_SHARE:
+            return [one]
+        return [one, self._keep(Tick(0, one.time_ms, one.bid, one.ask, one.last, one.volume, one.side))]
+
+    def _next(self, time_ms: int) -> Tick:
         draw, symbol = self._random.random, self.symbol
-        last = self.ticks[-1] if self.ticks else None
-        if last is not None:
-            time_ms = max(time_ms, last.time_ms)
-            if draw() < _REPEAT_SHARE:
-                return self._keep(Tick(0, last.time_ms, last.bid, last.ask, last.last, last.volume, last.side))
+        if self.ticks:
+            time_ms = max(time_ms, self.ticks[-1].time_ms)
         pull = (symbol.start - self._middle) / symbol.start
         move = int((draw() - 0.5 + pull) * max(3, symbol.spread) * 2)
         self._middle = max(symbol.spread * 4, self._middle + move)
@@ -82,9 +86,9 @@ class Quoted:
         self.ticks.append(tick)
         self.times.append(tick.time_ms)
         self.series.add(tick.time_ms, tick.bid, tick.ask - tick.bid, tick.volume)
-        if len(self.ticks) > _TICKS_KEPT:
-            del self.ticks[: _TICKS_KEPT // 10]
-            del self.times[: _TICKS_KEPT // 10]
+        if len(self.ticks) > self._kept_ticks:
+            del self.ticks[: self._kept_ticks // 10]
+            del self.times[: self._kept_ticks // 10]
         return tick
 
     def since(self, time_ms: int, offset: int, limit: int) -> list[Tick]:
@@ -140,12 +144,14 @@ class Quoted:
 class Broker:
     """A broker with its symbols and its clock."""
 
-    def __init__(self, name: str, symbols: Sequence[Symbol], offset_hours: int, seed: int) -> None:
+    def __init__(
+        self, name: str, symbols: Sequence[Symbol], offset_hours: int, seed: int, kept_ticks: int = TICKS_KEPT
+    ) -> None:
         self.name = name
         self.offset_ms = offset_hours * 3_600_000
         self._random = Random(seed)  # noqa: S311  a market, not a secret
         self.quoted = {
-            one.name: Quoted(one, self.offset_ms, Random(self._random.random()))  # noqa: S311
+            one.name: Quoted(one, self.offset_ms, Random(self._random.random()), kept_ticks)  # noqa: S311
             for one in symbols
         }
         self._order = list(self.quoted.values())
@@ -156,8 +162,8 @@ class Broker:
     def weight(self) -> int:
         return self._weights[-1]
 
-    def step(self, time_ms: int) -> tuple[Quoted, Tick]:
-        """Make one tick of some symbol."""
+    def step(self, time_ms: int) -> tuple[Quoted, list[Tick]]:
+        """Make the next tick of some symbol, and its twin where it has one."""
         self.time_ms = max(self.time_ms, time_ms)
         quoted = self._order[bisect(self._weights, self._random.random() * self._weights[-1])]
         return quoted, quoted.step(self.time_ms)

@@ -17,7 +17,7 @@ from collector.simulator.metaapi.accounts import Account
 from collector.simulator.metaapi.engine import Session
 from collector.simulator.metaapi.faults import AT_ONCE, Fault, FaultError, Faults
 from collector.simulator.metaapi.ledger import Ledger
-from collector.simulator.metaapi.market import Broker, Quoted, Tick
+from collector.simulator.metaapi.market import TICKS_KEPT, Broker, Quoted, Tick
 from collector.simulator.metaapi.requests import Requests
 from collector.simulator.metaapi.terminal import Stream
 from collector.simulator.options import Options
@@ -49,6 +49,7 @@ class Settings:
     status_every: float = 5.0
     history_hours: float = 2.0
     history_events: int = 4000
+    kept_ticks: int = TICKS_KEPT
     running: bool = True
 
 
@@ -76,8 +77,8 @@ class MetaapiVenue:
         self._random = Random(options.seed)  # noqa: S311  a market, not a secret
         full = symbols.FULL[: options.symbols] if options.symbols else symbols.FULL
         self.brokers = [
-            Broker("Simulated", full, 3, self._random.randrange(2**32)),
-            Broker("Elder", symbols.PLAIN, 2, self._random.randrange(2**32)),
+            Broker("Simulated", full, 3, self._random.randrange(2**32), self.settings.kept_ticks),
+            Broker("Elder", symbols.PLAIN, 2, self._random.randrange(2**32), self.settings.kept_ticks),
         ]
         self._weights = list(accumulate(one.weight for one in self.brokers))
         first, second = self.brokers
@@ -183,11 +184,12 @@ class MetaapiVenue:
             broker = self.brokers[bisect(self._weights, self._random.random() * self._weights[-1])]
         self._publish(broker, *broker.step(time_ms))
 
-    def _publish(self, broker: Broker, quoted: Quoted, tick: Tick) -> None:
+    def _publish(self, broker: Broker, quoted: Quoted, ticks: Sequence[Tick]) -> None:
         self.events += 1
         for stream in self.streams.values():
             if stream.account.broker is broker:
-                stream.take(quoted, tick)
+                for tick in ticks:
+                    stream.take(quoted, tick)
 
     def step(self, events: int = 1, account: str | None = None) -> None:
         """Make so many events now, at this millisecond, and send them; for tests, market running or not.

@@ -96,7 +96,7 @@ async def test_candles_without_a_period_are_half_hours(rest) -> None:
 
 
 async def test_lists_are_newest_first_unless_asked_otherwise(rest) -> None:
-    for path in ("trades/BTCUSDT", "candles/BTCUSDT"):
+    for path in ("trades/ETHBTC", "candles/ETHBTC"):
         newest = await rest.get(path, period="M1", limit=1000)
         assert newest == list(reversed(await rest.get(path, period="M1", limit=1000, sort="ASC")))
         times = [item["timestamp"] for item in newest]

@@ -60,7 +60,7 @@ def test_symbol_whose_lists_are_mostly_new_is_asked_more_often_before_anything_i
     driven = Driven(symbols=40, rate=2.0)
     driven.run(20)
     for _ in range(60):
-        driven.venue.step(14, symbol=SBER, trade_share=1.0)
+        driven.venue.step(10, symbol=SBER, trade_share=1.0)
         driven.run(3)
     assert driven.polling.period("LatestTrades", SBER) < 8
     assert len(driven.out.gaps) <= 1
