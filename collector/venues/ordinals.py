@@ -60,10 +60,17 @@ class Ordinals:
         return len(known)
 
     def learn(self, content: str, identities: _Identities, time_us: int) -> None:
-        """Know of these equal trades, in the order of their ordinals; what was known of the first of them stays."""
-        known = len(self._young.get(content) or self._old.get(content) or ())
-        for identity in identities[known:]:
-            self.number(content, identity, time_us)
+        """Know of these equal trades, in the order of their ordinals, unless at least as many of them are known.
+
+        A list that is longer holds trades that were missed, and nobody knows which: its ids take the place of the known
+        ones, so that the next trade is the one after its last.
+        """
+        known = self._young.get(content) or self._old.get(content) or ()
+        if len(identities) <= len(known):
+            return
+        if not known:
+            self.number(content, identities[0], time_us)  # which makes room
+        self._young[content] = identities
 
     def fork(self) -> Ordinals:
         return Ordinals(self._young.copy(), self._old.copy(), self._turn_us, self._newest_us)

@@ -92,6 +92,16 @@ def test_an_answer_that_tells_what_was_pushed_adds_only_what_was_missed() -> Non
     assert len(set(keys(reading))) == 2
 
 
+def test_notification_counts_on_from_an_answer_that_tells_of_one_missed_before_the_first() -> None:
+    reading = Reading()
+    reading.frame(trade(11, kind="btcusd_p"))
+    reading.frame(f'{{"id":"trade.btcusd_p#1","ts":{T},"data":[{trade(11)},{trade(10)}]}}')
+    reading.frame(trade(12, kind="btcusd_p"))
+    assert len(set(keys(reading))) == 3
+    reading.frame(trade(11, kind="btcusd_p"))
+    assert len(set(keys(reading))) == 3
+
+
 def test_equal_trades_on_both_sides_of_a_pages_edge_stay_two() -> None:
     reading = Reading(None)
     reading.rest("trades/btcusd_p", f"[{trade(9, T + 1)},{trade(8)}]", {"limit": "2"})
