@@ -74,7 +74,7 @@ class Recording:
         raise AssertionError("history has no line that could live")
 
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
-        request = {"channel": call.channel, "params": dict(call.params), "status": answer.status}
+        request = {"channel": call.channel, "params": call.told, "status": answer.status}
         payload = rest_payload(request, answer.body)
         self._journal.append(self._session.session_id, Kind.REST, answer.received_ns, payload)
         self.answers += 1

@@ -284,7 +284,7 @@ class JournalledSession:
         return events
 
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
-        request = {"channel": call.channel, "params": dict(call.params), "status": answer.status}
+        request = {"channel": call.channel, "params": call.told, "status": answer.status}
         self._append(self._session.session_id, Kind.REST, answer.received_ns, rest_payload(request, answer.body))
         events = self._session.rest(request, answer.body, answer.received_ns, self._intake.out)
         self._intake.cut_if_large()

@@ -81,6 +81,13 @@ class RestCall:
     """Whether the answer is market data, so that it goes to the journal. Never for logins or account data."""
     quota: str = ""
     """What the venue counts the call under, where it counts several things apart: a 429 holds only that one back."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the parser has to know beside `params` to read the answer; journalled with them, never sent."""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What of the request is journalled with its answer, and given to the parser as its params."""
+        return {**self.params, **self.notes}
 
 
 class RestAnswer(NamedTuple):

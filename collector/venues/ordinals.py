@@ -4,14 +4,34 @@ The key of such a trade is made of what it says (time, price, size, side) and it
 that say the same: 0, 1, .. Socket, snapshot, REST and replay each count equal trades from 0, so n equal trades get the
 ordinals 0 to n-1 everywhere, in whatever order a source tells them: the same set of keys. Which sources count together,
 and which begin anew, is the venue's business.
+
+Pages of history are numbered each by itself, so that nothing that is read beside them, before them or not at all can
+matter: whoever asks for them lets a page begin with the first trade of a moment (a millisecond), although the page
+before ended with some of that moment's trades. A page that ends within a moment gives a part of its keys, and the next
+one all of them. Only where a moment fills a page the next one goes on within it, and is told what was counted so far
+(`Moment`): by a note in the request, which is journalled with the answer.
 """
 
 from __future__ import annotations
 
-from collector.model import content_key
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from collector.errors import VenueError
+from collector.model import Instrument, content_key
 
 REMEMBERED_US = 60_000_000
 REMEMBERED_TRADES = 4096
+
+COUNTED = "counted"
+"""Among what a parser is told of a request: JSON of what equal trades say, to how many the pages before had of them.
+
+It is there, if only as an empty object, where the answer is numbered by itself. Answers that were journalled before
+this was so have none; their readers still count from answer to answer, as they did then.
+"""
+MOST_COUNTED = 20_000
+"""Kinds of trades in a moment that fills pages; each page's request repeats them, 50 bytes each."""
 
 _Identities = tuple[int | None, ...]
 
@@ -77,15 +97,23 @@ class Ordinals:
 
 
 class Counts:
-    """Numbers the equal trades of one list, from 0, whatever was known of them before."""
+    """Numbers the equal trades of one list, from 0 or from what is told of the list's beginning."""
 
     __slots__ = ("_counts",)
 
-    def __init__(self) -> None:
-        self._counts: dict[str, tuple[_Identities, int]] = {}
+    def __init__(self, before: Mapping[str, int] | None = None) -> None:
+        self._counts: dict[str, tuple[_Identities, int]] = {
+            content: ((None,) * count, 0) for content, count in (before or {}).items()
+        }
 
-    def number(self, content: str, time_us: int, identity: int | None = None) -> int:
-        """Return the ordinal of the list's next trade."""
+    @classmethod
+    def of_page(cls, told: Mapping[str, str]) -> Counts | None:
+        """Return the counts that a page of history begins with; None for an answer that is not numbered by itself."""
+        text = told.get(COUNTED)
+        return None if text is None else cls(orjson.loads(text))
+
+    def number(self, content: str, identity: int | None, time_us: int) -> int:
+        """Return the ordinal of the list's next trade; its id is only kept, for those whom the list teaches."""
         identities, _ = self._counts.get(content, ((), 0))
         self._counts[content] = ((*identities, identity), time_us)
         return len(identities)
@@ -103,3 +131,35 @@ class Counts:
         copy = Counts()
         copy._counts = self._counts.copy()
         return copy
+
+
+class Moment:
+    """The trades of a moment that fills pages, counted along one paging for the request of its next page."""
+
+    def __init__(self, venue: str, instrument: Instrument) -> None:
+        self._venue = venue
+        self._instrument = instrument
+        self._time: int | None = None
+        self._counts: dict[str, int] = {}
+
+    def fill(self, time: int, contents: Iterable[str]) -> None:
+        """A page ended within this moment, of which it had these trades; the next one goes on behind them.
+
+        Raises `VenueError` where that is more than can be told.
+        """
+        if time != self._time:
+            self._time, self._counts = time, {}
+        for content in contents:
+            self._counts[content] = self._counts.get(content, 0) + 1
+        if len(self._counts) > MOST_COUNTED:
+            reason = f"more than {MOST_COUNTED:,} kinds of trades in one moment"
+            raise VenueError(self._venue, reason, symbol=self._instrument.symbol, permanent=True)
+
+    def end(self) -> None:
+        """The next page begins with the first trade of a moment."""
+        self._time, self._counts = None, {}
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What the parser has to be told of the next page."""
+        return {COUNTED: orjson.dumps(self._counts).decode()}

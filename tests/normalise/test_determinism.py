@@ -17,7 +17,7 @@ from collector import venues
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions, Kind, Position, read
 from collector.model import Candle, Instrument, Records
-from collector.normalise.normaliser import Normaliser
+from collector.normalise.normaliser import Normaliser, split_rest
 from collector.service.intake import JournalledIntake
 from collector.service.journalled import STARTED, apply
 from collector.service.recorder import Recorder
@@ -25,7 +25,8 @@ from collector.service.replay import replay
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.writer import Writer
-from collector.venues.fmfw.trades import trade_key
+from collector.venues.adapter import RestAnswer, RestCall
+from collector.venues.ordinals import COUNTED, trade_key
 from tests.databases import DatabaseServer
 from tests.service.stage import PATIENCE_SECONDS, Stage, live, stage, until
 
@@ -252,6 +253,30 @@ async def test_second_of_two_equal_trades_keeps_its_ordinal_when_reading_begins_
         assert await keys(database) == sorted([key(0), key(1)])
     finally:
         await writer.close()
+
+
+async def test_page_in_the_middle_of_a_paging_has_its_keys_wherever_reading_begins(
+    database: str, tmp_path: Path
+) -> None:
+    content = f"{T * 1000}|100.5|2|1"
+    item = {"timestamp": T, "price": "100.50", "qty": "2.0", "side": "buy"}
+    places = []
+    async with made(tmp_path) as journal:
+        intake = JournalledIntake(journal, new_normaliser(), SystemClock(), batch_rows=1000, queue_bytes=1 << 20)
+        session = intake.open({**HEADER, "symbols": None})
+        for number in range(3):
+            places.append(journal.end)
+            call = RestCall("rest:trades", "", {"by": "id"}, notes={COUNTED: orjson.dumps({content: number}).decode()})
+            body = orjson.dumps({"BTCUSDT": [{"id": 1000 + number, **item}]})
+            session.rest(call, RestAnswer(200, {}, body, RECEIVED_NS + number))
+            while journal.end.segment < places[-1].segment + 2:  # beyond what a reader looks back at
+                session.beat(RECEIVED_NS)
+    requests = [split_rest(record.payload)[0] for record in read(tmp_path / "journal") if record.kind is Kind.REST]
+    assert [request["params"]["by"] for request in requests] == ["id"] * 3
+    await replayed(tmp_path / "journal", database, places[2])
+    assert await keys(database) == [key(2)]
+    await replayed(tmp_path / "journal", database, places[1])
+    assert await keys(database) == sorted([key(1), key(2)])
 
 
 def first_rows(folder: Path, end: Position) -> Records:

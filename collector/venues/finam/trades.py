@@ -169,10 +169,7 @@ def _trade(instrument: Instrument, item: Mapping[str, Any], received_us: int, co
         key = content_key(trade_id)
     else:
         content = f"{time_us}|{plain(price)}|{plain(size)}|{side}"
-        ordinal = (
-            counts.number(content, time_us) if isinstance(counts, Counts) else counts.number(content, None, time_us)
-        )
-        key = trade_key(content, ordinal)
+        key = trade_key(content, counts.number(content, None, time_us))
     return Trade(instrument, time_us, key, trade_id, price, size, side, received_us)
 
 

@@ -4,23 +4,29 @@ The generators only page; the answers are recorded by whoever drives them. A pag
 since the venue's longest page is not known: paging ends with one that reaches back far enough, or with an empty one.
 Then the venue has no more, for it keeps a recent time only, and what was asked for is not to be had.
 
+A page of trades may end within a millisecond, so the next one is asked for by an id that lets it hold that millisecond
+whole: each page can then be numbered by itself, whatever else is read at the same time, and whatever id a trade has
+when it is listed again (see `collector.venues.ordinals`).
+
 Trades are asked for by id, and ids say nothing of time but that larger ones are newer. So a span that lies far back is
 looked for first, with calls for one trade: in steps that double, then by halves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from collector.errors import VenueError
-from collector.model import PERIODS, Instrument
+from collector.model import LATEST_US, PERIODS, Instrument
 from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.fmex.checks import millis_us, seconds_us
 from collector.venues.fmex.numbers import loads, whole
 from collector.venues.fmex.rest import PREFIX
 from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.topics import period_code
+from collector.venues.fmex.trades import contents
+from collector.venues.ordinals import Moment
 
 PAGES_BEFORE_SEARCH = 3
 
@@ -42,10 +48,12 @@ def history(
 
 def _trades(venue: str, settings: FmexSettings, instrument: Instrument, from_us: int, to_us: int) -> History:
     before: int | None = None
+    moment = Moment(venue, instrument)
     pages = 0
     path = f"trades/{instrument.symbol}"
     while True:
-        items = yield from _page(venue, settings, path, {} if before is None else {"before": str(before)})
+        params = {} if before is None else {"before": str(before)}
+        items = yield from _page(venue, settings, path, params, moment.notes)
         if not items:
             raise _at_an_end(venue, instrument, "trades")
         pages += 1
@@ -53,9 +61,28 @@ def _trades(venue: str, settings: FmexSettings, instrument: Instrument, from_us:
         times = [time for item in items if (time := millis_us(item.get("ts"))) is not None]
         if any(time < from_us for time in times):
             return
-        before = _further(venue, instrument, min(ids), before)
+        before = _older(venue, instrument, items, moment, before)
         if pages == PAGES_BEFORE_SEARCH and all(time > to_us for time in times):
             before = yield from _search(venue, settings, instrument, to_us, before, max(ids) - min(ids))
+            moment.end()
+
+
+def _older(
+    venue: str, instrument: Instrument, items: Sequence[Mapping[str, Any]], moment: Moment, before: int | None
+) -> int:
+    """Return the id before which the next page goes on: with the page's oldest millisecond, where it has another."""
+    told = [(millis_us(item.get("ts")) or LATEST_US, _number(venue, instrument, item, "id"), item) for item in items]
+    oldest_us = min(time for time, _, _ in told)
+    oldest = [(number, item) for time, number, item in told if time == oldest_us]
+    newer = [number for time, number, _ in told if time > oldest_us]
+    if newer:
+        edge = max(min(newer), 1 + max(number for number, _ in oldest))
+        if before is None or edge < before:
+            moment.end()
+            return edge
+    edge = _further(venue, instrument, min(number for _, number, _ in told), before)
+    moment.fill(oldest_us, contents(item for _, item in oldest))
+    return edge
 
 
 def _search(
@@ -65,7 +92,9 @@ def _search(
     path, low, step = f"trades/{instrument.symbol}", 0, max(width, 1)
     while high - low > 2 * max(width, 1):
         middle = max(high - step, (high + low) // 2)
-        items = yield from _page(venue, settings, path, {"limit": "1", "before": str(middle)})
+        items = yield from _page(
+            venue, settings, path, {"limit": "1", "before": str(middle)}, Moment(venue, instrument).notes
+        )
         number = _number(venue, instrument, items[0], "id") if items else 0
         if items and (millis_us(items[0].get("ts")) or 0) > to_us:
             if number >= high:
@@ -94,11 +123,14 @@ def _candles(
         before = _further(venue, instrument, oldest, before)
 
 
-def _page(venue: str, settings: FmexSettings, path: str, params: Mapping[str, str]) -> _Page:
+def _page(
+    venue: str, settings: FmexSettings, path: str, params: Mapping[str, str], notes: Mapping[str, str] | None = None
+) -> _Page:
     answer = yield RestCall(
         f"{PREFIX}{path}",
         f"{settings.rest_url}/v2/market/{path}",
         {"limit": str(settings.history_page), **params},
+        notes=notes or {},
     )
     try:
         items = loads(answer.body)["data"]

@@ -51,7 +51,7 @@ class Answer:
 
 
 class RestReader:
-    """Reads the answers of every public path; remembers where pages of trades end."""
+    """Reads the answers of every public path."""
 
     __slots__ = ("_context", "_states", "_trades")
 
@@ -109,8 +109,7 @@ class RestReader:
     def _trade_page(self, answer: Answer) -> None:
         instrument = self._instrument(answer, answer.parts[-1])
         if instrument is not None:
-            before = answer.params.get("before")
-            self._trades.read(instrument, before, answer.content, answer.body, answer.received_us, answer.out)
+            self._trades.read(instrument, answer.params, answer.content, answer.body, answer.received_us, answer.out)
 
     def _candles(self, answer: Answer) -> None:
         instrument = self._instrument(answer, answer.parts[-1])

@@ -6,15 +6,14 @@ are never the key: that is made of time, price, size, side and an ordinal (see `
 * Within a connection an id is good: a notification that comes twice is one trade.
 * A list (`req`, REST) counts its equal trades from 0 and trusts no id, since it may read a trade again that was pushed
   with another one. Notifications count on from the list; one whose id the list has had already is that trade.
-* Pages of REST that follow each other by `before` are one list: equal trades on both sides of a page's edge stay two.
-  Any other REST list counts anew.
+* So does each page of the venue's history, which holds its last millisecond whole or is told of it (see `history`).
 * A list that begins within a millisecond, after some of its equal trades, gives the rest the ordinals from 0, keys that
   the earlier ones have had; the next list that holds the millisecond whole adds what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from collector.model import Instrument, Records, Trade, plain
@@ -27,7 +26,7 @@ from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
 EDGES_REMEMBERED = 1024
-"""Pages that may still be gone on from; several repairs page side by side."""
+"""Pages that may still be gone on from, where they are not numbered each by itself."""
 
 _SIDES = {"buy": 1, "sell": -1}
 
@@ -61,6 +60,11 @@ def _read(item: Any) -> _Told | str:
         return _fault(item, time_us, side)
     price, size = numbers
     return _Told(time_us, price, size, side, identity, f"{time_us}|{plain(price)}|{plain(size)}|{side}")
+
+
+def contents(items: Iterable[Any]) -> list[str]:
+    """Return what the good trades of a list say, as they are counted by."""
+    return [told.content for told in map(_read, items) if isinstance(told, _Told)]
 
 
 def _fault(item: Mapping[str, Any], time_us: int | None, side: int | None) -> str:
@@ -115,7 +119,11 @@ class TradeReader:
 
 
 class TradePages:
-    """REST lists of trades, newest first, each page `before` the smallest id of the last."""
+    """REST lists of trades, newest first.
+
+    A page of history is numbered by itself (see `collector.venues.ordinals`). Lists of which nothing is told, such as
+    the pages in older journals, go on counting from the one whose smallest id they are `before`.
+    """
 
     __slots__ = ("_context", "_edges")
 
@@ -128,9 +136,18 @@ class TradePages:
         return TradePages(context, {key: counts.fork() for key, counts in self._edges.items()})
 
     def read(
+        self, instrument: Instrument, told: Mapping[str, str], items: Any, body: bytes, received_us: int, out: Records
+    ) -> None:
+        """Read one page; `told` is what is known of the request."""
+        counts = Counts.of_page(told)
+        if counts is None:
+            self._count_on(instrument, told.get("before"), items, body, received_us, out)
+        else:
+            _read_list(self._context, instrument, items, counts, body, received_us, out)
+
+    def _count_on(
         self, instrument: Instrument, before: str | None, items: Any, body: bytes, received_us: int, out: Records
     ) -> None:
-        """Read one page; `before` is what it was asked for with."""
         counts = self._edges.pop((instrument, before), None) if before else None
         if counts is None:
             counts = Counts()
@@ -159,7 +176,7 @@ def _read_list(
             good.append(told)
     good.sort(key=lambda told: (told.time_us, told.identity or 0))
     for told in good:
-        ordinal = counts.number(told.content, told.time_us, told.identity)
+        ordinal = counts.number(told.content, told.identity, told.time_us)
         out.trades.append(told.row(instrument, ordinal, received_us))
     out.items += len(good)
     return good

@@ -1,7 +1,10 @@
-"""The past of an instrument by REST: trades page by id, bars by time.
+"""The past of an instrument by REST, paged by time; trades by id where a millisecond fills a page.
 
 The generators only page; the answers are recorded by whoever drives them. Both ends of a request's span are included,
 so an answer repeats what the one before ended with: the rows' keys take care of that.
+
+A page of trades may end within a millisecond, so the next one begins with that millisecond's first trade: each page can
+then be numbered by itself, whatever else is read at the same time (see `collector.venues.ordinals`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from collector.venues.fmfw.channels import period_code
 from collector.venues.fmfw.checks import moment_us, trade_number
 from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
+from collector.venues.fmfw.trades import contents
+from collector.venues.ordinals import Moment
 
 PAGE = 1000
 
@@ -47,25 +52,28 @@ def history(
 
 
 def _trades(venue: str, settings: FmfwSettings, instrument: Instrument, from_us: int, to_us: int) -> History:
-    # By time first, since that finds the millisecond's first trade; then by id, since trades share milliseconds.
     params = {"by": "timestamp", "from": iso(from_us), "till": iso(to_us)}
-    last_id = last_us = -1
+    moment = Moment(venue, instrument)
+    last_id, last_ms = -1, -1
     while True:
-        items = yield from _page(venue, settings, instrument, "trades", params)
+        items = yield from _page(venue, settings, instrument, "trades", params, moment.notes)
         if len(items) < PAGE:
             return
-        newest_us = max(_time(venue, instrument, item) for item in items)
-        if newest_us > to_us:
+        times_ms = [_time(venue, instrument, item) // 1000 for item in items]
+        newest_ms = max(times_ms)
+        if newest_ms * 1000 > to_us:
             return
-        ids = [trade_number(item.get("id")) for item in items]
-        newest_id = max(-1 if number is None else number for number in ids)
-        if newest_id > last_id:
-            params = {"by": "id", "from": str(newest_id + 1)}
-        elif newest_us > last_us:
-            params = {"by": "timestamp", "from": iso(newest_us), "till": iso(to_us)}
+        if min(times_ms) < newest_ms and newest_ms > last_ms:
+            params = {"by": "timestamp", "from": iso(newest_ms * 1000), "till": iso(to_us)}
+            moment.end()
         else:
-            raise VenueError(venue, "pages of trades do not go on", symbol=instrument.symbol)
-        last_id, last_us = newest_id, newest_us
+            newest_id = max(-1 if (number := trade_number(item.get("id"))) is None else number for item in items)
+            if newest_id <= last_id or newest_ms < last_ms:
+                raise VenueError(venue, "pages of trades do not go on", symbol=instrument.symbol)
+            params = {"by": "id", "from": str(newest_id + 1)}
+            moment.fill(newest_ms, contents(item for item, ms in zip(items, times_ms, strict=True) if ms == newest_ms))
+            last_id = newest_id
+        last_ms = newest_ms
 
 
 def _candles(
@@ -96,13 +104,21 @@ def _fundings(venue: str, settings: FmfwSettings, instrument: Instrument, from_u
         next_us = max(next_us, *(_time(venue, instrument, item) for item in items)) + 1000
 
 
-def _page(venue: str, settings: FmfwSettings, instrument: Instrument, path: str, params: Mapping[str, str]) -> _Page:
+def _page(
+    venue: str,
+    settings: FmfwSettings,
+    instrument: Instrument,
+    path: str,
+    params: Mapping[str, str],
+    notes: Mapping[str, str] | None = None,
+) -> _Page:
     # The form keyed by symbol, because then an answer says for itself whose it is.
     symbol = instrument.symbol
     answer = yield RestCall(
         f"{PREFIX}{path}",
         f"{settings.rest_url}/public/{path}",
         {"symbols": symbol, "sort": "ASC", "limit": str(PAGE), **params},
+        notes=notes or {},
     )
     try:
         content = orjson.loads(answer.body)

@@ -94,7 +94,7 @@ class Answer:
 
 
 class RestReader:
-    """Reads the answers of every public path; remembers trades, so that pages of history number them as one list."""
+    """Reads the answers of every public path."""
 
     __slots__ = ("_context", "_trades")
 
@@ -118,7 +118,7 @@ class RestReader:
         reader = _READERS.get(path)
         if path == "trades":
             for code, items in answer.by_symbol(content, TRADES):
-                self._trades.read(code, items, body, received_us, out)
+                self._trades.read(code, items, params, body, received_us, out)
         elif reader is None:
             answer.reject(None, f"channel: {shorten(channel)} is not known")
         else:

@@ -10,15 +10,15 @@ What cannot be known, and how it is decided:
 * A repeated update message with `i == t` cannot be told from a second equal trade; it is counted as one. (The venue
   has not been seen to repeat updates. With real ids a repeated one keeps its ordinal.)
 * A list that begins within a millisecond, after some of its equal trades, gives the rest the ordinals from 0: keys that
-  the earlier ones have had. None of them is counted twice; a list that holds the millisecond whole (the venue's
-  history, read by time) adds what is missing. Pages of history that follow each other in one session go on counting.
+  the earlier ones have had. None of them is counted twice; a list that holds the millisecond whole adds what is
+  missing, and each page of the venue's history does (see `history`).
 * The first live trades after a snapshot count on from the snapshot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records, Trade, content_key, plain
 from collector.venues.adapter import Event
@@ -127,7 +127,7 @@ class TradeReader:
                     f"|{plain(size) if size[-1] == '0' else size}|{side}"
                 )
                 if counts is not None and identity is None:
-                    ordinal = counts.number(content_text, time_us)
+                    ordinal = counts.number(content_text, None, time_us)
                 else:
                     ordinal = tape.ordinals.number(content_text, identity, time_us)
                 out.trades.append(
@@ -149,52 +149,95 @@ class TradeReader:
         return ()
 
 
+class _Listed(NamedTuple):
+    """One trade of a REST list; `content` is what its key is made of."""
+
+    time_us: int
+    number: int | None
+    price: str
+    size: str
+    side: int
+    content: str
+
+    def row(self, instrument: Instrument, ordinal: int, received_us: int) -> Trade:
+        trade_id = None if self.number is None else str(self.number)
+        key = trade_key(self.content, ordinal)
+        return Trade(instrument, self.time_us, key, trade_id, self.price, self.size, self.side, received_us)
+
+
+def _listed(item: Any) -> _Listed | str:
+    """Read one trade of a REST list, or say what is wrong with it."""
+    reason = fault(item, _REST_RULES)
+    time_us = None if reason else moment_us(item["timestamp"])
+    if time_us is None:
+        return reason or "not a trade"
+    price, size, side = item["price"], item["qty"], _SIDES[item["side"]]
+    content = f"{time_us}|{plain(price)}|{plain(size)}|{side}"
+    return _Listed(time_us, trade_number(item.get("id")), price, size, side, content)
+
+
+def contents(items: Iterable[Any]) -> list[str]:
+    """Return what the good trades of a REST list say, as they are counted by."""
+    return [listed.content for listed in map(_listed, items) if isinstance(listed, _Listed)]
+
+
 class TradeListReader:
-    """REST lists of trades, in whatever order; pages that overlap or follow each other keep their numbers."""
+    """REST lists of trades, whose ids are trusted: equal trades are numbered in their order.
 
-    __slots__ = ("_context", "_tapes")
+    A page of history is numbered by itself (see `collector.venues.ordinals`). Lists of which nothing is told, such as
+    the pages in older journals, go on counting from each other.
+    """
 
-    def __init__(self, context: Context, tapes: _Tapes | None = None) -> None:
+    __slots__ = ("_context", "_ordinals")
+
+    def __init__(self, context: Context, ordinals: dict[str, Ordinals] | None = None) -> None:
         self._context = context
-        self._tapes = _Tapes() if tapes is None else tapes
+        self._ordinals = {} if ordinals is None else ordinals
 
     def fork(self, context: Context) -> Self:
-        return type(self)(context, self._tapes.fork())
+        return type(self)(context, {symbol: known.fork() for symbol, known in self._ordinals.items()})
 
-    def read(self, symbol: str, items: Any, body: bytes, received_us: int, out: Records) -> None:
-        """Read one symbol's list."""
+    def read(
+        self, symbol: str, items: Any, told: Mapping[str, str], body: bytes, received_us: int, out: Records
+    ) -> None:
+        """Read one symbol's list; `told` is what is known of the request."""
         context = self._context
-        tape = self._tapes.of(symbol, context)
-        if tape is None:
+        instrument = context.admit(symbol)
+        if instrument is None:
             context.reject_symbol(out, STREAM, symbol, items, body, received_us)
             return
         if type(items) is not list:
             context.reject(out, STREAM, f"{symbol}: not a list of trades", body, received_us)
             return
-        good: list[tuple[int, int | None, dict[str, Any]]] = []
+        good: list[_Listed] = []
         for item in items:
-            reason = fault(item, _REST_RULES)
-            time_us = None if reason else moment_us(item["timestamp"])
-            if time_us is None:
-                context.reject(out, STREAM, reason or "not a trade", body, received_us)
+            listed = _listed(item)
+            if isinstance(listed, str):
+                context.reject(out, STREAM, listed, body, received_us)
             else:
-                good.append((time_us, trade_number(item.get("id")), item))
-        good.sort(key=lambda entry: (entry[0], -1 if entry[1] is None else entry[1]))
-        counts = Counts()
-        for time_us, number, item in good:
-            side = _SIDES[item["side"]]
-            content = f"{time_us}|{plain(item['price'])}|{plain(item['qty'])}|{side}"
-            if number is None:
-                ordinal, trade_id = counts.number(content, time_us), None
-            else:
-                ordinal, trade_id = tape.ordinals.number(content, number, time_us), str(number)
-            out.trades.append(
-                Trade(
-                    tape.instrument, time_us, trade_key(content, ordinal), trade_id,
-                    item["price"], item["qty"], side, received_us,
-                )
-            )  # fmt: skip
+                good.append(listed)
+        good.sort(key=lambda listed: (listed.time_us, -1 if listed.number is None else listed.number))
+        counts = Counts.of_page(told)
+        ordinals = self._counted_on(symbol, good) if counts is None else _counted_alone(good, counts)
+        out.trades += [
+            listed.row(instrument, ordinal, received_us) for listed, ordinal in zip(good, ordinals, strict=True)
+        ]
         out.items += len(good)
+
+    def _counted_on(self, symbol: str, trades: Sequence[_Listed]) -> Iterator[int]:
+        known, counts = self._ordinals.setdefault(symbol, Ordinals()), Counts()
+        for time_us, number, *_, content in trades:
+            yield (counts if number is None else known).number(content, number, time_us)
+
+
+def _counted_alone(trades: Sequence[_Listed], counts: Counts) -> Iterator[int]:
+    before: tuple[int, str] | None = None
+    ordinal = 0
+    for time_us, number, *_, content in trades:
+        if number is None or (number, content) != before:  # one that is listed twice is one
+            ordinal = counts.number(content, number, time_us)
+        yield ordinal
+        before = None if number is None else (number, content)
 
 
 def _identity(value: Any) -> int | None:

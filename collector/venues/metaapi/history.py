@@ -20,6 +20,8 @@ from collector.venues.metaapi.hosts import Hosts, path
 from collector.venues.metaapi.periods import MT4_PERIODS, MT5_PERIODS, venue_name
 from collector.venues.metaapi.rest import candles_channel, ticks_channel
 from collector.venues.metaapi.settings import MetaapiSettings
+from collector.venues.metaapi.ticks import contents
+from collector.venues.ordinals import Moment
 
 PAGE = 1000
 QUOTA = "history"
@@ -124,10 +126,11 @@ class _Pages:
 
     def ticks(self, stream: str, from_us: int, to_us: int) -> History:
         start_ms, offset = from_us // 1000, 0
+        moment = Moment(self._venue, self._instrument)
         channel = ticks_channel(stream, self._instrument.symbol)
         while True:
             params = {"startTime": iso(start_ms * 1000), "offset": str(offset), "limit": str(PAGE)}
-            items = yield from self._page(channel, f"{self._base}/ticks", params)
+            items = yield from self._page(channel, f"{self._base}/ticks", params, moment.notes)
             if not items:
                 return
             times = [self._time_ms(item) for item in items]
@@ -135,8 +138,13 @@ class _Pages:
             if last_ms * 1000 > to_us or len(items) < PAGE:
                 return
             # The last millisecond may go on, on the next page, which begins with its first tick: so each page can be
-            # read by itself. Only where a millisecond fills pages, those that were taken of it are skipped.
-            offset = offset + len(items) if times[0] == last_ms == start_ms else 0
+            # numbered by itself. Only where a millisecond fills pages, those that were taken of it are skipped.
+            if min(times) < last_ms:
+                offset = 0
+                moment.end()
+            else:
+                offset = len(items) + (offset if last_ms == start_ms else 0)
+                moment.fill(last_ms, contents(items))
             start_ms = last_ms
 
     def candles(self, period: str, from_us: int, to_us: int) -> History:
@@ -158,8 +166,8 @@ class _Pages:
             first_ms = oldest_ms
             start_ms = oldest_ms - length_ms
 
-    def _page(self, channel: str, url: str, params: Mapping[str, str]) -> _Page:
-        answer = yield RestCall(channel, url, params, headers=self._headers, quota=QUOTA)
+    def _page(self, channel: str, url: str, params: Mapping[str, str], notes: Mapping[str, str] | None = None) -> _Page:
+        answer = yield RestCall(channel, url, params, headers=self._headers, quota=QUOTA, notes=notes or {})
         try:
             items = loads(answer.body.decode()) if answer.body.strip() else None
         except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from collector.venues.metaapi.checks import loads, shorten
 from collector.venues.metaapi.feeds import Quarantine
 from collector.venues.metaapi.periods import end_us
 from collector.venues.metaapi.ticks import add_tick, read_tick
-from collector.venues.ordinals import Ordinals
+from collector.venues.ordinals import Counts, Ordinals
 
 PREFIX = "history/"
 FIRST_PAGE = "0"
@@ -73,18 +73,21 @@ class RestReader:
         self, kind: str, instrument: Instrument, channel: str, params: Mapping[str, str], items: list[Any],
         body: bytes, received_us: int, out: Records,
     ) -> None:  # fmt: skip
-        # Equal ticks of a millisecond count on from page to page; a first page begins with the first of them.
-        ordinals = self._ordinals.get(channel)
-        if ordinals is None or params.get("offset", FIRST_PAGE) == FIRST_PAGE:
-            ordinals = self._ordinals[channel] = Ordinals()
+        counts = Counts.of_page(params) or self._going_on(channel, params)
         for item in items:
             quote = read_tick(item) if type(item) is dict else f"{shorten(item)} is not a tick"
             if isinstance(quote, str):
                 self._quarantine.reject(out, kind, quote, body, received_us)
             else:
-                add_tick(
-                    instrument, quote, ordinals, received_us, out, rows=kind == "ticks", trades=kind == "trades"
-                )  # fmt: skip
+                add_tick(instrument, quote, counts, received_us, out, rows=kind == "ticks", trades=kind == "trades")
+
+    def _going_on(self, channel: str, params: Mapping[str, str]) -> Ordinals:
+        """Return the counts of an answer of which nothing is told, such as those in older journals: they go on from
+        page to page."""
+        ordinals = self._ordinals.get(channel)
+        if ordinals is None or params.get("offset", FIRST_PAGE) == FIRST_PAGE:
+            ordinals = self._ordinals[channel] = Ordinals()
+        return ordinals
 
     def _candles(
         self, instrument: Instrument, series: str, grace_us: int, items: list[Any], body: bytes, received_us: int,

@@ -7,12 +7,12 @@ tick carries a deal only with a last price and a volume; MetaTrader writes 0 the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from collector.model import Instrument, Records, Tick, Trade, content_key, plain
 from collector.venues.metaapi.checks import decimal, shorten, time_us
-from collector.venues.ordinals import Ordinals
+from collector.venues.ordinals import Counts, Ordinals
 
 _SIDES = {"buy": 1, "sell": -1}
 
@@ -77,6 +77,12 @@ def read_tick(item: Mapping[str, Any]) -> Quote | str:
     return Quote(at_us, bid, ask, last, size, _SIDES.get(side) if side else None)
 
 
+def contents(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what the good ticks of a list say, as equal ones are counted by."""
+    ticks = [tick for tick in map(read_tick, items) if isinstance(tick, Quote)]
+    return [f"{tick.time_us}|{_key(tick.bid, tick.ask, tick.last, tick.size)}" for tick in ticks]
+
+
 def quote_row(instrument: Instrument, quote: Quote, received_us: int) -> Tick:
     """Return the row of a quote."""
     time_us, bid, ask, *_ = quote
@@ -85,13 +91,13 @@ def quote_row(instrument: Instrument, quote: Quote, received_us: int) -> Tick:
 
 
 def add_tick(
-    instrument: Instrument, quote: Quote, ordinals: Ordinals, received_us: int, out: Records,
+    instrument: Instrument, quote: Quote, counts: Ordinals | Counts, received_us: int, out: Records,
     *, rows: bool, trades: bool,
 ) -> bool:  # fmt: skip
     """Store a tick and the deal in it, as far as wanted; tells whether there was a deal."""
     time_us, bid, ask, last, size, side = quote
     content = _key(bid, ask, last, size)
-    ordinal = ordinals.number(f"{time_us}|{content}", None, time_us)
+    ordinal = counts.number(f"{time_us}|{content}", None, time_us)
     if rows:
         key = content_key(f"{content}|{ordinal}")
         out.ticks.append(Tick(instrument, time_us, key, bid, None, ask, None, last, size, None, received_us))

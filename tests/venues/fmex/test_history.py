@@ -33,12 +33,26 @@ def drive(
 
 
 def test_trades_go_back_until_before_the_beginning() -> None:
-    pages = [f"[{trade(9, T)},{trade(8, T - 5)}]", f"[{trade(7, T - 10)},{trade(6, T - 20)}]"]
+    pages = [f"[{trade(9, T)},{trade(8, T - 5)}]", f"[{trade(8, T - 5)},{trade(7, T - 10)},{trade(6, T - 20)}]"]
     first, second = drive("trades", pages, (T - 15) * 1000)
     assert first.url == "https://api.fmex.com/v2/market/trades/btcusd_p"
     assert first.channel == "rest:trades/btcusd_p"
     assert first.params == {"limit": "500"}
-    assert second.params == {"limit": "500", "before": "8"}
+    assert second.params == {"limit": "500", "before": "9"}
+    assert first.notes == second.notes == {"counted": "{}"}
+
+
+def test_millisecond_that_fills_pages_goes_on_below_its_smallest_id_and_what_was_counted_of_it_is_told() -> None:
+    pages = [f"[{trade(9, T)},{trade(8, T)}]", f"[{trade(7, T)},{trade(6, T - 1)}]", f"[{trade(6, T - 1)}]"]
+    _, second, third = drive("trades", [*pages, f"[{trade(5, T - 9)}]"], (T - 5) * 1000)[:3]
+    assert second.told == {"limit": "500", "before": "8", "counted": f'{{"{T * 1000}|7140.5|10|1":2}}'}
+    assert third.told == {"limit": "500", "before": "7", "counted": "{}"}
+
+
+def test_page_whose_ids_are_out_of_order_is_followed_by_one_with_all_of_its_oldest_millisecond() -> None:
+    pages = [f"[{trade(9, T + 1)},{trade(11, T)},{trade(10, T)}]", f"[{trade(1, T - 9)}]"]
+    _, second = drive("trades", pages, (T - 5) * 1000)
+    assert second.params["before"] == "12"
 
 
 def test_a_page_that_ends_at_the_very_beginning_is_not_the_last() -> None:

@@ -35,7 +35,7 @@ def drive(
         while len(calls) < 100:
             calls.append(call)
             body = orjson.dumps(venue(call))
-            parser.rest(call.channel, call.params, body, 2 * 10**18, out)
+            parser.rest(call.channel, call.told, body, 2 * 10**18, out)
             call = history.send(RestAnswer(200, {}, body, 2 * 10**18))
     except StopIteration:
         return calls, out
@@ -60,11 +60,30 @@ def trades(times: list[int], numbered: bool = True) -> Venue:
     return answer
 
 
-def test_trades_page_by_id_and_those_that_share_a_millisecond_are_all_found() -> None:
+def test_each_page_of_trades_begins_with_the_first_of_a_millisecond() -> None:
     times = [FROM_US + n // 3 * 1000 for n in range(2500)]
     calls, out = drive(trades(times), "trades", FROM_US + 10**9)
-    assert [call.params["by"] for call in calls] == ["timestamp", "id", "id"]
+    assert [us(call.params["from"]) - FROM_US for call in calls] == [0, 333_000, 666_000]
+    assert [call.notes for call in calls] == [{"counted": "{}"}] * 3
     assert len({(row.time_us, row.trade_key) for row in out.trades}) == 2500
+
+
+def test_millisecond_that_fills_pages_is_paged_by_id_and_what_was_counted_of_it_is_told() -> None:
+    times = [FROM_US] * 700 + [FROM_US + 1000] * 2500 + [FROM_US + 2000] * 3
+    calls, out = drive(trades(times), "trades", FROM_US + 10**9)
+    assert [call.params["by"] for call in calls] == ["timestamp", "timestamp", "id", "id"]
+    said = f"{FROM_US + 1000}|1|1|1"
+    assert [orjson.loads(call.notes["counted"]) for call in calls] == [{}, {}, {said: 1000}, {said: 2000}]
+    assert not any("counted" in call.params for call in calls)
+    assert len({(row.time_us, row.trade_key) for row in out.trades}) == len(times)
+
+
+def test_trade_that_a_page_lists_twice_is_one() -> None:
+    def answer(call: RestCall) -> Any:
+        return {"BTCUSDT": [{"id": 7, "price": "1", "qty": "1", "side": "buy", "timestamp": iso(FROM_US)}] * 2}
+
+    _, out = drive(answer, "trades", FROM_US + 1000)
+    assert len({row.trade_key for row in out.trades}) == 1
 
 
 def test_trades_without_ids_page_by_time() -> None:

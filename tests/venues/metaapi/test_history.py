@@ -47,7 +47,7 @@ class Past:
             found = self.ticks[begin : begin + limit]
         else:
             found = [one for one in self.minutes if one <= start][-limit:]
-        return [{"time": iso(one * 1000)} for one in found]
+        return [{"time": iso(one * 1000), "bid": 1, "ask": 2} for one in found]
 
     def drive(self, stream: str, from_ms: int, to_ms: int, **more: Any) -> list[str]:
         generator = self.adapter.history("metaapi", settings(**more), EURUSD, stream, from_ms * 1000, to_ms * 1000)
@@ -77,6 +77,8 @@ def test_ticks_of_one_millisecond_that_fill_pages_come_once_each() -> None:
     again = ticks[:1000] + ticks[700:]
     assert past.drive("ticks", T, T + 10) == [iso(one * 1000) for one in again]
     assert [call.params["offset"] for call in past.calls] == ["0", "0", "1000", "2000"]
+    said = f"{(T + 1) * 1000}|1|2||"
+    assert [orjson.loads(call.notes["counted"]) for call in past.calls] == [{}, {}, {said: 1000}, {said: 2000}]
     assert {call.quota for call in past.calls} == {"history"}
     assert all(call.channel == "history/ticks/EURUSD" and call.record for call in past.calls)
 
