@@ -72,7 +72,7 @@ def read_tick(item: Mapping[str, Any]) -> Quote | str:
     if bid is None and ask is None and last is None:
         return f"{shorten(item)} has no price"
     side = item.get("side")
-    if side is not None and side not in _SIDES:
+    if side is not None and (type(side) is not str or side not in _SIDES):
         return f"side: {shorten(side)} is neither buy nor sell"
     return Quote(at_us, bid, ask, last, size, _SIDES.get(side) if side else None)
 

@@ -125,7 +125,8 @@ def test_no_frame_makes_it_raise_or_miscount(payload: bytes, any_symbol: bool) -
 )
 def test_no_answer_makes_it_raise_or_miscount(answer: tuple[str, bytes]) -> None:
     reading = Reading(None, streams=["rates", "derivatives"])
-    reading.rest_raw(*answer)
+    for told in ({}, {"counted": '{"1|2|3|1":2}'}):
+        reading.rest_raw(*answer, told)
     checked(reading.out)
     for spec in reading.out.instruments:
         spec.details.encode()

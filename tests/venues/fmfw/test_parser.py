@@ -96,7 +96,8 @@ def test_no_message_raises_and_every_item_is_counted_once(messages: list[Any], n
 def test_no_rest_answer_raises_and_every_item_is_counted_once(answer: Any) -> None:
     reading = Reading(None)
     if isinstance(answer, dict) and isinstance(answer.get("path"), str):
-        reading.rest(answer["path"], answer.get("content"))
+        for told in ({}, {"counted": '{"1|2|3|1":2}'}):
+            reading.rest(answer["path"], answer.get("content"), told)
 
 
 @settings(max_examples=200, deadline=None)

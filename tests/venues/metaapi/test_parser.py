@@ -216,6 +216,15 @@ def test_bad_item_is_quarantined_and_its_neighbours_are_stored(item: str) -> Non
     assert len(reading.out.quarantine) == 1
 
 
+@pytest.mark.parametrize("side", ['"up"', "7", "[]", '{"buy":1}'])
+def test_tick_whose_side_is_none_is_quarantined_and_its_neighbours_are_stored(side: str) -> None:
+    reading = Reading()
+    reading.prices(ticks=[tick(), tick(more=f'"bid":1,"ask":2,"side":{side}'), tick(T + 1)])
+    assert len(reading.out.ticks) == 2
+    [error] = reading.errors
+    assert "neither buy nor sell" in error
+
+
 @pytest.mark.parametrize("payload", [b"", b"x", b"42", b'42["prices"]', b"\xff\xfe", b'42["synchronization",17]', b"9"])
 def test_frame_that_is_no_packet_is_quarantined(payload: bytes) -> None:
     reading = Reading(stripped=False)
@@ -328,8 +337,9 @@ def test_no_packet_raises_and_every_item_is_counted_once(packets: list[dict[str,
 )
 def test_no_page_of_history_raises_and_every_item_is_counted_once(channel: str, content: Any) -> None:
     reading = Reading()
-    reading.parser.rest(channel, {"offset": "0"}, json.dumps(content).encode(), T * 10**6, reading.out)
-    reading._balanced()
+    for told in ({"offset": "0"}, {"offset": "0", "counted": '{"1|2|3||":2}'}):
+        reading.parser.rest(channel, told, json.dumps(content).encode(), T * 10**6, reading.out)
+        reading._balanced()
 
 
 def test_parser_of_a_rest_session_needs_no_accounts() -> None:
