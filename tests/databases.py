@@ -124,6 +124,25 @@ class DatabaseServer:
                 f"create database {name} owner collector template {backup or 'market'} strategy file_copy"
             )
 
+    async def forget(self, backup: str | None) -> None:
+        """Drop a copy."""
+        administrator = await asyncpg.connect(self.server.superuser_dsn)
+        try:
+            await administrator.execute(f"drop database {backup}")
+        finally:
+            await administrator.close()
+
+    async def cut(self, dsn: str) -> None:
+        """End every connection to a database."""
+        administrator = await asyncpg.connect(self.server.superuser_dsn)
+        try:
+            await administrator.fetch(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1",
+                urlsplit(dsn).path.lstrip("/"),
+            )
+        finally:
+            await administrator.close()
+
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[asyncpg.Connection]:
         """A superuser's connection elsewhere, while nobody is connected to that database."""

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from collector.journal.disk import new_file, sync_directory
 
-REMEMBERED_RUNS = 20
-"""Tokens kept, at most. More than one, since a run may end between writing its token here and in the database."""
+REMEMBERED_RUNS = 10_000
+"""Tokens kept, at most: a database that is restored from a backup knows the run of then, however many came since."""
 
 
 class JournalIdentity:

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 HAND_OVER_BYTES = 256 * 1024
 """A rest of the journal that is parsed in one go, without letting live frames in between."""
 CHUNK_BYTES = 1024 * 1024
+UNREADABLE_SECONDS = 1.0
+"""Between two tries to read the journal where its files cannot be opened or read."""
 CHASES = 8
 """So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,"""
 CHASED_BYTES = 4 * 1024 * 1024
@@ -117,6 +119,15 @@ class Recorder:
                         remedy="what the journal still holds since then is written again",
                     )
                     self._fall_back(error.position)
+                    self._tell_restored()
+                except OSError as error:  # of the journal's files: the writer waits for the database by itself
+                    log.error(  # noqa: TRY400  the text says it all
+                        "journal_unreadable",
+                        reason=str(error),
+                        remedy="recording goes on; what is to be read is tried again from the last commit",
+                    )
+                    self._fall_back(self.committed)
+                    await self._clock.sleep(UNREADABLE_SECONDS)
                 except JournalNameGoneError as error:
                     log.warning(
                         "journal_name_lost",
@@ -126,18 +137,21 @@ class Recorder:
                     self._rename()
                     self._writer.begin_anew()
                     self._fall_back(None)
+                    self._tell_restored()
                 else:
                     break
             cutter.cancel()
 
     def _fall_back(self, held: tuple[int, int] | None) -> None:
-        """The tables end earlier than they did: let nothing that is in memory be written, and nothing be deleted."""
+        """Begin again where the tables end: let nothing that is in memory be written, and nothing be deleted."""
         # No await in here: a live batch that was committed now would move the position past what is missing.
         position = Position(*held) if held else BEGINNING
         self._intake.forget()
         self._intake.fall_behind(position, None)
         self._intake.accounts.read_again_from(position)
         self._reach(position)
+
+    def _tell_restored(self) -> None:
         for tell in self.when_database_went_back:
             tell()
 
@@ -161,7 +175,7 @@ class Recorder:
                 async with asyncio.timeout(ALIVE_EVERY_SECONDS):
                     batch = await self._intake.next_batch()
             except TimeoutError:
-                await self._writer.stay()
+                await self._writer.stay(self._clock.now_ns())  # nothing waits: what came until now is in the tables
                 continue
             if batch is None:
                 return

@@ -63,14 +63,15 @@ class DatabaseNewerError(DatabaseError):
 
 
 class DatabaseWentBackError(DatabaseError):
-    """The database stands where it stood before commits that it has acknowledged: they have to be made again.
+    """The database is not where it was left: what it has acknowledged may have to be written again.
 
-    `position` is where the journal is in the tables, segment and offset; None: nothing of it is.
+    `position` is where the journal is in the tables, segment and offset; None: nothing of it is. That may also be
+    later than it was left: where the wrong backup was restored first.
     """
 
-    def __init__(self, position: tuple[int, int] | None) -> None:
+    def __init__(self, position: tuple[int, int] | None, left: tuple[int, int] | None) -> None:
         self.position = position
-        super().__init__(f"it had acknowledged more than it holds; it stands at {position or 'the beginning'}")
+        super().__init__(f"it stands at {position or 'the beginning'} and was left at {left or 'the beginning'}")
 
 
 class JournalNameTakenError(DatabaseError):

@@ -93,6 +93,8 @@ class JournalPlace:
     def __init__(self, owner: Owner | AnyOwner) -> None:
         self._owner = owner
         self._known: tuple[int, int] | None = None
+        self._asked: tuple[int, int] | None = None
+        """Where it is if a commit was done whose answer never came."""
         self._entered = False
         """Whether this run has had the right to move it."""
         self._others: tuple[str | None, datetime | None] | None = None
@@ -117,12 +119,16 @@ class JournalPlace:
 
     def reached(self, batch: Batch) -> None:
         """Take note that the database holds a batch."""
-        self._known = batch.segment, batch.byte_offset
+        self._known, self._asked = (batch.segment, batch.byte_offset), None
+
+    def asked(self, batch: Batch) -> None:
+        """Take note that the commit of a batch is asked for: until it is answered the position may be there already."""
+        self._asked = batch.segment, batch.byte_offset
 
     async def load(self, connection: Connection) -> Held | None:
         """Return what the database holds; None for nothing. From there the next batch moves it on."""
         held = await self._load(connection)
-        self._known = None if held is None else held.position
+        self._known, self._asked = (None if held is None else held.position), None
         return held
 
     async def _load(self, connection: Connection) -> Held | None:
@@ -144,8 +150,9 @@ class JournalPlace:
         if held is not None and self._owner.token is not None:
             self._check_owner(held)
             await connection.execute(_SQL["claim_position"], self.journal, self._owner.token, self._owner.place)
-        self._check_way(held)
-        if not self._entered:
+        if self._entered:
+            self._check_way(held)
+        else:
             self._known = None if held is None else held.position
             self._entered = True
 
@@ -174,17 +181,23 @@ class JournalPlace:
             return JournalNameInUseError(self.journal, where)
         return JournalNameTakenError(self.journal, where)
 
+    def _is_ours(self, held: Held) -> bool:
+        return held.owner is None or held.owner == self._owner.token or held.owner in self._owner.former
+
     def _check_owner(self, held: Held) -> None:
-        if held.owner is None or held.owner == self._owner.token or held.owner in self._owner.former:
+        if self._is_ours(held):
             return
         if held.silent_seconds > SILENT_SECONDS:
             raise JournalNameGoneError(self.journal, held.place or "another place")
         raise self._taken(held)
 
     def _check_way(self, held: Held | None) -> None:
-        if self._known is not None and (held is None or held.position < self._known):
-            self._known = None if held is None else held.position
-            raise DatabaseWentBackError(self._known)
+        """Raise DatabaseWentBackError where the position is not where this run has left it."""
+        found = None if held is None else held.position
+        if found == self._known or (found is not None and found == self._asked):
+            return
+        left, self._known, self._asked = self._known, found, None
+        raise DatabaseWentBackError(found, left)
 
     async def move(self, connection: Connection, batch: Batch, counts: dict[str, TableCount]) -> None:
         """Move the position to a batch's end, within its transaction. Raises as `enter` does."""
@@ -204,16 +217,17 @@ class JournalPlace:
         if moved != 1:
             await self._explain(connection)
 
-    async def stay(self, connection: Connection) -> None:
-        """Give a sign of life. Raises as `enter` does."""
-        status = await connection.execute(_SQL["stay_alive"], self.journal, self._owner.token)
+    async def stay(self, connection: Connection, received_ns: int) -> None:
+        """Give a sign of life; what was received until then is in the tables. Raises as `enter` does."""
+        status = await connection.execute(_SQL["stay_alive"], self.journal, self._owner.token, received_ns // 1000)
         if status.endswith(" 0") and self._known is not None:
             await self._explain(connection)
 
     async def _explain(self, connection: Connection) -> None:
         """Raise why the position is not where this run has left it."""
         held = await self._load(connection)
-        self._check_way(held)
+        if held is None or self._is_ours(held):
+            self._check_way(held)
         raise self._taken(held)
 
     async def reached_by(self, connection: Connection, batch: Batch) -> bool:

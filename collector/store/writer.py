@@ -141,10 +141,11 @@ class Writer:
         held = await self.held()
         return None if held is None else held.position
 
-    async def stay(self) -> None:
-        """Give a sign of life where there is nothing to commit."""
-        if self._place is not None:
-            await self._for_ever(self._place.stay)
+    async def stay(self, received_ns: int) -> None:
+        """Give a sign of life where there is nothing to commit: what was received until then is in the tables."""
+        place = self._place
+        if place is not None:
+            await self._for_ever(lambda connection: place.stay(connection, received_ns))
 
     async def set_aside(self, segment: int, why: str) -> None:
         """Keep what was counted since a segment that the journal has lost under a name that tells why."""
@@ -287,6 +288,8 @@ class Writer:
             async with connection.transaction():
                 committed = await self._store(connection, batch, careful=careful)
                 self._unanswered = committed
+                if self._place is not None:
+                    self._place.asked(batch)
             self._unanswered = None
         if self._place is not None:
             self._place.reached(batch)

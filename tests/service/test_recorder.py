@@ -87,7 +87,7 @@ class HeldWriter:
 
     async def set_aside(self, segment: int, why: str) -> None: ...
 
-    async def stay(self) -> None: ...
+    async def stay(self, received_ns: int) -> None: ...
 
     async def commit(self, batch: Batch) -> Committed:
         await self.open.wait()
@@ -311,3 +311,34 @@ async def test_frames_without_a_session_are_told_once_for_a_segment(tmp_path: Pa
     told = [(log["segment"], log["sessions"], log["frames"]) for log in logs]
     assert told == [(1, [7, 8], 150), (2, [7], 10)]
     assert len(out.quarantine) == out.items == 160
+
+
+async def test_journal_that_cannot_be_read_for_a_while_is_read_again_from_the_last_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.service.recorder.UNREADABLE_SECONDS", 0.01)
+    writer = HeldWriter()
+    async with line(tmp_path, writer) as on:
+        await on.live()
+        refused = 0
+        read = on.journal.read
+
+        def fails_in_the_middle(*span: Any, **how: Any) -> Iterator[Record]:
+            nonlocal refused
+            for number, record in enumerate(read(*span, **how)):
+                if number == 2500 and refused < 3:
+                    refused += 1
+                    raise OSError(errno.EMFILE, "Too many open files")
+                yield record
+
+        monkeypatch.setattr(on.journal, "read", fails_in_the_middle)
+        writer.open.clear()
+        on.receive(40_000)  # more than the queue takes
+        assert not on.intake.live
+        with capture_logs() as logs:
+            writer.open.set()
+            await on.live()
+            on.receive(10)
+    assert refused == 3
+    assert [entry["event"] for entry in logs].count("journal_unreadable") == 3
+    assert sorted(set(writer.keys)) == on.sent

@@ -21,7 +21,7 @@ from collector.store.errors import (
 from collector.store.writer import Writer
 from tests.service.stage import until
 
-from .test_writer import batch, rows_of, trade
+from .test_writer import T, batch, rows_of, trade
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -79,7 +79,7 @@ async def test_a_sign_of_life_without_a_commit_is_enough(database: str) -> None:
         await original.commit(batch(trade(1), offset=100))
         refused = asyncio.create_task(copy.held())
         await told(copy, "host:original")
-        await original.stay()
+        await original.stay(T * 1000)
         with pytest.raises(JournalNameInUseError):
             await refused
 

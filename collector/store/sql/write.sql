@@ -194,8 +194,11 @@ select segment, byte_offset from journal_position where journal = $1 for update;
 update journal_position set owner = $2, place = $3, alive_at = clock_timestamp() where journal = $1;
 
 -- name: stay_alive
--- Its owner lives, though there is nothing to commit.
-update journal_position set alive_at = clock_timestamp() where journal = $1 and owner is not distinct from $2;
+-- Its owner lives, though there is nothing to commit: what was received until $3 is in the tables.
+update journal_position
+set alive_at = clock_timestamp(),
+    received_at = greatest(received_at, timestamptz 'epoch' + $3::bigint * interval '1 microsecond')
+where journal = $1 and owner is not distinct from $2;
 
 -- name: lock_journal
 -- The lock that the owner of a journal's position holds for as long as it is connected.
