@@ -7,7 +7,6 @@ read back from the disk and found equal, and a segment goes only when all its ro
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,11 @@ import structlog
 import zstandard
 
 from collector.journal.budget import Budget
-from collector.journal.disk import RealDisk, new_file, sync_directory
+from collector.journal.disk import Disk, RealDisk, write_all
 from collector.journal.errors import JournalError
 from collector.journal.layout import HEADER_BYTES, Position
 from collector.journal.options import JournalOptions
 from collector.journal.segments import (
-    COMPRESSED,
     SegmentInfo,
     SegmentSource,
     Summary,
@@ -50,12 +48,19 @@ class Archive:
     """Looks after the closed segments of one directory, on a thread of the caller's."""
 
     def __init__(
-        self, directory: Path, options: JournalOptions, *, now_ns: Callable[[], int], last_ns: dict[int, int],
+        self,
+        directory: Path,
+        options: JournalOptions,
+        *,
+        now_ns: Callable[[], int],
+        last_ns: dict[int, int],
+        disk: Disk | None = None,
         budget: Budget | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._directory = directory
         self._options = options
-        self._budget = budget or Budget(directory, options, RealDisk())
+        self._disk: Disk = disk or RealDisk()
+        self._budget = budget or Budget(directory, options, self._disk)
         self._now_ns = now_ns
         self._last_ns = last_ns
         self._stop = threading.Event()
@@ -88,8 +93,8 @@ class Archive:
                 refused += info.bytes
                 total -= info.bytes
                 continue
-            segment_path(self._directory, info.number).unlink(missing_ok=True)
-            compressed_path(self._directory, info.number).unlink(missing_ok=True)
+            self._disk.unlink(segment_path(self._directory, info.number))
+            self._disk.unlink(compressed_path(self._directory, info.number))
             self._last_ns.pop(info.number, None)
             total -= info.bytes
             self._budget.deleted(info.bytes)
@@ -122,31 +127,37 @@ class Archive:
 
     def _compress_one(self, info: SegmentInfo) -> None:
         target = compressed_path(self._directory, info.number)
-        unfinished = target.with_name(target.name.removesuffix(COMPRESSED) + COMPRESSED + ".tmp")
+        unfinished = target.with_name(target.name + ".tmp")
+        self._disk.unlink(unfinished)  # of an attempt that could not even be tidied up
         try:
             with info.path.open("rb", buffering=0) as plain:
-                with new_file(unfinished) as packed:
-                    self._pack(info, plain, packed)
-                    os.fsync(packed.fileno())
+                packed_bytes = self._pack(info, plain, unfinished)
                 plain.seek(0)
                 self._compare(plain, unfinished, info.number)
-            unfinished.rename(target)
+            self._disk.replace(unfinished, target)
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            self._disk.unlink(unfinished)
             raise
-        sync_directory(self._directory)
-        info.path.unlink()
+        self._disk.sync_directory(self._directory)
+        self._disk.unlink(info.path)
         self._last_ns.pop(info.number, None)
-        _log.info("segment_compressed", segment=info.number, bytes=info.bytes, packed=target.stat().st_size)
+        _log.info("segment_compressed", segment=info.number, bytes=info.bytes, packed=packed_bytes)
 
-    def _pack(self, info: SegmentInfo, plain: BinaryIO, packed: BinaryIO) -> None:
+    def _pack(self, info: SegmentInfo, plain: BinaryIO, target: Path) -> int:
         header = plain.read(HEADER_BYTES).ljust(HEADER_BYTES, b"\0")
         plain.seek(0)
-        packed.write(encode_summary(Summary(header, info.bytes, self._last_ns.get(info.number, 0))))
-        compressor = zstandard.ZstdCompressor(level=self._options.level, write_checksum=True)
-        with compressor.stream_writer(packed, size=info.bytes, closefd=False) as stream:
+        packed = self._disk.create(target)
+        try:
+            summary = Summary(header, info.bytes, self._last_ns.get(info.number, 0))
+            offset = write_all(self._disk, packed, encode_summary(summary), 0)
+            stream = zstandard.ZstdCompressor(level=self._options.level, write_checksum=True).compressobj(info.bytes)
             while block := self._block(plain):
-                stream.write(block)
+                offset += write_all(self._disk, packed, stream.compress(block), offset)
+            offset += write_all(self._disk, packed, stream.flush(), offset)
+            self._disk.sync(packed)
+        finally:
+            self._disk.close(packed)
+        return offset
 
     def _compare(self, plain: BinaryIO, packed: Path, number: int) -> None:
         with SegmentSource.of(packed, number) as source:

@@ -1,7 +1,7 @@
-"""The few calls to the operating system that writing needs, behind an interface.
+"""The few calls to the operating system that change anything, behind an interface.
 
-Disks fail in ways that cannot be had on request, so the writer gets its disk passed in. Reading, compressing and
-deleting use ordinary files: their failures lose nothing.
+Disks fail in ways that cannot be had on request, so everything that writes, renames or deletes in the journal's folder
+gets its disk passed in. Reading uses ordinary files: a failure of it loses nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ _NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 
 class Disk(Protocol):
-    """What `SegmentFile` asks of a disk. Every method raises OSError."""
+    """What the journal asks of a disk. Every method raises OSError."""
 
     def create(self, path: Path) -> int:
         """Open a new file for reading and writing; one of that name must not exist."""
+        ...
+
+    def open(self, path: Path) -> int:
+        """Open a file that exists, for reading and writing."""
         ...
 
     def write_at(self, fd: int, data: memoryview, offset: int) -> int:
@@ -42,6 +46,10 @@ class Disk(Protocol):
         ...
 
     def replace(self, source: Path, target: Path) -> None: ...
+
+    def unlink(self, path: Path) -> None:
+        """Take a name away; one that is not there is no error."""
+        ...
 
     def sync_directory(self, directory: Path) -> None:
         """Return when the directory's names are on the disk."""
@@ -73,6 +81,9 @@ class RealDisk:
         self._refill()
         return fd
 
+    def open(self, path: Path) -> int:
+        return self._opened(lambda: os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
+
     def write_at(self, fd: int, data: memoryview, offset: int) -> int:
         return os.pwrite(fd, data, offset)
 
@@ -87,6 +98,9 @@ class RealDisk:
 
     def replace(self, source: Path, target: Path) -> None:
         source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     def sync_directory(self, directory: Path) -> None:
         fd = self._opened(lambda: os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -153,6 +167,18 @@ def private_folder(path: Path) -> None:
 def _strange(directory: Path) -> bool:
     """Whether we are root in a folder of another account, who may have put anything there."""
     return os.geteuid() == 0 and directory.stat().st_uid != 0
+
+
+def write_all(disk: Disk, fd: int, data: bytes | bytearray, offset: int) -> int:
+    """Write all of it at an offset and return how much that is, or raise OSError with some of it written."""
+    with memoryview(data) as whole:
+        done = 0
+        while done < len(data):
+            taken = disk.write_at(fd, whole[done:], offset + done)
+            if taken == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            done += taken
+    return done
 
 
 class DirectoryLock:

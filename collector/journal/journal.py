@@ -459,7 +459,7 @@ def _begin(
         undo.callback(disk.release)
         lock = DirectoryLock(directory)
         undo.callback(lock.release)
-        prepared = prepare(directory, now_ns())
+        prepared = prepare(directory, now_ns(), disk)
         tail = Tail(prepared.next_segment, segment_bytes=options.segment_bytes, now_ns=now_ns)
         tail.last_ns.update(prepared.last_ns)
         tail.ends.update(ends(directory))
@@ -475,7 +475,7 @@ def _begin(
             disk=disk,
             tail=tail,
             writer=writer,
-            archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns, budget=budget),
+            archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns, disk=disk, budget=budget),
             budget=budget,
             recovery=prepared.recovery,
             last_session=prepared.last_session,

@@ -5,13 +5,12 @@ Nothing that might be a record is deleted: bytes that are none are moved into a 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
-from collector.journal.disk import new_file, sync_directory
+from collector.journal.disk import Disk, write_all
 from collector.journal.errors import DamagedJournal
 from collector.journal.layout import HEADER_BYTES
 from collector.journal.reader import segment_records
@@ -24,6 +23,8 @@ from collector.journal.segments import (
 )
 
 _log = structlog.get_logger()
+
+_COPY_BYTES = 1 << 20
 
 
 class Recovery(NamedTuple):
@@ -47,11 +48,11 @@ class Prepared(NamedTuple):
     """The highest number of a session in the last segment."""
 
 
-def prepare(directory: Path, now_ns: int) -> Prepared:
+def prepare(directory: Path, now_ns: int, disk: Disk) -> Prepared:
     """Tidy up after a crash and say which segment comes next. The caller holds the directory's lock."""
     for path in directory.iterdir():
         if path.name.endswith(UNFINISHED):
-            path.unlink()
+            disk.unlink(path)
     present = numbers(directory)
     if not present:
         # Not 1: a journal that was wiped must not hand out positions again that a database remembers as committed.
@@ -65,10 +66,10 @@ def prepare(directory: Path, now_ns: int) -> Prepared:
     if good is None:
         # A start that recorded nothing leaves nothing behind: its number was never the place of a record.
         if size <= HEADER_BYTES:
-            path.unlink()
+            disk.unlink(path)
             return Prepared(last, None, {})
-        return Prepared(last, _move_away(path, last, reason, now_ns), {})
-    recovery = _cut(path, last, good, reason, now_ns) if size > good else None
+        return Prepared(last, _move_away(disk, path, last, reason, now_ns), {})
+    recovery = _cut(disk, path, last, good, reason, now_ns) if size > good else None
     return Prepared(last + 1, recovery, {last: last_ns}, last_session)
 
 
@@ -90,27 +91,32 @@ def _scan(directory: Path, number: int) -> tuple[int | None, int, int, str]:
     return good, last_ns, last_session, reason
 
 
-def _move_away(path: Path, number: int, reason: str, now_ns: int) -> Recovery:
+def _move_away(disk: Disk, path: Path, number: int, reason: str, now_ns: int) -> Recovery:
     kept = path.with_name(f"{number:012d}.torn-{now_ns}")
     size = path.stat().st_size
-    path.rename(kept)
-    sync_directory(path.parent)
+    disk.replace(path, kept)
+    disk.sync_directory(path.parent)
     return _told(Recovery(number, size, reason, kept))
 
 
-def _cut(path: Path, number: int, good: int, reason: str, now_ns: int) -> Recovery:
+def _cut(disk: Disk, path: Path, number: int, good: int, reason: str, now_ns: int) -> Recovery:
     kept = path.with_name(f"{number:012d}.torn-{now_ns}")
-    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(fd, "r+b") as file, new_file(kept) as torn:
-        file.seek(good)
-        while block := file.read(1 << 20):
-            torn.write(block)
-        size = file.tell()
-        os.fsync(torn.fileno())
-        sync_directory(path.parent)
-        file.truncate(good)
-        os.fsync(file.fileno())
-    return _told(Recovery(number, size - good, reason, kept))
+    segment = disk.open(path)
+    try:
+        torn = disk.create(kept)
+        try:
+            size = 0
+            while block := disk.read_at(segment, _COPY_BYTES, good + size):
+                size += write_all(disk, torn, block, size)
+            disk.sync(torn)
+        finally:
+            disk.close(torn)
+        disk.sync_directory(path.parent)
+        disk.truncate(segment, good)
+        disk.sync(segment)
+    finally:
+        disk.close(segment)
+    return _told(Recovery(number, size, reason, kept))
 
 
 def _told(recovery: Recovery) -> Recovery:

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from collector.journal.disk import Disk
+from collector.journal.disk import Disk, write_all
 
 _COPY_BYTES: Final = 1 << 20
 
@@ -43,7 +43,7 @@ class SegmentFile:
             self._rebuild()
         fd = self._descriptor()
         try:
-            self._write_at(fd, data, self.written)
+            write_all(self._disk, fd, data, self.written)
         except OSError:
             # Should this fail too, nothing is lost: the next attempt writes over the same bytes, and nobody
             # reads past what has been reported as written.
@@ -84,15 +84,15 @@ class SegmentFile:
     def _rebuild(self) -> None:
         old = self._descriptor()
         path = self.path.with_name(self.path.name + ".rebuilt")
-        path.unlink(missing_ok=True)
+        self._disk.unlink(path)
         new = self._disk.create(path)
         try:
             offset = 0
             while offset < self.synced:
                 block = self._read_at(old, min(_COPY_BYTES, self.synced - offset), offset)
-                offset += self._write_at(new, block, offset)
+                offset += write_all(self._disk, new, block, offset)
             for data in self._unsynced:
-                offset += self._write_at(new, data, offset)
+                offset += write_all(self._disk, new, data, offset)
             self._disk.sync(new)
             self._disk.replace(path, self.path)
         except OSError:
@@ -104,16 +104,6 @@ class SegmentFile:
             self._disk.close(old)
         self._disk.sync_directory(self.path.parent)
         self._settle()
-
-    def _write_at(self, fd: int, data: bytes | bytearray, offset: int) -> int:
-        with memoryview(data) as whole:
-            done = 0
-            while done < len(data):
-                taken = self._disk.write_at(fd, whole[done:], offset + done)
-                if taken == 0:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                done += taken
-        return done
 
     def _read_at(self, fd: int, size: int, offset: int) -> bytes:
         block = self._disk.read_at(fd, size, offset)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from collector.journal import BEGINNING, JournalOptions, Kind, Position, read
 from collector.journal.archive import Archive
+from collector.journal.disk import RealDisk
 from collector.journal.recovery import prepare
 from collector.journal.segments import compressed_path, numbers, segment_path
 
@@ -83,7 +84,7 @@ def test_a_crash_between_the_steps_of_compression_loses_nothing(directory: Path,
         segment_path(directory, 2).write_bytes(plain)
     assert list(read(directory)) == before
 
-    prepare(directory, NOW_NS)
+    prepare(directory, NOW_NS, RealDisk())
     tidy(directory)
 
     assert list(read(directory)) == before
@@ -97,10 +98,12 @@ def test_a_copy_that_does_not_read_back_equal_never_replaces_the_segment(
 ) -> None:
     pack = Archive._pack
 
-    def pack_badly(self: Archive, info: Any, plain: Any, packed: Any) -> None:
-        pack(self, info, plain, packed)
-        packed.seek(-8, 2)
-        packed.write(b"\0" * 8)
+    def pack_badly(self: Archive, info: Any, plain: Any, target: Path) -> int:
+        size = pack(self, info, plain, target)
+        with target.open("r+b") as packed:
+            packed.seek(-8, 2)
+            packed.write(b"\0" * 8)
+        return size
 
     monkeypatch.setattr(Archive, "_pack", pack_badly)
 

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.journal import Kind, read
+from collector.journal.disk import RealDisk
 from collector.journal.layout import HEADER_BYTES, Header, encode_header
 from collector.journal.recovery import prepare
 from collector.journal.segments import segment_path
@@ -29,7 +30,7 @@ def test_a_tail_torn_at_any_byte_is_cut_and_kept(write_segments: WriteSegments) 
     for size in range(last + 1, len(raw)):
         path.write_bytes(raw[:size])
 
-        prepared = prepare(path.parent, size)
+        prepared = prepare(path.parent, size, RealDisk())
 
         assert prepared.next_segment == 2
         assert prepared.last_ns == {1: 101}
@@ -44,7 +45,7 @@ def test_a_tail_torn_at_any_byte_is_cut_and_kept(write_segments: WriteSegments) 
 def test_a_whole_tail_is_left_alone(write_segments: WriteSegments) -> None:
     directory = write_segments(FEW)
 
-    assert prepare(directory, 7).recovery is None
+    assert prepare(directory, 7, RealDisk()).recovery is None
     assert [path.name for path in directory.iterdir()] == ["000000000001.seg"]
 
 
@@ -54,7 +55,7 @@ def test_what_a_power_cut_leaves_at_the_end_is_cut(write_segments: WriteSegments
     with path.open("ab") as file:
         file.write(tail)
 
-    recovery = prepare(path.parent, 7).recovery
+    recovery = prepare(path.parent, 7, RealDisk()).recovery
 
     assert recovery is not None
     assert recovery.bytes_cut == len(tail)
@@ -68,7 +69,7 @@ def test_damage_before_good_records_is_reported_and_cuts_nothing(write_segments:
     path.write_bytes(raw)
 
     with capture_logs() as logs:
-        prepared = prepare(path.parent, 7)
+        prepared = prepare(path.parent, 7, RealDisk())
 
     assert prepared.recovery is None
     assert path.read_bytes() == raw
@@ -80,7 +81,7 @@ def test_a_segment_without_a_record_leaves_its_number_free(write_segments: Write
     directory = write_segments(FEW)
     segment_path(directory, 2).write_bytes(left)
 
-    prepared = prepare(directory, 7)
+    prepared = prepare(directory, 7, RealDisk())
 
     assert prepared.next_segment == 2
     assert prepared.recovery is None
@@ -91,7 +92,7 @@ def test_a_last_segment_of_garbage_is_moved_aside_whole(write_segments: WriteSeg
     directory = write_segments(FEW)
     segment_path(directory, 2).write_bytes(bytes(4096))
 
-    prepared = prepare(directory, 7)
+    prepared = prepare(directory, 7, RealDisk())
 
     assert prepared.next_segment == 2
     assert prepared.recovery is not None
@@ -105,11 +106,11 @@ def test_unfinished_files_are_removed(write_segments: WriteSegments) -> None:
     for name in ("000000000001.seg.zst.tmp", "000000000001.seg.rebuilt"):
         (directory / name).write_bytes(b"half")
 
-    prepare(directory, 7)
+    prepare(directory, 7, RealDisk())
 
     assert [path.name for path in directory.iterdir()] == ["000000000001.seg"]
 
 
 def test_an_empty_directory_begins_at_the_clock_so_that_no_position_comes_twice(tmp_path: Path) -> None:
-    assert prepare(tmp_path, 1_700_000_000_000_000_000).next_segment == 1_700_000_000
-    assert prepare(tmp_path, 5).next_segment == 1
+    assert prepare(tmp_path, 1_700_000_000_000_000_000, RealDisk()).next_segment == 1_700_000_000
+    assert prepare(tmp_path, 5, RealDisk()).next_segment == 1
