@@ -313,6 +313,13 @@ def test_variables_that_make_no_sense_are_faults_with_their_names(tmp_path: Path
     assert list(faults(tmp_path, **{name: value})) == [f"COLLECTOR_{name}"]
 
 
+@pytest.mark.parametrize(("most", "name"), [("max_gb = 2", "max_gb"), ("keep_gb = 2", "keep_gb")])
+def test_no_more_can_be_set_to_stay_than_may_be_kept(tmp_path: Path, most: str, name: str) -> None:
+    assert read(tmp_path, f"[journal]\nkeep_least_gb = 2\n{most}").journal.keep_least_gb == 2
+    [told] = faults(tmp_path, f"[journal]\nkeep_least_gb = 2.5\n{most}").values()
+    assert f"is more than {name} (2) lets be kept" in str(told)
+
+
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nix\.toml: cannot be read"):
         load(tmp_path / "nix.toml", {})

@@ -131,6 +131,12 @@ class Journal(Section):
         20,
         description=f'The oldest committed segments are deleted beyond this size, GiB; "{UNLIMITED}" sets no limit.',
     )
+    keep_least_gb: float = Field(
+        0,
+        ge=0,
+        description="So much of the newest segments, GiB, stays whatever needs the space; 0 lets all that is committed "
+        "give way before anything is missed.",
+    )
     max_gb: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
         None,
         description="While the database is away nothing can be deleted: at this size, GiB, the venues are held and "
@@ -141,6 +147,14 @@ class Journal(Section):
     )
     compress: bool = Field(True, description="Compress closed segments (zstd).")
     level: int = Field(3, ge=1, le=19, description="How hard to compress: 1 fast, 19 small.")
+
+    @model_validator(mode="after")
+    def _least_is_least(self) -> Self:
+        for name in ("keep_gb", "max_gb"):
+            most = getattr(self, name)
+            if most is not None and self.keep_least_gb > most:
+                raise ValueError(f"keep_least_gb: {self.keep_least_gb:g} is more than {name} ({most:g}) lets be kept")
+        return self
 
     @model_validator(mode="after")
     def _room_for_some(self) -> Self:

@@ -3,6 +3,7 @@
 Imports nothing from the rest of the collector but the root of its errors.
 """
 
+from collector.journal.budget import Refusal
 from collector.journal.disk import Disk, RealDisk
 from collector.journal.errors import (
     CorruptRecord,
@@ -15,7 +16,8 @@ from collector.journal.errors import (
     PayloadTooLarge,
     PositionBeyondEnd,
 )
-from collector.journal.journal import Journal, retry_delays
+from collector.journal.flusher import retry_delays
+from collector.journal.journal import Journal
 from collector.journal.layout import BEGINNING, MAX_PAYLOAD_BYTES, Kind, Position, Record
 from collector.journal.options import JournalOptions
 from collector.journal.reader import OnCorrupt, SegmentCheck, read, verify
@@ -43,6 +45,7 @@ __all__ = [
     "RealDisk",
     "Record",
     "Recovery",
+    "Refusal",
     "SegmentCheck",
     "SegmentInfo",
     "read",

@@ -1,11 +1,14 @@
 """What becomes of closed segments: they are compressed, kept, and one day deleted.
 
 Nothing here is in a hurry, and nothing is deleted on trust: a plain file goes only when its compressed twin has been
-read back from the disk and found equal, and a segment goes only when all its rows are committed.
+read back from the disk and found equal, and a segment goes only when all its rows are committed. They go when the
+settings have them go, and before that where recording on needs their space; then `keep_least_bytes` of them stay.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import threading
 from collections.abc import Callable
@@ -16,9 +19,10 @@ import structlog
 import zstandard
 
 from collector.journal.budget import Budget
+from collector.journal.committed import remember, remembered
 from collector.journal.disk import Disk, RealDisk, write_all
 from collector.journal.errors import JournalError
-from collector.journal.layout import HEADER_BYTES, Position
+from collector.journal.layout import BEGINNING, HEADER_BYTES, Position
 from collector.journal.options import JournalOptions
 from collector.journal.segments import (
     SegmentInfo,
@@ -65,6 +69,7 @@ class Archive:
         self._last_ns = last_ns
         self._stop = threading.Event()
         self._held_back = False
+        self._remembered = remembered(directory)
 
     def stop(self) -> None:
         """Make `tidy` return soon, from any thread and for good."""
@@ -74,6 +79,7 @@ class Archive:
         """Delete what may go, then compress what is left; ``active`` is the segment being written."""
         try:
             self._retain(active, committed)
+            self._remember(committed)
             if self._options.compress:
                 self._compress(active)
         except Interrupted:
@@ -81,49 +87,93 @@ class Archive:
         except OSError as error:  # no reason to stop recording; the next round tries again
             _log.error("journal_tidy_failed", error=str(error))
 
-    def _retain(self, active: int, committed: Position) -> None:
+    def make_room(self, active: int) -> bool:
+        """Let a disk without space have it back from segments that were committed once; tell whether any went.
+
+        Before the database has answered, and for no other reason.
+        """
+        try:
+            return self._retain(active, BEGINNING) > 0
+        except OSError as error:
+            _log.error("journal_tidy_failed", error=str(error))
+            return False
+
+    def _remember(self, committed: Position) -> None:
+        if committed in (BEGINNING, self._remembered) or self._budget.refused:
+            return
+        with contextlib.suppress(OSError):  # what it says now stays true
+            remember(self._disk, self._directory, committed)
+            self._remembered = committed
+
+    def _retain(self, active: int, committed: Position) -> int:
+        """Delete what may go, oldest first; return how many that were."""
         found = segments(self._directory)
         total = sum(info.bytes for info in found)
-        refused = 0
+        deleted = held_back = 0
         for info, following in itertools.pairwise(found):
-            reason = self._too_much(info, following, total)
-            if reason is None or info.number >= active:
+            if info.number >= active:
                 break
-            if info.number >= committed.segment:
-                refused += info.bytes
+            overdue = self._overdue(following, total)
+            if info.number < committed.segment:
+                reason = overdue or self._in_the_way(total - info.bytes)
+            elif info.number < self._remembered.segment and committed == BEGINNING and self._budget.refused:
+                reason = self._in_the_way(total - info.bytes)
+            else:
+                if overdue is None and not self._budget.pressing:
+                    break
+                held_back += info.bytes
                 total -= info.bytes
                 continue
-            self._disk.unlink(segment_path(self._directory, info.number))
-            self._disk.unlink(compressed_path(self._directory, info.number))
-            self._last_ns.pop(info.number, None)
+            if reason is None:
+                break
+            self._delete(info, reason)
             total -= info.bytes
-            self._budget.deleted(info.bytes)
-            _log.info("segment_deleted", segment=info.number, bytes=info.bytes, reason=reason)
-        if refused and not self._held_back:
-            _log.warning("retention_held_back", bytes=refused, committed=committed, why="rows are not committed yet")
-        self._held_back = bool(refused)
+            deleted += 1
+        if held_back and not self._held_back:
+            _log.warning("retention_held_back", bytes=held_back, committed=committed, why="rows are not committed yet")
+        self._held_back = bool(held_back)
+        return deleted
 
-    def _too_much(self, info: SegmentInfo, following: SegmentInfo, total: int) -> str | None:
+    def _overdue(self, following: SegmentInfo, total: int) -> str | None:
         keep_bytes, keep_days = self._options.keep_bytes, self._options.keep_days
         if keep_bytes is not None and total > keep_bytes:
             return "keep_bytes"
-        if self._budget.excess() > 0:
-            return "disk budget"
         # A segment's last record is no younger than the file after it.
         if keep_days is not None and 0 < following.created_ns < self._now_ns() - keep_days * _DAY_NS:
             return "keep_days"
         return None
 
+    def _in_the_way(self, left: int) -> str | None:
+        """Tell why a segment that may be kept should give way, `left` bytes of them being there after it."""
+        if left < self._options.keep_least_bytes:
+            return None
+        if self._budget.over_size():
+            return "disk budget"
+        if self._budget.lacks_space():
+            return "disk full" if self._budget.refused else "disk budget"
+        return None
+
+    def _delete(self, info: SegmentInfo, reason: str) -> None:
+        free_before = self._budget.look()
+        self._disk.unlink(segment_path(self._directory, info.number))
+        self._disk.unlink(compressed_path(self._directory, info.number))
+        self._last_ns.pop(info.number, None)
+        _log.info("segment_deleted", segment=info.number, bytes=info.bytes, reason=reason)
+        self._budget.deleted(info.bytes, free_before)
+
     def _compress(self, active: int) -> None:
         for info in segments(self._directory):
             if info.compressed or info.number >= active:
                 continue
+            # Deleting is quicker, and comes first in the next round; and a copy must not take the journal's last space.
+            if self._budget.pressing or not self._budget.has_room_for(info.bytes):
+                return
             try:
                 self._compress_one(info)
             except (OSError, zstandard.ZstdError, JournalError) as error:
                 _log.warning("segment_compression_failed", segment=info.number, error=str(error))
-            if self._budget.excess() > 0:  # deleting is quicker, and comes first in the next round
-                return
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    return
 
     def _compress_one(self, info: SegmentInfo) -> None:
         target = compressed_path(self._directory, info.number)

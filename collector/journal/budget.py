@@ -1,10 +1,15 @@
-"""How much of the disk the journal may take, and whether that is used up.
+"""How much of the disk the journal may take, whether that is used up, and whether deleting helps.
 
 What is not committed can never be deleted, so while the database is away the journal only grows. A disk that is full
 stops more than the journal: an embedded database beside it would not start again. So there are two marks, a size that
 the journal must not exceed and a space that must stay free. At either nothing more is taken in: what is missed then
 is a gap, and the venue's history may give it back. There is room again a quarter before the mark: each line that is
 made anew brings snapshots and repairs, and lines must not come and go.
+
+Where the disk itself has no space left, committed segments give way as well, but only as many as are needed for what
+waits to be written. Deleting does not always free anything: a snapshot or a second name of the file keeps its bytes, a
+limit may be another than the disk's. So the free space is looked at after each deletion, and where that has not grown,
+no further segment goes for it until it does.
 """
 
 from __future__ import annotations
@@ -23,6 +28,10 @@ DISK_FULL: Final = "disk full"
 DISK_FAULT: Final = "disk fault"
 
 _MIB: Final = 1 << 20
+_SPARE_BYTES: Final = 1 << 16
+"""A file system needs a little beside the bytes: for names, and for where they lie."""
+_HELPED_SHARE: Final = 8
+"""A deletion has helped when this part of the file is free: some file systems compress."""
 
 
 class Refusal(NamedTuple):
@@ -38,6 +47,14 @@ class _Measured(NamedTuple):
     written: int
 
 
+class _Doubt(NamedTuple):
+    """A deletion that freed nothing, as far as could be seen."""
+
+    size: int
+    lowest_free: int
+    """The least that was free since."""
+
+
 class Budget:
     """What one journal may take. `measure` belongs to any one thread at a time, the rest may be asked from all."""
 
@@ -49,8 +66,8 @@ class Budget:
         self._measured = _Measured(0, 1 << 62, 0)
         self._lock = threading.Lock()
         self._deleted = 0
-        self.pressed_bytes = 0
-        """So much has to be freed whatever was measured: the disk has refused a write for want of space."""
+        self._needed = 0
+        self._doubt: _Doubt | None = None
         self.spent: str | None = None
         """Why nothing more may be taken in; None while there is room."""
 
@@ -64,9 +81,19 @@ class Budget:
         """What was free on the disk then, for this user."""
         return self._measured.free
 
+    @property
+    def refused(self) -> bool:
+        """Whether the disk has no space for what waits to be written."""
+        return self._needed > 0
+
+    @property
+    def pressing(self) -> bool:
+        """Whether segments should give way, as far as was measured: nothing else should take space meanwhile."""
+        return self.refused or self.excess() > 0
+
     def measure(self, written: int) -> None:
         """Look at the disk; `written` are the bytes that have been written there by now. Raises OSError."""
-        free = self._disk.free_bytes(self._directory)
+        free = self._look()
         used = 0
         with os.scandir(self._directory) as entries:
             for entry in entries:
@@ -79,23 +106,60 @@ class Budget:
             self._measured = _Measured(used, free, written)
             self._deleted = 0
 
-    def deleted(self, size: int) -> None:
-        """So much was deleted since the last look."""
+    # -- the disk has no space left ----------------------------------------------------------------------------------
+
+    def disk_refused(self, needed: int) -> None:
+        """The disk has refused a write for want of space; so many bytes wait to be written."""
+        self._needed = needed + _SPARE_BYTES
+
+    def disk_took(self) -> None:
+        """What waited has been written."""
+        with self._lock:
+            self._needed = 0
+            self._doubt = None
+
+    # -- what gives way ----------------------------------------------------------------------------------------------
+
+    def over_size(self) -> bool:
+        """Whether the journal takes so much that a committed segment should give way."""
+        used, _ = self._now(0)
+        return self._most is not None and used > self._most * (100 - self._percent) // 100
+
+    def lacks_space(self) -> bool:
+        """Whether so little is free that a committed segment should give way, and whether that may help.
+
+        Looks at the disk. Raises OSError.
+        """
+        wanted = max(self._needed, self._floor * (100 + self._percent) // 100)
+        return self._look() < wanted and self._doubt is None
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether a file of that size would leave the disk with what must stay free. Looks at the disk."""
+        return self._look() - self._floor >= size
+
+    def look(self) -> int:
+        """Return how many bytes are free, to be given to `deleted`. Raises OSError."""
+        return self._look()
+
+    def deleted(self, size: int, free_before: int) -> None:
+        """So much was deleted. Looks at the disk. Raises OSError."""
+        free = self._look()
         with self._lock:
             self._deleted += size
-            self.pressed_bytes = max(0, self.pressed_bytes - size)
+            if free - free_before < max(1, size // _HELPED_SHARE):
+                self._doubt = _Doubt(size, free)
 
     def excess(self, written: int = 0) -> int:
         """Return how many bytes should be freed so that there is room, or stays so. 0 or less: none."""
         used, free = self._now(written)
-        percent = 10 if self.spent is None else 25
-        over = 0 if self._most is None else used - self._most * (100 - percent) // 100
-        return max(over, self._floor * (100 + percent) // 100 - free, self.pressed_bytes)
+        over = 0 if self._most is None else used - self._most * (100 - self._percent) // 100
+        short = 0 if not self._floor else self._floor * (100 + self._percent) // 100 - free
+        return max(over, short)
 
     def judge(self, written: int) -> bool:
         """Decide anew whether there is room, `written` bytes having been taken by now; tell whether that changed."""
         used, free = self._now(written)
-        full = (self._most is not None and used >= self._most) or free < self._floor
+        full = (self._most is not None and used >= self._most) or (self._floor > 0 and free < self._floor)
         if self.spent is None:
             if not full:
                 return False
@@ -106,6 +170,21 @@ class Budget:
         self.spent = None
         return True
 
+    @property
+    def _percent(self) -> int:
+        return 10 if self.spent is None else 25
+
+    def _look(self) -> int:
+        free = self._disk.free_bytes(self._directory)
+        with self._lock:
+            if self._doubt is not None:
+                size, lowest = self._doubt
+                lowest = min(lowest, free)
+                # Some file systems free space only later.
+                helped = free - lowest >= max(1, size // _HELPED_SHARE)
+                self._doubt = None if helped else _Doubt(size, lowest)
+        return free
+
     def _now(self, written: int) -> tuple[int, int]:
         with self._lock:
             used, free, before = self._measured
@@ -115,4 +194,5 @@ class Budget:
     def _why(self, used: int, free: int) -> str:
         if self._most is not None and used >= self._most:
             return f"the journal takes {used // _MIB} MiB and may take {self._most // _MIB} (journal.max_gb)"
-        return f"{free // _MIB} MiB are free and {self._floor // _MIB} must stay so (journal.min_free_gb)"
+        there = f"{free // _MIB} MiB are free" if free > 0 else "no space is free, or no file can be made any more,"
+        return f"{there} and {self._floor // _MIB} MiB must stay so (journal.min_free_gb)"

@@ -58,7 +58,7 @@ class Disk(Protocol):
     def close(self, fd: int) -> None: ...
 
     def free_bytes(self, directory: Path) -> int:
-        """Return how many bytes are free there for this user."""
+        """Return how many bytes are free there for this user; 0 where no more files can be made."""
         ...
 
     def release(self) -> None:
@@ -114,6 +114,8 @@ class RealDisk:
 
     def free_bytes(self, directory: Path) -> int:
         found = os.statvfs(directory)
+        if found.f_files and not found.f_favail:  # some file systems do not count them
+            return 0
         return found.f_bavail * found.f_frsize
 
     def release(self) -> None:
@@ -197,9 +199,13 @@ class DirectoryLock:
             owner = os.pread(self._fd, 100, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise JournalLocked(directory, owner) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"process {os.getpid()}\n".encode(), 0)
+        ours = f"process {os.getpid()}\n".encode()
+        with suppress(OSError):  # it is for people, and a disk may be full
+            os.pwrite(self._fd, ours, 0)
+            os.ftruncate(self._fd, len(ours))
 
     def release(self) -> None:
-        """Let another process have the directory."""
-        os.close(self._fd)
+        """Let another process have the directory. May be called again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)

@@ -1,15 +1,14 @@
 """The journal as the rest of the collector sees it.
 
 Facts first: a frame is recorded before anything is made of it. This module joins the parts: the tail in memory
-gives every record its place, a thread writes and syncs in groups, a second one looks after closed segments. It
-knows nothing of venues and never looks into a payload.
+gives every record its place, `Flusher` writes and syncs in groups, `Archive` looks after closed segments. It knows
+nothing of venues and never looks into a payload.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -19,32 +18,21 @@ from typing import Final
 
 import structlog
 
-from collector.journal.archive import Archive
-from collector.journal.budget import DISK_FAULT, DISK_FULL, MEASURE_INTERVAL_S, Budget, Refusal
-from collector.journal.disk import RESERVED_DESCRIPTORS, DirectoryLock, Disk, RealDisk, private_folder
-from collector.journal.errors import JournalClosed, JournalUnwritable, PositionBeyondEnd
+from collector.journal.budget import Refusal
+from collector.journal.disk import RESERVED_DESCRIPTORS, Disk, RealDisk
+from collector.journal.errors import JournalClosed, PositionBeyondEnd
+from collector.journal.flusher import CLOSE_SECONDS, Flusher, retry_delays
 from collector.journal.layout import BEGINNING, Kind, Position, Record
+from collector.journal.opening import Parts, take
 from collector.journal.options import JournalOptions
 from collector.journal.reader import OnCorrupt, read_numbers
-from collector.journal.recovery import Recovery, prepare
-from collector.journal.segments import ends, numbers
-from collector.journal.tail import Tail
-from collector.journal.writer import SegmentWriter
+from collector.journal.recovery import Recovery
+from collector.journal.segments import numbers
 
 _log = structlog.get_logger()
 
 TIDY_INTERVAL_S: Final = 60.0
-CLOSE_ATTEMPTS: Final = 3
 ARCHIVE_NICENESS: Final = 15
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def retry_delays() -> Iterator[float]:
-    """Return the pauses, in seconds, between attempts to write to a disk that refuses."""
-    delay = 0.1
-    while True:
-        yield delay
-        delay = min(delay * 2, 5.0)
 
 
 class Journal:
@@ -54,47 +42,24 @@ class Journal:
     """
 
     def __init__(
-        self,
-        directory: Path,
-        options: JournalOptions,
-        *,
-        lock: DirectoryLock,
-        disk: Disk,
-        tail: Tail,
-        writer: SegmentWriter,
-        archive: Archive,
-        budget: Budget,
-        recovery: Recovery | None,
-        last_session: int,
-        delays: Callable[[], Iterator[float]],
+        self, directory: Path, options: JournalOptions, parts: Parts, delays: Callable[[], Iterator[float]]
     ) -> None:
         self.directory = directory
-        self.recovery = recovery
-        """The torn tail that `open` cut, if there was one."""
-        self.last_session = last_session
-        """The highest number of a session that the end of the journal knew before this process."""
-        self.begin = Position(tail.segment, 0)
+        self.last_session = parts.last_session
+        """The highest number of a session that the journal knew before this process."""
+        self.begin = Position(parts.tail.segment, 0)
         """Where this process began: nothing from here on was there before."""
-        self.fault: str | None = None
-        """Why the disk refuses at the moment; None while it does not."""
-        self._options = options
-        self._lock = lock
-        self._disk = disk
-        self._tail = tail
-        self._writer = writer
-        self._archive = archive
-        self._budget = budget
-        self._delays = delays
+        self._lock = parts.lock
+        self._disk = parts.disk
+        self._tail = parts.tail
+        self._writer = parts.writer
+        self._archive = parts.archive
+        self._budget = parts.budget
+        self._remains = parts.remains
+        self._flusher = Flusher(directory, options, parts, delays)
+        self._room = self._flusher.room
         self._committed = BEGINNING
-        self._running = False
         self._closed = False
-        self._progress = asyncio.Event()
-        self._rolled = asyncio.Event()
-        self._refusing = asyncio.Event()
-        self._refusal: Refusal | None = None
-        self._fault_cause = DISK_FAULT
-        self._waiting: list[tuple[Position, asyncio.Future[None]]] = []
-        self._disk_thread = ThreadPoolExecutor(1, "journal")
         self._archive_thread = ThreadPoolExecutor(1, "journal-archive", _be_nice)
 
     @staticmethod
@@ -108,6 +73,9 @@ class Journal:
     ) -> Journal:
         """Take the directory, cut a torn tail, and begin a new segment.
 
+        Where the disk has no space for that, or fails, it is a `refusal` as on a disk that does so later, and `run`
+        tries on.
+
         Raises:
             JournalLocked: another process writes there.
             OSError: the directory cannot be made, read or written.
@@ -115,14 +83,24 @@ class Journal:
 
         if disk is None:
             disk = RealDisk(reserve=RESERVED_DESCRIPTORS)
-        journal = await asyncio.to_thread(_begin, directory, options, now_ns, disk, delays)
-        journal._judge()  # noqa: SLF001  one of its own makers
+        parts = await asyncio.to_thread(take, directory, options, now_ns, disk)
+        journal = Journal(directory, options, parts, delays)
         _log.info("journal_opened", directory=str(directory), segment=journal.end.segment)
         return journal
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"fault: {self.fault}" if self.fault else "open"
         return f"<Journal {state} end={tuple(self.end)} durable={tuple(self.durable)} buffered={self.buffered}>"
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """The torn tail that was cut before this process began, if there was one."""
+        return self._remains.recovery if self._remains else None
+
+    @property
+    def fault(self) -> str | None:
+        """Why the disk refuses at the moment, in words; None while it does not."""
+        return self._room.fault
 
     def append(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
         """Record a payload. Never waits; ask `room` before taking more from a venue.
@@ -160,11 +138,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether `room` would wait."""
-        return self._refusal is not None or self._buffer_full
-
-    @property
-    def _buffer_full(self) -> bool:
-        return self._tail.total_bytes - self._writer.durable_bytes >= self._options.buffer_bytes
+        return self._room.full
 
     @property
     def refusal(self) -> Refusal | None:
@@ -172,7 +146,7 @@ class Journal:
 
         The disk budget is used up, or the disk refuses and the memory is full. A slow disk is no refusal.
         """
-        return self._refusal
+        return self._room.refusal
 
     @property
     def used_bytes(self) -> int:
@@ -186,7 +160,10 @@ class Journal:
 
     @property
     def written(self) -> Position:
-        """Up to here a reader, or a restart after the process was killed, finds everything."""
+        """Up to here a reader, or a restart after the process was killed, finds everything.
+
+        A sync that fails takes back what it was about: what of it the disk holds is unknown until it is written again.
+        """
         return self._writer.written
 
     @property
@@ -197,7 +174,7 @@ class Journal:
     @property
     def buffered(self) -> int:
         """How many bytes have been appended and not yet written."""
-        return self._tail.total_bytes - self._writer.written_bytes
+        return self._flusher.buffered
 
     @property
     def committed(self) -> Position:
@@ -220,14 +197,11 @@ class Journal:
         while self.full:
             if self._closed:
                 raise JournalClosed
-            self._progress.clear()
-            await self._progress.wait()
+            await self._room.change()
 
     async def refused(self) -> Refusal:
         """Return once there is a `refusal`. Needs `run`."""
-        while self._refusal is None:
-            await self._refusing.wait()
-        return self._refusal
+        return await self._room.refused()
 
     async def sync(self, upto: Position) -> None:
         """Return when everything before ``upto`` survives a power cut: within a sync interval on a healthy disk.
@@ -243,36 +217,27 @@ class Journal:
             raise PositionBeyondEnd(upto, self.end)
         if self._closed:
             raise JournalClosed
-        if not self._running:
-            await self._attempt(self._writer.write_and_sync)
-            return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((upto, done))
-        await done
+        await self._flusher.sync(upto)
 
     async def flush(self) -> None:
         """Return when everything appended so far can be read. Not when it is durable.
 
+        Unless a sync fails a moment later, see `written`: then what it was about cannot, until it is written again.
+
         Raises:
             JournalUnwritable: the disk refuses at the moment; nothing is lost.
         """
-        if self._tail.pending:
-            await self._attempt(self._writer.write)
+        await self._flusher.flush()
 
     def flush_now(self) -> None:
         """Do what `flush` does without giving up control: for a little, where nothing may be appended meanwhile.
 
-        Waits for a write or sync that is under way.
+        Waits for a write or sync that is under way, two seconds at the most.
 
         Raises:
-            JournalUnwritable: the disk refuses at the moment; nothing is lost.
+            JournalUnwritable: the disk refuses at the moment, or stands still; nothing is lost.
         """
-        self._tail.seal()
-        try:
-            self._writer.write()
-        except OSError as error:
-            self._found(error)
-            raise JournalUnwritable(self.directory, self.buffered, str(error)) from error
+        self._flusher.flush_now()
 
     def read(
         self, start: Position | None = None, end: Position | None = None, *, on_corrupt: OnCorrupt | None = None
@@ -284,19 +249,16 @@ class Journal:
 
     async def run(self) -> None:
         """Write, sync, compress and delete until cancelled. A disk that refuses is tried again for ever."""
-        self._running = True
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write_on(), name="journal-write")
-                tasks.create_task(self._tidy_up(), name="journal-tidy")
-        finally:
-            self._running = False
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tidy_up(), name="journal-tidy")
+            await self._flusher.run()
 
     async def close(self) -> None:
         """Write and sync what is left, and give the directory back. `run` must have ended.
 
         Raises:
-            JournalUnwritable: after a few attempts the disk still refuses; what could not be written is lost.
+            JournalUnwritable: after a few attempts the disk still refuses, or it does not answer; what was not written
+            is lost.
         """
         if self._closed:
             return
@@ -304,136 +266,26 @@ class Journal:
         self._tail.close()
         self._archive.stop()
         try:
-            await self._write_the_rest()
+            await self._flusher.finish()
         finally:
-            self._settle()
-            for _, done in self._waiting:
-                if not done.done():
-                    done.set_exception(JournalClosed())
-            self._waiting.clear()
-            await asyncio.to_thread(self._release)
+            await self._release()
         _log.info("journal_closed", directory=str(self.directory), end=tuple(self.end))
 
-    async def _write_the_rest(self) -> None:
-        delays = self._delays()
-        for attempt in range(1, CLOSE_ATTEMPTS + 1):
-            try:
-                await self._attempt(self._writer.write_and_sync)
-            except JournalUnwritable:
-                if attempt == CLOSE_ATTEMPTS:
-                    raise
-                await asyncio.sleep(next(delays))
-            else:
-                return
+    async def _release(self) -> None:
+        """Give the directory back. Threads that a disk holds keep it, and end with the process."""
+        self._flusher.end(wait=False)
+        self._archive_thread.shutdown(wait=False)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.to_thread(self._wait_for_threads)
 
-    def _release(self) -> None:
-        self._disk_thread.shutdown()
+    def _wait_for_threads(self) -> None:
+        self._flusher.end(wait=True)
         self._archive_thread.shutdown()
         with contextlib.suppress(OSError):  # everything that could be synced has been
             self._writer.close()
         self._disk.release()
         self._lock.release()
-
-    async def _write_on(self) -> None:
-        loop = asyncio.get_running_loop()
-        options = self._options
-        age_ns = int(options.segment_seconds * 1e9)
-        synced_at = measured_at = loop.time()
-        while True:
-            # Not an event: the pause is what gathers many records into one write.
-            await asyncio.sleep(options.write_interval_s)
-            self._tail.expire(age_ns)
-            unsynced = self._tail.total_bytes - self._writer.durable_bytes
-            due = loop.time() - synced_at >= options.sync_interval_s or unsynced >= options.buffer_bytes // 2
-            if due and unsynced:
-                await self._insist(self._writer.write_and_sync)
-                synced_at = loop.time()
-            elif self._tail.pending:
-                await self._insist(self._writer.write)
-            if loop.time() - measured_at >= MEASURE_INTERVAL_S:
-                await self._measure()
-                measured_at = loop.time()
-            self._judge()
-
-    async def _measure(self) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # what was measured before stands, and what was written since is known
-            await loop.run_in_executor(self._disk_thread, self._budget.measure, self._writer.written_bytes)
-        if self._budget.excess() > 0:
-            self._rolled.set()
-
-    def _judge(self) -> None:
-        """Find out whether there is room, and tell those who wait when that changes."""
-        if self._budget.judge(self._tail.total_bytes):
-            if self._budget.spent is not None:
-                _log.error("journal_disk_budget_reached", reason=self._budget.spent,
-                           remedy="the venues are held until rows are committed or space is free")  # fmt: skip
-            else:
-                _log.warning("journal_has_room_again", used_bytes=self.used_bytes, free_bytes=self.free_bytes)
-        if self._budget.spent is not None:
-            refusal = Refusal(DISK_FULL, self._budget.spent)
-        elif self.fault is not None and self._buffer_full:
-            refusal = Refusal(self._fault_cause, f"the disk refuses the journal: {self.fault}")
-        else:
-            refusal = None
-        if refusal == self._refusal:
-            return
-        self._refusal = refusal
-        if refusal is None:
-            self._refusing.clear()
-            self._progress.set()
-        else:
-            self._refusing.set()
-
-    async def _insist(self, work: Callable[[], None]) -> None:
-        for delay in self._delays():
-            with contextlib.suppress(JournalUnwritable):  # logged, and kept in `fault`
-                await self._attempt(work)
-                return
-            await asyncio.sleep(delay)
-
-    async def _attempt(self, work: Callable[[], None]) -> None:
-        segment = self._writer.written.segment
-        self._tail.seal()
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._disk_thread, work)
-        except OSError as error:
-            self._found(error)
-            raise JournalUnwritable(self.directory, self.buffered, str(error)) from error
-        finally:
-            self._settle()
-        if self.fault:
-            _log.warning("journal_disk_recovered", after=self.fault)
-            self.fault = None
-            self._budget.pressed_bytes = 0
-            self._judge()
-        if self._writer.written.segment != segment:
-            self._rolled.set()
-
-    def _found(self, error: OSError) -> None:
-        fault = f"{error.strerror or error}"
-        if fault != self.fault:
-            self.fault = fault
-            _log.error("journal_disk_fault", error=fault, errno=error.errno, buffered=self.buffered)
-        self._fault_cause = DISK_FAULT
-        if error.errno in _NO_SPACE:
-            self._fault_cause = DISK_FULL
-            self._budget.pressed_bytes = self._options.segment_bytes
-            self._rolled.set()
-        self._judge()
-
-    def _settle(self) -> None:
-        self._progress.set()
-        durable = self._writer.durable
-        still = []
-        for upto, done in self._waiting:
-            if done.done():
-                continue
-            if upto <= durable:
-                done.set_result(None)
-            else:
-                still.append((upto, done))
-        self._waiting = still
 
     async def _tidy_up(self) -> None:
         loop = asyncio.get_running_loop()
@@ -442,47 +294,8 @@ class Journal:
             await loop.run_in_executor(self._archive_thread, self._archive.tidy, active, committed)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TIDY_INTERVAL_S):
-                    await self._rolled.wait()
-            self._rolled.clear()
-
-
-def _begin(
-    directory: Path,
-    options: JournalOptions,
-    now_ns: Callable[[], int],
-    disk: Disk,
-    delays: Callable[[], Iterator[float]],
-) -> Journal:
-    private_folder(directory)
-    budget = Budget(directory, options, disk)
-    with contextlib.ExitStack() as undo:
-        undo.callback(disk.release)
-        lock = DirectoryLock(directory)
-        undo.callback(lock.release)
-        prepared = prepare(directory, now_ns(), disk)
-        tail = Tail(prepared.next_segment, segment_bytes=options.segment_bytes, now_ns=now_ns)
-        tail.last_ns.update(prepared.last_ns)
-        tail.ends.update(ends(directory))
-        tail.seal()
-        writer = SegmentWriter(disk, directory, prepared.next_segment, tail.sealed)
-        undo.callback(writer.close)
-        writer.write_and_sync()
-        budget.measure(writer.written_bytes)
-        journal = Journal(
-            directory,
-            options,
-            lock=lock,
-            disk=disk,
-            tail=tail,
-            writer=writer,
-            archive=Archive(directory, options, now_ns=now_ns, last_ns=tail.last_ns, disk=disk, budget=budget),
-            budget=budget,
-            recovery=prepared.recovery,
-            last_session=prepared.last_session,
-            delays=delays,
-        )
-        undo.pop_all()
-        return journal
+                    await self._flusher.tidy.wait()
+            self._flusher.tidy.clear()
 
 
 def _be_nice() -> None:

@@ -56,6 +56,10 @@ class Kind(enum.IntEnum):
     """
 
 
+LAST_SESSION: Final = b'{"event":"last session"}'
+"""The NOTE behind the CARRY records of a segment, under the highest number that a session had so far."""
+
+
 class Position(NamedTuple):
     """A place between two records; positions of one journal are totally ordered."""
 

@@ -29,6 +29,8 @@ class JournalOptions:
     """Committed segments older than this are deleted; None keeps them whatever their age."""
     keep_bytes: int | None = None
     """The oldest committed segments are deleted while all together take more than this; None sets no limit."""
+    keep_least_bytes: int = 0
+    """So much of the newest segments stays whatever needs the space; 0: all that is committed may give way."""
     max_bytes: int | None = None
     """Nothing more is taken in while all segments together take so much; committed ones give way before that. None sets
     no limit."""
@@ -43,7 +45,7 @@ class JournalOptions:
         for name in ("segment_bytes", "segment_seconds", "write_interval_s", "sync_interval_s", "buffer_bytes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)}")
-        for name in ("keep_days", "keep_bytes", "min_free_bytes"):
+        for name in ("keep_days", "keep_bytes", "keep_least_bytes", "min_free_bytes"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         # The segment that is being written cannot give way, nor can the one that readers are at.

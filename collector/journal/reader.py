@@ -84,7 +84,7 @@ def read_numbers(
     start = start or BEGINNING
     if end is not None and start >= end:
         return
-    wanted = [n for n in present if start.segment <= n and (end is None or n <= end.segment)]
+    wanted = [n for n in present if start.segment <= n and (end is None or (n, 0) < end)]
     expected = start.segment if start != BEGINNING else wanted[0] if wanted else 0
     for number in wanted:
         if number > expected:

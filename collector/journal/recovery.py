@@ -1,19 +1,21 @@
 """Makes a journal directory fit for writing after whatever stopped the last process.
 
-Nothing that might be a record is deleted: bytes that are none are moved into a file beside the segment.
+Nothing that might be a record is deleted: bytes that are none are moved into a file beside the segment. That is done
+just before the next segment begins: a disk may be full by then, and what the journal holds can be read all the same.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
 from collector.journal.disk import Disk, write_all
 from collector.journal.errors import DamagedJournal
-from collector.journal.layout import HEADER_BYTES
+from collector.journal.layout import HEADER_BYTES, LAST_SESSION, Kind, Position
 from collector.journal.reader import segment_records
+from collector.journal.segment_file import SegmentFile
 from collector.journal.segments import (
     UNFINISHED,
     SegmentSource,
@@ -24,7 +26,10 @@ from collector.journal.segments import (
 
 _log = structlog.get_logger()
 
-_COPY_BYTES = 1 << 20
+MOST_LOOKED_AT: Final = 3
+"""Segments that are read for the last session's number; those of older versions do not tell it."""
+
+_COPY_BYTES: Final = 1 << 20
 
 
 class Recovery(NamedTuple):
@@ -38,93 +43,171 @@ class Recovery(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A directory ready for writing."""
+    """What was found in a directory."""
 
     next_segment: int
-    recovery: Recovery | None
+    end: Position
+    """Up to here the directory can be read."""
+    remains: Remains | None
+    """What has to be seen to before the next segment begins."""
     last_ns: dict[int, int]
     """By segment, when its last record was received, as far as that was seen."""
-    last_session: int = 0
-    """The highest number of a session in the last segment."""
+    last_session: int
+    """The highest number of a session so far; 0 where there was none."""
+
+
+class Remains:
+    """The last file of a process that is gone. May be seen to again and again until the disk lets it be done."""
+
+    def __init__(self, disk: Disk, path: Path, number: int, good: int | None, reason: str, now_ns: int) -> None:
+        self.recovery: Recovery | None = None
+        """What was cut, if anything."""
+        self._disk = disk
+        self._path = path
+        self._number = number
+        self._good = good
+        self._reason = reason
+        self._kept = path.with_name(f"{number:012d}.torn-{now_ns}")
+        self._secured = good is None
+        self._file: SegmentFile | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a sync has failed: of its records, nobody knows which the disk holds."""
+        return self._file is not None and self._file.suspect
+
+    def secure(self) -> None:
+        """Return when its records are on the disk: they were written, and the process did not live to sync them.
+
+        Raises OSError.
+        """
+        if self._secured:
+            return
+        if self._file is None:
+            self._file = SegmentFile(self._disk, self._path, self._number, adopted=True)
+        self._file.sync()
+        file, self._file = self._file, None
+        self._secured = True
+        file.close()
+
+    def clear(self) -> None:
+        """Cut what is no record, or move the file away where there is none in it. Raises OSError."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        if self._good is not None:
+            if size > self._good:
+                self._cut(self._good, size)
+        elif size > HEADER_BYTES:
+            self._disk.replace(self._path, self._kept)
+            self._disk.sync_directory(self._path.parent)
+            self._told(size)
+        else:
+            # A start that recorded nothing leaves nothing behind: its number was never the place of a record.
+            self._disk.unlink(self._path)
+
+    def _cut(self, good: int, size: int) -> None:
+        segment = self._disk.open(self._path)
+        try:
+            self._keep(segment, good)
+            self._disk.truncate(segment, good)
+            self._disk.sync(segment)
+        finally:
+            self._disk.close(segment)
+        self._told(size - good)
+
+    def _keep(self, segment: int, start: int) -> None:
+        self._disk.unlink(self._kept)
+        torn = self._disk.create(self._kept)
+        try:
+            offset = 0
+            while block := self._disk.read_at(segment, _COPY_BYTES, start + offset):
+                offset += write_all(self._disk, torn, block, offset)
+            self._disk.sync(torn)
+        finally:
+            self._disk.close(torn)
+        self._disk.sync_directory(self._path.parent)
+
+    def _told(self, bytes_cut: int) -> None:
+        self.recovery = Recovery(self._number, bytes_cut, self._reason, self._kept)
+        _log.warning(
+            "journal_tail_cut", segment=self._number, bytes_cut=bytes_cut, reason=self._reason, kept=self._kept.name
+        )
 
 
 def prepare(directory: Path, now_ns: int, disk: Disk) -> Prepared:
-    """Tidy up after a crash and say which segment comes next. The caller holds the directory's lock."""
+    """Look at what the last process left and say which segment comes next. The caller holds the directory's lock."""
     for path in directory.iterdir():
         if path.name.endswith(UNFINISHED):
             disk.unlink(path)
     present = numbers(directory)
     if not present:
         # Not 1: a journal that was wiped must not hand out positions again that a database remembers as committed.
-        return Prepared(max(1, now_ns // 1_000_000_000), None, {})
+        first = max(1, now_ns // 1_000_000_000)
+        return Prepared(first, Position(first, 0), None, {}, 0)
     last = present[-1]
     path = segment_path(directory, last)
     if not path.exists() or compressed_path(directory, last).exists():
-        return Prepared(last + 1, None, {})
-    good, last_ns, last_session, reason = _scan(directory, last)
-    size = path.stat().st_size
-    if good is None:
-        # A start that recorded nothing leaves nothing behind: its number was never the place of a record.
-        if size <= HEADER_BYTES:
-            disk.unlink(path)
-            return Prepared(last, None, {})
-        return Prepared(last, _move_away(disk, path, last, reason, now_ns), {})
-    recovery = _cut(disk, path, last, good, reason, now_ns) if size > good else None
-    return Prepared(last + 1, recovery, {last: last_ns}, last_session)
+        return Prepared(last + 1, _end(directory, last), None, {}, _last_session(directory, present))
+    found = _scan(directory, last)
+    remains = Remains(disk, path, last, found.good, found.reason, now_ns)
+    last_session = _last_session(directory, present[:-1], found)
+    if found.good is None:
+        end = _end(directory, present[-2]) if len(present) > 1 else Position(last, 0)
+        return Prepared(last, end, remains, {}, last_session)
+    return Prepared(last + 1, Position(last, found.good), remains, {last: found.last_ns}, last_session)
 
 
-def _scan(directory: Path, number: int) -> tuple[int | None, int, int, str]:
+def _end(directory: Path, number: int) -> Position:
+    with SegmentSource.find(directory, number) as source:
+        return Position(number, source.plain_bytes())
+
+
+class _Scanned(NamedTuple):
+    """What a segment holds. `good`: where its last record ends; None where it has none."""
+
+    good: int | None
+    last_ns: int
+    last_session: int
+    tells: bool
+    """Whether it says what the last session before it was."""
+    reason: str
+    """Why what follows the last record is none."""
+
+
+def _last_session(directory: Path, earlier: list[int], newest: _Scanned | None = None) -> int:
+    """Return the highest number of a session: of the newest segment that knows of any, and of those before it.
+
+    A segment tells the last session before it near its head. Where that is torn away, the one before is looked at, too.
+    """
+    numbers_left, found, last_session, looked_at = reversed(earlier), newest, 0, 0
+    while True:
+        if found is not None and found.last_session:
+            looked_at += 1
+            last_session = max(last_session, found.last_session)
+            if found.tells or looked_at == MOST_LOOKED_AT:
+                return last_session
+        number = next(numbers_left, None)
+        if number is None:
+            return last_session
+        found = _scan(directory, number)
+
+
+def _scan(directory: Path, number: int) -> _Scanned:
     good = None
     last_ns = last_session = 0
+    tells = False
     damages: list[DamagedJournal] = []
     with SegmentSource.find(directory, number) as source:
         for record in segment_records(source, HEADER_BYTES, None, live=True, on_corrupt=damages.append):
             good = record.end.offset
             last_ns = record.received_ns
             last_session = max(last_session, record.session)
+            if record.kind is Kind.NOTE:
+                # A process begins with one, too, under the number of the last session.
+                tells = tells or record.payload == LAST_SESSION or record.position.offset == HEADER_BYTES
     reason = "the last record is unfinished"
     for damage in damages:
         if good is not None and damage.offset < good:
             _log.error("journal_record_corrupt", segment=number, offset=damage.offset, reason=damage.reason)
         else:
             reason = damage.reason
-    return good, last_ns, last_session, reason
-
-
-def _move_away(disk: Disk, path: Path, number: int, reason: str, now_ns: int) -> Recovery:
-    kept = path.with_name(f"{number:012d}.torn-{now_ns}")
-    size = path.stat().st_size
-    disk.replace(path, kept)
-    disk.sync_directory(path.parent)
-    return _told(Recovery(number, size, reason, kept))
-
-
-def _cut(disk: Disk, path: Path, number: int, good: int, reason: str, now_ns: int) -> Recovery:
-    kept = path.with_name(f"{number:012d}.torn-{now_ns}")
-    segment = disk.open(path)
-    try:
-        torn = disk.create(kept)
-        try:
-            size = 0
-            while block := disk.read_at(segment, _COPY_BYTES, good + size):
-                size += write_all(disk, torn, block, size)
-            disk.sync(torn)
-        finally:
-            disk.close(torn)
-        disk.sync_directory(path.parent)
-        disk.truncate(segment, good)
-        disk.sync(segment)
-    finally:
-        disk.close(segment)
-    return _told(Recovery(number, size, reason, kept))
-
-
-def _told(recovery: Recovery) -> Recovery:
-    _log.warning(
-        "journal_tail_cut",
-        segment=recovery.segment,
-        bytes_cut=recovery.bytes_cut,
-        reason=recovery.reason,
-        kept=recovery.kept.name,
-    )
-    return recovery
+    return _Scanned(good, last_ns, last_session, tells, reason)

@@ -20,27 +20,35 @@ _COPY_BYTES: Final = 1 << 20
 
 
 class SegmentFile:
-    """A segment open for writing. Not safe for two threads; `SegmentWriter` sees to that."""
+    """A segment open for writing. Not safe for two threads; `SegmentWriter` sees to that.
 
-    def __init__(self, disk: Disk, path: Path, number: int) -> None:
+    `adopted`: it is there, written by a process that did not live to sync it. All of it counts as not synced, and is
+    kept in memory until it is.
+    """
+
+    def __init__(self, disk: Disk, path: Path, number: int, *, adopted: bool = False) -> None:
         self.number = number
         self.path = path
         self.written = 0
         self.synced = 0
+        self.suspect = False
+        """A sync has failed: of what was written since the last good one, nobody knows what the disk holds."""
         self._disk = disk
-        self._fd: int | None = disk.create(path)
         self._named = False
-        self._suspect = False
         self._unsynced: list[bytearray] = []
+        self._fd: int | None = None
+        if adopted:
+            self._adopt()
+        else:
+            self._fd = _make(disk, path)
 
     def __repr__(self) -> str:
-        state = "closed" if self._fd is None else "suspect" if self._suspect else "open"
+        state = "closed" if self._fd is None else "suspect" if self.suspect else "open"
         return f"<SegmentFile {self.number} {state} written={self.written} synced={self.synced}>"
 
     def write(self, data: bytearray) -> None:
         """Put all of it at the end, or raise OSError and leave the file as it was."""
-        if self._suspect:
-            self._rebuild()
+        self.mend()
         fd = self._descriptor()
         try:
             write_all(self._disk, fd, data, self.written)
@@ -55,7 +63,7 @@ class SegmentFile:
 
     def sync(self) -> None:
         """Return when everything written is on the disk, or raise OSError and remember to distrust the file."""
-        if self._suspect:
+        if self.suspect:
             self._rebuild()
             return
         if self._named and self.synced == self.written:
@@ -65,9 +73,14 @@ class SegmentFile:
             if not self._named:
                 self._disk.sync_directory(self.path.parent)
         except OSError:
-            self._suspect = True
+            self.suspect = True
             raise
         self._settle()
+
+    def mend(self) -> None:
+        """Make the file anew where it is suspect, or raise OSError; else nothing happens."""
+        if self.suspect:
+            self._rebuild()
 
     def close(self) -> None:
         """Close the file; what is not synced is given up."""
@@ -75,9 +88,23 @@ class SegmentFile:
             fd, self._fd = self._fd, None
             self._disk.close(fd)
 
+    def _adopt(self) -> None:
+        fd = self._disk.open(self.path)
+        content = bytearray()
+        try:
+            while block := self._disk.read_at(fd, _COPY_BYTES, len(content)):
+                content += block
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to report
+                self._disk.close(fd)
+            raise
+        self._fd = fd
+        self._unsynced.append(content)
+        self.written = len(content)
+
     def _settle(self) -> None:
         self._named = True
-        self._suspect = False
+        self.suspect = False
         self.synced = self.written
         self._unsynced.clear()
 
@@ -114,3 +141,14 @@ class SegmentFile:
     def _descriptor(self) -> int:
         assert self._fd is not None, f"{self!r} is used after close"
         return self._fd
+
+
+def _make(disk: Disk, path: Path) -> int:
+    try:
+        return disk.create(path)
+    except FileExistsError:
+        # Nobody else writes here: a file without a byte is one of which we were told that it could not be made.
+        if path.stat().st_size:
+            raise
+        disk.unlink(path)
+        return disk.create(path)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collector.journal.errors import JournalClosed, PayloadTooLarge
 from collector.journal.layout import (
+    LAST_SESSION,
     MAX_PAYLOAD_BYTES,
     RECORD_BYTES,
     RECORD_HEAD,
@@ -41,7 +42,7 @@ class Chunk(NamedTuple):
 class Tail:
     """Records appended and not yet written, and the sessions that are open at the end."""
 
-    def __init__(self, segment: int, *, segment_bytes: int, now_ns: Callable[[], int]) -> None:
+    def __init__(self, segment: int, *, segment_bytes: int, now_ns: Callable[[], int], last_session: int = 0) -> None:
         self.sealed: deque[Chunk] = deque()
         self.last_ns: dict[int, int] = {}
         """By full segment, when its last record was received."""
@@ -54,8 +55,10 @@ class Tail:
         self.on_carry: Callable[[int, bytes], bytes] | None = None
         """Called with each session that is open then and the payload of its OPEN; returns the payload of its CARRY."""
         self._open: dict[int, tuple[int, bytes]] = {}
+        self._last_session = last_session
         self._sealed_bytes = 0
         self._closed = False
+        self._last_ns = 0
         self._start(segment)
 
     def _start(self, segment: int) -> None:
@@ -66,6 +69,9 @@ class Tail:
             if self.on_carry is not None:
                 description = self.on_carry(session, description)
             self._buffer += encode_record(session, Kind.CARRY, opened_ns, description)
+        if self.ends and self._last_session:
+            # That session may be over, and nothing else in this segment tell of it.
+            self._buffer += encode_record(self._last_session, Kind.NOTE, self._last_ns, LAST_SESSION)
         self._offset = self._empty_offset = len(self._buffer)
         self._limit = self._segment_bytes - RECORD_BYTES
         self._last_ns = 0
@@ -115,6 +121,7 @@ class Tail:
     def _follow(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
         if kind == Kind.OPEN:
             self._open[session] = (received_ns, payload)
+            self._last_session = max(self._last_session, session)
         elif kind == Kind.CLOSE:
             self._open.pop(session, None)
 

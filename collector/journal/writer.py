@@ -1,8 +1,7 @@
 """The side of the journal that waits for disks: sealed chunks go into files, in order, and are forced down.
 
-Runs on a thread of its own so that the event loop never waits for a disk; a lock lets the loop do the same work at
-once where it must (`Journal.flush_now`). A segment is begun only after the one before it is wholly on the disk:
-after a crash only the last file can be torn.
+Runs on a thread of its own so that the event loop never waits for a disk. A segment is begun only after the one before
+it is wholly on the disk, be that of the process before: after a crash only the last file can be torn.
 """
 
 from __future__ import annotations
@@ -13,27 +12,66 @@ from pathlib import Path
 
 from collector.journal.disk import Disk
 from collector.journal.layout import Position
+from collector.journal.recovery import Remains
 from collector.journal.segment_file import SegmentFile
 from collector.journal.segments import segment_path
 from collector.journal.tail import Chunk
 
 
 class SegmentWriter:
-    """Writes chunks; `written` and `durable` may be read from any thread."""
+    """Writes chunks; what it tells of itself may be asked from any thread."""
 
-    def __init__(self, disk: Disk, directory: Path, segment: int, chunks: deque[Chunk]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        directory: Path,
+        segment: int,
+        chunks: deque[Chunk],
+        *,
+        end: Position | None = None,
+        remains: Remains | None = None,
+    ) -> None:
         self._disk = disk
         self._directory = directory
         self._chunks = chunks
+        self._remains = remains
         self._lock = threading.Lock()
-        self._file = SegmentFile(disk, segment_path(directory, segment), segment)
+        self._file: SegmentFile | None = None
         self._earlier_bytes = 0
-        self.written = self.durable = Position(segment, 0)
+        self._written = end or Position(segment, 0)
+        self.durable = Position(self._written.segment, 0) if remains else self._written
+        """Up to here everything survives a power cut."""
         self.written_bytes = 0
         self.durable_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<SegmentWriter {self._file!r} chunks={len(self._chunks)}>"
+        return f"<SegmentWriter {self._file or 'not begun'} chunks={len(self._chunks)}>"
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of this process is on the disk."""
+        return self.durable_bytes > 0
+
+    @property
+    def written(self) -> Position:
+        """Up to here a reader finds everything; after a sync that failed that is less than before."""
+        file, remains = self._file, self._remains
+        if file is not None:
+            return Position(file.number, file.synced) if file.suspect else self._written
+        return self.durable if remains is not None and remains.suspect else self._written
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a sync has failed, so that what was written since the one before has to be written again."""
+        return self._file is not None and self._file.suspect
+
+    @property
+    def rebuild_bytes(self) -> int:
+        """What has to be written again beside the chunks, once more space than they take."""
+        file = self._file
+        if file is not None:
+            return file.written if file.suspect else 0
+        return self._written.offset if self._remains is not None and self._remains.suspect else 0
 
     def write(self) -> None:
         """Write all sealed chunks; on OSError what was not written stays queued."""
@@ -49,26 +87,39 @@ class SegmentWriter:
     def close(self) -> None:
         """Close the file. Call `write_and_sync` first."""
         with self._lock:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def _write(self) -> None:
+        if self._file is not None:
+            self._file.mend()
         while self._chunks:
             chunk = self._chunks[0]
-            if chunk.segment != self._file.number:
-                self._begin(chunk.segment)
-            self._file.write(chunk.data)
+            file = self._file
+            if file is None or chunk.segment != file.number:
+                file = self._begin(chunk.segment)
+            file.write(chunk.data)
             self._chunks.popleft()
             self.written_bytes += len(chunk.data)
-            self.written = Position(chunk.segment, self._file.written)
+            self._written = Position(chunk.segment, file.written)
 
-    def _begin(self, segment: int) -> None:
-        self._sync()
-        self._file.close()
+    def _begin(self, segment: int) -> SegmentFile:
+        if self._file is not None:
+            self._sync()
+            self._file.close()
+        elif self._remains is not None:
+            self._remains.secure()
+            self.durable = self._written
+            self._remains.clear()
         file = SegmentFile(self._disk, segment_path(self._directory, segment), segment)
-        self._earlier_bytes += self._file.written
+        if self._file is not None:
+            self._earlier_bytes += self._file.written
         self._file = file
+        return file
 
     def _sync(self) -> None:
-        self._file.sync()
-        self.durable = Position(self._file.number, self._file.synced)
-        self.durable_bytes = self._earlier_bytes + self._file.synced
+        file = self._file
+        if file is not None:
+            file.sync()
+            self.durable = Position(file.number, file.synced)
+            self.durable_bytes = self._earlier_bytes + file.synced

@@ -154,6 +154,7 @@ class Daemon:
             buffer_bytes=settings.buffer_mb << 20,
             keep_days=settings.keep_days,
             keep_bytes=None if settings.keep_gb is None else int(settings.keep_gb * (1 << 30)),
+            keep_least_bytes=int(settings.keep_least_gb * (1 << 30)),
             max_bytes=None if settings.max_gb is None else int(settings.max_gb * (1 << 30)),
             min_free_bytes=int(settings.min_free_gb * (1 << 30)),
             compress=settings.compress,

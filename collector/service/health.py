@@ -108,7 +108,7 @@ def _unknown(part: str) -> Iterator[Reason]:
 
 def _not_written(journal: JournalFacts, database: DatabaseFacts | None) -> Iterator[Reason]:
     if journal.fault is not None:
-        yield Reason("journal", f"the disk refuses: {journal.fault}; free space in data_dir or replace the disk")
+        yield Reason("journal", f"the disk of data_dir refuses: {journal.fault}")
     elif journal.refusal is not None:
         yield Reason("journal", f"is full: {journal.refusal}; what the venues send now is missed, and told as gaps")
     elif journal.full:

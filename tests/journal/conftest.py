@@ -66,6 +66,11 @@ class FaultyDisk(RealDisk):
         self._synced[fd] = 0
         return fd
 
+    def open(self, path: Path) -> int:
+        fd = super().open(path)
+        self._synced[fd] = 0  # for all that is known
+        return fd
+
     def write_at(self, fd: int, data: memoryview, offset: int) -> int:
         self.touched.set()
         assert self.moving.wait(30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,47 @@ def test_compression_can_be_left_off(directory: Path) -> None:
     tidy(directory, compress=False)
 
     assert not list(directory.glob("*.zst"))
+
+
+class TightDisk(RealDisk):
+    """A real disk on which so much is free, and which may refuse to sync."""
+
+    def __init__(self, free: int, number: int | None = None) -> None:
+        self.free = free
+        self.number = number
+        self.made: list[str] = []
+
+    def create(self, path: Path) -> int:
+        self.made.append(path.name)
+        return super().create(path)
+
+    def sync(self, fd: int) -> None:
+        if self.number is not None:
+            raise OSError(self.number, os.strerror(self.number))
+
+    def free_bytes(self, directory: Path) -> int:
+        return self.free
+
+
+@pytest.mark.parametrize(("free", "packed"), [(1000, 0), (1672, 4)])
+def test_a_copy_does_not_take_the_last_space(directory: Path, free: int, packed: int) -> None:
+    archive = Archive(directory, JournalOptions(), now_ns=lambda: NOW_NS, last_ns={}, disk=TightDisk(free))
+
+    archive.tidy(5, BEGINNING)
+
+    assert len(list(directory.glob("*.zst"))) == packed
+
+
+@pytest.mark.parametrize(("number", "tries"), [(errno.ENOSPC, 1), (errno.EIO, 4)])
+def test_a_full_disk_ends_the_round(directory: Path, number: int, tries: int) -> None:
+    disk = TightDisk(1 << 30, number)
+    archive = Archive(directory, JournalOptions(), now_ns=lambda: NOW_NS, last_ns={}, disk=disk)
+    with capture_logs() as logs:
+        archive.tidy(5, BEGINNING)
+
+    assert len(disk.made) == tries
+    assert [log["event"] for log in logs] == ["segment_compression_failed"] * tries
+    assert sorted(path.suffix for path in directory.iterdir()) == [".seg"] * 5
 
 
 def test_a_reader_in_the_middle_of_a_segment_does_not_notice_its_compression(directory: Path) -> None:

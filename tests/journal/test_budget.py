@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from structlog.testing import capture_logs
 from collector.journal import JournalOptions, Kind, read
 from collector.journal.budget import Budget
 from collector.journal.disk import RealDisk
-from collector.journal.segments import segments
+from collector.journal.segments import numbers, segments
 
 OpenJournal = Callable[..., Any]
 
@@ -28,7 +29,7 @@ TIGHT = JournalOptions(
 
 @pytest.fixture(autouse=True)
 def measured_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.journal.journal.MEASURE_INTERVAL_S", 0.01)
+    monkeypatch.setattr("collector.journal.flusher.MEASURE_INTERVAL_S", 0.01)
 
 
 class SharedDisk(RealDisk):
@@ -130,9 +131,18 @@ async def test_a_journal_that_begins_over_its_budget_says_so_at_once(open_journa
         assert journal.full
 
 
-@pytest.mark.parametrize(("number", "cause"), [(errno.ENOSPC, "disk full"), (errno.EIO, "disk fault")])
+@pytest.mark.parametrize(
+    ("number", "cause", "words"),
+    [
+        (errno.ENOSPC, "disk full", "No space left on device (free some on it)"),
+        (errno.EIO, "disk fault", "Input/output error (look into the kernel's log, and replace the disk)"),
+        (errno.EFBIG, "disk fault", "File too large (no file may grow so long: LimitFSIZE=infinity in the unit"),
+        (errno.EDQUOT, "disk fault", "Disk quota exceeded (what this account may take of it is used up"),
+        (errno.ENXIO, "disk fault", "No such device or address"),
+    ],
+)
 async def test_a_disk_that_refuses_is_sat_out_in_memory_and_then_told(
-    open_journal: OpenJournal, tmp_path: Path, number: int, cause: str
+    open_journal: OpenJournal, tmp_path: Path, number: int, cause: str, words: str
 ) -> None:
     disk = SharedDisk()
     options = JournalOptions(write_interval_s=0.001, sync_interval_s=0.002, buffer_bytes=5000)
@@ -142,9 +152,9 @@ async def test_a_disk_that_refuses_is_sat_out_in_memory_and_then_told(
         await until(lambda: journal.fault is not None)
         assert journal.refusal is None
         await fill_in_memory(journal, 3000)
-        assert await asyncio.wait_for(journal.refused(), 30) == (
-            cause, f"the disk refuses the journal: {os.strerror(number)}"
-        )  # fmt: skip
+        refusal = await asyncio.wait_for(journal.refused(), 30)
+        assert refusal.cause == cause
+        assert refusal.reason.startswith(f"the disk refuses the journal: {words}")
         disk.refuses = None
         await asyncio.wait_for(journal.room(), 30)
         await journal.sync(journal.end)
@@ -156,20 +166,171 @@ async def fill_in_memory(journal: Any, size: int) -> None:
         journal.append(1, Kind.FRAME, 1, bytes(75))
 
 
-async def test_a_full_disk_takes_committed_segments_though_nothing_limits_them(
-    open_journal: OpenJournal, tmp_path: Path
+class CountingDisk(RealDisk):
+    """A real disk of a size of its own, on which deleting may be in vain."""
+
+    def __init__(self) -> None:
+        self.size = 1 << 40
+        self.pinned = False
+        """A snapshot keeps what is deleted."""
+        self.refuses: int | None = None
+        """Whatever is free."""
+        self.refused = 0
+        self._kept = 0
+
+    def free_bytes(self, directory: Path) -> int:
+        return max(0, self.size - self._kept - sum(entry.stat().st_size for entry in directory.iterdir()))
+
+    def write_at(self, fd: int, data: memoryview, offset: int) -> int:
+        folder = Path(os.readlink(f"/proc/self/fd/{fd}")).parent
+        number = errno.ENOSPC if self.free_bytes(folder) < len(data) else self.refuses
+        if number is not None:
+            self.refused += 1
+            raise OSError(number, os.strerror(number))
+        return super().write_at(fd, data, offset)
+
+    def unlink(self, path: Path) -> None:
+        if self.pinned and path.exists():
+            self._kept += path.stat().st_size
+        super().unlink(path)
+
+
+ARCHIVED = JournalOptions(
+    segment_bytes=200_000,
+    write_interval_s=0.001,
+    sync_interval_s=0.002,
+    compress=False,
+    keep_days=7,
+    keep_bytes=1 << 30,
+)
+
+
+async def archived(journal: Any, tmp_path: Path, count: int) -> list[int]:
+    """Fill and commit so many segments; returns their numbers."""
+    while len(numbers(tmp_path)) <= count:
+        for _ in range(20):
+            journal.append(1, Kind.FRAME, 1, bytes(9975))
+        await journal.sync(journal.end)
+    journal.committed = journal.end
+    return numbers(tmp_path)
+
+
+def full(disk: CountingDisk, tmp_path: Path, free: int = 0) -> None:
+    """Let the disk hold what it holds, and so many bytes more."""
+    disk.size = free
+    disk.size += (1 << 40) - CountingDisk().free_bytes(tmp_path)
+
+
+async def refuses_again(disk: CountingDisk, times: int = 20) -> None:
+    more = disk.refused + times
+    await until(lambda: disk.refused >= more)
+
+
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.EDQUOT, errno.EIO])
+async def test_what_is_no_want_of_space_costs_no_segment(
+    open_journal: OpenJournal, tmp_path: Path, number: int
 ) -> None:
-    disk = SharedDisk()
-    options = JournalOptions(segment_bytes=1000, write_interval_s=0.001, sync_interval_s=0.002, compress=False)
-    async with open_journal(options, disk=disk) as journal:
-        await fill(journal, 5000)
-        journal.committed = journal.end
-        before = len(segments(tmp_path))
-        disk.refuses = errno.ENOSPC
+    disk = CountingDisk()
+    async with open_journal(ARCHIVED, disk=disk) as journal:
+        before = await archived(journal, tmp_path, 10)
+        disk.refuses = number
         await fill_in_memory(journal, 100)
-        await until(lambda: len(segments(tmp_path)) < before)
+        await refuses_again(disk)
+        assert numbers(tmp_path) == before
         disk.refuses = None
         await journal.sync(journal.end)
+
+
+async def test_a_full_disk_takes_no_more_segments_than_what_waits_needs(
+    open_journal: OpenJournal, tmp_path: Path
+) -> None:
+    disk = CountingDisk()
+    with capture_logs() as logs:
+        async with open_journal(ARCHIVED, disk=disk) as journal:
+            before = await archived(journal, tmp_path, 10)
+            full(disk, tmp_path)
+            journal.append(1, Kind.FRAME, 1, bytes(300_000))  # and a little for the file system: two segments
+            await journal.sync(journal.end)
+            assert numbers(tmp_path)[:-1] == before[2:]
+            assert journal.fault is None
+    assert [log["reason"] for log in logs if log["event"] == "segment_deleted"] == ["disk full"] * 2
+
+
+async def test_a_disk_that_refuses_though_there_is_space_costs_no_segment(
+    open_journal: OpenJournal, tmp_path: Path
+) -> None:
+    disk = CountingDisk()
+    async with open_journal(ARCHIVED, disk=disk) as journal:
+        before = await archived(journal, tmp_path, 10)
+        disk.refuses = errno.ENOSPC
+        await fill_in_memory(journal, 100)
+        await refuses_again(disk)
+        assert numbers(tmp_path) == before
+        disk.refuses = None
+        await journal.sync(journal.end)
+
+
+async def test_where_deleting_frees_nothing_one_segment_is_the_price_of_knowing(
+    open_journal: OpenJournal, tmp_path: Path
+) -> None:
+    disk = CountingDisk()
+    async with open_journal(ARCHIVED, disk=disk) as journal:
+        before = await archived(journal, tmp_path, 10)
+        full(disk, tmp_path)
+        disk.pinned = True
+        await fill_in_memory(journal, 100)
+        await until(lambda: numbers(tmp_path) != before)
+        await refuses_again(disk)
+        assert numbers(tmp_path) == before[1:]
+        disk.pinned = False
+        full(disk, tmp_path, 1 << 20)
+        await journal.sync(journal.end)
+
+
+async def test_a_mark_that_deleting_does_not_help_costs_no_more_either(
+    open_journal: OpenJournal, tmp_path: Path
+) -> None:
+    disk = CountingDisk()
+    disk.pinned = True
+    async with open_journal(replace(ARCHIVED, min_free_bytes=1 << 20), disk=disk) as journal:
+        before = await archived(journal, tmp_path, 10)
+        full(disk, tmp_path, (1 << 20) + 50_000)
+        await until(lambda: numbers(tmp_path) != before)
+        measured = journal.free_bytes
+        for _ in range(5):
+            full(disk, tmp_path, measured)
+            await asyncio.sleep(0.02)
+        assert numbers(tmp_path) == before[1:]
+
+
+async def test_what_is_set_to_be_kept_does_not_give_way(open_journal: OpenJournal, tmp_path: Path) -> None:
+    disk = CountingDisk()
+    async with open_journal(replace(ARCHIVED, keep_least_bytes=1_500_000), disk=disk) as journal:
+        before = await archived(journal, tmp_path, 10)
+        full(disk, tmp_path)
+        journal.append(1, Kind.FRAME, 1, bytes(1_900_000))
+        await refuses_again(disk)
+        left = segments(tmp_path)
+        assert left[0].number == before[2]
+        assert 1_500_000 <= sum(info.bytes for info in left) < 1_700_000
+        full(disk, tmp_path, 4 << 20)
+        await journal.sync(journal.end)
+
+
+def test_space_that_is_freed_late_counts(tmp_path: Path) -> None:
+    disk = SharedDisk()
+    budget = Budget(tmp_path, JournalOptions(segment_bytes=1000), disk)
+    disk.room = 1000
+    budget.disk_refused(100_000)
+    assert budget.lacks_space()
+    budget.deleted(8000, budget.look())
+    assert not budget.lacks_space(), "it has not helped"
+    disk.room = 500
+    assert not budget.lacks_space(), "others take more"
+    disk.room = 8500
+    assert budget.lacks_space(), "it has helped, and is not enough"
+    budget.disk_took()
+    assert not budget.lacks_space()
 
 
 def test_what_is_written_between_two_looks_counts(tmp_path: Path) -> None:
@@ -183,6 +344,15 @@ def test_what_is_written_between_two_looks_counts(tmp_path: Path) -> None:
     assert not budget.judge(5500)
     assert budget.judge(5475)
     assert budget.spent is None
+
+
+def test_a_disk_without_a_name_to_give_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = os.statvfs(tmp_path)
+    values = {name: getattr(found, name) for name in dir(found) if name.startswith("f_")}
+    for files, free, expected in ((1000, 0, 0), (1000, 1, found.f_bavail * found.f_frsize), (0, 0, None)):
+        told = SimpleNamespace(**{**values, "f_files": files, "f_favail": free})
+        monkeypatch.setattr(os, "statvfs", lambda _, told=told: told)
+        assert RealDisk().free_bytes(tmp_path) == (told.f_bavail * told.f_frsize if expected is None else expected)
 
 
 def test_a_budget_that_could_never_give_way_is_refused() -> None:

@@ -190,7 +190,7 @@ async def test_a_full_disk_loses_nothing_and_is_told(open_journal: OpenJournal, 
             waiting = asyncio.create_task(journal.room())
             with pytest.raises(JournalUnwritable, match="No space left"):
                 await journal.flush()
-            assert journal.fault == "No space left on device"
+            assert journal.fault == "No space left on device (free some on it)"
             assert not waiting.done()
             with pytest.raises(JournalUnwritable, match="free space"):
                 journal.flush_now()

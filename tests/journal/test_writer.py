@@ -77,4 +77,6 @@ def test_bytes_are_counted_over_segments(tail: Tail, writer: SegmentWriter) -> N
 def test_it_tells_its_life(tail: Tail, writer: SegmentWriter) -> None:
     fill(tail, 1)
 
-    assert repr(writer) == "<SegmentWriter <SegmentFile 1 open written=0 synced=0> chunks=1>"
+    assert repr(writer) == "<SegmentWriter not begun chunks=1>"
+    writer.write()
+    assert repr(writer) == "<SegmentWriter <SegmentFile 1 open written=97 synced=0> chunks=0>"

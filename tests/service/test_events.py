@@ -58,7 +58,7 @@ async def test_who_connects_gets_the_state_at_once_and_each_new_one(
         assert answer.headers["Cache-Control"] == "no-store"
         first = await next_event(answer, "status")
         assert [one["symbol"] for one in first["venues"][0]["connections"][0]["subscriptions"]] == ["A", "B"]
-        daemon.journal.fault = "No space left on device"
+        daemon.journal._room.fault = "No space left on device"
         while (await next_event(answer, "status"))["journal"]["fault"] is None:
             pass
 

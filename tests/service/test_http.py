@@ -58,7 +58,7 @@ async def test_readiness_is_green_while_recording_and_red_with_the_reason_when_t
     async with client.get("/readyz") as answer:
         assert answer.status == 200
         assert await answer.json() == {"status": "recording", "reasons": [], "warnings": []}
-    daemon.journal.fault = "No space left on device"
+    daemon.journal._room.fault = "No space left on device"
     async with client.get("/readyz") as answer:
         assert answer.status == 503
         assert "No space left" in (await answer.json())["reasons"][0]["reason"]

@@ -240,7 +240,7 @@ async def test_texts_can_be_read_in_either_scheme(browser: Browser, database: st
         await on.tables.quarantine("unreadable")
         worker = on.daemon.workers["fake"].worker
         on.daemon.add_connection(worker, "C", state=ConnectionState.CONNECTING)
-        on.daemon.journal.fault = "No space left on device"
+        on.daemon.journal._room.fault = "No space left on device"
         async with opened(browser, on.address, color_scheme=scheme) as (page, _):
             await expect(page.locator("#reasons")).to_contain_text("No space left")
             await expect(page.locator("#quarantine")).to_contain_text("unreadable")
@@ -286,7 +286,7 @@ async def test_markup_in_names_and_texts_stays_text(browser: Browser, database: 
         await on.tables.candles(EVIL, 3)
         feed = on.daemon.workers["fake"].worker.connections["fake-1"]
         feed.state, feed.reason, feed.since_ns = ConnectionState.WAITING, EVIL, on.daemon.clock.now_ns()
-        on.daemon.journal.fault = EVIL
+        on.daemon.journal._room.fault = EVIL
         async with opened(browser, on.address) as (page, _):
             await expect(page.locator("#quarantine")).to_contain_text(EVIL)
             await expect(page.locator("#reasons")).to_contain_text(EVIL)

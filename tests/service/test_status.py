@@ -315,7 +315,7 @@ def test_daemon_without_venues_is_not_ready(daemon: WatchedDaemon) -> None:
 
 
 def test_journal_that_the_disk_refuses_is_not_ready(recording: WatchedDaemon) -> None:
-    recording.journal.fault = "No space left on device"
+    recording.journal._room.fault = "No space left on device"
     verdict = health(recording)
     assert verdict.healthy
     assert "No space left on device" in texts(verdict.not_ready)

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from collector.cli import main
 from collector.journal.archive import Archive
 from collector.journal.disk import RealDisk
+from collector.journal.writer import SegmentWriter
 from collector.repair.repairer import Repairer
 from collector.store.writer import Writer
 
@@ -38,7 +39,7 @@ STEPS = {
     "after a write": Step(RealDisk, "write_at", "after", 60),
     "before an fsync": Step(RealDisk, "sync", "before", 10),
     "after an fsync": Step(RealDisk, "sync", "after", 10),
-    "a new segment is made": Step(RealDisk, "create", "after", 2),
+    "a new segment is made": Step(SegmentWriter, "_begin", "after", 2),
     "a segment is packed": Step(Archive, "_compare", "before", 1),
     "before a commit": Step(Writer, "_store", "after", 5),
     "a commit is sent": Step(Writer, "_store", "soon after", 5),

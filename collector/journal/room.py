@@ -1,0 +1,136 @@
+"""Whether there is room for more, and who waits for it.
+
+Three things can be in the way: memory is full because the disk is behind, the disk budget is used up, or the disk
+refuses. The first passes by itself and feeds are only held; the others are a refusal, for which nobody knows an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from typing import Final
+
+import structlog
+
+from collector.journal.budget import DISK_FAULT, DISK_FULL, Budget, Refusal
+from collector.journal.tail import Tail
+from collector.journal.writer import SegmentWriter
+
+_log = structlog.get_logger()
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "free some on it",
+    errno.EDQUOT: "what this account may take of it is used up: raise the quota, or free some",
+    errno.EFBIG: "no file may grow so long: LimitFSIZE=infinity in the unit, `ulimit -f unlimited`",
+    errno.EROFS: "its file system is mounted for reading only: look for why, and mount it for writing",
+    errno.EMFILE: "raise LimitNOFILE in the unit, or `ulimit -n`",
+    errno.ENFILE: "the machine's limit, fs.file-max",
+    errno.EIO: "look into the kernel's log, and replace the disk",
+}
+
+
+def in_words(error: OSError) -> str:
+    """Return the system's words for an error of a disk, and what can be done about it where that is known."""
+    words = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{words} ({remedy})" if remedy else words
+
+
+class Room:
+    """Belongs to the event loop's thread."""
+
+    def __init__(self, buffer_bytes: int, budget: Budget, tail: Tail, writer: SegmentWriter) -> None:
+        self.fault: str | None = None
+        """Why the disk refuses at the moment, in words; None while it does not."""
+        self.refusal: Refusal | None = None
+        """Why nothing should be appended that can be missed; None while there is room."""
+        self._buffer_bytes = buffer_bytes
+        self._budget = budget
+        self._tail = tail
+        self._writer = writer
+        self._cause = DISK_FAULT
+        self._progress = asyncio.Event()
+        self._refusing = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be read for now."""
+        # Asked for every few frames, so it is spelt out.
+        return self.refusal is not None or self._tail.total_bytes - self._writer.durable_bytes >= self._buffer_bytes
+
+    @property
+    def _buffer_full(self) -> bool:
+        return self._tail.total_bytes - self._writer.durable_bytes >= self._buffer_bytes
+
+    async def change(self) -> None:
+        """Return when something was written, or room came."""
+        self._progress.clear()
+        await self._progress.wait()
+
+    async def refused(self) -> Refusal:
+        """Return once there is a refusal."""
+        while self.refusal is None:
+            await self._refusing.wait()
+        return self.refusal
+
+    def progressed(self) -> None:
+        """Something was written, or the journal was closed."""
+        self._progress.set()
+
+    def disk_refused(self, error: OSError) -> None:
+        """A write has failed. Where that was for want of space, committed segments have to give way."""
+        fault = in_words(error)
+        if fault != self.fault:
+            self.fault = fault
+            _log.error("journal_disk_fault", error=fault, errno=error.errno, buffered=self._waiting_bytes)
+        self._cause = DISK_FAULT
+        # Not for a quota or a limit of a file's size: what they forbid, deleting does not allow.
+        if error.errno == errno.ENOSPC:
+            self._cause = DISK_FULL
+            self._budget.disk_refused(self._waiting_bytes + self._writer.rebuild_bytes)
+        self.judge()
+
+    def disk_took(self) -> None:
+        """All that waited has been written."""
+        if self.fault:
+            _log.warning("journal_disk_recovered", after=self.fault)
+            self.fault = None
+            self._budget.disk_took()
+            self.judge()
+
+    @property
+    def _waiting_bytes(self) -> int:
+        return self._tail.total_bytes - self._writer.written_bytes
+
+    def judge(self) -> None:
+        """Find out whether there is room, and tell those who wait when that changes."""
+        budget = self._budget
+        if budget.judge(self._tail.total_bytes):
+            if budget.spent is not None:
+                _log.error(
+                    "journal_disk_budget_reached",
+                    reason=budget.spent,
+                    remedy="the venues are held until rows are committed or space is free",
+                )
+            else:
+                _log.warning("journal_has_room_again", used_bytes=budget.used_bytes, free_bytes=budget.free_bytes)
+        self._become(self._judged())
+
+    def _judged(self) -> Refusal | None:
+        if self._budget.spent is not None:
+            return Refusal(DISK_FULL, self._budget.spent)
+        # Before anything of this process is on the disk, nothing should depend on its memory.
+        if self.fault is not None and (self._buffer_full or not self._writer.begun):
+            return Refusal(self._cause, f"the disk refuses the journal: {self.fault}")
+        return None
+
+    def _become(self, refusal: Refusal | None) -> None:
+        if refusal == self.refusal:
+            return
+        self.refusal = refusal
+        if refusal is None:
+            self._refusing.clear()
+            self._progress.set()
+        else:
+            self._refusing.set()
