@@ -11,8 +11,8 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -36,6 +36,7 @@ from collector.service.http import serve
 from collector.service.intake import JournalledIntake
 from collector.service.journalled import started
 from collector.service.notify import Notifier
+from collector.service.obstacles import unusable
 from collector.service.progress import Progress
 from collector.service.recorder import Recorder
 from collector.service.reload import Reloading
@@ -111,7 +112,8 @@ class Daemon:
             self.journal = await stack.enter_async_context(self._open_journal())
             stack.callback(presence.remove, config.data_dir)
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
-            identity = JournalIdentity(self.journal.directory)
+            with self._usable():
+                identity = JournalIdentity(self.journal.directory)
             self.writer = Writer(self.database.dsn, identity, sleep=self.clock.sleep)
             stack.push_async_callback(self.writer.close)
             self.upkeep = Upkeep(self.database.dsn, config, self.clock)
@@ -160,11 +162,8 @@ class Daemon:
             compress=settings.compress,
             level=settings.level,
         )
-        folder = self.config.data_dir / "journal"
-        try:
-            journal = await Journal.open(folder, options, now_ns=self.clock.now_ns)
-        except OSError as error:
-            raise CollectorError(f"the journal in {folder} cannot be written: {error.strerror or error}") from error
+        with self._usable():
+            journal = await Journal.open(self.config.data_dir / "journal", options, now_ns=self.clock.now_ns)
         try:
             # Under the last session's number, so that the next start knows it though nothing else be recorded.
             names = [name for name, venue in self.config.venues.items() if venue.enabled]
@@ -172,6 +171,14 @@ class Daemon:
             yield journal
         finally:
             await journal.close()
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Name the file or folder that keeps the journal from being used."""
+        try:
+            yield
+        except OSError as error:
+            raise unusable(error, self.config.data_dir, embedded=self.config.database.dsn is None) from error
 
     def _new_normaliser(self) -> Normaliser:
         return Normaliser(venues.find)

@@ -18,7 +18,7 @@ from collector.config import Config
 from collector.service.check.access import data_folder, secrets
 from collector.service.check.database import look_at_database
 from collector.service.check.findings import Finding, Verdict
-from collector.service.check.machine import data_dir, disk_speed, file_limits, listen
+from collector.service.check.machine import data_dir, disk_speed, file_limits, files, listen
 from collector.service.check.venues import look_at_venue
 
 LONGEST_DATABASE_SECONDS = 30.0
@@ -32,6 +32,9 @@ async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Findi
     # A full disk is no reason not to start: the daemon is who deletes what is no longer needed.
     full = folder.verdict is Verdict.FAILURE and folder.subject == "disk space"
     yield folder._replace(verdict=Verdict.WARNING) if offline and full else folder
+    if folder.verdict is not Verdict.FAILURE or full:
+        for finding in files(config):
+            yield finding
     if folder.verdict is not Verdict.FAILURE:
         yield await asyncio.to_thread(disk_speed, config)
     for finding in (*data_folder(config), *secrets(config), listen(config), *file_limits(config)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -14,12 +15,15 @@ from pathlib import Path
 from collector import venues
 from collector.config import Config
 from collector.service.check.findings import Finding, Verdict
+from collector.service.obstacles import ENTER, READ, WRITE, look, obstacles, strangers
 
 LITTLE_SPACE_BYTES = 5 << 30
 NO_SPACE_BYTES = 256 << 20
 SYNCS = 20
 LONGEST_SYNCING_SECONDS = 2.0
 SYNCED_BYTES = 64 << 10
+MOST_FILES = 20
+"""So many are named; whatever has happened to them has mostly happened to all of a kind."""
 FILES_OF_OUR_OWN = 256
 """Journal, database connections, 128 connections of the page, REST calls of repairs, libraries, with some to spare."""
 FILES_OF_A_SERVER = 1024
@@ -30,8 +34,10 @@ def data_dir(config: Config) -> Finding:
     """Whether the data folder can be written, and how much room there is."""
     path = config.data_dir
     existing = _existing(path)
-    if not _writable(existing):
-        return Finding("data_dir", Verdict.FAILURE, f"{path} cannot be written",
+    obstacle = look(existing, READ | WRITE | ENTER, existing, folder=True)
+    if obstacle is not None or not _writable(existing):
+        why = f" ({obstacle})" if obstacle else ""
+        return Finding("data_dir", Verdict.FAILURE, f"{path} cannot be written{why}",
                        f"give this user the folder {existing}, or set data_dir to one of its own")  # fmt: skip
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / (1 << 30):.1f} GiB free"
@@ -45,6 +51,24 @@ def data_dir(config: Config) -> Finding:
         return Finding("disk space", Verdict.WARNING, text,
                        "that is little for a journal and a database; `collector plan` tells for how long")  # fmt: skip
     return Finding("data_dir", Verdict.OK, text)
+
+
+def files(config: Config) -> Iterator[Finding]:
+    """Whether every file in the data folder can be used: one finding for each that cannot."""
+    embedded = config.database.dsn is None
+    found = [*obstacles(config.data_dir, embedded=embedded)]
+    for obstacle in found[:MOST_FILES]:
+        yield Finding("files", Verdict.FAILURE, str(obstacle), obstacle.remedy)
+    if len(found) > MOST_FILES:
+        yield Finding("files", Verdict.FAILURE, f"and {len(found) - MOST_FILES} more like these", found[-1].remedy)
+    of_others = [*strangers(config.data_dir)]
+    for obstacle in of_others[:MOST_FILES]:
+        yield Finding("files", Verdict.WARNING, str(obstacle), obstacle.remedy)
+    if len(of_others) > MOST_FILES:
+        more = len(of_others) - MOST_FILES
+        yield Finding("files", Verdict.WARNING, f"and {more} more like these", of_others[-1].remedy)
+    if not found and not of_others:
+        yield Finding("files", Verdict.OK, "what is in the data folder can be used by this account")
 
 
 def disk_speed(config: Config) -> Finding:
@@ -125,6 +149,6 @@ def _existing(path: Path) -> Path:
 def _writable(folder: Path) -> bool:
     try:
         tempfile.TemporaryFile(prefix=".collector-check-", dir=folder).close()
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)  # told as little space
     return True
