@@ -75,17 +75,22 @@ class Archive:
         """Make `tidy` return soon, from any thread and for good."""
         self._stop.set()
 
-    def tidy(self, active: int, committed: Position) -> None:
-        """Delete what may go, then compress what is left; ``active`` is the segment being written."""
+    def tidy(self, active: int, committed: Position) -> int:
+        """Delete what may go, then compress what is left; ``active`` is the segment being written.
+
+        Returns how many segments were deleted.
+        """
+        deleted = 0
         try:
-            self._retain(active, committed)
+            deleted = self._retain(active, committed)
             self._remember(committed)
             if self._options.compress:
                 self._compress(active)
         except Interrupted:
-            return
+            pass
         except OSError as error:  # no reason to stop recording; the next round tries again
             _log.error("journal_tidy_failed", error=str(error))
+        return deleted
 
     def make_room(self, active: int) -> bool:
         """Let a disk without space have it back from segments that were committed once; tell whether any went.

@@ -46,6 +46,8 @@ class Flusher:
         self.room = Room(options.buffer_bytes, parts.budget, parts.tail, parts.writer)
         self.tidy = asyncio.Event()
         """Set when closed segments should be seen to: there is a new one, or some have to give way."""
+        self.freed = asyncio.Event()
+        """To be set when some have given way: a disk that had no space is tried again at once."""
         self._directory = directory
         self._options = options
         self._tail = parts.tail
@@ -160,11 +162,18 @@ class Flusher:
             self.tidy.set()
 
     async def _insist(self, work: Callable[[], None]) -> None:
-        for delay in self._delays():
+        delays = self._delays()
+        while True:
+            before = self._writer.written_bytes
+            self.freed.clear()
             with contextlib.suppress(JournalUnwritable):  # logged, and kept in `fault`
                 await self._attempt(work)
                 return
-            await asyncio.sleep(delay)
+            if self._writer.written_bytes > before:  # a part was taken
+                delays = self._delays()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(next(delays)):
+                    await self.freed.wait()
 
     async def _attempt(self, work: Callable[[], None]) -> None:
         segment = self._writer.written.segment

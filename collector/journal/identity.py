@@ -6,6 +6,8 @@ before it writes under the name, so that a copy knows only the runs from before 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 from pathlib import Path
@@ -22,18 +24,32 @@ class JournalIdentity:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.token = uuid4().hex
+        self._token = uuid4().hex
+        self._noted = False
         self.former = frozenset(_read(folder / "runs").split())
         self.name = journal_name(folder)
         self.place = f"{socket.gethostname()}:{folder.resolve()}"
-        self._note_run()
+        try:
+            self._note_run()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def __repr__(self) -> str:
-        return f"<JournalIdentity {self.name} {self.token}>"
+        return f"<JournalIdentity {self.name} {self._token}>"
+
+    @property
+    def token(self) -> str:
+        """This run; noted in the folder before it is told, unless a disk that is full since the start still is."""
+        if not self._noted:
+            with contextlib.suppress(OSError):
+                self._note_run()
+        return self._token
 
     def _note_run(self) -> None:
-        runs = [*_read(self._folder / "runs").split(), self.token]
+        runs = [*_read(self._folder / "runs").split(), self._token]
         _write(self._folder / "runs", "\n".join(runs[-REMEMBERED_RUNS:]) + "\n")
+        self._noted = True
 
     def rename(self) -> None:
         """Give the journal a new name: the database then knows nothing of it."""

@@ -291,7 +291,8 @@ class Journal:
         loop = asyncio.get_running_loop()
         while True:
             active, committed = self._writer.written.segment, self._committed
-            await loop.run_in_executor(self._archive_thread, self._archive.tidy, active, committed)
+            if await loop.run_in_executor(self._archive_thread, self._archive.tidy, active, committed):
+                self._flusher.freed.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TIDY_INTERVAL_S):
                     await self._flusher.tidy.wait()

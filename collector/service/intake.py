@@ -130,6 +130,10 @@ class JournalledIntake:
         self.normaliser.begin(parsed, self.out)
         return JournalledSession(self, parsed) if strip is None else StrippedSession(self, parsed, strip)
 
+    def number_after(self, session: int) -> None:
+        """Give sessions from now on higher numbers than that."""
+        self._last_session = max(self._last_session, session)
+
     def _carried(self, session_id: int, description: bytes) -> bytes:
         # So that a reader that begins here counts on.
         session = self.normaliser.sessions.get(session_id)

@@ -272,7 +272,9 @@ class Recorder:
         try:
             await self._journal.flush()
         except JournalUnwritable:  # told by the journal, which tries again until it can
-            await self._journal.sync(self._journal.end)
+            # What is on the disk already can be committed all the same, and may then give way where that is full.
+            if position >= self._journal.written:
+                await self._journal.sync(self._journal.end)
         for batch in self._batches(self._read(position), normaliser, CHUNK_BYTES):
             if batch is None:
                 self.turns += 1

@@ -81,11 +81,15 @@ class Starting:
         `reach` is told the position as soon as it is known. `first`: this run has committed nothing yet.
         """
         held = await self._writer.held()
+        if first and not self._journal.last_session:
+            # A new journal knows no session, and our clock may have been set back since those in the tables. Nobody
+            # waits for this: what was opened by now has its number of the clock, to the microsecond.
+            self._intake.number_after(await self._writer.last_session())
         saved = Position(*held.position) if held else BEGINNING
         # What lies in this run's own segments can be in the tables only once this run has put it there.
         end_lost = saved > (self._journal.begin if first else self._journal.end)
         start = await self._at_the_end(saved) if end_lost else saved
-        oldest = min(numbers(self._journal.directory))
+        oldest = await self._oldest()
         begins_later = start.segment < oldest
         if begins_later and held:
             log.error(
@@ -117,6 +121,15 @@ class Starting:
                 remedy="what followed the last commit is fetched from the venues' history",
             )
         return Start(start, normaliser, out, carried_to_us * 1000, begins_later)
+
+    async def _oldest(self) -> int:
+        """Return the oldest segment's number. Where that is this run's first, the disk has to take it before."""
+        journal = self._journal
+        present = numbers(journal.directory)
+        if journal.written <= journal.begin and (not present or present[0] >= journal.begin.segment):
+            await journal.sync(journal.end)
+            present = numbers(journal.directory)
+        return present[0]
 
     async def _at_the_end(self, saved: Position) -> Position:
         begin = self._journal.begin

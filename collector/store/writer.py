@@ -196,6 +196,11 @@ class Writer:
         rows = await self._for_ever(lambda connection: connection.fetch(_SQL["known_sessions"], list(numbers)))
         return {row[0] for row in rows}
 
+    async def last_session(self) -> int:
+        """Return the greatest number that a session has; 0 without any."""
+        number: int = await self._for_ever(lambda connection: connection.fetchval(_SQL["last_session"]))
+        return number
+
     async def commit(self, batch: Batch) -> Committed:
         """Store a batch; returns once it is committed, however long the database is away."""
         return await self._for_ever(lambda connection: self._commit(connection, batch))

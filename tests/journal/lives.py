@@ -33,8 +33,8 @@ ATTEMPTS = 30
 
 
 def no_delays() -> Iterator[float]:
-    """Try again at once."""
-    return itertools.repeat(0.0)
+    """Try again almost at once."""
+    return itertools.repeat(0.0005)
 
 
 class Book:

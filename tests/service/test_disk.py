@@ -13,9 +13,14 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from collector.journal import Kind, Position
+from collector.journal.committed import remember
 from collector.journal.disk import RealDisk
+from collector.journal.segments import numbers, segment_path
+from collector.journal.tail import Tail
 from collector.service.daemon import Daemon
 from collector.service.status import snapshot
+from tests.soak.servers import filled, small_disk
 
 from .stage import Stage, all_equal, live, stage, until
 
@@ -133,6 +138,58 @@ async def test_daemon_that_is_killed_on_a_full_disk_leaves_a_gap_from_what_was_l
             assert all_equal(await on.compare(daemon, "trades", "candles"))
             assert await on.query("select from gaps where cause = 'killed' and stream = 'trades'")
             await on.counts_add_up()
+
+
+def former_run(on: Stage, disk: Path) -> list[int]:
+    """Put the data folder on a small disk, with segments that were committed once; returns their numbers."""
+    folder = disk / "data" / "journal"
+    folder.mkdir(parents=True)
+    on.config.write_text(on.config.read_text().replace(str(on.folder / "data"), str(disk / "data")))
+    on.config.write_text(on.config.read_text() + "\n[journal]\nmin_free_gb = 0\ncompress = false\n")
+    for number in range(1, 6):
+        tail = Tail(number, segment_bytes=1 << 20, now_ns=lambda: 1)
+        for _ in range(3000):
+            tail.append(1, Kind.NOTE, 1, b"{}" + b" " * 200)
+        tail.seal()
+        segment_path(folder, number).write_bytes(tail.sealed[0].data)
+    (folder / "name").write_text("former\n")
+    remember(RealDisk(), folder, Position(5, 0))
+    return numbers(folder)
+
+
+async def test_start_on_a_full_disk_lets_committed_segments_give_way_and_records(database: str, tmp_path: Path) -> None:
+    with small_disk(8) as disk:
+        async with stage(database, tmp_path) as on:
+            before = former_run(on, disk)
+            with filled(disk, 0):
+                assert shutil.disk_usage(disk).free == 0
+                async with on.daemon() as daemon:
+                    assert daemon.journal.refusal is None
+                    await until(lambda: live(daemon) and daemon.intake.live, "a live daemon", 60)
+                    assert all_equal(await on.compare(daemon, "trades", "candles"))
+            left = numbers(disk / "data/journal")
+            assert before[0] < left[0] < before[-1], "some had to go, and no more than some"
+
+
+async def test_start_on_a_disk_that_stays_full_holds_the_venues_until_there_is_room(
+    database: str, tmp_path: Path
+) -> None:
+    with small_disk(8) as disk:
+        async with stage(database, tmp_path) as on:
+            before = former_run(on, disk)
+            on.config.write_text(on.config.read_text().replace("min_free_gb", "keep_least_gb = 1\nmin_free_gb"))
+            with filled(disk, 0):
+                async with on.daemon() as daemon:
+                    assert daemon.journal.refusal is not None
+                    assert daemon.journal.refusal.cause == "disk full"
+                    assert any("No space left" in one.reason for one in snapshot(daemon).health.not_ready)
+                    await until(lambda: daemon.recorder.committed is not None, "a database that has answered")
+                    assert not live(daemon)
+                    assert numbers(disk / "data/journal")[: len(before)] == before
+                    (disk / "ballast").write_bytes(b"")
+                    await until(lambda: live(daemon) and daemon.intake.live, "a live daemon", 60)
+                    assert daemon.journal.fault is None
+                    assert all_equal(await on.compare(daemon, "trades", "candles"))
 
 
 async def test_journal_that_is_gone_leaves_a_gap_since_the_last_commit(

@@ -66,6 +66,7 @@ class HeldWriter:
     def __init__(self, position: tuple[int, int] | None = None) -> None:
         self.saved = position
         self.keys: list[int] = []
+        self.greatest_session = 0
         self.open = asyncio.Event()
         self.open.set()
 
@@ -84,6 +85,9 @@ class HeldWriter:
 
     async def known_sessions(self, numbers: Collection[int]) -> set[int]:
         return set(numbers)
+
+    async def last_session(self) -> int:
+        return self.greatest_session
 
     async def set_aside(self, segment: int, why: str) -> None: ...
 
@@ -104,11 +108,18 @@ class RefusingDisk(RealDisk):
         self.full = threading.Event()
         self.refused = threading.Event()
 
+    def create(self, path: Path) -> int:
+        self._obey()
+        return super().create(path)
+
     def write_at(self, fd: int, data: memoryview, offset: int) -> int:
+        self._obey()
+        return super().write_at(fd, data, offset)
+
+    def _obey(self) -> None:
         if self.full.is_set():
             self.refused.set()
             raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write_at(fd, data, offset)
 
 
 class Line:
@@ -221,6 +232,51 @@ async def test_disk_that_is_full_while_catching_up_holds_the_recorder_and_does_n
         disk.full.clear()
         await on.live()
     assert writer.keys == on.sent
+
+
+async def test_what_a_full_disk_holds_is_committed_so_that_it_can_give_way(tmp_path: Path) -> None:
+    disk, writer = RefusingDisk(), HeldWriter()
+    writer.open.clear()
+    async with line(tmp_path, writer, disk=disk) as on:
+        on.receive(30_000)  # three segments
+        await on.journal.sync(on.journal.end)
+        on_disk = on.journal.end
+        disk.full.set()
+        on.receive(1000)
+        writer.open.set()
+        await until(lambda: on.journal.committed == on_disk, "what is on the disk in the tables")
+        assert disk.full.is_set()
+        assert writer.keys == list(range(30_000))
+        disk.full.clear()
+        await on.live()
+    assert writer.keys == on.sent
+
+
+async def test_a_disk_that_is_full_at_the_very_first_start_is_waited_for(tmp_path: Path) -> None:
+    disk, writer = RefusingDisk(), HeldWriter()
+    disk.full.set()
+    async with line(tmp_path, writer, disk=disk) as on:
+        assert on.journal.refusal is not None
+        on.receive(10)
+        await asyncio.sleep(0.05)
+        disk.full.clear()
+        await on.live()
+    assert writer.keys == on.sent
+
+
+async def test_sessions_of_a_new_journal_are_numbered_after_those_in_the_tables(tmp_path: Path) -> None:
+    writer = HeldWriter()
+    writer.greatest_session = 2 * SystemClock.now_ns() // 1000  # our clock was ahead when that was opened
+    async with line(tmp_path, writer) as on:
+        await on.live()
+        sessions = [on.intake.open(HEADER)._session.session_id for _ in range(3)]
+        on.receive(1)
+    assert sessions == [writer.greatest_session + 1, writer.greatest_session + 2, writer.greatest_session + 3]
+
+    writer.greatest_session *= 2  # of another collector, while the journal knows its own
+    async with line(tmp_path, writer) as on:
+        await on.live()
+        assert on.intake.open(HEADER)._session.session_id < writer.greatest_session
 
 
 async def test_catching_up_comes_to_an_end_while_more_arrives_than_a_hand_over_takes(tmp_path: Path) -> None:

@@ -171,6 +171,10 @@ where s.closed_at is null and p.updated_at is not null;
 -- Which of these sessions have a row.
 select session_id from sessions where session_id = any($1::bigint[]);
 
+-- name: last_session
+-- The greatest number that a session of any collector has; 0 without any.
+select coalesce(max(session_id), 0) from sessions;
+
 -- name: open_gaps
 -- The gaps that last at the position where the tables end.
 select v.code, i.symbol, g.stream, (extract(epoch from g.from_time) * 1000000)::bigint, g.from_seq, g.cause, g.reason
