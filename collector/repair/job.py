@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from collector import venues
 from collector.clock import Clock
+from collector.errors import CollectorError
 from collector.feed.intake import Forgetful
 from collector.feed.network import Network
 from collector.feed.rest import RestClient
@@ -119,7 +120,13 @@ class Job:
         made = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC)
         directory = folder / f"{made:%Y%m%dT%H%M%S.%f}Z-{self._venue}"
         async with AsyncExitStack() as stack:
-            journal = await Journal.open(directory, JournalOptions(), now_ns=clock.now_ns)
+            try:
+                journal = await Journal.open(directory, JournalOptions(), now_ns=clock.now_ns)
+            except OSError as error:
+                raise CollectorError(
+                    f"the answers cannot be kept in {error.filename or directory} ({error.strerror or error}): "
+                    "`collector check` names what this account cannot use in the data folder"
+                ) from error
             stack.push_async_callback(journal.close)
             writer = Writer(lambda: self._dsn, None, sleep=clock.sleep)
             stack.push_async_callback(writer.close)

@@ -18,6 +18,7 @@ import pytest
 from collector import venues
 from collector.clock import SystemClock
 from collector.config import load
+from collector.errors import CollectorError
 from collector.feed.network import AiohttpNetwork
 from collector.repair.job import Job
 from collector.service.replay import replay
@@ -79,6 +80,14 @@ async def test_hour_of_everything_equals_what_the_venue_traded(database: str, tm
         assert outcome.tables["trades"]["stored"] == await on.rows("trades")
         assert outcome.answers >= sum(estimate.calls for estimate in estimates)
         assert await on.query("select closed, count(*) > 0 from candles group by 1") == [(True, True)]
+
+
+async def test_folder_that_cannot_be_used_is_told_in_one_line(database: str, tmp_path: Path) -> None:
+    (tmp_path / "backfill").touch()
+    async with stage(database, tmp_path, running=False) as on, job(on) as made:
+        await made.plan(await made.listed(), ["trades"], an_hour(on), again=False)
+        with pytest.raises(CollectorError, match=r"answers cannot be kept in .*/backfill.* \(Not a directory\)"):
+            await made.run(tmp_path / "backfill")
 
 
 async def test_second_run_finds_nothing_to_do_and_a_forced_one_changes_nothing(database: str, tmp_path: Path) -> None:
