@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -92,11 +91,7 @@ class Core:
         self.healthy_end()
         self.writer._drop_connection()
         self.journal._archive.stop()
-        self.journal._disk_thread.shutdown()
-        self.journal._archive_thread.shutdown()
-        with contextlib.suppress(OSError):
-            self.journal._writer.close()
-        self.journal._lock.release()
+        await self.journal._release()
         self._sessions.clear()
         self._sent.clear()
 
@@ -158,7 +153,7 @@ class Core:
         self.durable.update(number for position, number in self._sent if position <= durable)
         self._sent = [entry for entry in self._sent if entry[0] > durable]
 
-    async def caught_up(self, seconds: float = 25.0) -> None:
+    async def caught_up(self, seconds: float = 300.0) -> None:
         """Wait until all that was received is in the tables."""
         try:
             async with asyncio.timeout(seconds):
