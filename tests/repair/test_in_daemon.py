@@ -71,17 +71,24 @@ async def test_cut_line_costs_no_trade_and_no_candle(database: str, tmp_path: Pa
         assert wrong == []
 
 
+REPAIRED_AND_ALL_CLOSED = (
+    "select from gaps where state = 'repaired' and cause = 'killed' and filled_rows > 0"
+    " and not exists (select from gaps where to_time is null)"
+)
+
+
 async def test_daemon_killed_in_the_middle_of_a_repair_goes_on_with_it(database: str, tmp_path: Path) -> None:
     async with stage(database, tmp_path, rate=500, extra=NO_SNAPSHOTS) as on:
         plain = on.config.read_text()
         async with on.process() as process:
             await eventually(on, "select from trades limit 1 offset 300", "300 trades")
+            await on.begun()  # so that the kill is a gap of every stream
             since_us = now_us()
             process.send_signal(signal.SIGKILL)
             await process.wait()
         on.config.write_text(plain.replace(NO_SNAPSHOTS, f"{NO_SNAPSHOTS}\nrest_per_second = 4"))
         async with on.process() as process:
-            await eventually(on, "select from gaps where state = 'repaired' and filled_rows > 0", "a repaired gap")
+            await eventually(on, REPAIRED_AND_ALL_CLOSED, "a repaired gap")
             process.send_signal(signal.SIGKILL)
             await process.wait()
         assert await unsettled(on) > 5
