@@ -87,6 +87,7 @@ class Daemon:
         self.reloading = Reloading(self, reread)
         self._reload_asked = asyncio.Event()
         self.auditing: Auditing
+        self.note = presence.Note(config.data_dir)
         self.http_address: str | None = None
         """Where the status page is (`http://host:port`), once it is served."""
         self.database: Database
@@ -110,7 +111,7 @@ class Daemon:
         make_folder(config.data_dir, server=config.database.dsn is None)
         async with AsyncExitStack() as stack:
             self.journal = await stack.enter_async_context(self._open_journal())
-            stack.callback(presence.remove, config.data_dir)
+            stack.callback(self.note.remove)
             self.database = await stack.enter_async_context(Database.of(config, self.clock))
             with self._usable():
                 identity = JournalIdentity(self.journal.directory)
@@ -229,9 +230,9 @@ class Daemon:
 
         def listening() -> None:
             page.well()
-            presence.leave(self.config.data_dir, self.http_address)
+            self.note.leave(self.http_address)
 
-        page.when_troubled = lambda: presence.leave(self.config.data_dir, None, page.trouble)
+        page.when_troubled = lambda: self.note.leave(None, page.trouble)
         await serve(self, listening)
 
     async def _watch_clock(self) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from collector.errors import CollectorError
 from collector.journal.segments import numbers, segment_path
+from collector.service import presence
 
 READ, WRITE, ENTER = os.R_OK, os.W_OK, os.X_OK
 _JOURNAL_FILES = ("lock", "name", "runs", "committed")
@@ -53,6 +54,8 @@ def obstacles(data_dir: Path, *, embedded: bool) -> Iterator[Obstacle]:
     yield from _journal(data_dir / "journal", data_dir)
     backfills = data_dir / "backfill"
     if found := look(backfills, READ | WRITE | ENTER, data_dir, folder=True):
+        yield found
+    if found := look(data_dir / presence.NAME, READ, data_dir):
         yield found
     if embedded:
         yield from _server(data_dir / "postgres", data_dir)

@@ -6,13 +6,17 @@ note of a daemon that is no more tells nothing: a process is known by its number
 
 from __future__ import annotations
 
-__all__ = ["Presence", "leave", "read", "remove"]
+__all__ = ["NAME", "Note", "Presence", "read"]
 
 import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import structlog
+
+log = structlog.get_logger()
 
 NAME: Final = "daemon.json"
 _STARTED_FIELD: Final = 19
@@ -27,22 +31,40 @@ class Presence(NamedTuple):
     trouble: str
 
 
-def leave(data_dir: Path, page: str | None, trouble: str = "") -> None:
-    """Write the note of this process. A disk that refuses is no reason for anything: it is a convenience."""
-    note = {"process": os.getpid(), "started": _started(os.getpid()), "page": page, "trouble": trouble}
-    unfinished = data_dir / f"{NAME}.new"
-    with contextlib.suppress(OSError):
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(json.dumps(note) + "\n")
-        unfinished.replace(data_dir / NAME)
+class Note:
+    """The note of this process."""
 
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / NAME
+        self._told = ""
 
-def remove(data_dir: Path) -> None:
-    """Take the note away, at the daemon's end."""
-    with contextlib.suppress(OSError):
-        (data_dir / NAME).unlink(missing_ok=True)
+    def leave(self, page: str | None, trouble: str = "") -> None:
+        """Write it. A refusal is told, once, and stops nothing: the note is a convenience."""
+        note = {"process": os.getpid(), "started": _started(os.getpid()), "page": page, "trouble": trouble}
+        unfinished = self._path.with_name(f"{NAME}.new")
+        try:
+            unfinished.unlink(missing_ok=True)
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(json.dumps(note) + "\n")
+            unfinished.replace(self._path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if reason != self._told:
+                log.warning(
+                    "note_not_left",
+                    path=str(error.filename2 or error.filename or self._path),
+                    reason=reason,
+                    remedy="commands look for this daemon at http.listen until it is left",
+                )
+            self._told = reason
+        else:
+            self._told = ""
+
+    def remove(self) -> None:
+        """Take the note away, at the daemon's end."""
+        with contextlib.suppress(OSError):  # what cannot be removed tells nothing of a process that is no more
+            self._path.unlink(missing_ok=True)
 
 
 def read(data_dir: Path) -> Presence | None:

@@ -53,6 +53,7 @@ def filled(path: Path) -> None:
         tail.append(1, Kind.FRAME, 1, b"x")
         tail.seal()
         segment_path(journal, number).write_bytes(tail.sealed[0].data)
+    (path / "daemon.json").write_text("{}")
     for name in JOURNAL_FILES:
         (journal / name).write_text("1 0")
     for name in ("lock", "port", "collector.pgpass", "analyst.pgpass", "log/start.log"):
@@ -157,7 +158,7 @@ def test_a_mode_that_keeps_its_owner_out_is_named(data_dir: Path, name: str) -> 
 @pytest.mark.parametrize(
     "name",
     [*(f"journal/{name}" for name in JOURNAL_FILES), "journal/000000000001.seg", "journal/000000000003.seg",
-     "postgres/port"],
+     "daemon.json", "postgres/port"],
 )  # fmt: skip
 def test_a_folder_in_the_place_of_a_file_is_named(data_dir: Path, name: str) -> None:
     (data_dir / name).unlink()
