@@ -20,7 +20,7 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
-from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, Network, shown
+from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, MovedError, Network, shown
 from collector.venues.adapter import (
     Action,
     Adapter,
@@ -145,7 +145,9 @@ class ConnectionFeed:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 self._pause_seconds = UNAUTHORIZED_SECONDS
             self.losses[error.kind] += 1
-            return str(error)
+            return (
+                f"{error}; {error.advice(self.plan.header['venue'])}" if isinstance(error, MovedError) else str(error)
+            )
         session = self._intake.open(session_header(self.plan, shown(url)), strip=self._adapter.strip)
         reason, cause = "stopped", None
         try:

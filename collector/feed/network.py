@@ -1,7 +1,8 @@
 """The network as the feed sees it: lines that carry messages and requests that get answers.
 
 aiohttp does the work; its errors end here, translated into `LineError`, which always says why in words. Addresses in
-errors and logs have no query, since some venues put a token there.
+errors and logs have no query, since some venues put a token there. No redirect is followed: what we send may hold a
+token or a secret, which is for the configured address alone. No more of an answer is read than a caller allows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import aiohttp
@@ -19,11 +21,14 @@ from yarl import URL
 
 from collector import __version__
 from collector.errors import CollectorError
+from collector.feed.answers import ENCODINGS, AnswerError, TooLargeError, read_body
 
 CONNECT_TIMEOUT_SECONDS = 15.0
 REQUEST_TIMEOUT_SECONDS = 60.0
 SEND_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
+LONGEST_SHOWN = 300
+"""Characters of an address that a peer named; it may be of any length."""
 
 PING = WSMsgType.PING
 PONG = WSMsgType.PONG
@@ -45,12 +50,37 @@ class Loss(StrEnum):
 
 
 class LineError(CollectorError):
-    """A connection could not be made, or ended. `status` is the HTTP status where the peer answered with one."""
+    """A connection could not be made, or ended. `status` is the HTTP status where the peer answered with one.
 
-    def __init__(self, reason: str, *, status: int | None = None, kind: Loss = Loss.CUT) -> None:
+    `again`: whether the same may succeed a moment later.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None, kind: Loss = Loss.CUT, again: bool = True) -> None:
         self.status = status
         self.kind = kind
+        self.again = again
         super().__init__(reason)
+
+
+class MovedError(LineError):
+    """The peer points to another address instead of answering; nothing was sent there."""
+
+    def __init__(self, url: str, status: int, location: str | None) -> None:
+        self.location = pointed_to(url, location)
+        """Where it points, without query and user; empty where it names nothing that is an address."""
+        whither = f"points to {self.location}" if self.location else "names no other address that can be read"
+        reason = f"{shown(url)} answered {status} and {whither}; no redirect is followed"
+        super().__init__(reason, status=status, kind=Loss.REFUSED, again=False)
+
+    def advice(self, venue: str) -> str:
+        """Say what a person can do."""
+        if not self.location:
+            return f"are the addresses in [venues.{venue}] right?"
+        return f"if that is where the venue is now, set it in [venues.{venue}]"
+
+
+class UnreadableError(LineError):
+    """An answer came that is too large or cannot be unpacked."""
 
 
 class Message(Protocol):
@@ -81,30 +111,49 @@ class Line(Protocol):
     async def close(self) -> None: ...
 
 
-class Response(Protocol):
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-    @property
-    def body(self) -> bytes: ...
-
-
 class Network(Protocol):
     """What a worker needs of the network."""
 
-    async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line: ...
+    async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line:
+        """Open a WebSocket; a message larger than that, unpacked, ends the line. Raises `LineError`."""
 
     async def request(
-        self, method: str, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes]: ...
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_answer_bytes: int,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body, none larger than that, packed or unpacked. Raises `LineError`."""
 
 
-def shown(url: str) -> str:
+def shown(url: str | URL) -> str:
     """The address without its query and without a password, fit for logs."""
-    return str(URL(url).with_query(None).with_user(None))
+    return str(URL(url).with_query(None).with_fragment(None).with_user(None))
+
+
+def pointed_to(url: str | URL, location: str | None) -> str:
+    """Return the address that an answer's `Location` names, fit for logs; empty where it is none."""
+    if not location:
+        return ""
+    try:
+        return shown(URL(url).join(URL(location)))[:LONGEST_SHOWN]
+    except ValueError:
+        return ""
+
+
+async def refuse_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Let no redirect through to aiohttp, which would follow it: a handshake cannot be told not to."""
+    response = await handler(request)
+    if 300 <= response.status < 400 and response.status != HTTPStatus.NOT_MODIFIED:
+        response.close()
+        raise MovedError(str(request.url), response.status, response.headers.get("Location"))
+    return response
 
 
 class AiohttpLine:
@@ -172,9 +221,15 @@ class AiohttpNetwork:
     @asynccontextmanager
     async def open(cls) -> AsyncIterator[AiohttpNetwork]:
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
-        headers = {"User-Agent": f"collector/{__version__}"}
+        headers = {"User-Agent": f"collector/{__version__}", "Accept-Encoding": ENCODINGS}
         connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context())
-        async with aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as session:
+        async with aiohttp.ClientSession(
+            timeout=timeout,
+            headers=headers,
+            connector=connector,
+            auto_decompress=False,  # which has no bound; `read_body` has
+            middlewares=(refuse_redirects,),
+        ) as session:
             yield cls(session)
 
     async def connect(self, url: str, *, headers: Mapping[str, str], max_message_bytes: int) -> Line:
@@ -196,20 +251,36 @@ class AiohttpNetwork:
             reason = f"{shown(url)} did not answer in {CONNECT_TIMEOUT_SECONDS:.0f} s"
             raise LineError(reason, kind=Loss.UNREACHABLE) from None
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            reason = f"{shown(url)} cannot be reached: {type(error).__name__}: {_cause(error)}"
-            raise LineError(reason, kind=Loss.UNREACHABLE) from error
+            raise LineError(_why_none(url, error), kind=Loss.UNREACHABLE) from error
         return AiohttpLine(socket)
 
     async def request(
-        self, method: str, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_answer_bytes: int,
     ) -> tuple[int, Mapping[str, str], bytes]:
         try:
             async with self._session.request(method, url, params=params, headers=headers, data=body) as response:
-                return response.status, response.headers, await response.read()
+                return response.status, response.headers, await read_body(response, max_answer_bytes)
         except TimeoutError:
             raise LineError(f"{shown(url)} did not answer in time") from None
+        except AnswerError as error:
+            raise UnreadableError(
+                f"the answer of {shown(url)} {error}", again=not isinstance(error, TooLargeError)
+            ) from error
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            raise LineError(f"{shown(url)} cannot be reached: {type(error).__name__}: {_cause(error)}") from error
+            raise LineError(_why_none(url, error)) from error
+
+
+def _why_none(url: str, error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{shown(url)} answered with what is no HTTP that can be read, or has headers beyond all measure"
+    return f"{shown(url)} cannot be reached: {type(error).__name__}: {_cause(error)}"
 
 
 def _cause(error: BaseException) -> str:

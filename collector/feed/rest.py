@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from collector.clock import Clock
 from collector.errors import VenueError
 from collector.feed.intake import LiveSession
-from collector.feed.network import LineError, Network
+from collector.feed.network import LineError, MovedError, Network, UnreadableError
 from collector.venues.adapter import Adapter, Event, Limits, RestAnswer, RestCall
 
 log = structlog.get_logger()
@@ -54,6 +54,7 @@ class RestClient:
         self._network = network
         self._clock = clock
         self._session = session
+        self._max_answer_bytes = limits.max_answer_bytes
         self.use = RestUse(limits.rest_per_second)
         self._limiter = _bucket(limits.rest_per_second)
         self._quotas = {quota: _bucket(per_second) for quota, per_second in limits.quotas.items()}
@@ -140,11 +141,16 @@ class RestClient:
             self.use.calls += 1
             try:
                 status, headers, body = await self._network.request(
-                    call.method, call.url, params=call.params, headers=call.headers, body=call.body
+                    call.method,
+                    call.url,
+                    params=call.params,
+                    headers=call.headers,
+                    body=call.body,
+                    max_answer_bytes=self._max_answer_bytes,
                 )
             except LineError as error:
                 self.use.failed += 1
-                raise VenueError(self._venue, str(error)) from error
+                raise self._refusal(call, error) from error
         answer = RestAnswer(status, headers, body, self._clock.now_ns())
         failure = self._adapter.failure(self._venue, call, answer)
         if failure is None:
@@ -161,6 +167,14 @@ class RestClient:
             self.use.not_before = max(self.use.not_before, until)
         raise failure
 
+    def _refusal(self, call: RestCall, error: LineError) -> VenueError:
+        match error:
+            case MovedError():
+                return VenueError(self._venue, f"{error}; {error.advice(self._venue)}", code=str(error.status))
+            case UnreadableError():
+                return VenueError(self._venue, f"{call.channel}: {error}")
+        return VenueError(self._venue, str(error))
+
 
 def _bucket(per_second: float) -> AsyncLimiter:
     # One second's worth, filled at the plain rate: the venue's own burst stays in reserve.
@@ -168,4 +182,6 @@ def _bucket(per_second: float) -> AsyncLimiter:
 
 
 def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, VenueError) and not error.permanent
+    if not isinstance(error, VenueError) or error.permanent:
+        return False
+    return not isinstance(error.__cause__, LineError) or error.__cause__.again

@@ -60,6 +60,10 @@ class Limits:
     first_data_seconds: float = 30.0
     """A prompt subscription without data for so long is subscribed again."""
     max_message_bytes: int = 64 * 1024 * 1024
+    """A socket message that is larger, unpacked, ends its connection."""
+    max_answer_bytes: int = 32 * 1024 * 1024
+    """A REST answer that is larger, packed or unpacked, is a failure. The largest that venues were seen to give, a
+    week of minute bars or a page of all assets, are ten times smaller."""
     quotas: Mapping[str, float] = field(default_factory=dict)
     """Calls a second of each `RestCall.quota` that has a limit of its own, beside the venue's."""
 

@@ -34,6 +34,8 @@ from collector.venues.adapter import (
     VenueSettings,
 )
 
+Answer = tuple[int, Mapping[str, str], bytes]
+
 
 class FakeClock:
     """Time that passes only when somebody sleeps: each sleep lets the others run and moves the clock on."""
@@ -92,9 +94,7 @@ class FakeLine:
 class FakeNetwork:
     """Gives out the lines and answers that it was given, in their order; then nothing more ever comes."""
 
-    def __init__(
-        self, *lines: FakeLine | LineError, answers: Sequence[tuple[int, Mapping[str, str], bytes]] = ()
-    ) -> None:
+    def __init__(self, *lines: FakeLine | LineError, answers: Sequence[Answer | LineError] = ()) -> None:
         self.lines = list(lines)
         self.answers = list(answers)
         self.connects = 0
@@ -110,12 +110,22 @@ class FakeNetwork:
         return line
 
     async def request(
-        self, method: str, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_answer_bytes: int,
     ) -> tuple[int, Mapping[str, str], bytes]:
         self.requests.append(url)
         if not self.answers:
             await asyncio.Event().wait()
-        return self.answers.pop(0)
+        answer = self.answers.pop(0)
+        if isinstance(answer, LineError):
+            raise answer
+        return answer
 
 
 class FakeParser:

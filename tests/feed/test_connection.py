@@ -7,9 +7,10 @@ from random import Random
 
 from aiohttp import WSMsgType
 from aiolimiter import AsyncLimiter
+from structlog.testing import capture_logs
 
 from collector.feed.connection import Backoff, ConnectionFeed, ConnectionState
-from collector.feed.network import LineError, Loss
+from collector.feed.network import LineError, Loss, MovedError
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan
 
@@ -88,6 +89,17 @@ async def test_venue_that_cannot_be_reached_is_tried_for_ever() -> None:
         await stage.until(lambda: stage.feed.frames == 1)
         assert stage.network.connects == 51
         assert stage.feed.losses == {Loss.UNREACHABLE: 50}
+
+
+async def test_line_that_is_pointed_elsewhere_tells_where_and_what_to_do() -> None:
+    moved = MovedError("wss://fake/ws?token=secret", 301, "https://other/ws?token=secret")
+    with capture_logs() as logs:
+        async with Stage(moved, FakeLine(b"one")).running() as stage:
+            await stage.until(lambda: stage.feed.frames == 1)
+    [told] = [entry["reason"] for entry in logs if entry["event"] == "connection_lost"]
+    assert "wss://fake/ws answered 301 and points to https://other/ws;" in told
+    assert "set it in [venues.fake]" in told
+    assert stage.feed.losses == {Loss.REFUSED: 1}
 
 
 async def test_silent_line_is_given_up_although_it_is_open() -> None:

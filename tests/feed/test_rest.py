@@ -8,15 +8,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.errors import VenueError
+from collector.feed.network import LineError, MovedError, UnreadableError
 from collector.feed.rest import ATTEMPTS, LONGEST_PAUSE_SECONDS, RestClient
 from collector.venues.adapter import RestAnswer, RestCall
 
-from .fakes import LIMITS, FakeAdapter, FakeClock, FakeNetwork, FakeSession
+from .fakes import LIMITS, Answer, FakeAdapter, FakeClock, FakeNetwork, FakeSession
 
+MOVED = (
+    "fake: https://venue/old answered 307 and points to https://venue/new; no redirect is followed; "
+    "if that is where the venue is now, set it in [venues.fake] (code 307)"
+)
 CALL = RestCall("trades", "http://fake/trades")
 
 
-def client(*answers: tuple[int, Mapping[str, str], bytes]) -> tuple[RestClient, FakeNetwork, FakeSession, FakeClock]:
+def client(*answers: Answer | LineError) -> tuple[RestClient, FakeNetwork, FakeSession, FakeClock]:
     network, session, clock = FakeNetwork(answers=answers), FakeSession({}), FakeClock()
     return RestClient("fake", FakeAdapter(), LIMITS, network, clock, session), network, session, clock
 
@@ -59,6 +64,36 @@ async def test_venue_that_keeps_failing_is_reported_after_a_few_tries() -> None:
     with pytest.raises(VenueError, match="status 500"):
         await rest.fetch(CALL)
     assert len(network.requests) == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (
+            MovedError("https://venue/old?token=secret", 307, "/new?token=secret"),
+            MOVED,
+        ),
+        (
+            UnreadableError("the answer of https://venue/old is larger than 32 MiB", again=False),
+            "fake: trades: the answer of https://venue/old is larger than 32 MiB",
+        ),
+    ],
+)
+async def test_what_a_moment_does_not_cure_is_not_repeated_and_not_taken_for_final(
+    refusal: LineError, reason: str
+) -> None:
+    rest, network, _, _ = client(refusal, ok())
+    with pytest.raises(VenueError) as refused:
+        await rest.fetch(CALL)
+    assert str(refused.value) == reason
+    assert not refused.value.permanent
+    assert len(network.requests) == 1
+
+
+async def test_answer_that_was_cut_off_is_asked_for_again() -> None:
+    rest, network, _, _ = client(UnreadableError("was cut off"), ok())
+    await rest.fetch(CALL)
+    assert len(network.requests) == 2
 
 
 async def test_everybody_waits_out_a_429() -> None:

@@ -131,6 +131,16 @@ def test_when_nothing_can_be_had_every_reason_is_told(tmp_path: Path, monkeypatc
     assert list((tmp_path / "wheel").iterdir()) == []
 
 
+def test_what_a_fetching_command_says_without_end_is_taken_in_pieces() -> None:
+    said: list[str] = []
+    print_much = "import sys; sys.stderr.write('x' * 10_000_000); print('y' * 1_000_000)"
+
+    told = fetching._run([sys.executable, "-c", print_much], "a command", said.append)
+
+    assert max(map(len, said)) == fetching.LONGEST_LINE
+    assert len(told) == fetching.LARGEST_OUTPUT
+
+
 def test_what_a_fetching_command_says_is_passed_on_as_it_comes() -> None:
     said: list[str] = []
     command = ["/bin/sh", "-c", "echo reading >&2; echo /the/place; echo done >&2"]

@@ -10,7 +10,7 @@ from collector import venues
 from collector.clock import Clock, SystemClock
 from collector.config import Config
 from collector.errors import CollectorError, VenueError
-from collector.feed.network import AiohttpNetwork, Line, LineError, Network, shown
+from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, Network, shown
 from collector.service.catalogue import discover
 from collector.service.check.clock import ClockBounds
 from collector.service.check.findings import Finding, Verdict
@@ -56,10 +56,19 @@ class TimedNetwork:
         return await self._network.connect(url, headers=headers, max_message_bytes=max_message_bytes)
 
     async def request(
-        self, method: str, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_answer_bytes: int,
     ) -> tuple[int, Mapping[str, str], bytes]:
         asked_ns = self._clock.now_ns()
-        answer = await self._network.request(method, url, params=params, headers=headers, body=body)
+        answer = await self._network.request(
+            method, url, params=params, headers=headers, body=body, max_answer_bytes=max_answer_bytes
+        )
         self.bounds.note(answer[1], asked_ns, self._clock.now_ns())
         return answer
 
@@ -103,6 +112,9 @@ async def _socket(
 ) -> Finding:
     try:
         line = await network.connect(url, headers=headers, max_message_bytes=max_message_bytes)
+    except MovedError as error:
+        remedy = "if that is where the venue is now, set it there"
+        return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), remedy)
     except LineError as error:
         return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), "check the address, and that sockets may pass")
     await line.close()

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,9 @@ WHEEL_HASHES = (
 )
 SCRIPT = "timescaledb-debian.sh"
 DOWNLOAD_TIMEOUT_SECONDS = 900.0
+LONGEST_LINE = 2000
+"""Characters of what a fetching command says that are taken at a time: it may pass on what a mirror said."""
+LARGEST_OUTPUT = 64 * 1024
 
 
 def install(progress: Progress, folder: Path | None = None) -> Installation:
@@ -153,7 +157,7 @@ def _run(command: list[str], what: str, progress: Progress | None = None, env: M
         alarm.start()
         try:
             assert process.stderr is not None
-            for line in process.stderr:
+            for line in iter(partial(process.stderr.readline, LONGEST_LINE), ""):
                 said.append(line.rstrip())
                 if progress:
                     progress(line.rstrip())
@@ -164,7 +168,7 @@ def _run(command: list[str], what: str, progress: Progress | None = None, env: M
         if status != 0:
             raise InstallError(f"{what}: " + ("\n    ".join(said) or f"{command[0]} ended with status {status}"))
         output.seek(0)
-        return output.read().strip()
+        return output.read(LARGEST_OUTPUT).strip()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -1,0 +1,112 @@
+"""The body of a REST answer, read up to a bound: half a megabyte that was packed on purpose unpacks to a thousand.
+
+aiohttp unpacks by itself, but cannot be told to stop; so it is asked for what came over the wire, and unpacked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator
+
+import aiohttp
+
+from collector.errors import CollectorError
+
+ENCODINGS = "gzip, deflate"
+"""What is offered to the venues, and all that is unpacked."""
+MOST_MEMBERS = 64
+"""Of a gzip stream, which may consist of several. Each costs something, and may hold nothing."""
+
+_STEP_BYTES = 256 * 1024
+"""Unpacked at a time, before others get their turn."""
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_PLAIN = frozenset({"", "identity"})
+_WITH_GZIP = frozenset({"gzip", "x-gzip"})
+
+
+class AnswerError(CollectorError):
+    """A body that is too large, cannot be unpacked, or was cut off; the text goes on from "the answer of .."."""
+
+
+class TooLargeError(AnswerError):
+    """A body beyond the bound."""
+
+    def __init__(self, most_bytes: int, why: str) -> None:
+        super().__init__(f"is larger than {most_bytes / 2**20:g} MiB ({why}), which no answer of a venue should be")
+
+
+async def read_body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """Return an answer's body, unpacked, if that and what came over the wire are no larger than `most_bytes`.
+
+    Its session must leave bodies packed. Raises `AnswerError` as soon as the bound is passed; what is held then is no
+    more than that.
+    """
+    told = response.content_length
+    if told is not None and told > most_bytes:
+        raise TooLargeError(most_bytes, f"{told} bytes were announced")
+    unpacker = _unpacker(", ".join(response.headers.getall("Content-Encoding", ())).strip().lower())
+    parts: list[bytes] = []
+    received = size = 0
+    try:
+        async for packed in response.content.iter_any():
+            received += len(packed)
+            if received > most_bytes:
+                raise TooLargeError(most_bytes, "more came")
+            for part in (packed,) if unpacker is None else unpacker.unpack(packed):
+                size += len(part)
+                if size > most_bytes:
+                    raise TooLargeError(most_bytes, f"its {received} bytes unpack to more")
+                parts.append(part)
+                if len(part) >= _STEP_BYTES:
+                    await asyncio.sleep(0)
+    except aiohttp.ClientPayloadError as error:
+        raise AnswerError("was cut off") from error
+    if unpacker is not None and received and not unpacker.complete:
+        raise AnswerError("ends in the middle of what was packed")
+    return b"".join(parts)
+
+
+def _unpacker(encoding: str) -> _Unpacker | None:
+    if encoding in _PLAIN:
+        return None
+    if encoding not in _WITH_GZIP and encoding != "deflate":
+        raise AnswerError(f"is packed in a way that was not asked for: {encoding[:40]!a}")
+    return _Unpacker(gzip=encoding != "deflate")
+
+
+class _Unpacker:
+    """Unpacks one body, a step at a time."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._stream = zlib.decompressobj(_GZIP) if gzip else None
+        self._members = 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing of what came."""
+        return self._stream is not None and self._stream.eof
+
+    def unpack(self, packed: bytes) -> Iterator[bytes]:
+        """Yield what these bytes add, in steps. Raises `AnswerError`."""
+        if self._stream is None:
+            # What HTTP calls deflate has a header of zlib's; some servers leave it out.
+            self._stream = zlib.decompressobj(_ZLIB if packed[0] & 0x0F == zlib.DEFLATED else _RAW)
+        part = b""
+        while packed or len(part) == _STEP_BYTES:  # a full step may have left something behind
+            if packed and self._stream.eof:
+                self._next_member()
+            try:
+                part = self._stream.decompress(packed, _STEP_BYTES)
+            except zlib.error as error:
+                raise AnswerError("cannot be unpacked: it is damaged, or not packed as it says") from error
+            packed = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            if part:
+                yield part
+
+    def _next_member(self) -> None:
+        self._members += 1
+        if not self._gzip or self._members > MOST_MEMBERS:
+            raise AnswerError("goes on after the end of what was packed")
+        self._stream = zlib.decompressobj(_GZIP)
