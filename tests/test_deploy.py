@@ -115,14 +115,25 @@ def test_the_service_is_shut_in_well() -> None:
     assert done.returncode == 0, done.stdout[-200:] + done.stderr
 
 
-def test_the_service_notifies_and_does_not_restart_on_a_wrong_configuration() -> None:
+def service() -> configparser.SectionProxy:
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(ROOT / "deploy" / "collector.service")
+    return unit["Service"]
 
-    assert unit["Service"]["Type"] == "notify"
-    assert unit["Service"]["RestartPreventExitStatus"] == "2"
-    assert unit["Service"]["LoadCredential"].startswith("collector:")
+
+def test_the_service_leaves_no_memory_behind_and_takes_no_more_than_its_share() -> None:
+    limit = re.fullmatch(r"(\d+)G", service()["MemoryMax"])
+
+    assert service()["LimitCORE"] == "0"
+    assert limit
+    assert 2 <= int(limit[1]) <= 4
+
+
+def test_the_service_notifies_and_does_not_restart_on_a_wrong_configuration() -> None:
+    assert service()["Type"] == "notify"
+    assert service()["RestartPreventExitStatus"] == "2"
+    assert service()["LoadCredential"].startswith("collector:")
 
 
 def test_the_check_before_the_start_can_never_prevent_it() -> None:

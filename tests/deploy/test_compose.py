@@ -74,6 +74,7 @@ def test_every_container_is_shut_in_bounded_and_restarted() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["restart"] == "unless-stopped", name
         assert service["mem_limit"], name
+        assert service["ulimits"]["core"] == 0, name
         assert service["pids_limit"], name
         assert "healthcheck" in service or "build" in service, name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
