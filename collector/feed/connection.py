@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 from random import Random
 from typing import Any
@@ -19,13 +20,17 @@ import structlog
 from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
-from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
+from collector.errors import CollectorError
+from collector.feed.failures import AdapterError, AdapterFailures, Place
+from collector.feed.intake import Intake, LiveSession, NoRoom, NotStrippedError, end_without_room, told
 from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, MovedError, Network, shown
+from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Backoff, Pauses
 from collector.venues.adapter import (
     Action,
     Adapter,
     ConnectionPlan,
     Conversation,
+    Event,
     Limits,
     PollPlan,
     Reconnect,
@@ -39,11 +44,10 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 5.0
-STEADY_SECONDS = 60.0
-"""A session that lived so long starts the backoff anew."""
-LONGEST_BACKOFF_SECONDS = 60.0
 UNAUTHORIZED_SECONDS = 300.0
 """A token that is refused is for a person to put right, and venues lock out those who insist."""
+_UNWANTED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+"""Refusals of those who ask, or ask too much: that other lines live is no reason to ask again sooner."""
 BEHIND_SECONDS = 2.0
 """A line of which so long not everything was read that had come."""
 ROOM_EVERY = 64
@@ -78,6 +82,8 @@ class ConnectionFeed:
         sending: AsyncLimiter,
         clock: Clock,
         random: Random,
+        failures: AdapterFailures | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self.plan = plan
         self._adapter = adapter
@@ -87,8 +93,13 @@ class ConnectionFeed:
         self._sending = sending
         self._clock = clock
         self._random = random
+        self._failures = failures or AdapterFailures(plan.header["venue"])
+        self._calling = partial(self._failures.calling, at=plan.name)
+        self._pauses = pauses or Pauses(clock, random)
         self._backoff = Backoff(random)
+        self._flaps = Backoff(random, longest=FLAPPING_SECONDS)
         self._pause_seconds = 0.0
+        self._unwanted = self._was_proved = False
         self._conversation: Conversation | None = None
         self._last_heard = self._read_all = 0.0
         self._behind = False
@@ -110,7 +121,7 @@ class ConnectionFeed:
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
         """How each subscription stands; empty while there is no connection."""
-        return self._conversation.statuses() if self._conversation else ()
+        return () if self._conversation is None else self._failures.statuses(self._conversation, self.plan)
 
     async def run(self) -> None:
         """Hold the connection until cancelled."""
@@ -119,17 +130,35 @@ class ConnectionFeed:
                 self._become(ConnectionState.CONNECTING, "waits for room in the journal")
                 await self._intake.room()
             started = self._clock.monotonic()
-            reason = await self._one_session()
-            if self._clock.monotonic() - started >= STEADY_SECONDS:
-                self._backoff.reset()
-            pause = max(self._backoff.next(), self._pause_seconds)
+            try:
+                reason = await self._one_session()
+            except Exception as error:  # noqa: BLE001  a bug costs this line, not the venue's others
+                reason = self._failed(error)
+                self._become(ConnectionState.STOPPED, reason)
+            pause = self._next_pause(self._clock.monotonic() - started)
             self.reconnects += 1
             self._become(ConnectionState.WAITING, f"{reason}; next try in {pause:.1f} s")
             # A venue that is closed for good must not fill the log: the same reason again is for the curious only.
             tell = log.debug if reason == self._told else log.warning
             tell("connection_lost", connection=self.plan.name, reason=reason, next_try_s=round(pause, 2))
             self._told = reason
-            await self._clock.sleep(pause)
+            await (self._clock.sleep(pause) if self._unwanted else self._pauses.sleep(pause))
+
+    def _next_pause(self, lived: float) -> float:
+        """Return how long to wait after a session of so many seconds, the time to connect included."""
+        if lived >= STEADY_SECONDS:
+            self._flaps.reset()
+        if self._was_proved or lived >= STEADY_SECONDS:
+            self._backoff.reset()
+        if self._unwanted:
+            return max(self._backoff.next(), self._pause_seconds)
+        return self._flaps.next() if self._was_proved else self._backoff.next(self._pauses.longest)
+
+    def _failed(self, error: Exception) -> str:
+        if not isinstance(error, AdapterError):
+            error = self._failures.note(Place.LINE, error, self.plan.name)
+        self.losses[Loss.FAILED] += 1
+        return error.reason
 
     def _become(self, state: ConnectionState, reason: str = "") -> None:
         self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
@@ -138,18 +167,29 @@ class ConnectionFeed:
         """Connect and stream until something ends it; returns why."""
         self._become(ConnectionState.CONNECTING)
         self._pause_seconds = 0.0
-        url, headers = self._adapter.address(self.plan, self._random)
+        self._unwanted = self._was_proved = False
+        calling = self._calling
+        with calling(Place.ADDRESS):
+            url, headers = self._adapter.address(self.plan, self._random)
         try:
             line = await self._network.connect(url, headers=headers, max_message_bytes=self._limits.max_message_bytes)
         except LineError as error:
+            self._unwanted = error.status in _UNWANTED or not error.again
             if error.status == HTTPStatus.UNAUTHORIZED:
                 self._pause_seconds = UNAUTHORIZED_SECONDS
             self.losses[error.kind] += 1
-            return (
-                f"{error}; {error.advice(self.plan.header['venue'])}" if isinstance(error, MovedError) else str(error)
-            )
-        session = self._intake.open(session_header(self.plan, shown(url)), strip=self._adapter.strip)
+            return f"{error}; {error.advice(self._failures.venue)}" if isinstance(error, MovedError) else str(error)
+        try:
+            with calling(Place.STRIP):
+                strip = self._adapter.strip
+            with calling(Place.PARSER, CollectorError):
+                session = self._intake.open(session_header(self.plan, shown(url)), strip=strip)
+        except Exception:
+            await line.close()
+            raise
         reason, cause = "stopped", None
+        self._last_heard = self._read_all = self._clock.monotonic()
+        self._behind = self._held_back = False  # the line before may have ended while it was
         try:
             await self._hold(line, session)
         except* LineError as lost:
@@ -159,8 +199,11 @@ class ConnectionFeed:
         except* NoRoom as full:
             reason, cause = told(full)
             self.losses[Loss.NO_ROOM] += 1
+        except* Exception as bugs:  # noqa: BLE001  as in `run`
+            reason = self._failed(bugs.exceptions[0])
         finally:
             self._conversation = None
+            self._pauses.went(self)
             self._tell_lag(session)
             session.close(reason, cause)
             self._become(ConnectionState.STOPPED, reason)
@@ -168,14 +211,13 @@ class ConnectionFeed:
         return reason
 
     async def _hold(self, line: Line, session: LiveSession) -> None:
-        self._conversation = self._adapter.conversation(self.plan, session.parser, self._random)
+        with self._calling(Place.CONVERSATION):
+            self._conversation = self._adapter.conversation(self.plan, session.parser, self._random)
         outbox: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by the conversation: one request a chunk of symbols
-        self._last_heard = self._read_all = self._clock.monotonic()
-        self._behind = False
-        self._held_back = False  # the line before may have ended while it was
         self._become(ConnectionState.SUBSCRIBING)
         log.info("connection_opened", connection=self.plan.name, url=shown(self.plan.url))
-        self._act(self._conversation.opened(self._clock.monotonic()), outbox)
+        with self._calling(Place.OPENED, LineError):
+            self._act(self._conversation.opened(self._clock.monotonic()), outbox)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._receive(line, session, self._conversation, outbox))
             group.create_task(self._send(line, outbox))
@@ -194,7 +236,7 @@ class ConnectionFeed:
         self, line: Line, session: LiveSession, conversation: Conversation, outbox: asyncio.Queue[bytes]
     ) -> None:
         receive, frame, now_ns, monotonic = line.receive, session.frame, self._clock.now_ns, self._clock.monotonic
-        intake = self._intake
+        intake, handling = self._intake, self._calling(Place.HANDLE, LineError)
         call_soon = asyncio.get_running_loop().call_soon
         while True:
             # Runs only if there is nothing to read just now.
@@ -208,14 +250,18 @@ class ConnectionFeed:
                 if kind is TEXT or kind is BINARY:
                     payload = message.data
                     received_ns = now_ns()
-                    events = frame(payload, received_ns)
+                    try:
+                        events = frame(payload, received_ns)
+                    except NotStrippedError as error:
+                        events = self._not_stripped(error)
                     self.frames += 1
                     self.bytes += len(payload)
                     self.last_frame_ns = received_ns
                     if events:
-                        self._act(conversation.handle(events, monotonic()), outbox)
+                        with handling:
+                            self._act(conversation.handle(events, monotonic()), outbox)
                         if any(type(event) is Refused for event in events):
-                            self._tell_refused(conversation)
+                            self._tell_refused()
                 elif kind is PING:
                     await line.pong(message.data)
                 elif kind is not PONG:
@@ -241,9 +287,14 @@ class ConnectionFeed:
             self._behind = False
             session.behind(None)
 
-    def _tell_refused(self, conversation: Conversation) -> None:
+    def _not_stripped(self, error: NotStrippedError) -> Sequence[Event]:
+        assert isinstance(error.__cause__, Exception)
+        self._failures.note(Place.STRIP, error.__cause__, self.plan.name)
+        return ()
+
+    def _tell_refused(self) -> None:
         """Report what the venue refused for good: once, however often the line is made anew."""
-        for status in conversation.statuses():
+        for status in self.statuses():
             name = status.channel, status.symbol
             if status.state is SubscriptionState.REFUSED and name not in self._told_refused:
                 self._told_refused.add(name)
@@ -260,6 +311,7 @@ class ConnectionFeed:
         self, line: Line, session: LiveSession, conversation: Conversation, outbox: asyncio.Queue[bytes]
     ) -> None:
         limits, clock = self._limits, self._clock
+        ticking = self._calling(Place.TICK, LineError)
         next_ping = next_beat = clock.monotonic()
         frames = self.frames
         while True:
@@ -279,29 +331,12 @@ class ConnectionFeed:
             if now >= next_beat and silent <= limits.ping_seconds and not self._held_back:
                 next_beat = now + BEAT_SECONDS
                 session.beat(clock.now_ns())
-            self._act(conversation.tick(now), outbox)
-            if self.state is ConnectionState.SUBSCRIBING and conversation.proved:
+            with ticking:
+                self._act(conversation.tick(now), outbox)
+            if self.state is ConnectionState.SUBSCRIBING and self._failures.proved(conversation, self.plan):
                 self._become(ConnectionState.LIVE)
                 self._told = ""
+                self._was_proved = True
+                self._pauses.came(self)
                 log.info("connection_live", connection=self.plan.name)
             await clock.sleep(TICK_SECONDS)
-
-
-class Backoff:
-    """Growing, capped, fully jittered delays in seconds. The first is short, so that a cut line is back at once."""
-
-    def __init__(self, random: Random, *, first: float = 0.5, longest: float = LONGEST_BACKOFF_SECONDS) -> None:
-        self._random = random
-        self._first = first
-        self.longest = longest
-        """The longest delay; may be changed."""
-        self._bound = first
-
-    def next(self) -> float:
-        """Return how long to wait before the next try."""
-        bound, self._bound = self._bound, min(self.longest, self._bound * 2)
-        return self._random.uniform(bound / 5, bound)
-
-    def reset(self) -> None:
-        """Start with the short delays again."""
-        self._bound = self._first

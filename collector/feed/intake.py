@@ -17,7 +17,10 @@ class LiveSession(Protocol):
     def parser(self) -> Parser: ...
 
     def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
-        """Journal and parse a socket message; returns what the conversation should know."""
+        """Journal and parse a socket message; returns what the conversation should know.
+
+        NotStrippedError where the adapter's `strip` raises; that a message is lost is journalled by then.
+        """
 
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
         """Journal and parse a REST answer."""
@@ -65,6 +68,10 @@ class NoRoom(Exception):  # noqa: N818  no error of the line that it ends
 
     def __str__(self) -> str:
         return self.reason
+
+
+class NotStrippedError(Exception):
+    """A message could not be stripped and is not kept: what may not be stored may be in it. `__cause__` says why."""
 
 
 async def end_without_room(intake: Intake) -> None:

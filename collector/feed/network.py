@@ -46,6 +46,7 @@ class Loss(StrEnum):
     SILENT = "silent"  # not even an answer to pings
     STUCK = "stuck"  # it takes nothing from us
     GIVEN_UP = "given up"  # by ourselves, since what came made no sense or did not come
+    FAILED = "failed"  # by ourselves, over a bug
     NO_ROOM = "no room"  # by ourselves, since nothing more could be recorded
 
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
 import structlog
 
 from collector.clock import Clock
-from collector.errors import VenueError
+from collector.errors import CollectorError, VenueError
 from collector.feed.connection import BEAT_SECONDS, ConnectionState, session_header
+from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
+from collector.feed.network import Loss
+from collector.feed.pauses import STEADY_SECONDS, Backoff, Pauses
 from collector.feed.rest import RestClient
 from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionState, SubscriptionStatus
 
@@ -32,7 +36,7 @@ class PollFeed:
 
     def __init__(
         self, plan: PollPlan, adapter: Adapter, settings: Any, *, rest: RestClient, intake: Intake, clock: Clock,
-        random: Random,
+        random: Random, failures: AdapterFailures | None = None, pauses: Pauses | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
         self._adapter = adapter
@@ -41,6 +45,10 @@ class PollFeed:
         self._intake = intake
         self._clock = clock
         self._random = random
+        self._failures = failures or AdapterFailures(plan.header["venue"])
+        self._calling = partial(self._failures.calling, at=plan.name)
+        self._pauses = pauses or Pauses(clock, random)
+        self._backoff = Backoff(random)
         self._polling: Polling | None = None
         self._told: dict[str, str] = {}
         self._told_refused: set[tuple[str, str]] = set()
@@ -48,7 +56,8 @@ class PollFeed:
         self.since_ns = clock.now_ns()
         self.reason = ""
         self.reconnects = 0
-        self.losses: Counter[str] = Counter()  # there is no line to lose
+        self.losses: Counter[str] = Counter()
+        """There is no line to lose: only bugs."""
         self.frames = 0
         self.bytes = 0
         self.last_frame_ns: int | None = None
@@ -58,7 +67,7 @@ class PollFeed:
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
         """How each subscription stands."""
-        return self._polling.statuses() if self._polling else ()
+        return () if self._polling is None else self._failures.statuses(self._polling, self.plan)
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -66,25 +75,49 @@ class PollFeed:
             if self._intake.full:
                 self._become(ConnectionState.CONNECTING, self.reason or "waits for room in the journal")
                 await self._intake.room()
-            await self._one_session()
+            started, pause = self._clock.monotonic(), 0.0
+            try:
+                await self._one_session()
+            except Exception as error:  # noqa: BLE001  a bug costs this line, not the venue's others
+                pause = self._pause_after(error, self._clock.monotonic() - started)
             self.reconnects += 1
+            await self._clock.sleep(pause)
+
+    def _pause_after(self, error: Exception, lived: float) -> float:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        if not isinstance(error, AdapterError):
+            error = self._failures.note(Place.LINE, error, self.plan.name)
+        self.losses[Loss.FAILED] += 1
+        if lived >= STEADY_SECONDS:
+            self._backoff.reset()
+        pause = self._backoff.next()
+        self._become(ConnectionState.WAITING, f"{error.reason}; next try in {pause:.1f} s")
+        return pause
 
     async def _one_session(self) -> None:
-        """Poll until what comes cannot be recorded."""
-        session = self._intake.open(session_header(self.plan, ""))
-        self._polling = self._adapter.polling(self.plan, self._settings, session.parser, self._random)
-        self._become(ConnectionState.SUBSCRIBING)
+        """Poll until what comes cannot be recorded. Raises what is a bug."""
+        with self._calling(Place.PARSER, CollectorError):
+            session = self._intake.open(session_header(self.plan, ""))
         reason, cause = "stopped", None
         try:
+            with self._calling(Place.POLLING):
+                polling = self._adapter.polling(self.plan, self._settings, session.parser, self._random)
+            self._polling = polling
+            self._become(ConnectionState.SUBSCRIBING)
             async with asyncio.TaskGroup() as group:
                 for lane in self.plan.lanes:
-                    group.create_task(self._work(lane, self._polling, session), name=f"{self.plan.name} {lane}")
+                    group.create_task(self._work(lane, polling, session), name=f"{self.plan.name} {lane}")
                 group.create_task(self._beat(session))
                 group.create_task(end_without_room(self._intake))
         except* NoRoom as full:
             reason, cause = told(full)
+        except* Exception as bugs:
+            reason = str(bugs.exceptions[0])
+            raise
         finally:
             self._polling = None
+            self._pauses.went(self)
             session.close(reason, cause)
             self._become(ConnectionState.STOPPED, "" if cause is None else reason)
 
@@ -93,27 +126,31 @@ class PollFeed:
             self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
 
     async def _work(self, lane: str, polling: Polling, session: LiveSession) -> None:
-        clock = self._clock
+        clock, calling = self._clock, self._calling
         while True:
             if self._intake.full:
                 await self._intake.room()
-            step = polling.next(lane, clock.monotonic(), clock.now_ns())
+            with calling(Place.NEXT):
+                step = polling.next(lane, clock.monotonic(), clock.now_ns())
             if isinstance(step, (int, float)):
                 await clock.sleep(min(max(step, 0.001), LONGEST_WAIT_SECONDS))
                 continue
             try:
                 answer, events = await self._rest.fetch_once(step, session)
             except VenueError as error:
-                polling.failed(lane, step, error, clock.monotonic())
+                with calling(Place.FAILED):
+                    polling.failed(lane, step, error, clock.monotonic())
                 self._failed(lane, error, polling)
                 continue
             self.frames += 1
             self.bytes += len(answer.body)
             self.last_frame_ns = answer.received_ns
             self._told.pop(lane, None)
-            polling.answered(lane, step, answer, events, clock.monotonic())
-            if polling.proved:
+            with calling(Place.ANSWERED):
+                polling.answered(lane, step, answer, events, clock.monotonic())
+            if self._failures.proved(polling, self.plan):
                 self._become(ConnectionState.LIVE)
+                self._pauses.came(self)
 
     def _failed(self, lane: str, error: VenueError, polling: Polling) -> None:
         # One trouble hits one symbol after the other: it is told once in a lane, not once for each.
@@ -121,13 +158,14 @@ class PollFeed:
         tell = log.debug if self._told.get(lane) == told else log.warning
         tell("poll_failed", connection=self.plan.name, lane=lane, reason=str(error))
         self._told[lane] = told
-        for status in polling.statuses():
+        for status in self.statuses():
             name = status.channel, status.symbol
             if status.state is SubscriptionState.REFUSED and name not in self._told_refused:
                 self._told_refused.add(name)
                 log.warning("subscription_refused", connection=self.plan.name, channel=status.channel,
                             symbol=status.symbol, reason=status.reason)  # fmt: skip
-        if not polling.proved:
+        if not self._failures.proved(polling, self.plan):
+            self._pauses.went(self)
             self._become(ConnectionState.SUBSCRIBING, str(error))
 
     async def _beat(self, session: LiveSession) -> None:

@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from collector.clock import Clock
 from collector.errors import VenueError
+from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import LiveSession
 from collector.feed.network import LineError, MovedError, Network, UnreadableError
 from collector.venues.adapter import Adapter, Event, Limits, RestAnswer, RestCall
@@ -47,13 +48,22 @@ class RestClient:
     """Makes the calls that a venue's generators ask for."""
 
     def __init__(
-        self, venue: str, adapter: Adapter, limits: Limits, network: Network, clock: Clock, session: LiveSession
+        self,
+        venue: str,
+        adapter: Adapter,
+        limits: Limits,
+        network: Network,
+        clock: Clock,
+        session: LiveSession,
+        failures: AdapterFailures | None = None,
     ) -> None:
         self._venue = venue
         self._adapter = adapter
         self._network = network
         self._clock = clock
         self._session = session
+        self.failures = failures or AdapterFailures(venue)
+        """What the adapter raised."""
         self._max_answer_bytes = limits.max_answer_bytes
         self.use = RestUse(limits.rest_per_second)
         self._limiter = _bucket(limits.rest_per_second)
@@ -69,21 +79,30 @@ class RestClient:
         return other
 
     async def drive(
-        self, generator: Generator[RestCall, RestAnswer, R], *, before: Callable[[], Awaitable[object]] | None = None
+        self,
+        generator: Generator[RestCall, RestAnswer, R],
+        *,
+        before: Callable[[], Awaitable[object]] | None = None,
+        place: Place = Place.HISTORY,
     ) -> R:
         """Run a generator of calls to its end and return what it returns; `before` is awaited ahead of each request.
 
-        An answer that means failure is thrown into it; what it does not catch comes out of here as a `VenueError`.
+        An answer that means failure is thrown into it; what it does not catch comes out of here as a `VenueError`. So
+        does a bug in it, as an `AdapterError`; `place` says which generator it was.
         """
+        running = self.failures.calling(place, StopIteration, VenueError)
         try:
-            call = next(generator)
+            with running:
+                call = next(generator)
             while True:
                 try:
                     answer = await self.fetch(call, before=before)
                 except VenueError as error:
-                    call = generator.throw(error)
+                    with running:
+                        call = generator.throw(error)
                 else:
-                    call = generator.send(answer)
+                    with running:
+                        call = generator.send(answer)
         except StopIteration as done:
             result: R = done.value
             return result
@@ -152,7 +171,7 @@ class RestClient:
                 self.use.failed += 1
                 raise self._refusal(call, error) from error
         answer = RestAnswer(status, headers, body, self._clock.now_ns())
-        failure = self._adapter.failure(self._venue, call, answer)
+        failure = self._judge(call, answer)
         if failure is None:
             return answer
         if failure.retry_after is not None and not 0 <= failure.retry_after <= LONGEST_PAUSE_SECONDS:
@@ -166,6 +185,12 @@ class RestClient:
             self.use.throttled += 1
             self.use.not_before = max(self.use.not_before, until)
         raise failure
+
+    def _judge(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        try:
+            return self._adapter.failure(self._venue, call, answer)
+        except Exception as error:  # noqa: BLE001  a bug costs this call
+            return self.failures.note(Place.FAILURE, error, call.channel)
 
     def _refusal(self, call: RestCall, error: LineError) -> VenueError:
         match error:
@@ -182,6 +207,6 @@ def _bucket(per_second: float) -> AsyncLimiter:
 
 
 def _is_transient(error: BaseException) -> bool:
-    if not isinstance(error, VenueError) or error.permanent:
+    if not isinstance(error, VenueError) or error.permanent or isinstance(error, AdapterError):
         return False
     return not isinstance(error.__cause__, LineError) or error.__cause__.again

@@ -7,8 +7,9 @@ state.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,13 +18,15 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.errors import VenueError
-from collector.feed.connection import BEAT_SECONDS, Backoff, ConnectionFeed, ConnectionState
+from collector.feed.connection import BEAT_SECONDS, ConnectionFeed, ConnectionState
+from collector.feed.failures import AdapterFailures, Place
 from collector.feed.intake import Intake
 from collector.feed.network import Network
+from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff, Pauses, sleep_or
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.wanting import Wanting
-from collector.venues.adapter import Adapter, ConnectionPlan, Plan, PollPlan, Problem
+from collector.venues.adapter import Adapter, ConnectionPlan, Limits, Plan, PollPlan, Problem
 
 log = structlog.get_logger()
 
@@ -32,7 +35,8 @@ SETTLED_SECONDS = BEAT_SECONDS + 2.0
 """A new connection has to be live for so long before the one that it replaces ends: a beat must have told what it
 receives, or a gap would be opened."""
 PERMANENT_SECONDS = 300.0
-
+UNDISCOVERED_SECONDS = 15.0
+"""The longest pause after a discovery that failed, while no connection is held: nothing is recorded until then."""
 
 REPLACING_SECONDS = 0.5
 LONGEST_OVERLAP_SECONDS = 60.0
@@ -63,16 +67,18 @@ class VenueWorker:
         self.venue = venue
         self.adapter = adapter
         self._settings = settings
-        self._limits = adapter.limits(settings)
         self._network = network
         self._intake = intake
         self._clock = clock
         self._random = random
         self._refresh_seconds = refresh_seconds
         self._backoff = Backoff(random)
+        self._pauses: Pauses
         self._told = ""
-        # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
-        self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
+        self._limits: Limits
+        self._sending: AsyncLimiter
+        self.failures = AdapterFailures(venue)
+        """What the adapter raised."""
         self.connections: dict[str, ConnectionFeed | PollFeed] = {}
         self.leaving: dict[str, ConnectionFeed | PollFeed] = {}
         """Connections of a former plan that record on until those which replace them do."""
@@ -101,19 +107,27 @@ class VenueWorker:
     def apply(self, settings: Any) -> None:
         """Take other settings and look for a new plan at once. The venue's limits must be the same."""
         self._settings = settings
-        self.wanting.configured(settings)
+        self._ask_for(partial(self.wanting.configured, settings))
         self._changed.set()
+
+    def _ask_for(self, tell: Callable[[], None]) -> None:
+        """Tell what is asked of the venue; a bug in that costs no line."""
+        self.failures.ask(Place.NAMED, tell)
 
     async def run(self) -> None:
         """Work until cancelled. May be run again after it failed: nothing of the failed run remains."""
         self.connections.clear()
         self.leaving.clear()
         self._seeing_off = None
+        self._ask_for(partial(self.wanting.configured, self._settings))
+        self._pauses = Pauses(self._clock, self._random)
+        self._limits = self.adapter.limits(self._settings)
+        # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
+        self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
         header = {"venue": self.venue, "adapter": self.adapter.name, "worker": f"{self.venue}-rest", "url": "",
                   "symbols": None}  # fmt: skip
         session = self._intake.open(header)
-        self.wanting.configured(self._settings)
-        rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session)
+        rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session, self.failures)
         self.rest = rest
         try:
             async with asyncio.TaskGroup() as group:
@@ -122,7 +136,7 @@ class VenueWorker:
                     self._changed.clear()
                     plan = await self._discover(rest)
                     self._report(plan)
-                    self.wanting.planned(self._settings, plan)
+                    self._ask_for(partial(self.wanting.planned, self._settings, plan))
                     await self._hold(plan, holding, group, rest)
                     soon = plan.look_again_seconds
                     await self._rest_for(min(self._refresh_seconds, soon or self._refresh_seconds))
@@ -131,29 +145,26 @@ class VenueWorker:
 
     async def _rest_for(self, seconds: float) -> None:
         """Sleep, or until other settings come."""
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        changed = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait([sleep, changed], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            changed.cancel()
+        await sleep_or(self._clock, seconds, self._changed)
 
     async def _discover(self, rest: RestClient) -> Plan:
         while True:
             if not self.connections:
                 self._become(WorkerState.DISCOVERING, self._told)
             try:
-                plan = await rest.drive(self.adapter.discover(self.venue, self._settings))
+                with self.failures.calling(Place.DISCOVER, VenueError):
+                    discovery = self.adapter.discover(self.venue, self._settings)
+                plan = await rest.drive(discovery, place=Place.DISCOVER)
             except VenueError as error:
+                longest = LONGEST_BACKOFF_SECONDS if self.connections else UNDISCOVERED_SECONDS
                 # What a person has to put right (a token, a name) is not asked for every minute.
-                pause = max(self._backoff.next(), PERMANENT_SECONDS if error.permanent else 0.0)
+                pause = max(self._backoff.next(longest), PERMANENT_SECONDS if error.permanent else 0.0)
                 tell = log.debug if str(error) == self._told else log.warning
                 tell("discovery_failed", venue=self.venue, reason=str(error), next_try_s=round(pause, 1))
                 self._told = str(error)
                 if not self.connections:
                     self._become(WorkerState.WAITING, f"{error}; next try in {pause:.1f} s")
-                await self._rest_for(pause)
+                await (self._rest_for(pause) if error.permanent else self._pauses.sleep(pause, self._changed))
                 self._changed.clear()
             else:
                 self._backoff.reset()
@@ -215,9 +226,16 @@ class VenueWorker:
     def _feed_of(self, plan: ConnectionPlan | PollPlan, rest: RestClient) -> ConnectionFeed | PollFeed:
         if isinstance(plan, PollPlan):
             return PollFeed(
-                plan, self.adapter, self._settings, rest=rest, intake=self._intake, clock=self._clock,
+                plan,
+                self.adapter,
+                self._settings,
+                rest=rest,
+                intake=self._intake,
+                clock=self._clock,
                 random=self._random,
-            )  # fmt: skip
+                failures=self.failures,
+                pauses=self._pauses,
+            )
         return ConnectionFeed(
             plan,
             self.adapter,
@@ -227,6 +245,8 @@ class VenueWorker:
             sending=self._sending,
             clock=self._clock,
             random=self._random,
+            failures=self.failures,
+            pauses=self._pauses,
         )
 
 

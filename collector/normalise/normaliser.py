@@ -96,6 +96,14 @@ class SessionParser:
         self._observe(events, known, received_ns, out)
         return events
 
+    def not_kept(self, size: int, error: str, received_ns: int, out: Records) -> None:
+        """Count a socket message that could not be stripped: not a byte of it is kept, since some may not be."""
+        self.frames += 1
+        self.alive_ns = received_ns
+        reason = f"{size} bytes not kept: {error} while account data was taken out of them"
+        out.quarantine.append(Quarantined(self.venue, None, reason, b"", 1, received_ns // 1000))
+        out.items += 1
+
     def beat(self, received_ns: int, out: Records) -> None:
         """Let a living line's time pass; never raises."""
         self.alive_ns = received_ns

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,8 +18,9 @@ import structlog
 from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
-from collector.errors import VenueError
-from collector.feed.connection import Backoff
+from collector.errors import CollectorError, VenueError
+from collector.feed.failures import AdapterError, Place
+from collector.feed.pauses import Backoff
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.chunks import Chunk, Span, detail
@@ -83,8 +85,8 @@ class Backfill:
         self._recording.close("done")
         await self._recording.store()
         for (instrument, stream), span in spans.items():
-            whole = self._adapter.whole_past(self._settings, instrument, stream)
-            if whole and (instrument, stream) not in self.done.refused:
+            whole_past = partial(self._adapter.whole_past, self._settings, instrument, stream)
+            if self._rest.failures.ask(Place.HISTORY, whole_past) and (instrument, stream) not in self.done.refused:
                 await self._close_gaps(instrument, stream, span, began_us)
         progress(self.done)
         return self.done
@@ -103,7 +105,7 @@ class Backfill:
             try:
                 await self._fetch(chunk)
             except VenueError as error:
-                if error.permanent:
+                if error.permanent or isinstance(error, AdapterError):  # another run tries again
                     self.done.refused[chunk[:2]] = error.reason
                     return
                 self.done.trouble = str(error)
@@ -117,7 +119,8 @@ class Backfill:
     async def _fetch(self, chunk: Chunk) -> None:
         instrument, stream, from_us, until_us = chunk
         await self._table.fetching(instrument, stream, from_us, until_us)
-        history = self._adapter.history(self._venue, self._settings, instrument, stream, from_us, until_us - 1)
+        with self._rest.failures.calling(Place.HISTORY, CollectorError):
+            history = self._adapter.history(self._venue, self._settings, instrument, stream, from_us, until_us - 1)
         await self._rest.drive(history, before=self._politely)
         await self._recording.store()
         await self._table.fetched(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from collector import venues
 from collector.clock import Clock
 from collector.errors import CollectorError
+from collector.feed.failures import Place
 from collector.feed.intake import Forgetful
 from collector.feed.network import Network
 from collector.feed.rest import RestClient
@@ -86,7 +87,7 @@ class Job:
 
     async def listed(self) -> list[str]:
         """Return the symbols that the venue has. Raises `VenueError`."""
-        plan = await self._rest.drive(self._adapter.discover(self._venue, self._settings))
+        plan = await self._rest.drive(self._adapter.discover(self._venue, self._settings), place=Place.DISCOVER)
         self._specs = {spec.instrument.symbol: spec for spec in plan.instruments}
         return sorted(self._specs)
 

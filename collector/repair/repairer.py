@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from random import Random
 from typing import Any, NamedTuple
 
@@ -20,9 +21,10 @@ import structlog
 from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
-from collector.errors import VenueError
-from collector.feed.connection import LONGEST_BACKOFF_SECONDS, Backoff
+from collector.errors import CollectorError, VenueError
+from collector.feed.failures import AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession
+from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.ledger import Ledger
@@ -235,6 +237,8 @@ class Repairer:
                 await self._settled(stretch)
                 end_us = stretch.to_us - round(SETTLE_SECONDS * 1e6)
                 await self._fetch(stretch.instrument, stretch.stream, end_us - MARGIN_US, until_us + MARGIN_US)
+            with self._calling():
+                whole = self._adapter.whole_past(self.settings, stretch.instrument, stretch.stream)
         except VenueError as error:
             if not error.permanent or error.code in _A_PERSON_CAN_HELP:
                 await self._put_off(stretch, error)
@@ -252,7 +256,7 @@ class Repairer:
             (gap,) = stretch.gaps
             await self._ledger.progress(gap, until_us)
             self._line.put(Stretch((gap._replace(done_us=until_us),)))
-        elif not self._adapter.whole_past(self.settings, stretch.instrument, stretch.stream):
+        elif not whole:
             await self._settle(stretch, f"of {stretch.stream} the venue keeps only a part, which was fetched")
         else:
             await self._settle(stretch)
@@ -270,8 +274,15 @@ class Repairer:
         rest = self._rest()
         if rest is None:
             raise VenueError(self.venue, "its worker does not run yet")
-        history = self._adapter.history(self.venue, self.settings, instrument, stream, from_us, to_us)
-        await rest.of(self._open_session()).drive(history, before=self._politely)
+        with self._calling():
+            history = self._adapter.history(self.venue, self.settings, instrument, stream, from_us, to_us)
+            session = self._open_session()
+        await rest.of(session).drive(history, before=self._politely)
+
+    def _calling(self) -> AbstractContextManager[None]:
+        rest = self._rest()
+        failures = AdapterFailures(self.venue) if rest is None else rest.failures
+        return failures.calling(Place.HISTORY, CollectorError)
 
     async def look_up(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         """Fetch and store a span that no gap asks for, within the same limits. Raises `VenueError`."""

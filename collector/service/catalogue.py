@@ -7,6 +7,7 @@ from typing import NamedTuple
 from collector import venues
 from collector.clock import SystemClock
 from collector.config import VenueConfig
+from collector.feed.failures import Place
 from collector.feed.intake import Forgetful
 from collector.feed.network import AiohttpNetwork, Network
 from collector.feed.rest import RestClient
@@ -32,7 +33,7 @@ async def discover(venue: str, configured: VenueConfig, network: Network) -> Pla
     adapter = venues.find(configured.adapter)
     limits = adapter.limits(configured.settings)
     rest = RestClient(venue, adapter, limits, network, SystemClock(), Forgetful())
-    return await rest.drive(adapter.discover(venue, configured.settings))
+    return await rest.drive(adapter.discover(venue, configured.settings), place=Place.DISCOVER)
 
 
 async def catalogue(venue: str, configured: VenueConfig) -> list[Listed]:

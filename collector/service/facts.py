@@ -94,7 +94,10 @@ class RepairFacts:
 
 @dataclass(frozen=True, slots=True)
 class VenueFacts:
-    """One configured venue. `failed` is true from a worker's crash until it works again."""
+    """One configured venue. `failed` is true from a worker's crash until it works again.
+
+    `adapter_failures`: bugs of its adapter since the start, by the place where it was called.
+    """
 
     venue: str
     adapter: str
@@ -103,6 +106,7 @@ class VenueFacts:
     reason: str
     failed: bool
     failures: int
+    adapter_failures: dict[str, int]
     clock_offset_seconds: float | None
     rest: RestFacts | None
     repair: RepairFacts | None

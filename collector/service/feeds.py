@@ -152,4 +152,7 @@ def _alike(one: VenueConfig, other: VenueConfig) -> bool:
     if one.adapter != other.adapter:
         return False
     adapter = adapters.find(one.adapter)
-    return adapter.limits(one.settings) == adapter.limits(other.settings)
+    try:
+        return adapter.limits(one.settings) == adapter.limits(other.settings)
+    except Exception:  # noqa: BLE001  started anew, the worker meets it again and tells it
+        return False

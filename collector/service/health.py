@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from collector.feed.connection import LONGEST_BACKOFF_SECONDS, ConnectionState
+from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
+from collector.feed.pauses import LONGEST_BACKOFF_SECONDS
 from collector.service.facts import (
     AuditFacts,
     DatabaseFacts,
@@ -22,7 +23,7 @@ from collector.service.facts import (
     VenueFacts,
 )
 
-ABANDONED_SECONDS = 2 * LONGEST_BACKOFF_SECONDS
+ABANDONED_SECONDS = UNAUTHORIZED_SECONDS + LONGEST_BACKOFF_SECONDS
 """No connection waits so long for its next try: nobody holds it any more."""
 STALLED_SECONDS = 120.0
 """Without a commit for so long, with the database there and frames waiting, the recorder is stuck."""
@@ -127,6 +128,11 @@ def _incomplete(venues: Sequence[VenueFacts]) -> Iterator[Reason]:
         live = sum(one.state == ConnectionState.LIVE for one in venue.connections)
         if 0 < live < len(venue.connections):
             yield Reason(f"venue {venue.venue}", f"{live} of {len(venue.connections)} connections are live")
+        if venue.adapter_failures:
+            places = ", ".join(f"{place} {_times(count)}" for place, count in sorted(venue.adapter_failures.items()))
+            yield Reason(
+                f"venue {venue.venue}", f"its adapter failed since the start: {places}; please report this bug"
+            )
         refused = sum(s.state == "refused" for one in venue.connections for s in one.subscriptions)
         if refused:
             yield Reason(f"venue {venue.venue}", f"{refused} subscriptions were refused")

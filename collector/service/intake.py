@@ -21,13 +21,22 @@ from typing import Any
 import orjson
 
 from collector.clock import Clock
+from collector.feed.intake import NotStrippedError
 from collector.journal import Journal, Kind, Position
 from collector.model import GapOutcome, Records
 from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
 from collector.normalise.shown import STEP_NS
 from collector.normalise.wanted import Span
 from collector.service.accounts import Accounts
-from collector.service.journalled import BEHIND, CARRIED_FRAMES, CARRIED_LATEST, CLOCK, closed_gaps, wanted_streams
+from collector.service.journalled import (
+    BEHIND,
+    CARRIED_FRAMES,
+    CARRIED_LATEST,
+    CLOCK,
+    NOT_KEPT,
+    closed_gaps,
+    wanted_streams,
+)
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -321,5 +330,15 @@ class StrippedSession(JournalledSession):
         self._strip = strip
 
     def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
-        kept = self._strip(payload)
+        try:
+            kept = self._strip(payload)
+        except Exception as error:
+            self._not_kept(len(payload), type(error).__name__, received_ns)
+            raise NotStrippedError from error
         return () if kept is None else super().frame(kept, received_ns)
+
+    def _not_kept(self, size: int, error: str, received_ns: int) -> None:
+        # Not the error's text, which may quote what must not be kept.
+        note = orjson.dumps({"event": NOT_KEPT, "bytes": size, "error": error})
+        self._append(self._session.session_id, Kind.NOTE, received_ns, note)
+        self._session.not_kept(size, error, received_ns, self._intake.out)

@@ -25,6 +25,9 @@ the `whole` of it."""
 BEHIND = "behind"
 """The NOTE of a session whose line is read too slowly; `read_to_ns`: up to when it was read, null when it is again."""
 
+NOT_KEPT = "not kept"
+"""The NOTE of a message that could not be stripped: its size in `bytes`, and the name of the `error`."""
+
 CARRIED_FRAMES = "frames"
 """In a CARRY: how many frames of the session came before."""
 
@@ -133,6 +136,8 @@ def _note(record: Record, normaliser: Normaliser, out: Records) -> None:
             normaliser.ask(note["venue"], note["spans"], record.received_ns, out, whole=note["whole"])
         case event if event == BEHIND and session:
             session.behind_ns = note["read_to_ns"]
+        case event if event == NOT_KEPT and session:
+            session.not_kept(note["bytes"], note["error"], record.received_ns, out)
         case event if event == CLOCK:
             normaliser.clock_was_set(note["by_ns"], record.received_ns, out)
         case event if event == GAPS_CLOSED:

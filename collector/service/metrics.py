@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from collector.feed.connection import ConnectionState
+from collector.feed.failures import Place
 from collector.venues.adapter import SubscriptionState
 
 if TYPE_CHECKING:
@@ -106,6 +107,13 @@ def _venues(status: Status) -> Iterator[Metric]:
         "Crashes of a venue's worker, each followed by a new start.",
         (((venue.venue,), venue.failures) for venue in venues),
         "venue",
+    )
+    yield _counter(
+        "adapter_failures",
+        "Bugs of a venue's adapter, by the place where it was called; each costs its line or its call.",
+        (((venue.venue, place), venue.adapter_failures.get(place, 0)) for venue in venues for place in Place),
+        "venue",
+        "place",
     )
     yield _gauge(
         "venue_problems",

@@ -151,6 +151,7 @@ def _venue(daemon: Daemon, one: Supervised, now_ns: int, recent: Recent) -> Venu
         reason=one.failure if failed else worker.reason,
         failed=failed,
         failures=one.failures,
+        adapter_failures=dict(worker.failures.counts),
         clock_offset_seconds=daemon.statistics.clocks.seconds(worker.venue, now_ns),
         rest=_rest(daemon, worker.rest),
         repair=daemon.auditing.repair(worker.venue),
@@ -165,8 +166,8 @@ def _unseen(name: str) -> VenueFacts:
     """What is told of a venue that cannot be looked at: nothing."""
     return VenueFacts(
         venue=name, adapter="", state="not known", since=iso(0), reason="it cannot be looked at; the log says why",
-        failed=False, failures=0, clock_offset_seconds=None, rest=None, repair=None, gaps=None, gaps_recorded=None,
-        problems=(), connections=(),
+        failed=False, failures=0, adapter_failures={}, clock_offset_seconds=None, rest=None, repair=None, gaps=None,
+        gaps_recorded=None, problems=(), connections=(),
     )  # fmt: skip
 
 

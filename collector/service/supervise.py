@@ -14,7 +14,7 @@ import structlog
 
 from collector.clock import Clock
 from collector.errors import CollectorError
-from collector.feed.connection import STEADY_SECONDS, Backoff
+from collector.feed.pauses import STEADY_SECONDS, Backoff
 from collector.feed.worker import VenueWorker
 
 log = structlog.get_logger()

@@ -83,6 +83,12 @@ CASES = [
     Case("CollectorWorkerFails", {f"collector_worker_failures_total{{{FMFW}}}": "0x15 1x15"}, OF_FMFW,
          "The worker of fmfw crashed"),
     Case(
+        "CollectorAdapterFails",
+        {f'collector_adapter_failures_total{{{FMFW}, place="address"}}': "0x15 1x15"},
+        {**without(OF_FMFW, "job"), "place": "address"},
+        "The adapter of fmfw has a bug, in address",
+    ),
+    Case(
         "CollectorSubscriptionsRefused",
         {f'collector_subscriptions{{{FMFW}, stream="trades", state="refused"}}': "0 2x30"},
         {**without(OF_FMFW, "job"), "stream": "trades"},

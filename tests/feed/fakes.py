@@ -55,6 +55,30 @@ class FakeClock:
         self.now += seconds
 
 
+class OrderlyClock(FakeClock):
+    """Time that passes when nobody has anything else to do than to sleep, and no further than the first to wake."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[float] = []
+        self._changes = 0
+
+    async def sleep(self, seconds: float) -> None:
+        end = self.now + seconds
+        self._ends.append(end)
+        self._changes += 1
+        try:
+            while self.now < end:
+                changes = self._changes
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                if changes == self._changes and end == min(self._ends):
+                    self.now = end
+                    self._changes += 1
+        finally:
+            self._ends.remove(end)
+
+
 class FakeLine:
     """A socket whose peer is the test."""
 
@@ -89,6 +113,19 @@ class FakeLine:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class LivingLine(FakeLine):
+    """Acknowledges what is subscribed, and answers pings, until it is cut."""
+
+    def __init__(self) -> None:
+        super().__init__(b"ack")
+
+    async def ping(self) -> None:
+        self.inbox.put_nowait(WSMsgType.PONG)
+
+    def cut(self) -> None:
+        self.inbox.put_nowait(LineError("the line was cut"))
 
 
 class FakeNetwork:

@@ -9,7 +9,7 @@ from aiohttp import WSMsgType
 from aiolimiter import AsyncLimiter
 from structlog.testing import capture_logs
 
-from collector.feed.connection import Backoff, ConnectionFeed, ConnectionState
+from collector.feed.connection import ConnectionFeed, ConnectionState
 from collector.feed.network import LineError, Loss, MovedError
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan
@@ -236,17 +236,6 @@ async def test_address_in_the_session_has_neither_token_nor_password() -> None:
     async with Stage(FakeLine(b"one")).running() as stage:
         await stage.until(lambda: stage.feed.frames == 1)
         assert stage.intake.sessions[0].header["url"] == "ws://fake/ws"
-
-
-def test_backoff_grows_is_jittered_and_capped_and_can_be_reset() -> None:
-    backoff = Backoff(Random(7), first=0.5, longest=60)
-    delays = [backoff.next() for _ in range(200)]
-    assert delays[0] <= 0.5
-    assert all(0.1 <= delay <= 60 for delay in delays)
-    assert max(delays[20:]) > 30
-    assert len(set(delays)) > 190
-    backoff.reset()
-    assert backoff.next() <= 0.5
 
 
 async def test_refused_token_is_not_tried_again_in_a_hurry() -> None:

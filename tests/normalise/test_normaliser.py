@@ -100,6 +100,16 @@ def test_beat_on_which_a_parser_raises_is_told() -> None:
     assert balanced(out)
 
 
+def test_message_that_was_not_kept_is_counted_without_a_byte_of_it() -> None:
+    _, session, out = opened()
+    session.not_kept(1234, "KeyError", 2 * S, out)
+    (told,) = out.quarantine
+    reason = "1234 bytes not kept: KeyError while account data was taken out of them"
+    assert told == Quarantined("fake", None, reason, b"", 1, 2_000_000)
+    assert (session.frames, session.alive_ns) == (1, 2 * S)
+    assert balanced(out)
+
+
 def test_long_errors_are_cut() -> None:
     _, session, out = opened()
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from collector.errors import VenueError
+from collector.model import Instrument
 from collector.repair.line import Line
 from collector.repair.repairer import MARGIN_US, PIECE_US
 from collector.repair.stretches import Stretch
 from collector.store.errors import DatabaseUnreachableError
+from collector.venues.adapter import RestAnswer, RestCall
 from tests.repair.fakes import HOUR_US, Scene, gap
 from tests.service.stage import until
 
@@ -215,6 +219,56 @@ async def test_bug_ends_neither_the_repairer_nor_what_holds_it() -> None:
     scene.table.errors = [ZeroDivisionError("a bug")]
     await scene.run()
     assert scene.repairer.repaired == 1
+
+
+@pytest.mark.parametrize("called", ["history", "paging", "whole_past", "history_header", "failure"])
+async def test_bug_of_the_adapter_puts_its_gap_off_and_no_other(called: str) -> None:
+    scene = Scene(gap(1), gap(2, "candles"), gap(3, from_us=HOUR_US))
+    adapter, left = scene.adapter, 3
+
+    def fails(stream: str = "trades") -> None:
+        nonlocal left
+        if stream == "trades" and left:
+            left -= 1
+            raise ZeroDivisionError("a bug")
+
+    class Buggy(type(adapter)):  # type: ignore[misc]
+        def history(self, venue: str, settings: Any, instrument: Instrument, stream: str, *span: int) -> Any:
+            if called == "history":
+                fails(stream)
+            return self._history(venue, settings, instrument, stream, *span)
+
+        def _history(self, *asked: Any) -> Any:
+            yield from super().history(*asked)
+            if called == "paging":
+                fails(asked[3])
+
+        def whole_past(self, settings: Any, instrument: Instrument, stream: str) -> bool:
+            if called == "whole_past":
+                fails(stream)
+            return bool(super().whole_past(settings, instrument, stream))
+
+        def history_header(self, settings: Any) -> Any:
+            if called == "history_header":
+                fails()
+            return {}
+
+        def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+            if called == "failure":
+                fails(call.channel)
+            return None
+
+    adapter.__class__ = Buggy
+    with capture_logs() as logs:
+        await scene.run()
+    put_off = [event for event in scene.told() if event[0] == "put off"]
+    place = "failure" if called == "failure" else "history"
+    assert len(put_off) >= 3
+    assert {event[2] for event in put_off} == {f"fake: a bug, in {place}: ZeroDivisionError: a bug"}
+    assert (scene.repairer.repaired, scene.repairer.lost) == (3, 0)
+    assert scene.rest is not None
+    assert scene.rest.failures.counts == {place: 3}
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["adapter_failed"]
 
 
 async def test_worker_that_does_not_run_yet_is_waited_for() -> None:

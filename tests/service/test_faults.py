@@ -16,10 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.feed import rest as rest_module
+from collector.feed.worker import VenueWorker
 from collector.service.daemon import Daemon
 from collector.service.verify import Verdict, verify
 from collector.venues.adapter import SubscriptionState
-from collector.venues.fmfw import FmfwAdapter, FmfwConversation
+from collector.venues.fmfw import FmfwAdapter
 from collector.venues.fmfw.parser import FmfwParser
 
 from .rebuilt import current, rebuilt
@@ -456,15 +457,16 @@ async def test_two_venues_of_one_protocol_are_recorded_side_by_side(database: st
 async def test_a_worker_that_fails_is_started_again_and_touches_no_other(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tick, failures = FmfwConversation.tick, []
+    rest_for, failures = VenueWorker._rest_for, []
 
-    def fails_twice(self: FmfwConversation, now: float) -> Any:
-        if len(failures) < 2 and self._plan.name.startswith("hitbtc") and self.proved:
-            failures.append(now)
+    async def fails_twice(self: VenueWorker, seconds: float) -> None:
+        if len(failures) < 2 and self.venue == "hitbtc":
+            await until(lambda: all(feed.state == "live" for feed in self.connections.values()), "live lines")
+            failures.append(seconds)
             raise RuntimeError("a bug of ours")
-        return tick(self, now)
+        await rest_for(self, seconds)
 
-    monkeypatch.setattr(FmfwConversation, "tick", fails_twice)
+    monkeypatch.setattr(VenueWorker, "_rest_for", fails_twice)
     (tmp_path / "other").mkdir()
     async with (
         stage(database, tmp_path / "other") as other,

@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from collector import simulator
 from collector.feed import rest as rest_module
-from collector.feed.connection import Backoff, ConnectionFeed
+from collector.feed.connection import ConnectionFeed
+from collector.feed.pauses import Backoff
 from collector.service.daemon import Daemon
 
 from .stage import Stage, all_equal, live, until

@@ -93,6 +93,14 @@ def test_database_and_journal_trouble_is_visible(daemon: WatchedDaemon) -> None:
     assert whole.get_sample_value("collector_healthy") == 1
 
 
+def test_bugs_of_an_adapter_are_counted_by_place_from_zero_on(daemon: WatchedDaemon) -> None:
+    whole = registry(daemon)
+    at = {"venue": "fake", "place": "conversation.tick"}
+    assert whole.get_sample_value("collector_adapter_failures_total", at) == 0
+    daemon.workers["fake"].worker.failures.counts["conversation.tick"] += 2
+    assert whole.get_sample_value("collector_adapter_failures_total", at) == 2
+
+
 def test_hostile_names_do_not_break_the_format(daemon: WatchedDaemon) -> None:
     daemon.add_venue('a"b\n\\c')
     values = families(daemon)["collector_worker_failures"].samples

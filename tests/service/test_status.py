@@ -15,8 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.audit.losses import Alarm
-from collector.feed.connection import ConnectionState
+from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
 from collector.feed.network import Loss
+from collector.feed.pauses import LONGEST_BACKOFF_SECONDS
 from collector.feed.worker import WorkerState
 from collector.journal import Kind
 from collector.service import facts
@@ -258,6 +259,26 @@ def test_daemon_that_records_everything_is_healthy_and_ready_without_a_word(reco
     assert health(recording) == Health(healthy=True, ready=True, not_healthy=(), not_ready=(), warnings=())
 
 
+def test_bugs_of_an_adapter_are_a_warning_and_no_end_of_the_status(recording: WatchedDaemon) -> None:
+    class Broken:
+        def statuses(self) -> object:
+            raise KeyError("a bug")
+
+    worker = recording.workers["fake"].worker
+    (feed,) = worker.connections.values()
+    before = snapshot(recording.as_daemon).venues[0].connections[0].subscriptions
+    feed._conversation = Broken()  # type: ignore[union-attr, assignment]
+    snapshot(recording.as_daemon)
+    shown = snapshot(recording.as_daemon)
+    (venue,) = shown.venues
+    assert venue.adapter_failures == {"statuses": 1}
+    after = venue.connections[0].subscriptions
+    assert [(one.channel, one.symbol) for one in after] == [(one.channel, one.symbol) for one in before]
+    assert {(one.state, "a bug" in one.reason) for one in after} == {("waiting", True)}
+    assert "its adapter failed since the start: statuses once" in texts(shown.health.warnings)
+    assert shown.health.ready
+
+
 def test_failed_worker_is_red_until_it_works_again(recording: WatchedDaemon) -> None:
     supervised = recording.workers["fake"]
     recording.clock.now += 1
@@ -274,7 +295,8 @@ def test_failed_worker_is_red_until_it_works_again(recording: WatchedDaemon) -> 
 
 @pytest.mark.parametrize("state", [ConnectionState.WAITING, ConnectionState.STOPPED])
 def test_connection_that_nobody_tries_again_is_red(recording: WatchedDaemon, state: ConnectionState) -> None:
-    feed = recording.add_connection(recording.workers["fake"].worker, "C", state=state, age=119)
+    longest = UNAUTHORIZED_SECONDS + LONGEST_BACKOFF_SECONDS  # a token that is refused is tried again after minutes
+    feed = recording.add_connection(recording.workers["fake"].worker, "C", state=state, age=longest - 1)
     assert health(recording).healthy
     feed.since_ns -= 2_000_000_000
     assert "connection fake-2: " in texts(health(recording).not_healthy)

@@ -149,7 +149,7 @@ class WatchedDaemon:
         )
         feed = ConnectionFeed(
             plan, self.adapter, LIMITS, network=FakeNetwork(), intake=FakeIntake(), sending=cast(Any, None),
-            clock=self.clock, random=Random(1),
+            clock=self.clock, random=Random(1), failures=worker.failures,
         )  # fmt: skip
         feed.state, feed.since_ns = state, self.clock.now_ns() - int(age * 1e9)
         if state is ConnectionState.LIVE:

@@ -10,11 +10,12 @@ from collector import venues
 from collector.clock import Clock, SystemClock
 from collector.config import Config
 from collector.errors import CollectorError, VenueError
+from collector.feed.failures import AdapterError
 from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, Network, shown
 from collector.service.catalogue import discover
 from collector.service.check.clock import ClockBounds
 from collector.service.check.findings import Finding, Verdict
-from collector.venues.adapter import Plan
+from collector.venues.adapter import Adapter, ConnectionPlan, Plan, VenueSettings
 
 VENUE_TIMEOUT_SECONDS = 30.0
 
@@ -32,15 +33,15 @@ async def look_at_venue(name: str, config: Config, *, clock: Clock | None = None
                 plan = await discover(name, venue, network)
         except TimeoutError:
             return [_unanswered(subject), *network.bounds.findings(subject)]
+        except AdapterError as error:
+            return [_bug(subject, error.__cause__ or error)]
         except CollectorError as error:
             return [_refused(name, error, config), *network.bounds.findings(subject)]
         except Exception as error:  # noqa: BLE001  a mistake in one adapter must not hide what the others found
-            return [Finding(subject, Verdict.FAILURE, f"its answers were not understood ({type(error).__name__})",
-                            "is rest_url right? If so, please report this bug")]  # fmt: skip
+            return [_bug(subject, error)]
         found = list(_planned(subject, plan))
         if plan.connections:
-            where = adapter.address(plan.connections[0], Random())  # noqa: S311  no secret
-            found.append(await _socket(subject, network, *where, adapter.limits(venue.settings).max_message_bytes))
+            found.append(await _socket(subject, network, adapter, plan.connections[0], venue.settings))
         return [*found, *network.bounds.findings(subject)]
 
 
@@ -107,9 +108,23 @@ def _planned(subject: str, plan: Plan) -> Iterator[Finding]:
         yield Finding(f"{subject}.plan", Verdict.OK, note)
 
 
+def _bug(subject: str, error: BaseException) -> Finding:
+    return Finding(
+        subject,
+        Verdict.FAILURE,
+        f"its answers were not understood ({type(error).__name__})",
+        "is rest_url right? If so, please report this bug",
+    )
+
+
 async def _socket(
-    subject: str, network: Network, url: str, headers: Mapping[str, str], max_message_bytes: int
+    subject: str, network: Network, adapter: Adapter, plan: ConnectionPlan, settings: VenueSettings
 ) -> Finding:
+    try:
+        url, headers = adapter.address(plan, Random())  # noqa: S311  no secret
+        max_message_bytes = adapter.limits(settings).max_message_bytes
+    except Exception as error:  # noqa: BLE001  as above
+        return _bug(subject, error)
     try:
         line = await network.connect(url, headers=headers, max_message_bytes=max_message_bytes)
     except MovedError as error:

@@ -1,0 +1,95 @@
+"""How long the feed waits before it tries again: longer each time, never for long while the venue is known to be there.
+
+A line whose venue is away as a whole waits up to a minute, so that nobody is hammered. While another line of the venue
+lives, the fault is the line's own, and passes sooner: it is made again within seconds. And once any line of the venue
+comes back, those that sleep need not finish their sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from collector.clock import Clock
+
+STEADY_SECONDS = 60.0
+"""A session that lived so long starts every backoff anew."""
+LONGEST_BACKOFF_SECONDS = 60.0
+AMONG_THE_LIVING_SECONDS = 5.0
+"""The longest delay of a line while others of its venue are live."""
+FLAPPING_SECONDS = 5.0
+"""The longest delay after a session that was proved: the venue is there and takes us, so that each second away is one
+that is lost, and one that cuts us off again and again is asked some twenty times a minute, after a few tries."""
+WOKEN_WITHIN_SECONDS = 3.0
+"""Lines that are woken spread their tries over this time."""
+
+
+class Backoff:
+    """Growing, capped, fully jittered delays in seconds. The first is short, so that a cut line is back at once."""
+
+    def __init__(self, random: Random, *, first: float = 0.5, longest: float = LONGEST_BACKOFF_SECONDS) -> None:
+        self._random = random
+        self._first = first
+        self.longest = longest
+        """The longest delay; may be changed."""
+        self._bound = first
+
+    def next(self, at_most: float | None = None) -> float:
+        """Return how long to wait before the next try; `at_most` bounds this delay alone, and the next ones grow on."""
+        bound, self._bound = self._bound, min(self.longest, self._bound * 2)
+        if at_most is not None:
+            bound = min(bound, at_most)
+        return self._random.uniform(bound / 5, bound)
+
+    def reset(self) -> None:
+        """Start with the short delays again."""
+        self._bound = self._first
+
+
+class Pauses:
+    """What the lines of one venue know of each other: which are live, and when one has come to life."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._live: set[object] = set()
+        self._came = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Pauses live={len(self._live)}>"
+
+    def came(self, line: object) -> None:
+        """A line is live: those that wait in `sleep` are woken."""
+        if line not in self._live:
+            self._live.add(line)
+            self._came.set()
+            self._came = asyncio.Event()
+
+    def went(self, line: object) -> None:
+        """A line is live no more."""
+        self._live.discard(line)
+
+    @property
+    def longest(self) -> float:
+        """The longest delay that makes sense now."""
+        return AMONG_THE_LIVING_SECONDS if self._live else LONGEST_BACKOFF_SECONDS
+
+    async def sleep(self, seconds: float, *others: asyncio.Event) -> None:
+        """Sleep so long, or until a line comes to life and a moment more, or until one of `others` is set."""
+        end = self._clock.monotonic() + seconds
+        came = self._came
+        await sleep_or(self._clock, seconds, came, *others)
+        left = end - self._clock.monotonic()
+        if came.is_set() and left > 0 and not any(event.is_set() for event in others):
+            await sleep_or(self._clock, min(left, self._random.uniform(0.0, WOKEN_WITHIN_SECONDS)), *others)
+
+
+async def sleep_or(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
+    """Sleep so long, or until one of these is set."""
+    waiting: list[asyncio.Future[object]] = [asyncio.ensure_future(clock.sleep(seconds))]
+    waiting += [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

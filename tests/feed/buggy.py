@@ -1,0 +1,113 @@
+"""An adapter that raises where a test says, for one line of its venue, with what is around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from collector.feed.failures import Place
+from collector.venues.adapter import (
+    Action,
+    ConnectionPlan,
+    Event,
+    Parser,
+    SubscriptionState,
+    SubscriptionStatus,
+)
+
+from .fakes import FakeAdapter, FakeConversation, FakeIntake, FakeLine, FakeNetwork, FakeSession, LivingLine
+
+BAD = "fake-1"
+"""The line whose adapter fails."""
+
+
+class Bugs:
+    """Where the adapter raises for the bad line, and how often it did."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.raised = 0
+
+    def meet(self, place: Place, line: str) -> None:
+        if (place, line) == (self.place, BAD):
+            self.raised += 1
+            raise KeyError(f"bug {self.raised}")
+
+
+class Conversation(FakeConversation):
+    def __init__(self, bugs: Bugs, line: str) -> None:
+        self._bugs, self._line, self._proved = bugs, line, False
+        super().__init__()
+
+    @property
+    def proved(self) -> bool:  # type: ignore[override]
+        self._bugs.meet(Place.PROVED, self._line)
+        return self._proved
+
+    @proved.setter
+    def proved(self, value: bool) -> None:
+        self._proved = value
+
+    def opened(self, now: float) -> Sequence[Action]:
+        self._bugs.meet(Place.OPENED, self._line)
+        return super().opened(now)
+
+    def handle(self, events: Sequence[Event], now: float) -> Sequence[Action]:
+        self._bugs.meet(Place.HANDLE, self._line)
+        return super().handle(events, now)
+
+    def tick(self, now: float) -> Sequence[Action]:
+        self._bugs.meet(Place.TICK, self._line)
+        return super().tick(now)
+
+    def statuses(self) -> Sequence[SubscriptionStatus]:
+        self._bugs.meet(Place.STATUSES, self._line)
+        return [SubscriptionStatus("trades", "trades", "A", SubscriptionState.FLOWING, 1.0)]
+
+
+@dataclass
+class BuggyAdapter(FakeAdapter):
+    bugs: Bugs = field(default_factory=lambda: Bugs(Place.LINE))
+    opening: str = ""
+
+    def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
+        self.opening = plan.name  # the next that asks for `strip` is this line
+        self.bugs.meet(Place.ADDRESS, plan.name)
+        return super().address(plan, random)
+
+    @property
+    def strip(self) -> None:
+        self.bugs.meet(Place.STRIP, self.opening)
+
+    def parser(self, header: Mapping[str, Any]) -> Parser:
+        self.bugs.meet(Place.PARSER, header["worker"])
+        return super().parser(header)
+
+    def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> FakeConversation:
+        self.bugs.meet(Place.CONVERSATION, plan.name)
+        return Conversation(self.bugs, plan.name)
+
+
+class ParsingIntake(FakeIntake):
+    def __init__(self, adapter: FakeAdapter) -> None:
+        super().__init__()
+        self._adapter = adapter
+
+    def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
+        parser = self._adapter.parser(header)
+        session = super().open(header)
+        session.parser = parser
+        return session
+
+    def of(self, line: str) -> list[FakeSession]:
+        return [session for session in self.sessions if session.header["worker"] == line]
+
+
+class EndlessNetwork(FakeNetwork):
+    """Every line can be made."""
+
+    async def connect(self, url: str, **_: Any) -> FakeLine:  # type: ignore[override]
+        self.connects += 1
+        return LivingLine()
