@@ -25,6 +25,7 @@ from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, NotStrippedError, end_without_room, told
 from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, MovedError, Network, shown
 from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Backoff, Pauses
+from collector.feed.reading import Reading
 from collector.venues.adapter import (
     Action,
     Adapter,
@@ -48,8 +49,6 @@ UNAUTHORIZED_SECONDS = 300.0
 """A token that is refused is for a person to put right, and venues lock out those who insist."""
 _UNWANTED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 """Refusals of those who ask, or ask too much: that other lines live is no reason to ask again sooner."""
-BEHIND_SECONDS = 2.0
-"""A line of which so long not everything was read that had come."""
 ROOM_EVERY = 64
 """Frames after which others get their turn, and the journal's buffer is looked at."""
 
@@ -101,7 +100,8 @@ class ConnectionFeed:
         self._pause_seconds = 0.0
         self._unwanted = self._was_proved = False
         self._conversation: Conversation | None = None
-        self._last_heard = self._read_all = 0.0
+        self._reading: Reading
+        self._last_heard = 0.0
         self._behind = False
         self._held_back = False
         self._told = ""
@@ -188,7 +188,8 @@ class ConnectionFeed:
             await line.close()
             raise
         reason, cause = "stopped", None
-        self._last_heard = self._read_all = self._clock.monotonic()
+        self._reading = Reading(self._clock, line.unread)
+        self._last_heard = self._clock.monotonic()
         self._behind = self._held_back = False  # the line before may have ended while it was
         try:
             await self._hold(line, session)
@@ -203,6 +204,7 @@ class ConnectionFeed:
             reason = self._failed(bugs.exceptions[0])
         finally:
             self._conversation = None
+            self._reading.away = True
             self._pauses.went(self)
             self._tell_lag(session)
             session.close(reason, cause)
@@ -236,15 +238,10 @@ class ConnectionFeed:
         self, line: Line, session: LiveSession, conversation: Conversation, outbox: asyncio.Queue[bytes]
     ) -> None:
         receive, frame, now_ns, monotonic = line.receive, session.frame, self._clock.now_ns, self._clock.monotonic
-        intake, handling = self._intake, self._calling(Place.HANDLE, LineError)
-        call_soon = asyncio.get_running_loop().call_soon
+        intake, reading, handling = self._intake, self._reading, self._calling(Place.HANDLE, LineError)
         while True:
-            # Runs only if there is nothing to read just now.
-            drained = call_soon(self._drained)
-            for number in range(ROOM_EVERY):
+            for _ in range(ROOM_EVERY):
                 message = await receive()
-                if not number:
-                    drained.cancel()
                 kind = message.type
                 self._last_heard = monotonic()
                 if kind is TEXT or kind is BINARY:
@@ -263,26 +260,26 @@ class ConnectionFeed:
                         if any(type(event) is Refused for event in events):
                             self._tell_refused()
                 elif kind is PING:
+                    reading.away = True
                     await line.pong(message.data)
+                    reading.away = False
                 elif kind is not PONG:
                     raise line.ended(message)
             # A flood leaves `receive` nothing to wait for; without this the writer's turn would not come.
+            reading.turning = True
             await asyncio.sleep(0)
+            reading.turning = False
             if intake.full:
-                self._held_back = True  # the line's silence is our own doing now
+                self._held_back = reading.away = True  # the line's silence is our own doing now
                 await intake.room()
-                self._held_back = False
+                self._held_back = reading.away = False
                 self._last_heard = monotonic()
-
-    def _drained(self) -> None:
-        self._read_all = self._clock.monotonic()
 
     def _tell_lag(self, session: LiveSession) -> None:
         """Have the journal know while what the venue has sent waits unread: an end now would lose that, too."""
-        lag = self._clock.monotonic() - self._read_all
-        if lag > BEHIND_SECONDS:
+        if self._reading.behind:
             self._behind = True
-            session.behind(self._clock.now_ns() - int(lag * 1e9))
+            session.behind(self._clock.now_ns() - int(self._reading.lag * 1e9))
         elif self._behind:
             self._behind = False
             session.behind(None)
@@ -313,13 +310,10 @@ class ConnectionFeed:
         limits, clock = self._limits, self._clock
         ticking = self._calling(Place.TICK, LineError)
         next_ping = next_beat = clock.monotonic()
-        frames = self.frames
         while True:
             now = clock.monotonic()
-            if self.frames - frames < ROOM_EVERY and not self._held_back:
-                self._read_all = now
-            frames = self.frames
             self._tell_lag(session)
+            self._reading.look()
             silent = now - self._last_heard
             if silent > limits.silence_seconds and not self._held_back:
                 reason = f"nothing was heard for {silent:.0f} s, not even an answer to pings"

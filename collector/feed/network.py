@@ -8,7 +8,10 @@ token or a secret, which is for the configured address alone. No more of an answ
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ssl
+import termios
+from array import array
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -103,6 +106,9 @@ class Line(Protocol):
     def ended(self, message: Message) -> LineError:
         """Say why the line has ended, from the message of another kind that told so."""
 
+    def unread(self) -> int:
+        """Return how many bytes have come that are still in the system's hands."""
+
     async def send(self, payload: bytes) -> None: ...
 
     async def ping(self) -> None: ...
@@ -177,6 +183,14 @@ class AiohttpLine:
             return f"the line broke: {message.data}"
         error = self._socket.exception()
         return f"the line was cut{f': {error}' if error else ''}"
+
+    def unread(self) -> int:
+        held = array("i", [0])
+        try:
+            fcntl.ioctl(self._socket.get_extra_info("socket").fileno(), termios.FIONREAD, held)
+        except (AttributeError, OSError, ValueError):  # it is closed: what was not taken is lost
+            return 0
+        return held[0]
 
     async def send(self, payload: bytes) -> None:
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -92,6 +95,15 @@ async def body(payload: bytes, encoding: str = "", *, length: int | None = None)
 
     async with raw(answer) as url:
         yield url
+
+
+def handshake(head: bytes, extensions: str = "") -> bytes:
+    """Return the answer to a request that opens a WebSocket."""
+    [key] = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
+    proof = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    more = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
+    first = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return first + b"Sec-WebSocket-Accept: " + proof + b"\r\n" + more + b"\r\n"
 
 
 def bomb(mebibytes: int, wbits: int) -> bytes:

@@ -88,6 +88,7 @@ class FakeLine:
         self.pings = 0
         self.pongs: list[bytes] = []
         self.closed = False
+        self.unread_bytes = 0
         for message in messages:
             self.inbox.put_nowait(message)
 
@@ -98,6 +99,9 @@ class FakeLine:
         if isinstance(message, WSMsgType):
             return WSMessage(message, b"probe", None)
         return WSMessage(WSMsgType.TEXT, message, None)
+
+    def unread(self) -> int:
+        return self.unread_bytes
 
     def ended(self, message: object) -> LineError:
         return LineError(f"the peer sent {message!r}")

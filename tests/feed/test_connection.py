@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
+import pytest
 from aiohttp import WSMsgType
 from aiolimiter import AsyncLimiter
 from structlog.testing import capture_logs
@@ -222,6 +223,41 @@ async def test_flood_that_is_read_as_it_comes_is_not_behind() -> None:
             await stage.until(lambda now=now: stage.clock.now > now + 1)  # type: ignore[misc]
         assert stage.feed.frames == 4000
         assert stage.intake.sessions[0].lags == []
+
+
+@pytest.mark.parametrize("size", [110, 125, 64, 65, 200])
+async def test_bursts_that_are_read_to_their_end_are_not_behind_when_the_line_is_cut(size: int) -> None:
+    line = FakeLine()
+    async with Stage(line, FakeLine()).running() as stage:
+        for number in range(1, 31):
+            for _ in range(size):
+                line.inbox.put_nowait(b"x")
+            now = stage.clock.now
+            await stage.until(lambda now=now: stage.clock.now >= now + 1)  # type: ignore[misc]
+            assert stage.feed.frames == number * size
+        for _ in range(size):
+            line.inbox.put_nowait(b"x")
+        line.inbox.put_nowait(LineError("cut"))
+        await stage.until(lambda: stage.intake.sessions[0].closed is not None)
+        assert stage.feed.frames == 31 * size
+        assert stage.intake.sessions[0].lags == []
+
+
+async def test_line_is_behind_while_the_system_holds_more_than_can_be_taken_at_one_go() -> None:
+    line = FakeLine(b"x")
+    async with Stage(line, FakeLine()).running() as stage:
+        await stage.until(lambda: stage.feed.frames == 1 and stage.clock.now > 1_010)
+        line.unread_bytes = 1_000_000
+        held = stage.clock.now
+        session = stage.intake.sessions[0]
+        while stage.clock.now < held + 20:
+            line.inbox.put_nowait(b"x")
+            await asyncio.sleep(0)
+        assert all(read_to_ns is not None and abs(read_to_ns / 1e9 - held) <= 2 for read_to_ns in session.lags)
+        line.inbox.put_nowait(LineError("cut"))
+        await stage.until(lambda: session.closed is not None)
+        assert session.lags[-1] is not None
+        assert abs(session.lags[-1] / 1e9 - held) <= 2
 
 
 async def test_cancelling_closes_the_session_and_the_line() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import re
 import tracemalloc
 import zlib
@@ -30,7 +28,7 @@ from collector.service.check import Verdict
 from collector.service.check.venues import look_at_venue
 from collector.venues.adapter import Adapter
 
-from .doors import Door, door, raw
+from .doors import Door, door, handshake, raw
 from .fakes import FakeIntake, FakeSession
 
 MIB = 1 << 20
@@ -293,11 +291,7 @@ async def socket(*frames: bytes, again: bytes = b"", extensions: str = "") -> As
     """Serve a socket that sends these, and the last of them for ever."""
 
     async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
-        [key] = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
-        proof = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        more = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-        writer.write(b"Sec-WebSocket-Accept: " + proof + b"\r\n" + more + b"\r\n" + b"".join(frames))
+        writer.write(handshake(head, extensions) + b"".join(frames))
         await writer.drain()
         while again and not writer.is_closing():
             writer.write(again)
