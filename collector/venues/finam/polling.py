@@ -26,13 +26,15 @@ from collector.venues.finam.failures import is_unauthorised, status_of
 from collector.venues.finam.hours import Hours, Maintenance
 from collector.venues.finam.parser import FinamParser, Outcome
 from collector.venues.finam.periods import length_seconds, span_seconds
-from collector.venues.finam.tasks import DAILY_SECONDS, RECHECK_SECONDS, Task
+from collector.venues.finam.tasks import DAILY_SECONDS, LONGEST_AWAY_SECONDS, RECHECK_SECONDS, Task
 from collector.venues.finam.values import time_us
 from collector.venues.finam.worklist import CLOCK_SECONDS, REFERENCE, SESSIONS, make_queues
 from collector.venues.pace import backoff
 
 WRONG_SECRET_SECONDS = 300.0
 TOKEN_WAIT_SECONDS = 0.2
+AWAY_AFTER = 4
+"""So many calls in a row without an answer, and it is the venue that is away and not one method or symbol."""
 STUBBORN_SECONDS = 30.0
 """How long a call waits that is refused with a fresh token as well."""
 CLOSED_TOLD_SECONDS = 10.0
@@ -66,6 +68,8 @@ class FinamPolling:
         self._schedules = {task.symbol: task for task in self._queues[REFERENCE].tasks if task.method == calls.SCHEDULE}
         self._login_at = float("-inf")
         self._login_failures = 0
+        self._unanswered = 0
+        """Calls in a row, of whatever lane, that the venue was not there for."""
         self._undescribed: str | None = None
         self._closed_at = float("-inf")
 
@@ -102,6 +106,7 @@ class FinamPolling:
 
     def answered(self, lane: str, call: RestCall, answer: RestAnswer, events: Sequence[Event], now: float) -> None:
         """Take what came back for a lane's call."""
+        self._there(now)
         if lane == SESSIONS:
             self._session_answered(call, answer, now)
             return
@@ -122,6 +127,10 @@ class FinamPolling:
 
     def failed(self, lane: str, call: RestCall, error: VenueError, now: float) -> None:
         """A lane's call had no answer, or one that means failure."""
+        if (status_of(error) or 500) < 500:
+            self._there(now)
+        else:
+            self._unanswered += 1
         if lane == SESSIONS:
             self._login_failed(error, now)
             return
@@ -183,7 +192,15 @@ class FinamPolling:
         self._login_failures += 1
         pause = backoff(self._login_failures, self._random)
         wrong = error.permanent and status_of(error) in (400, 401, 403)
-        self._login_at = now + max(pause, WRONG_SECRET_SECONDS if wrong else 0.0, error.retry_after or 0.0)
+        pause = max(pause, WRONG_SECRET_SECONDS) if wrong else min(pause, LONGEST_AWAY_SECONDS)
+        self._login_at = now + max(pause, error.retry_after or 0.0)
+
+    def _there(self, now: float) -> None:
+        """The venue answers: what failed while it was away is asked for again soon."""
+        away, self._unanswered = self._unanswered >= AWAY_AFTER, 0
+        if away:
+            for queue in self._queues.values():
+                queue.resume(now)
 
     def _leave_alone(self, now: float) -> None:
         if not self._away:

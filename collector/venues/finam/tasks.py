@@ -12,8 +12,11 @@ from random import Random
 from collector.venues.adapter import SubscriptionState, SubscriptionStatus
 
 LONGEST_HOLD_SECONDS = 30.0
+LONGEST_AWAY_SECONDS = 15.0
+"""How seldom a method is tried while the venue is away. The first answer has all the others asked again."""
 RECHECK_SECONDS = (600.0, 3600.0, 86_400.0)
 DAILY_SECONDS = 86_400.0
+RESUMED_WITHIN_SECONDS = 3.0
 GROWTH = 1.05
 
 
@@ -115,5 +118,13 @@ class Queue:
         """The venue or the way to it is out of order: ask less until something works again."""
         self.failures = min(self.failures + 1, 10)
         if self.failures > 1:
-            pause = min(LONGEST_HOLD_SECONDS, 2.0 ** (self.failures - 2))
+            pause = min(LONGEST_AWAY_SECONDS, 2.0 ** (self.failures - 2))
             self.held_until = max(self.held_until, now + pause * self.random.uniform(1.0, 1.25))
+
+    def resume(self, now: float) -> None:
+        """The venue is back: ask again soon for all that failed."""
+        if not self.limited:
+            self.held_until = min(self.held_until, now)
+        for task in self.tasks:
+            if task.failures:
+                task.due = min(task.due, now + self.random.uniform(0.0, RESUMED_WITHIN_SECONDS))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from collector.venues.adapter import SubscriptionState
+from collector.simulator.finam.rest import ApiError
+from collector.venues.adapter import RestCall, SubscriptionState
 from collector.venues.finam.hours import Session
 from collector.venues.finam.trades import NO_OVERLAP
 
@@ -137,6 +140,36 @@ def test_venue_that_cannot_be_reached_is_asked_less_and_resumes_by_itself() -> N
     assert len(late) > 20
 
 
+@pytest.mark.parametrize("session_seconds", [900.0, 120.0])
+def test_everything_is_asked_for_again_soon_after_the_first_answer_of_a_venue_that_was_away(
+    session_seconds: float,
+) -> None:
+    driven = Driven(symbols=4, rate=0.5, venue={"session_seconds": session_seconds})
+    driven.run(20)
+    driven.broken = "line"
+    driven.run(700)
+    driven.broken, back = None, driven.now
+    driven.run(30)
+    for method in ("LastQuote", "OrderBook", "LatestTrades", "Bars"):
+        for symbol in driven.venue.exchange.markets:
+            assert any(at >= back for at in driven.asked(method, symbol)), (method, symbol)
+
+
+def test_one_symbol_that_fails_is_not_asked_for_more_often_because_others_are_answered() -> None:
+    driven = Driven(symbols=3, rate=0.5)
+    driven.run(10)
+    serve = driven._serve
+
+    def fail(call: RestCall, path: str, params: Mapping[str, str]) -> Any:
+        if call.channel.endswith(SBER) and call.channel.startswith("LatestTrades"):
+            raise ApiError(500, 13, "Internal error")
+        return serve(call, path, params)
+
+    driven._serve = fail  # type: ignore[method-assign]
+    driven.run(300)
+    assert len([at for at in driven.asked("LatestTrades", SBER) if at > 100]) < 12
+
+
 def test_quotes_and_books_of_an_outage_are_gaps_and_trades_that_the_list_still_holds_are_not() -> None:
     driven = Driven(rate=0.5)
     driven.run(60)
@@ -235,7 +268,7 @@ def test_maintenance_is_left_alone_and_followed_by_a_new_token_and_new_schedules
 
 def test_bars_are_read_again_until_they_are_final() -> None:
     driven = Driven(symbols=3, rate=30.0, streams=["candles"])
-    driven.run(400)
+    driven.run(700)
     bars = {}
     for bar in driven.out.candles:
         bars[bar.instrument.symbol, bar.time_us] = bar
