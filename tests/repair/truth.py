@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from collector.service.daemon import Daemon
-from tests.service.stage import Stage, until
+from tests.service.stage import PATIENCE_SECONDS, Stage, until
 
 Rows = set[tuple[Any, ...]]
 
@@ -78,14 +78,14 @@ async def closed(on: Stage) -> int:
     return int(count)
 
 
-async def all_settled(on: Stage, daemon: Daemon, at_least: int, seconds: float = 30.0) -> None:
+async def all_settled(on: Stage, daemon: Daemon, at_least: int, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until so many gaps are closed, those of the start left out, and none is left."""
     repairer = daemon.repairers["fmfw"]
     end = time.monotonic() + seconds
     while await closed(on) < at_least or await unsettled(on):
         assert time.monotonic() < end, await on.query("select * from v_gaps where state = 'open'")
         await asyncio.sleep(0.05)
-        await until(lambda: not repairer.waiting, "nothing left to repair", 20)
+        await until(lambda: not repairer.waiting, "nothing left to repair")
 
 
 def now_us() -> int:
