@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,7 +18,7 @@ from collector.errors import ConfigError
 from collector.service.status import snapshot
 from collector.store.embedded import server as embedded
 from tests.databases import open_folder
-from tests.soak.servers import OwnServer, own_server
+from tests.soak.servers import standby
 
 from .stage import Stage, all_equal, live, stage, until
 
@@ -88,29 +86,6 @@ async def test_migration_that_fails(database_server: DatabaseServer, tmp_path: P
             await waits_and_then_stores(on, '"quarantine" already exists',
                                         lambda: connection.execute("drop table quarantine"))  # fmt: skip
         await connection.close()
-
-
-@asynccontextmanager
-async def standby(folder: Path) -> AsyncIterator[OwnServer]:
-    """A migrated server that was started anew as a standby."""
-    async with own_server(folder) as server:
-        inner = server._server
-        process, account, installation = inner._process, inner._account, inner.installation
-        assert process is not None
-        assert account is not None
-        assert installation is not None
-        await server.tell("alter system set wal_level = 'replica'")
-        await inner._stop_process(process, 10)
-        await inner._start_process(installation, account)  # what it writes from now on can be followed
-        assert inner._process is not None
-        await inner._stop_process(inner._process, 10)
-        (inner.cluster.data / "standby.signal").touch()
-        (inner.cluster.data / "standby.signal").chmod(0o644)
-        inner._spawn(installation, account, inner._port)
-        async with asyncio.timeout(30):
-            while inner.cluster.state(inner.pid or 0) != "ready":  # noqa: ASYNC110  nobody announces it
-                await asyncio.sleep(0.02)
-        yield server
 
 
 async def test_standby_is_waited_for_until_it_is_promoted(folder: Path, tmp_path: Path) -> None:

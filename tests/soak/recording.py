@@ -26,11 +26,12 @@ Status = dict[str, Any]
 class Recording:
     """One running daemon."""
 
-    def __init__(self, on: Stage, process: asyncio.subprocess.Process, log_from: int) -> None:
+    def __init__(self, on: Stage, process: asyncio.subprocess.Process, log_from: int, url: str = "") -> None:
+        """`url` is where its page is, if its log does not tell."""
         self.on = on
         self.process = process
         self._log_from = log_from
-        self._url = ""
+        self._url = url
 
     def log(self, event: str) -> list[dict[str, Any]]:
         """What this process has logged under a name."""

@@ -121,6 +121,29 @@ async def own_server(folder: Path | None = None, *, durable: bool = False) -> As
             shutil.rmtree(place)
 
 
+@asynccontextmanager
+async def standby(folder: Path) -> AsyncIterator[OwnServer]:
+    """A migrated server that was started anew as a standby."""
+    async with own_server(folder) as server:
+        inner = server._server
+        process, account, installation = inner._process, inner._account, inner.installation
+        assert process is not None
+        assert account is not None
+        assert installation is not None
+        await server.tell("alter system set wal_level = 'replica'")
+        await inner._stop_process(process, 10)
+        await inner._start_process(installation, account)  # what it writes from now on can be followed
+        assert inner._process is not None
+        await inner._stop_process(inner._process, 10)
+        (inner.cluster.data / "standby.signal").touch()
+        (inner.cluster.data / "standby.signal").chmod(0o644)
+        inner._spawn(installation, account, inner._port)
+        async with asyncio.timeout(30):
+            while inner.cluster.state(inner.pid or 0) != "ready":  # noqa: ASYNC110  nobody announces it
+                await asyncio.sleep(0.02)
+        yield server
+
+
 def _on_disk() -> Path:
     place = Path(tempfile.mkdtemp(prefix="collector-test-", dir="/var/tmp"))
     place.chmod(0o755)
