@@ -11,10 +11,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
+from itertools import count
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from collector.journal.disk import Disk, write_all
+
+log = structlog.get_logger()
 
 _COPY_BYTES: Final = 1 << 20
 
@@ -147,8 +153,21 @@ def _make(disk: Disk, path: Path) -> int:
     try:
         return disk.create(path)
     except FileExistsError:
-        # Nobody else writes here: a file without a byte is one of which we were told that it could not be made.
-        if path.stat().st_size:
-            raise
-        disk.unlink(path)
+        # A file without a byte is one of which we were told that it could not be made. Nothing else is ours.
+        about = path.lstat()
+        if stat.S_ISREG(about.st_mode) and not about.st_size:
+            disk.unlink(path)
+        else:
+            _move_aside(disk, path)
         return disk.create(path)
+
+
+def _move_aside(disk: Disk, path: Path) -> None:
+    """Let what somebody put in a segment's place not keep us from recording; it is kept under another name."""
+    aside = next(
+        candidate
+        for number in count(1)
+        if not os.path.lexists(candidate := path.with_name(f"{path.name}.not-ours-{number}"))
+    )
+    disk.replace(path, aside)
+    log.warning("journal_place_taken", path=str(path), moved_to=str(aside))

@@ -24,6 +24,7 @@ from collector.journal import (
     segments,
 )
 from collector.journal.layout import HEADER_BYTES, RECORD_BYTES
+from collector.journal.segments import segment_path
 
 OpenJournal = Callable[..., Any]
 
@@ -44,6 +45,30 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  files have no events
             await asyncio.sleep(0.001)
+
+
+async def test_what_stands_in_a_segment_s_place_is_moved_aside(open_journal: OpenJournal, tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with open_journal(SMALL) as journal:
+            number = journal.end.segment
+            taken = [segment_path(tmp_path, number + ahead) for ahead in (1, 2, 3, 4)]
+            taken[0].mkdir()
+            (taken[0] / "something").touch()
+            taken[1].write_bytes(b"of another program")
+            taken[2].symlink_to("nowhere")
+            taken[3].touch()
+            fill(journal, 40)
+            await journal.sync(journal.end)
+
+            assert journal.end.segment > number + 4
+            assert numbers_in(read(tmp_path)) == list(range(40))
+    asides = [taken[ahead].with_name(f"{taken[ahead].name}.not-ours-1") for ahead in (0, 1, 2)]
+    assert [line["moved_to"] for line in logs if line["event"] == "journal_place_taken"] == list(map(str, asides))
+    assert (asides[0] / "something").exists()
+    assert asides[1].read_bytes() == b"of another program"
+    assert asides[2].is_symlink()
+    async with open_journal(SMALL) as journal:
+        assert numbers_in(read(tmp_path)) == list(range(40))
 
 
 async def test_what_is_synced_is_on_the_disk(open_journal: OpenJournal, tmp_path: Path) -> None:
