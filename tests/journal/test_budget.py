@@ -309,6 +309,7 @@ async def test_what_is_set_to_be_kept_does_not_give_way(open_journal: OpenJourna
         before = await archived(journal, tmp_path, 10)
         full(disk, tmp_path)
         journal.append(1, Kind.FRAME, 1, bytes(1_900_000))
+        await until(lambda: numbers(tmp_path)[0] == before[2])
         await refuses_again(disk)
         left = segments(tmp_path)
         assert left[0].number == before[2]
