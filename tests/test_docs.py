@@ -40,9 +40,10 @@ def demo() -> Iterator[Path]:
     environ = {name: value for name, value in os.environ.items() if "COLLECTOR_" not in name or "__" not in name}
     try:
         # Whether the tables equal what was sent is for other tests; on a busy machine the demo may be too late to tell.
-        subprocess.run(
+        demo = subprocess.run(
             [*command, "--duration", str(DEMO_SECONDS)], capture_output=True, text=True, check=False, env=environ
         )
+        assert (folder / "data").is_dir(), demo.stdout + demo.stderr
         yield folder
     finally:
         shutil.rmtree(folder.parent)

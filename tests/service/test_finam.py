@@ -72,7 +72,8 @@ async def test_tables_equal_what_was_answered_and_sent(database: str, tmp_path: 
 
 
 async def test_every_trade_of_the_market_is_stored(database: str, tmp_path: Path) -> None:
-    async with stage(database, tmp_path, history_events=0) as on, on.daemon() as daemon:
+    # Lists so long that a poll which comes late on a busy machine misses nothing.
+    async with stage(database, tmp_path, history_events=0, trades_kept=5000) as on, on.daemon() as daemon:
         await until(lambda: ready(daemon, 2000), "2,000 rows")
         on.venue.pause()
         truth = sum(len(market.trades) for market in on.venue.exchange.markets.values())

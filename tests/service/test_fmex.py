@@ -174,7 +174,9 @@ async def test_trades_and_bars_of_an_outage_come_with_the_next_connection(databa
         await until(lambda: socket_of(daemon).reconnects >= 3, "three tries")
         await recording(daemon)
         verdicts = await on.compare(daemon)
-        assert all_equal(verdicts)
+        # Quotes that had come and were not read yet are lost with the line: they lie in its gap.
+        assert all_equal([verdict for verdict in verdicts if verdict.table in ("trades", "candles")])
+        assert [verdict for verdict in verdicts if verdict.surplus] == []
         market = on.venue.markets["btcusd_p"]
         [(stored,)] = await on.query("select count(*) from v_trades where symbol = 'btcusd_p'")
         assert stored == market.end - min(on.venue.ledger.trades["btcusd_p"])

@@ -148,6 +148,9 @@ async def test_what_a_cut_line_has_cost_is_had_again_from_history(database: str,
                     break
                 await asyncio.sleep(0.1)
             assert set(stored) == happened
+            # What the history gave was sent, too.
+            assert all_equal(await verify(on.dsn, "metaapi", on.ledger, ("trades", "candles")))
+            assert await surplus(on) == 0
 
 
 async def test_lost_packet_is_a_gap_and_holds_nothing_up(database: str, tmp_path: Path) -> None:

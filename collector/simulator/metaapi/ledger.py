@@ -1,4 +1,4 @@
-"""Everything market-like that was sent, in the words of a recorder's tables, so that the two can be compared.
+"""Everything market-like that was sent by socket, or given by the history, in the words of a recorder's tables.
 
 A tick counts once however often and to however many it was sent; several equal ones of one millisecond count as often
 as one client got them. Memory is bounded: beyond `_ROWS_KEPT` rows of a table the oldest leave first.
@@ -36,6 +36,18 @@ class Moments:
         counts[content] += 1
         return counts[content] - 1
 
+    def note(self, symbol: str, quoted: Quoted, tick: Tick) -> int:
+        """Count a tick; returns how many equal ones of its millisecond came before it."""
+        return self.ordinal(symbol, tick.time_ms, _content(quoted, tick))
+
+
+def _content(quoted: Quoted, tick: Tick) -> tuple[str, str, str | None, str | None]:
+    price = quoted.symbol.price
+    last = volume = None
+    if tick.volume:
+        last, volume = price(tick.last), number(tick.volume, quoted.symbol.volume_digits)
+    return price(tick.bid), price(tick.ask), last, volume
+
 
 class Ledger:
     """What went out, by instrument."""
@@ -59,13 +71,8 @@ class Ledger:
         )
 
     def tick(self, name: str, quoted: Quoted, tick: Tick, moments: Moments) -> None:
-        price = quoted.symbol.price
-        bid, ask = price(tick.bid), price(tick.ask)
-        last = volume = None
-        if tick.volume:
-            last, volume = price(tick.last), number(tick.volume, quoted.symbol.volume_digits)
-        ordinal = moments.ordinal(name, tick.time_ms, (bid, ask, last, volume))
-        key = (tick.time_ms, bid, ask, last, volume, ordinal)
+        bid, ask, last, volume = _content(quoted, tick)
+        key = (tick.time_ms, bid, ask, last, volume, moments.note(name, quoted, tick))
         self._put(name, "ticks", key, [tick.time_ms * 1000, bid, None, ask, None, last, None])
         if tick.volume:
             side = 1 if tick.side == "buy" else -1

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from collector.simulator.metaapi.accounts import Account
 from collector.simulator.metaapi.bars import MT4, MT5
+from collector.simulator.metaapi.ledger import Moments
 from collector.simulator.metaapi.market import Quoted
 from collector.simulator.metaapi.text import read_time, utc
 from collector.simulator.metaapi.venue import MetaapiVenue
@@ -129,6 +130,8 @@ class Rest:
         start_ms, limit = self._start(request), self._limit(request)
         bars = quoted.series.until(timeframe, self._venue.now_ms() if start_ms is None else start_ms, limit)
         texts = [bar.json(quoted.symbol, timeframe, quoted.offset_ms) for bar in bars]
+        for bar in bars:
+            self._venue.ledger.candle(self._name(request), quoted, timeframe, bar)
         return answer(f"[{','.join(texts)}]".encode())
 
     async def ticks(self, request: web.Request) -> web.Response:
@@ -140,7 +143,16 @@ class Rest:
         start_ms, limit = self._start(request), self._limit(request)
         offset = int(request.query.get("offset", "0"))
         found = quoted.ticks[-limit:] if start_ms is None else quoted.since(start_ms, offset, limit)
+        moments, name = Moments(), self._name(request)
+        if offset and found:
+            for before in quoted.since(start_ms or 0, 0, offset):
+                moments.note(name, quoted, before)
+        for tick in found:
+            self._venue.ledger.tick(name, quoted, tick, moments)
         return answer(f"[{','.join([quoted.tick_json(tick) for tick in found])}]".encode())
+
+    def _name(self, request: web.Request) -> str:
+        return self._venue.name_of(self._account(request), request.match_info["symbol"])
 
     def _late(self) -> web.Response | None:
         fault = self._venue.faults.take("history_202")
