@@ -134,20 +134,30 @@ async def _simulators(
 async def _show(
     daemon: Daemon, running: asyncio.Task[None], ended: asyncio.Event, duration: float | None, console: Console
 ) -> None:
-    """Show the live table until the time is over, somebody ends it, or the daemon fails."""
-    until = None if duration is None else time.monotonic() + duration
+    """Show the live table until the time is over, somebody ends it, or the daemon fails.
+
+    The time counts from the first rows: a database that is slow to start takes nothing of it.
+    """
+    begun, until = time.monotonic(), None
     seen = _Rates()
     with Live(console=console, refresh_per_second=4, transient=not console.is_terminal) as live:
         while not ended.is_set() and not running.done() and (until is None or time.monotonic() < until):
+            now = time.monotonic()
+            if (
+                until is None
+                and duration is not None
+                and (daemon.statistics.total.stored or now - begun > START_SECONDS)
+            ):
+                until = now + duration
             if daemon.started.is_set():
-                live.update(_screen(daemon, seen, until))
+                live.update(_screen(daemon, seen, _left(until, duration)))
             try:
                 async with asyncio.timeout(REFRESH_SECONDS):
                     await ended.wait()
             except TimeoutError:
                 continue
         if daemon.started.is_set():
-            live.update(_screen(daemon, seen, until))
+            live.update(_screen(daemon, seen, _left(until, duration)))
 
 
 class _Rates:
@@ -163,9 +173,13 @@ class _Rates:
         return (count - before) / (now - at) if now > at else 0.0
 
 
-def _screen(daemon: Daemon, rates: _Rates, until: float | None) -> RenderableType:
+def _left(until: float | None, duration: float | None) -> float | None:
+    return duration if until is None else max(0.0, until - time.monotonic())
+
+
+def _screen(daemon: Daemon, rates: _Rates, left: float | None) -> RenderableType:
     facts, now = daemon.statistics, time.monotonic()
-    rest = "press Ctrl-C to end" if until is None else f"{max(0, until - now):.0f} s left"
+    rest = "press Ctrl-C to end" if left is None else f"{left:.0f} s left"
     table = Table(title=f"collector demo, {rest}", title_justify="left")
     for name, justify in (("instrument", "left"), ("last", "right"), ("bid", "right"), ("ask", "right"),
                           ("spread", "right"), ("items/s", "right"), ("trades", "right"), ("ticks", "right"),

@@ -45,7 +45,9 @@ def expected(venue: MetaapiVenue, symbol: str | None) -> dict[str, Any]:
         return {"rates": list(venue.ledger.rates.values())}
     if symbol not in names:
         raise KeyError(symbol)
-    return {table: list(rows.values()) for table, rows in venue.ledger.tables.get(symbol, {}).items()}
+    ledger = venue.ledger
+    sent = {table: list(rows.values()) for table, rows in ledger.tables.get(symbol, {}).items()}
+    return {**sent, "given": {table: list(rows.values()) for table, rows in ledger.given.get(symbol, {}).items()}}
 
 
 class Control:

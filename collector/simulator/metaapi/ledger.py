@@ -1,12 +1,13 @@
 """Everything market-like that was sent by socket, or given by the history, in the words of a recorder's tables.
 
 A tick counts once however often and to however many it was sent; several equal ones of one millisecond count as often
-as one client got them. Memory is bounded: beyond `_ROWS_KEPT` rows of a table the oldest leave first.
+as one client got them. The history's ticks are kept apart (`given`): who asks for deals leaves the quotes and the other
+way round. Memory is bounded: beyond `_ROWS_KEPT` rows of a table the oldest leave first.
 """
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -49,11 +50,21 @@ def _content(quoted: Quoted, tick: Tick) -> tuple[str, str, str | None, str | No
     return price(tick.bid), price(tick.ask), last, volume
 
 
+def _rows_of(name: str, quoted: Quoted, tick: Tick, moments: Moments) -> Iterator[tuple[str, Any, list[Any]]]:
+    bid, ask, last, volume = _content(quoted, tick)
+    key = (tick.time_ms, bid, ask, last, volume, moments.note(name, quoted, tick))
+    yield "ticks", key, [tick.time_ms * 1000, bid, None, ask, None, last, None]
+    if tick.volume:
+        side = 1 if tick.side == "buy" else -1
+        yield "trades", (*key, side), [tick.time_ms * 1000, last, volume, side]
+
+
 class Ledger:
     """What went out, by instrument."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Rows]] = {}
+        self.given: dict[str, dict[str, Rows]] = {}
         self.rates: Rows = {}
         self.packets: Counter[str] = Counter()
         self.items: Counter[str] = Counter()
@@ -71,12 +82,14 @@ class Ledger:
         )
 
     def tick(self, name: str, quoted: Quoted, tick: Tick, moments: Moments) -> None:
-        bid, ask, last, volume = _content(quoted, tick)
-        key = (tick.time_ms, bid, ask, last, volume, moments.note(name, quoted, tick))
-        self._put(name, "ticks", key, [tick.time_ms * 1000, bid, None, ask, None, last, None])
-        if tick.volume:
-            side = 1 if tick.side == "buy" else -1
-            self._put(name, "trades", (*key, side), [tick.time_ms * 1000, last, volume, side])
+        for table, key, row in _rows_of(name, quoted, tick, moments):
+            self._put(name, table, key, row)
+
+    def gave_tick(self, name: str, quoted: Quoted, tick: Tick, moments: Moments) -> None:
+        """Note a tick of the history."""
+        for table, key, row in _rows_of(name, quoted, tick, moments):
+            if key not in self.tables.get(name, {}).get(table, {}):
+                self.given.setdefault(name, {}).setdefault(table, {})[key] = row
 
     def candle(self, name: str, quoted: Quoted, timeframe: str, bar: Bar) -> None:
         price = quoted.symbol.price
@@ -98,6 +111,7 @@ class Ledger:
     def _put(self, name: str, table: str, key: Any, row: list[Any]) -> None:
         rows = self.tables.setdefault(name, {}).setdefault(table, {})
         rows[key] = row
+        self.given.get(name, {}).get(table, {}).pop(key, None)
         self.items[table] += 1
         if len(rows) > _ROWS_KEPT:
             del rows[next(iter(rows))]

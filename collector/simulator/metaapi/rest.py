@@ -148,7 +148,7 @@ class Rest:
             for before in quoted.since(start_ms or 0, 0, offset):
                 moments.note(name, quoted, before)
         for tick in found:
-            self._venue.ledger.tick(name, quoted, tick, moments)
+            self._venue.ledger.gave_tick(name, quoted, tick, moments)
         return answer(f"[{','.join([quoted.tick_json(tick) for tick in found])}]".encode())
 
     def _name(self, request: web.Request) -> str:
