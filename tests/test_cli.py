@@ -217,7 +217,7 @@ def test_a_name_that_a_crash_cut_short_is_made_anew_and_then_kept(tmp_path: Path
 def test_a_demo_of_a_venue_that_nobody_simulates_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--venues", "fmfw,nosuch", "--duration", "1"]) == 2
     told = capsys.readouterr().err
-    assert "'nosuch' is no simulated venue" in told
+    assert "there is no venue 'nosuch' to choose; there is" in told
     assert "metaapi" in told
 
 

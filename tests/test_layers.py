@@ -9,11 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "collector"
 
-BASICS = {"collector", "__version__", "errors", "clock", "escape"}
+BASICS = {"collector", "__version__", "errors", "clock", "escape", "names"}
 MAY_IMPORT = {
     "errors": set[str](),
     "clock": set[str](),
     "escape": set[str](),
+    "names": {"errors"},
     "model": {"errors"},
     "venues": {"model"},
     "normalise": {"model", "venues"},

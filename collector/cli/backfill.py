@@ -9,7 +9,6 @@ import typer
 
 from collector.cli.screen import Screen, say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.escape import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -87,22 +86,17 @@ def _understand(
     again: bool, dry: bool,
 ) -> Wanted:  # fmt: skip
     from collector import venues
+    from collector.cli.names import some_of, usage
+    from collector.names import known_name
 
-    configured = config.venues.get(venue)
-    if configured is None:
-        raise typer.BadParameter(
-            f"{venue!r} is not configured; there is {', '.join(config.venues) or 'none'}", param_hint="VENUE"
-        )
+    with usage(venue="VENUE"):
+        known_name("venue", venue, config.venues, where="in the configuration")
+    configured = config.venues[venue]
     adapter = venues.find(configured.adapter)
     possible = sorted(adapter.historic | adapter.partly_historic)
     recorded: tuple[str, ...] = getattr(configured.settings, "streams", ())
-    chosen = [name.strip() for name in streams.split(",") if name.strip()] if streams else []
-    for name in chosen:
-        if name not in possible:
-            raise typer.BadParameter(
-                f"{venue} keeps no past of {name!r}; it has {', '.join(possible) or 'none at all'}",
-                param_hint="--streams",
-            )
+    where = f"whose past {venue} keeps"
+    chosen = [] if streams is None else some_of("stream", streams, possible, "--streams", where=where)
     chosen = chosen or [name for name in sorted(adapter.historic) if name in recorded] or sorted(adapter.historic)
     if not chosen:
         raise typer.BadParameter(f"{venue} keeps no past of anything", param_hint="VENUE")
@@ -112,7 +106,7 @@ def _understand(
     if first >= min(last, now_us):
         what = "the future" if first >= now_us else "not before --to"
         raise typer.BadParameter(f"{times[0]} is {what}", param_hint="--from")
-    return Wanted(venue, patterns, list(dict.fromkeys(chosen)), (first, min(last, now_us)), again, dry)
+    return Wanted(venue, patterns, chosen, (first, min(last, now_us)), again, dry)
 
 
 def moment(option: str, text: str) -> int:
@@ -167,17 +161,14 @@ async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list
 
 def matching(patterns: list[str], symbols: list[str]) -> list[str]:
     """Return the symbols that the patterns mean, in the venue's order. Every pattern has to mean one."""
-    from difflib import get_close_matches
-    from fnmatch import fnmatchcase
+    from collector import names
+    from collector.cli.names import usage
 
-    for pattern in patterns:
-        if not any(fnmatchcase(symbol, pattern) for symbol in symbols):
-            near = get_close_matches(pattern, symbols, 3)
-            raise typer.BadParameter(
-                f"the venue has no {pattern!r}" + (f"; did you mean {escaped(', '.join(near))}?" if near else ""),
-                param_hint="SYMBOL..",
-            )
-    return [symbol for symbol in symbols if any(fnmatchcase(symbol, pattern) for pattern in patterns)]
+    meant: set[str] = set()
+    with usage(symbol="SYMBOL.."):
+        for pattern in patterns:
+            meant.update(names.matching("symbol", pattern, symbols, where="at the venue"))
+    return [symbol for symbol in symbols if symbol in meant]
 
 
 def _tell_estimates(estimates: list[Estimate]) -> None:

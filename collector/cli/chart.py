@@ -48,6 +48,7 @@ def chart(
     config: ConfigFile = None,
 ) -> None:
     """Draw candles, volume and spread, with the times that were not recorded shaded."""
+    from collector.cli.names import one_of, usage
     from collector.cli.running import run
     from collector.data.chart import FORMATS, draw
     from collector.data.extras import extra
@@ -56,14 +57,14 @@ def chart(
     path = out or Path(f"{venue}-{quote(symbol, safe='')}.png")
     if path.suffix not in FORMATS:
         raise typer.BadParameter(f"{path} ends with none of {', '.join(FORMATS)}", param_hint="--out")
-    if style not in STYLES:
-        raise typer.BadParameter(f"{style!r} is none of {', '.join(STYLES)}", param_hint="--style")
+    one_of("style", style, STYLES, "--style")
     span = _moment("--from", since), _moment("--to", until)
     if span[0] and span[1] and span[0] >= span[1]:
         raise typer.BadParameter(f"{since} is not before --to", param_hint="--from")
     _check(period)
     extra("matplotlib", "charts")
-    picture = run(_ask(read_config(config), venue, symbol, span, period))
+    with usage(venue="VENUE", symbol="SYMBOL"):
+        picture = run(_ask(read_config(config), venue, symbol, span, period))
     draw(picture, path, style=style)
     say(f"{path}: {picture.bars.num_rows:,} {picture.kind} of {picture.period}")
 
@@ -90,6 +91,8 @@ async def _ask(
 ) -> Picture:
     from collector.data.picture import ask
     from collector.service.attach import attached
+    from collector.service.known import check_instrument
 
     async with attached(config) as dsn:
+        await check_instrument(config, dsn, venue, symbol)
         return await ask(dsn, venue, symbol, *span, period)

@@ -47,17 +47,14 @@ def demo(
     The proof compares every table with what the venues say they sent. Exit status 1 if they differ.
     """
     from collector import simulator
+    from collector.cli.names import some_of
     from collector.cli.running import run
     from collector.cli.shared import print_json
     from collector.logs import configure
     from collector.service.demo import demo as run_demo
 
-    known = simulator.venue_names()
-    for name in (venues or "").split(","):
-        if name and name not in known:
-            raise typer.BadParameter(
-                f"{name!r} is no simulated venue; there are {', '.join(known)}", param_hint="--venues"
-            )
+    if venues is not None:
+        venues = ",".join(some_of("venue", venues, simulator.venue_names(), "--venues"))
     configure("warning", "auto")
     console = Screen(stderr=as_json)
     verdicts = run(

@@ -19,7 +19,8 @@ def as_object(compared: Compared) -> dict[str, Any]:
     """Return a comparison as JSON has it."""
     done = compared.replayed
     return {
-        "equal": compared.equal, "frames": done.frames, "bytes": done.bytes, "damages": done.damages,
+        "proved": compared.proved, "equal": compared.equal,
+        "frames": done.frames, "bytes": done.bytes, "damages": done.damages,
         "received": compared.received, "quarantined": compared.quarantined, "notes": compared.notes,
         "tables": {
             name: {
@@ -36,7 +37,7 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
     console = Screen()
     done = compared.replayed
     if compared.received is None:
-        console.print("the journal holds nothing to compare")
+        console.print("the journal holds nothing to compare, so that nothing is proved", style="bold red")
         return
     first, last = compared.received
     table = Table(title=f"{done.frames:,} frames, received {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC",
@@ -60,8 +61,11 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
         console.print(note, soft_wrap=True)
     for damage in done.damages:
         console.print(f"not readable: {damage}", style="red", soft_wrap=True)
-    if compared.equal:
+    if compared.proved:
         console.print("The tables are what the journal gives, digit by digit.")
+    elif compared.equal:
+        told = "neither the journal nor a table holds a row of this choice, so that nothing is proved"
+        console.print(told, style="bold red", soft_wrap=True)
     elif backfills_left_out:
         console.print(
             f"{backfills_left_out:,} journals of backfills were not read, whose rows count as extra; --backfills does",

@@ -55,13 +55,14 @@ def explain(
     The frame is parsed again and compared with the row. Exit status 1 when there is no such row, when no journal holds
     its frame any more, or when the row differs from what its frame says.
     """
+    from collector.cli.names import one_of, usage
     from collector.cli.running import run
 
-    if table not in TABLES:
-        raise typer.BadParameter(f"{table!r} is none of {', '.join(TABLES)}", param_hint="TABLE")
+    one_of("table", table, TABLES, "TABLE")
     wanted = understand(table, key)
     settings = read_config(config, log=not as_json)
-    told, count = run(_explain(settings, table, venue, symbol, wanted, within))
+    with usage(venue="VENUE", symbol="SYMBOL"):
+        told, count = run(_explain(settings, table, venue, symbol, wanted, within))
     if as_json:
         print_json({"rows": [as_object(one) for one in told], "found": count})
     else:
@@ -114,10 +115,12 @@ async def _explain(
 ) -> tuple[list[Explained], int]:
     from collector.service.attach import attached
     from collector.service.explain import explain
+    from collector.service.known import check_instrument, check_rate
 
     path = config.data_dir / "journal" / "name"
     name = path.read_text().strip() if path.is_file() else None
     async with attached(config) as dsn:
+        await (check_rate if table == "rates" else check_instrument)(config, dsn, venue, symbol)
         return await explain(dsn, config.data_dir, name or None, table, venue, symbol, key, within=within)
 
 

@@ -110,17 +110,16 @@ def _understand(
     seal: Seal | None,
 ) -> Choice:  # fmt: skip
     from collector.cli.backfill import moment
+    from collector.cli.names import one_of
     from collector.data.catalogue import TABLES
     from collector.data.export import Choice
     from collector.data.files import FORMATS, needs
 
-    if kind not in FORMATS:
-        raise typer.BadParameter(f"{kind!r} is none of {', '.join(FORMATS)}", param_hint="--format")
+    one_of("format", kind, FORMATS, "--format")
     if not tables and seal is None:
         raise typer.BadParameter(f"name one or more of {', '.join(TABLES)}", param_hint="TABLE..")
     for name in tables:
-        if name not in TABLES:
-            raise typer.BadParameter(f"{name!r} cannot be exported; there is {', '.join(TABLES)}", param_hint="TABLE..")
+        one_of("table", name, TABLES, "TABLE..")
     if seal is not None and any(times):
         raise typer.BadParameter("is the whole span: leave out --from and --to", param_hint="--seal")
     first, last = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -28,6 +28,14 @@ Examples:
 STATES = ("open", "repaired", "unrecoverable")
 
 
+class Found(NamedTuple):
+    """Gaps, how many there are of each state, and whether anything that was asked for was ever to be recorded."""
+
+    rows: list[Listed]
+    summary: dict[str, int]
+    recorded: bool
+
+
 def add_to(app: typer.Typer) -> None:
     app.command("gaps", epilog=EXAMPLES)(gaps)
 
@@ -44,33 +52,46 @@ def gaps(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List the gaps, newest first, with their causes and how long they were."""
+    """List the gaps, newest first, with their causes and how long they were.
+
+    Exit status 1 where nothing of it was ever recorded: then there is nothing that could be missing.
+    """
+    from collector.cli.names import one_of, usage
     from collector.cli.running import run
 
-    if state is not None and state not in STATES:
-        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
+    if state is not None:
+        one_of("state", state, STATES, "--state")
     settings = read_config(config, log=not as_json)
-    rows, summary = run(_ask(settings, (venue, symbol, stream, state), None if everything else limit))
+    with usage(venue="--venue", symbol="--symbol", stream="--stream"):
+        found = run(_ask(settings, (venue, symbol, stream, state), None if everything else limit))
     if as_json:
-        print_json({"gaps": [one._asdict() for one in rows], "summary": summary})
-        return
-    _tell(rows, summary, settings)
+        rows = [one._asdict() for one in found.rows]
+        print_json({"gaps": rows, "summary": found.summary, "recorded": found.recorded})
+    else:
+        _tell(found, settings)
+    raise typer.Exit(0 if found.recorded else 1)
 
 
-async def _ask(
-    config: Config, choice: tuple[str | None, str, str | None, str | None], limit: int | None
-) -> tuple[list[Listed], dict[str, int]]:
+async def _ask(config: Config, choice: tuple[str | None, str, str | None, str | None], limit: int | None) -> Found:
     from collector.repair.listing import listing
     from collector.service.attach import attached
+    from collector.service.known import Filter, check_names, was_recorded
 
+    asked = Filter(*choice[:3])
     async with attached(config) as dsn:
-        return await listing(dsn, *choice, limit=limit, max_age_days=config.repair.max_age_days)
+        await check_names(config, dsn, asked)
+        rows, summary = await listing(dsn, *choice, limit=limit, max_age_days=config.repair.max_age_days)
+        return Found(rows, summary, bool(rows) or await was_recorded(dsn, asked))
 
 
-def _tell(rows: list[Listed], summary: dict[str, int], config: Config) -> None:
+def _tell(found: Found, config: Config) -> None:
     from rich.table import Table
 
     console = Screen()
+    rows, summary = found.rows, found.summary
+    if not found.recorded:
+        console.print("nothing of it was ever recorded, so that nothing is known of gaps", style="bold red")
+        return
     table = Table()
     for name in ("venue", "symbol", "stream", "from (UTC)", "to", "length", "cause", "state", "rows", "reason"):
         table.add_column(name, justify="right" if name in ("length", "rows") else "left")

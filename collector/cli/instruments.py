@@ -42,18 +42,22 @@ def instruments(
     as_json: Json = False,
 ) -> None:
     """List the venues' instruments as they are now; the streams column says what would be recorded of each."""
+    from collector.cli.names import usage
     from collector.cli.running import run
+    from collector.names import known_name, matching
 
     settings = read_config(config)
-    if venue is not None and venue not in settings.venues:
-        raise typer.BadParameter(f"{venue!r} is not configured; there is {', '.join(settings.venues) or 'none'}")
-    listed = [one for one in run(_ask(settings, venue)) if fnmatchcase(one.symbol, pattern)]
-    if recorded:
-        listed = [one for one in listed if one.streams]
+    with usage(venue="--venue", symbol="PATTERN"):
+        if venue is not None:
+            known_name("venue", venue, settings.venues, where="in the configuration")
+        every = run(_ask(settings, venue))
+        if pattern != "*":
+            matching("symbol", pattern, [one.symbol for one in every])
+    listed = [one for one in every if fnmatchcase(one.symbol, pattern) and (one.streams or not recorded)]
     if as_json:
         print_json([one._asdict() for one in listed])
-        return
-    _tell(listed)
+    else:
+        _tell(listed)
 
 
 async def _ask(settings: Config, venue: str | None) -> list[Listed]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -11,12 +11,16 @@ from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from rich.progress import Progress
 
     from collector.config import Config
     from collector.service.quarantine import Outcome
     from collector.service.where import Where
     from collector.store.quarantine import Choice, Group, Listed
+
+T = TypeVar("T")
 
 EXAMPLES = """
 Examples:
@@ -66,27 +70,30 @@ def list_entries(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many at the most.")] = 50,
     config: ConfigFile = None, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """List what is in quarantine, newest first."""
+    """List what is in quarantine, newest first. Exit status 1 where no entry, of any state, ever had such an error."""
+    from collector.cli.names import one_of
     from collector.cli.quarantine_tables import tell_groups, tell_list
-    from collector.cli.running import run
     from collector.store.quarantine import STATES
 
-    if state not in (*STATES, "all"):
-        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}, all", param_hint="--state")
+    one_of("state", state, (*STATES, "all"), "--state")
     choice = _choice(None, venue, stream, kind, error, since, until)._replace(state=None if state == "all" else state)
     settings = read_config(config, log=not as_json)
     if group:
-        groups = run(_groups(settings, choice, limit))
+        groups = _run(_groups(settings, choice, limit))
         if as_json:
             print_json({"groups": [one._asdict() for one in groups]})
         else:
             tell_groups(groups)
+        if not groups:
+            _run(_check_error(settings, choice))
         return
-    rows, counts = run(_list(settings, choice, limit))
+    rows, counts = _run(_list(settings, choice, limit))
     if as_json:
         print_json({"entries": [one._asdict() for one in rows], "summary": counts})
     else:
         tell_list(rows, counts)
+    if not rows:
+        _run(_check_error(settings, choice))
 
 
 @commands.command("show", epilog="Example:\n\n    collector quarantine show 12 --json | jq .place.session")
@@ -122,13 +129,12 @@ def parse_entries(
     running daemon. Exit status 1 when one still fails.
     """
     from collector.cli.quarantine_tables import tell_outcomes
-    from collector.cli.running import run
     from collector.cli.shared import quiet_progress
 
     choice = _work(ids, venue, stream, kind, error, since, until, everything=everything)
     settings = read_config(config, log=not as_json)
     with quiet_progress(quiet=as_json) as progress:
-        outcomes = run(_parse(settings, choice, progress, dry=dry_run))
+        outcomes = _run(_parse(settings, choice, progress, dry=dry_run))
     if as_json:
         print_json({"dry_run": dry_run, "entries": [one._asdict() for one in outcomes]})
     else:
@@ -143,13 +149,11 @@ def discard_entries(
     error: Error = None, since: Since = None, until: Until = None, config: ConfigFile = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Set entries aside for good, with a reason. Nothing is deleted: bytes, error and reason stay in the table."""
-    from collector.cli.running import run
-
     if not reason.strip() or "\0" in reason:
         raise typer.BadParameter("say in words why these are not worth storing", param_hint="--reason")
     choice = _work(ids, venue, stream, kind, error, since, until, everything=everything)
     settings = read_config(config, log=not as_json)
-    count = run(_discard(settings, choice, reason.strip()))
+    count = _run(_discard(settings, choice, reason.strip()))
     if as_json:
         print_json({"discarded": count})
     else:
@@ -161,17 +165,22 @@ def _choice(
     since: str | None, until: str | None,
 ) -> Choice:  # fmt: skip
     from collector.cli.backfill import moment
+    from collector.cli.names import one_of
     from collector.repair.listing import like
     from collector.store.quarantine import Choice
 
-    if kind not in (None, "frame", "row"):
-        raise typer.BadParameter(f"{kind!r} is neither frame nor row", param_hint="--kind")
+    if kind is not None:
+        one_of("kind", kind, ("frame", "row"), "--kind")
 
     def time(option: str, text: str | None) -> datetime | None:
         return None if text is None else datetime.fromtimestamp(moment(option, text) / 1e6, UTC)
 
-    return Choice(ids or None, None, venue, stream, kind, None if error is None else like(error),
-                  time("--from", since), time("--to", until))  # fmt: skip
+    first, last = time("--from", since), time("--to", until)
+    now = datetime.now(UTC)
+    if first is not None and first >= min(last or now, now):
+        what = "the future" if first >= now else "not before --to"
+        raise typer.BadParameter(f"{since} is {what}", param_hint="--from")
+    return Choice(ids or None, None, venue, stream, kind, None if error is None else like(error), first, last)
 
 
 def _work(
@@ -191,19 +200,49 @@ def _work(
     return choice
 
 
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    from collector.cli.names import usage
+    from collector.cli.running import run
+
+    with usage(venue="--venue", stream="--stream"):
+        return run(work)
+
+
+async def _check(config: Config, dsn: str, choice: Choice) -> None:
+    """Refuse a choice by a name that means nothing, and by an error that no entry ever had."""
+    from collector.service.known import check_quarantined
+    from collector.store.quarantine import check_error
+
+    await check_quarantined(config, dsn, choice.venue, choice.stream)
+    await check_error(dsn, choice.error)
+
+
+async def _check_error(config: Config, choice: Choice) -> None:
+    from collector.service.attach import attached
+    from collector.store.quarantine import check_error
+
+    if choice.error is not None:
+        async with attached(config) as dsn:
+            await check_error(dsn, choice.error)
+
+
 async def _list(config: Config, choice: Choice, limit: int) -> tuple[list[Listed], dict[str, int]]:
     from collector.service.attach import attached
+    from collector.service.known import check_quarantined
     from collector.store.quarantine import listing
 
     async with attached(config) as dsn:
+        await check_quarantined(config, dsn, choice.venue, choice.stream)
         return await listing(dsn, choice, limit)
 
 
 async def _groups(config: Config, choice: Choice, limit: int) -> list[Group]:
     from collector.service.attach import attached
+    from collector.service.known import check_quarantined
     from collector.store.quarantine import groups
 
     async with attached(config) as dsn:
+        await check_quarantined(config, dsn, choice.venue, choice.stream)
         return await groups(dsn, choice, limit)
 
 
@@ -212,6 +251,7 @@ async def _discard(config: Config, choice: Choice, reason: str) -> int:
     from collector.store.quarantine import discard
 
     async with attached(config) as dsn:
+        await _check(config, dsn, choice)
         return await discard(dsn, choice, reason)
 
 
@@ -231,6 +271,7 @@ async def _parse(config: Config, choice: Choice, progress: Progress, *, dry: boo
     from collector.store.quarantine import Resolver, waiting, whole
 
     async with attached(config) as dsn:
+        await _check(config, dsn, choice)
         entries = await waiting(dsn, choice)
         task = progress.add_task("parsing again", total=len(entries))
 

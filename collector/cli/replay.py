@@ -72,13 +72,15 @@ def replay(
     """Parse the journal again and write its rows; what is there already stays as it is.
 
     Safe beside the running daemon, and as often as you like. The positions are those of the quarantine table, of
-    journal_position and of the log. Exit status 1 when a part of the journal could not be read, and with --diff when
-    a table is not what the journal gives.
+    journal_position and of the log. Exit status 1 when a part of the journal could not be read, when there was nothing
+    to read, and with --diff when a table is not what the journal gives, or nothing was compared.
     """
+    from collector.cli.names import some_of, usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
+    from collector.store.shadow import TABLES
 
-    chosen = _names("--tables", tables)
+    chosen = None if tables is None else some_of("table", tables, TABLES, "--tables")
     if chosen and not diff:
         raise typer.BadParameter("is for --diff: rows of other tables would be lost in silence", param_hint="--tables")
     settings = read_config(config, log=not (diff and as_json))
@@ -86,14 +88,14 @@ def replay(
     if diff:
         from collector.cli.difference import as_object, tell
 
-        with quiet_progress(quiet=as_json) as progress:
+        with quiet_progress(quiet=as_json) as progress, usage(venue="--venues"):
             compared = run(_compare(settings, wanted, chosen, examples, progress))
         if as_json:
             print_json(as_object(compared))
         else:
             tell(compared, _left_out(settings, wanted))
-        raise typer.Exit(0 if compared.equal and not compared.replayed.damages else 1)
-    with quiet_progress(quiet=as_json) as progress:
+        raise typer.Exit(0 if compared.proved and not compared.replayed.damages else 1)
+    with quiet_progress(quiet=as_json) as progress, usage(venue="--venues"):
         done = run(_replay(settings, wanted, progress))
     if as_json:
         print_json({
@@ -102,7 +104,7 @@ def replay(
         })  # fmt: skip
     else:
         _tell(done)
-    raise typer.Exit(1 if done.damages else 0)
+    raise typer.Exit(0 if not done.nothing and not done.damages else 1)
 
 
 def _understand(
@@ -114,24 +116,11 @@ def _understand(
     first, last = (_position(directory, *one) for one in zip(("--from", "--until"), places, strict=True))
     if first is not None and last is not None and first >= last:
         raise typer.BadParameter("is not behind --from", param_hint="--until")
-    return Wanted(
-        first, last, into, [path for path in journals(config.data_dir) if path != directory] if backfills else [],
-        _names("--venues", venues),
-    )  # fmt: skip
-
-
-def _names(option: str, text: str | None) -> list[str] | None:
-    from collector.store.shadow import TABLES
-
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if option == "--tables" and name not in TABLES]
-    if wrong or not names:
-        raise typer.BadParameter(
-            f"{', '.join(wrong)!r} is none of {', '.join(TABLES)}" if wrong else "names nothing", param_hint=option
-        )
-    return names
+    names = None if venues is None else list(dict.fromkeys(filter(None, map(str.strip, venues.split(",")))))
+    if names == []:
+        raise typer.BadParameter("names nothing", param_hint="--venues")
+    others = [path for path in journals(config.data_dir) if path != directory] if backfills else []
+    return Wanted(first, last, into, others, names)
 
 
 def _left_out(config: Config, wanted: Wanted) -> int:
@@ -171,11 +160,13 @@ class _Bar:
 
 async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replayed:
     from collector.service.attach import attached
+    from collector.service.known import check_journalled
     from collector.service.replay import replay
     from collector.store.writer import Writer
 
     bar = _Bar(progress, _segments(config, wanted))
     async with attached(config, into=wanted.into) as dsn:
+        await check_journalled(config, dsn, wanted.venues or ())
         writer = Writer(lambda: dsn, None)
         try:
             done = await replay(
@@ -194,6 +185,7 @@ async def _compare(
     from collector.journal import Position
     from collector.service.attach import attached
     from collector.service.difference import compare
+    from collector.service.known import check_journalled
     from collector.store.shadow import TABLES, Shadow
     from collector.store.writer import Writer
 
@@ -201,6 +193,7 @@ async def _compare(
     name = directory / "name"
     bar = _Bar(progress, _segments(config, wanted))
     async with attached(config, into=wanted.into) as dsn:
+        await check_journalled(config, dsn, wanted.venues or ())
         committed = None
         if name.is_file():
             asking = Writer(lambda: dsn, name.read_text().strip())
@@ -256,5 +249,7 @@ def _tell(done: Replayed) -> None:
     for name, count in sorted(done.tables.items()):
         table.add_row(name, *(f"{number:,}" for number in count))
     console.print(table)
+    if done.nothing:
+        console.print("the journal holds nothing of this choice, so that nothing was replayed", style="bold red")
     for damage in done.damages:
         console.print(f"not readable: {damage}", style="red", soft_wrap=True)

@@ -36,8 +36,12 @@ def simulate(
     ] = None,
 ) -> None:
     """Serve simulated venues until Ctrl-C. The first line on stdout is one JSON object with their addresses."""
+    from collector import simulator
+    from collector.cli.names import some_of
     from collector.simulator.__main__ import main
 
+    if venues is not None:
+        venues = ",".join(some_of("venue", venues, simulator.venue_names(), "--venues"))
     options: dict[str, object] = {
         "--venues": venues, "--seed": seed, "--rate": rate, "--symbols": symbols,
         "--host": host, "--port": port, "--write-config": write_config,

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["TABLES", "Series", "chosen", "folder_of"]
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import asyncpg
 
 from collector.data.errors import UnknownError
+from collector.names import meant
 from collector.store.named import queries
 
 _SQL = queries("export")
@@ -52,7 +52,7 @@ async def chosen(
     """
     for table in tables:
         if table not in TABLES:
-            raise UnknownError("table", f"{table!r} cannot be exported; there is {', '.join(TABLES)}")
+            raise UnknownError("table", f"{table!r} cannot be exported{meant(table, TABLES)}")
     instruments = [dict(row) for row in await connection.fetch(_SQL["instruments"])]
     rates = await connection.fetch(_SQL["rate_names"]) if "rates" in tables else []
     every = await connection.fetch(_SQL["venues"])
@@ -61,11 +61,11 @@ async def chosen(
     names = [row["name"] for row in rates if _meant(row["venue"], venues)]
     _each_means_one("symbol", symbols, [one["symbol"] for one in within] + names)
 
-    meant = [one for one in within if _meant(one["symbol"], symbols)]
+    selected = [one for one in within if _meant(one["symbol"], symbols)]
     series: list[Series] = []
     for table in dict.fromkeys(tables):
         if table in OF_INSTRUMENTS:
-            series += [Series(table, one["venue"], one["symbol"], one["instrument_id"]) for one in meant]
+            series += [Series(table, one["venue"], one["symbol"], one["instrument_id"]) for one in selected]
         elif table == "rates":
             series += [
                 Series(table, row["venue"], row["name"], row["venue_id"], (row["name"],))
@@ -74,7 +74,7 @@ async def chosen(
         else:
             series += [Series(table, row["venue"], None, row["venue_id"]) for row in every
                        if _meant(row["venue"], venues)]  # fmt: skip
-    return series, meant
+    return series, selected
 
 
 def _meant(name: str, patterns: Sequence[str]) -> bool:
@@ -84,6 +84,4 @@ def _meant(name: str, patterns: Sequence[str]) -> bool:
 def _each_means_one(what: str, patterns: Sequence[str], names: Sequence[str]) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            near = get_close_matches(pattern, names, 3)
-            hint = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
-            raise UnknownError(what, f"the database has no {what} {pattern!r}{hint}")
+            raise UnknownError(what, f"the database has no {what} {pattern!r}{meant(pattern, names)}")

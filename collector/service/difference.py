@@ -40,6 +40,11 @@ class Compared:
         """Whether every table is what the journal gives."""
         return all(one.equal for one in self.tables.values())
 
+    @property
+    def proved(self) -> bool:
+        """Whether every table is what the journal gives, of which there is something."""
+        return self.equal and any(one.rows for one in self.tables.values())
+
 
 async def compare(
     directory: Path,

@@ -99,7 +99,9 @@ async def explain(
         try:
             rows = await connection.fetch(_SQL[table], venue, symbol, *key, 1000)
             if not rows:
-                raise NoSuchRowError(await _why_none(connection, table, venue, symbol))
+                raise NoSuchRowError(
+                    f"{table} of {venue} {symbol} hold no such row; keys, ids and times are as the tables show them"
+                )
             told = []
             for row in rows[:MOST_ROWS]:
                 explained = _about(table, dict(row))
@@ -109,18 +111,6 @@ async def explain(
             return told, len(rows)
         finally:
             await connection.close(timeout=5)
-
-
-async def _why_none(connection: Connection, table: str, venue: str, symbol: str) -> str:
-    from difflib import get_close_matches
-
-    codes = [row[0] for row in await connection.fetch(_SQL["venue_codes"])]
-    if venue not in codes:
-        return f"the tables hold nothing of {venue!r}; there is {', '.join(codes) or 'no venue at all'}"
-    if table != "rates" and await connection.fetchval(_SQL["instrument"], venue, symbol) is None:
-        near = get_close_matches(symbol, [row[0] for row in await connection.fetch(_SQL["symbols"], venue)], 3)
-        return f"{venue} has no {symbol!r}" + (f"; did you mean {', '.join(near)}?" if near else "")
-    return f"{table} of {venue} {symbol} hold no such row; keys, ids and times are as the tables show them"
 
 
 def _about(table: str, row: dict[str, Any]) -> Explained:

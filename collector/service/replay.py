@@ -47,6 +47,11 @@ class Replayed:
     fetched_ns: tuple[int, int] | None = None
     """When the first and the last of it was received that is of a backfill."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether there was nothing of the chosen venues; notes of the daemon concern all of them."""
+        return not self.frames or not self.venues
+
     def took(self, record: Record) -> None:
         """Count a record whose rows are written."""
         self.frames += 1

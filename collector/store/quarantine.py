@@ -138,6 +138,20 @@ async def groups(dsn: str, choice: Choice, limit: int | None) -> list[Group]:
             await connection.close(timeout=5)
 
 
+async def check_error(dsn: str, pattern: str | None) -> None:
+    """Raise `UnknownEntryError` where entries are there, and none of them, of whatever state, has such an error."""
+    if pattern is None:
+        return
+    _, counts = await listing(dsn, Choice(error=pattern), 0)
+    if not counts["total"]:
+        _, everything = await listing(dsn, Choice(), 0)
+        if everything["total"]:
+            raise UnknownEntryError(
+                f"none of the {everything['total']:,} entries ever put into quarantine has such an error; "
+                "`collector quarantine list --state all --group` shows those that are there"
+            )
+
+
 async def whole(dsn: str, number: int) -> tuple[Listed, bytes]:
     """Return one entry with its bytes. Raises `UnknownEntryError`, `DatabaseError`."""
     with refusals(dsn):

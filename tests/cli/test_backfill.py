@@ -70,9 +70,10 @@ async def test_wrong_usage_is_told_before_anything_is_asked(
 ) -> None:
     async with stage(database, tmp_path, running=False) as on:
         for arguments, said in [
-            (["nix", "BTCUSDT", "--from", ago(hours=1)], "'nix' is not configured; there is fmfw"),
+            (["nix", "BTCUSDT", "--from", ago(hours=1)], "there is no venue 'nix' in the configuration; there is fmfw"),
             (["fmfw", "BTCUSDT", "--from", ago(hours=1), "--streams", "books"],
-             "fmfw keeps no past of 'books'; it has candles, derivatives, trades"),
+             "there is no stream 'books' whose past fmfw keeps; there is candles, derivatives, trades"),
+            (["fmfw", "BTCUSDT", "--from", ago(hours=1), "--streams", ","], "names nothing"),
             (["fmfw", "BTCUSDT", "--from", ago(hours=1), "--to", ago(hours=2)], "is not before --to"),
             (["fmfw", "BTCUSDT", "--from", ago(hours=-1)], "is the future"),
             (["fmfw", "BTCUSDD", "--from", ago(hours=1)], "did you mean BTCUSDT"),

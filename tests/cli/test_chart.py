@@ -30,14 +30,14 @@ async def test_a_chart_is_written_under_the_market_s_name(
 
     assert (status, capsys.readouterr().out) == (0, "fmfw-ETH%2FUSDT.png: 1 bars of 1s\n")
     assert (tmp_path / "fmfw-ETH%2FUSDT.png").read_bytes().startswith(b"\x89PNG")
-    assert await asyncio.to_thread(main, ["chart", "fmfw", "NIX"]) == 1
-    assert "no instrument NIX" in capsys.readouterr().err
+    assert await asyncio.to_thread(main, ["chart", "fmfw", "ETH/USDC"]) == 2
+    assert "did you mean ETH/USDT?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--out", "x.jpg"), "ends with none of .png, .svg"), (("--style", "pink"), "none of light, dark"),
+        (("--out", "x.jpg"), "ends with none of .png, .svg"), (("--style", "pink"), "there is dark, light"),
         (("--period", "1x"), "is not a length of time"), (("--from", "soon"), "is not a time"),
         (("--from", "2026-11-02", "--to", "2026-11-01"), "is not before --to"),
     ],

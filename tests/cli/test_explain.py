@@ -167,12 +167,17 @@ async def test_wrong_usage_names_what_would_be_right(
         await on.query("insert into venues (code) values ('fmfw')")
         await on.query("insert into instruments (venue_id, symbol) select venue_id, 'BTCUSDT' from venues")
         for status, arguments, said in [
-            (2, ("nix", "fmfw", "BTCUSDT", "1"), "'nix' is none of trades, ticks"),
+            (2, ("nix", "fmfw", "BTCUSDT", "1"), "there is no table 'nix' to choose; there is books, candles"),
             (2, ("candles", "fmfw", "BTCUSDT", "1"), "write a period and the opening, such as 1m@"),
             (2, ("derivatives", "fmfw", "BTCUSDT", "soon"), "write a time"),
             (2, ("ticks", "fmfw", "BTCUSDT", "99999999999999999999"), "write a tick_key or a time"),
-            (1, ("trades", "nix", "BTCUSDT", "1"), "the tables hold nothing of 'nix'; there is fmfw"),
-            (1, ("trades", "fmfw", "BTCUSD", "1"), "did you mean BTCUSDT?"),
+            (2, ("trades", "nix", "BTCUSDT", "1"), "there is no venue 'nix' here; there is fmfw"),
+            (2, ("trades", "fmfw", "BTCUSD", "1"), "there is no symbol 'BTCUSD' of fmfw; did you mean BTCUSDT?"),
+            (
+                2,
+                ("rates", "fmfw", "BTC", "2026-11-21"),
+                "no symbol 'BTC' among the rates of fmfw; none is",
+            ),
             (1, ("trades", "fmfw", "BTCUSDT", "-17"), "trades of fmfw BTCUSDT hold no such row"),
         ]:
             got, out, err = await run(on, capsys, *arguments)

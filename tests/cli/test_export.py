@@ -113,8 +113,8 @@ async def test_names_that_the_database_lacks_are_wrong_usage(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--out", "x"), "name one or more of trades, ticks, books"), (("trade", "--out", "x"), "'trade' cannot be"),
-        (("trades",), "name the folder to make"), (("trades", "--out", "x", "--format", "xls"), "none of parquet, csv"),
+        (("--out", "x"), "name one or more of trades, ticks, books"), (("trade", "--out", "x"), "did you mean trades"),
+        (("trades",), "name the folder to make"), (("trades", "--out", "x", "--format", "xls"), "there is arrow, csv"),
         (("trades", "--out", "x", "--from", "soon"), "is not a time"),
         (("trades", "--out", "x", "--from", "2026-11-02", "--to", "2026-11-01"), "is not before --to"),
         (("trades", "--out", "x", "--anyway"), "belongs to --seal"), (("--seal", "x", "--out", "x"), "is not a date"),

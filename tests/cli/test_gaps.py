@@ -31,6 +31,15 @@ from instruments join venues using (venue_id) join (values
 ) g (code, symbol, stream, back, length, cause, state, rows, tries, trouble) using (code, symbol)
 """
 
+RECORDED = """
+insert into venues (code) values ('fmfw'), ('fmex');
+insert into instruments (venue_id, symbol)
+select venue_id, symbol
+from venues join (values ('fmfw', 'BTCUSDT'), ('fmfw', 'ETHUSDT'), ('fmex', 'BTC_X')) i (code, symbol) using (code);
+insert into wanted (instrument_id, stream, from_time)
+select instrument_id, 'trades', now() - interval '1 hour' from instruments where symbol = 'BTCUSDT'
+"""
+
 
 @pytest.fixture
 def configured(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -76,7 +85,7 @@ async def test_newest_come_first_with_their_lengths_and_causes(
     ("options", "count"),
     [
         (["--venue", "fmex"], 1), (["--symbol", "BTC*"], 3), (["--symbol", "BTC_?"], 1), (["--stream", "trades"], 3),
-        (["--state", "open"], 3), (["--venue", "fmfw", "--state", "repaired"], 1), (["--venue", "nix"], 0),
+        (["--state", "open"], 3), (["--venue", "fmfw", "--state", "repaired"], 1),
         (["--limit", "2"], 2), (["--limit", "2", "--all"], 5),
     ],
 )  # fmt: skip
@@ -90,12 +99,48 @@ async def test_only_what_is_asked_for_is_listed(
     assert len(answer["gaps"]) == count
 
 
-async def test_nothing_to_tell_is_told(configured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert await run(capsys, *configured) == (0, "no gaps\n")
+async def test_no_gaps_are_told_of_what_was_recorded_only(
+    database: str, configured: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    unproved = (1, "nothing of it was ever recorded, so that nothing is known of gaps\n")
+    assert await run(capsys, *configured) == unproved
+    connection = await asyncpg.connect(database)
+    await connection.execute(RECORDED)
+    await connection.close()
+
+    options: list[str]
+    for options in ([], ["--venue", "fmfw", "--symbol", "BTC*", "--stream", "trades"]):
+        assert await run(capsys, *configured, *options) == (0, "no gaps\n")
+    assert await run(capsys, *configured, "--venue", "fmfw", "--symbol", "ETHUSDT") == unproved
+    assert await run(capsys, *configured, "--venue", "fmex") == unproved
+    assert await run(capsys, *configured, "--stream", "books") == unproved
+    status, told = await run(capsys, *configured, "--stream", "books", "--json")
+    assert (status, json.loads(told)["recorded"]) == (1, False)
 
 
-async def test_state_that_does_not_exist_is_wrong_usage(configured: list[str]) -> None:
-    assert await asyncio.to_thread(main, [*configured, "--state", "lost"]) == 2
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--venue", "nosuch"], "--venue: there is no venue 'nosuch' here; there is fmex, fmfw"),
+        (["--venue", "FMFW"], "did you mean fmfw?"),
+        (["--symbol", "BTCUSD"], "--symbol: there is no symbol 'BTCUSD' here; did you mean BTCUSDT"),
+        (["--venue", "fmex", "--symbol", "ETH*"], "--symbol: no symbol of fmex is like 'ETH*'"),
+        (["--stream", "trads"], "--stream: there is no stream 'trads' here; did you mean trades"),
+        (["--state", "lost"], "--state: there is no state 'lost' to choose"),
+    ],
+)
+async def test_a_name_that_means_nothing_is_wrong_usage(
+    database: str, configured: list[str], capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(RECORDED)
+    await connection.close()
+
+    status = await asyncio.to_thread(main, [*configured, *options])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert said in " ".join(told.err.replace("│", " ").split())
 
 
 async def test_pattern_means_what_file_names_mean(database: str) -> None:

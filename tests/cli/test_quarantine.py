@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 
 UPDATE = b'{"ch":"trades","update"'
 
+LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .*\n", re.MULTILINE)
+
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,12 +32,13 @@ async def run(on: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) ->
     capsys.readouterr()
     status = await asyncio.to_thread(main, ["quarantine", *arguments, "--config", str(on.config)])
     said = capsys.readouterr()
-    return status, said.out, " ".join(said.err.replace("│", " ").split())
+    out = LOGGED.sub("", said.out)  # by the daemon in this process, which logs to the same place
+    return status, out, " ".join(said.err.replace("│", " ").split())
 
 
 async def told(on: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
     status, out, _ = await run(on, capsys, *arguments, "--json")
-    return status, json.loads(out[out.index("{\n") :])  # the daemon in this process logs to the same place
+    return status, json.loads(out)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, frames: int) -> list[bytes]:
@@ -106,6 +110,7 @@ async def test_garbage_is_listed_shown_and_set_aside_and_nothing_is_deleted(
         assert {one["venue"] for one in answer["groups"]} == {"fmfw"}
         status, answer = await told(on, capsys, "list", "--error", "price*", "--stream", "trades")
         if not answer["entries"]:
+            assert status == 1  # none ever had it
             status, answer = await told(on, capsys, "list", "--error", "p: *", "--stream", "trades")
         assert (len(answer["entries"]), answer["summary"]["waiting"]) == (3, 3)
         entry = answer["entries"][0]
@@ -150,14 +155,26 @@ async def test_wrong_usage_names_what_would_be_right(
             (["parse", "1", "--all"], "not both"),
             (["discard", "1"], "--reason"),
             (["discard", "1", "--reason", " "], "say in words why"),
-            (["list", "--state", "open"], "'open' is none of waiting, resolved, discarded, all"),
-            (["list", "--kind", "x"], "'x' is neither frame nor row"),
+            (
+                ["list", "--state", "open"],
+                "no state 'open' to choose; there is all, discarded, resolved, waiting",
+            ),
+            (["list", "--kind", "x"], "there is no kind 'x' to choose; there is frame, row"),
             (["list", "--from", "yesterday"], "'yesterday' is not a time"),
             (["show", "x"], "Invalid value for"),
         ]:
             status, out, err = await run(on, capsys, *arguments)
             assert (status, out) == (2, "")
             assert said in err
+        for option, wrong, meant in (("--venue", "fmwf", "fmfw"), ("--stream", "trads", "trades")):
+            for command in (["list"], ["list", "--group"], ["parse", "--all"], ["discard", "--all", "--reason", "x"]):
+                status, out, err = await run(on, capsys, *command, option, wrong)
+                assert (status, out) == (2, "")
+                assert f"Invalid value for {option}: there is no" in err
+                assert f"did you mean {meant}" in err
+        assert (await run(on, capsys, "list", "--venue", "fmfw", "--stream", "sessions"))[0] == 2
+        status, out, err = await run(on, capsys, "list", "--venue", "fmfw", "--stream", "trades", "--error", "prise*")
+        assert (status, out) == (0, "nothing of this choice is in quarantine\n")
         status, out, err = await run(on, capsys, "show", "77")
         assert (status, out) == (1, "")
         assert "there is no entry 77 in quarantine" in err

@@ -209,7 +209,20 @@ async def test_a_part_is_compared_with_its_part_of_the_tables(
         assert (status, found(answer)) == (0, {})
         [(rows,)] = await on.query("select count(*) from ticks where received_at > $1", middle)
         assert abs(answer["tables"]["ticks"]["rows"] - rows) <= 20
-        assert (await diff(on, capsys, "--venues", "finam"))[1]["tables"]["trades"]["rows"] == 0
+        for arguments in (["--venues", "fmwf"], ["--venues", "fmfw,nosuch"], ["--diff", "--venues", "fmwf"]):
+            status, out, err = await run(on, capsys, "replay", *arguments)
+            assert (status, out) == (2, "")
+            assert "there is no venue" in err
+        await on.query("insert into venues (code) values ('finam')")
+        status, answer = await diff(on, capsys, "--venues", "finam")
+        assert (status, answer["proved"]) == (1, False)
+        status, out, _ = await run(on, capsys, "replay", "--diff", "--tables", "news")
+        assert status == 1
+        assert "neither the journal nor a table holds a row of this choice" in out
+        assert "digit by digit" not in out
+        status, out, _ = await run(on, capsys, "replay", "--venues", "finam")
+        assert status == 1
+        assert "nothing was replayed" in out
 
         # The oldest segment went, as it does one day: what depends on it is not held against the tables.
         next((tmp_path / "data" / "journal").glob(f"*{start}.seg*")).unlink()
@@ -238,13 +251,16 @@ async def test_wrong_usage_names_what_would_be_right(
             (["--from", "2026-01-01"], "the journal holds nothing received since"),
             (["--from", "9", "--until", "8"], "is not behind --from"),
             (["--tables", "trades"], "is for --diff"),
-            (["--diff", "--tables", "quotes"], "'quotes' is none of trades, ticks"),
+            (["--diff", "--tables", "quotes"], "there is no table 'quotes' to choose; there is books, candles"),
             (["--diff", "--venues", " , "], "names nothing"),
         ]:
             status, out, err = await run(on, capsys, "replay", *arguments)
             assert (status, out) == (2, "")
             assert said in err
-        assert (await run(on, capsys, "replay", "--diff"))[:2] == (0, "the journal holds nothing to compare\n")
+        for arguments, said in ((["--diff"], "so that nothing is proved"), ([], "so that nothing was replayed")):
+            status, out, _ = await run(on, capsys, "replay", *arguments)
+            assert status == 1
+            assert said in out
         on.config.write_text(on.config.read_text().replace(database, "postgresql://me:hunter2@127.0.0.1:1/market"))
         status, out, err = await run(on, capsys, "replay", "--diff")
         assert (status, out) == (1, "")

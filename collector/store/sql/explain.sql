@@ -5,18 +5,6 @@
 select s.session_id, v.code as venue, s.worker, s.url, s.opened_at, s.closed_at, s.reason, s.frames
 from sessions s join venues v using (venue_id) where s.session_id = $1;
 
--- name: instrument
--- The number of an instrument.
-select i.instrument_id from instruments i join venues v using (venue_id) where v.code = $1 and i.symbol = $2;
-
--- name: symbols
--- What a venue has in the tables, for those who mistyped.
-select i.symbol from instruments i join venues v using (venue_id) where v.code = $1 order by 1;
-
--- name: venue_codes
--- The venues in the tables.
-select code from venues order by 1;
-
 -- name: trades
 -- By $3 the key, $4 the venue's id, or $5 the time; $6 how many.
 select * from v_trades where venue = $1 and symbol = $2

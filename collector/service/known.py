@@ -1,0 +1,146 @@
+"""What the commands know by name: from the configuration, the database, and, where these do not help, the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from collector import venues
+from collector.config import Config
+from collector.journal import Kind, read
+from collector.names import is_pattern, known_name, matching
+from collector.repair.listing import like
+from collector.service.frames import journals, venue_of
+from collector.store.dsn import connect, refusals
+from collector.store.named import queries
+from collector.store.shadow import TABLES
+
+_SQL = queries("names")
+
+
+class Filter(NamedTuple):
+    """What a command was asked for; None, and `*` as a symbol, for everything. A symbol may have `*` and `?` in it."""
+
+    venue: str | None = None
+    symbol: str = "*"
+    stream: str | None = None
+
+
+async def check_names(config: Config, dsn: str, asked: Filter) -> None:
+    """Raise `UnknownNameError` for a name, or a pattern of symbols, that means nothing. Raises `DatabaseError`.
+
+    Known is what the configuration names, and what the tables hold or once were to hold.
+    """
+    if asked == Filter():
+        return
+    async with _connected(dsn) as connection:
+        if asked.venue is not None:
+            known_name("venue", asked.venue, await _venues(config, connection))
+        if asked.symbol != "*":
+            # Only * and ? mean something here, as in the question that the database is asked.
+            known = await _symbols(config, connection, asked.venue)
+            matching("symbol", asked.symbol.replace("[", "[[]"), known, where=_where(asked.venue))
+        if asked.stream is not None:
+            known_name("stream", asked.stream, await _streams(config, connection))
+
+
+async def check_instrument(config: Config, dsn: str, venue: str, symbol: str) -> None:
+    """Raise `UnknownNameError` where nobody knows such a venue, or no such symbol of it. Raises `DatabaseError`."""
+    async with _connected(dsn) as connection:
+        known_name("venue", venue, await _venues(config, connection))
+        known_name("symbol", symbol, await _symbols(config, connection, venue), where=_where(venue))
+
+
+async def check_rate(config: Config, dsn: str, venue: str, name: str) -> None:
+    """Raise `UnknownNameError` where nobody knows such a venue, or the tables no such rate of it."""
+    async with _connected(dsn) as connection:
+        known_name("venue", venue, await _venues(config, connection))
+        rates = [row[0] for row in await connection.fetch(_SQL["rate_names"], venue)]
+        known_name("symbol", name, rates, where=f"among the rates of {venue}")
+
+
+async def check_quarantined(config: Config, dsn: str, venue: str | None, stream: str | None) -> None:
+    """Raise `UnknownNameError` where neither is anything in quarantine of a venue or stream, nor could it be."""
+    if venue is None and stream is None:
+        return
+    async with _connected(dsn) as connection:
+        rows = await connection.fetch(_SQL["quarantined"])
+        if venue is not None:
+            known = [*await _venues(config, connection), *(row[0] for row in rows if row[0] is not None)]
+            known_name("venue", venue, known)
+        if stream is not None:
+            known = [*await _streams(config, connection), *(row[1] for row in rows if row[1] is not None)]
+            known_name("stream", stream, known)
+
+
+async def check_journalled(config: Config, dsn: str, names: Sequence[str]) -> None:
+    """Raise `UnknownNameError` for a venue that neither the configuration nor the tables nor a journal knows."""
+    async with _connected(dsn) as connection:
+        known = await _venues(config, connection)
+    if any(name not in known for name in names):
+        known += sorted(await asyncio.to_thread(_journalled_venues, config.data_dir))
+    for name in names:
+        known_name("venue", name, known)
+
+
+async def was_recorded(dsn: str, asked: Filter) -> bool:
+    """Whether anything of a choice was ever to be recorded. Raises `DatabaseError`."""
+    async with _connected(dsn) as connection:
+        recorded: bool = await connection.fetchval(_SQL["recorded"], asked.venue, like(asked.symbol), asked.stream)
+        return recorded
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    with refusals(dsn):
+        connection = await connect(dsn)
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=5)
+
+
+async def _venues(config: Config, connection: asyncpg.Connection) -> list[str]:
+    return [*config.venues, *(row[0] for row in await connection.fetch(_SQL["venues"]))]
+
+
+async def _symbols(config: Config, connection: asyncpg.Connection, venue: str | None) -> list[str]:
+    of_venue = None if venue is None else [venue]
+    return [*(row[0] for row in await connection.fetch(_SQL["symbols"], of_venue)), *_configured_symbols(config, venue)]
+
+
+async def _streams(config: Config, connection: asyncpg.Connection) -> list[str]:
+    return [*TABLES, *(row[0] for row in await connection.fetch(_SQL["streams"])), *_configured_streams(config)]
+
+
+def _configured_symbols(config: Config, venue: str | None) -> Iterator[str]:
+    """Yield the symbols that the configuration names, as far as it names them and no patterns."""
+    for name, configured in config.venues.items():
+        if venue in (None, name):
+            named = venues.find(configured.adapter).named(configured.settings)
+            yield from (symbol for symbols in named.values() for symbol in symbols if not is_pattern(symbol))
+
+
+def _configured_streams(config: Config) -> Iterable[str]:
+    for configured in config.venues.values():
+        yield from venues.find(configured.adapter).named(configured.settings)
+        yield from getattr(configured.settings, "streams", ())
+
+
+def _where(venue: str | None) -> str:
+    return "here" if venue is None else f"of {venue}"
+
+
+def _journalled_venues(data_dir: Path) -> set[str]:
+    """Return the venues of which the journals hold sessions. All of them are read, which takes its time."""
+    return {
+        venue_of(record)
+        for directory in journals(data_dir)
+        for record in read(directory, on_corrupt=lambda _: None)
+        if record.kind in (Kind.OPEN, Kind.CARRY)
+    }
