@@ -18,14 +18,16 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
+from collector.audit.fetching import CandleFetcher, Lack
 from collector.audit.losses import Alarm, Alarms, record
 from collector.audit.minutes import MINUTE, MinuteAudit, Span
-from collector.audit.subjects import Subject, subjects
+from collector.audit.subjects import Piece, Subject, Terms, subjects
+from collector.audit.unjudged import UnjudgedGroup, grouped, unjudged
 from collector.clock import Clock
+from collector.model import Instrument
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
-from collector.venues.adapter import CandleSums
 
 log = structlog.get_logger()
 
@@ -69,31 +71,39 @@ class AuditOptions(NamedTuple):
 
 class Auditor:
     """Runs beside the feeds. `committed` returns when all that was received until now is in the tables; `wake` is told
-    the venue for which a gap was recorded, `look_up` fetches the candle of a venue's symbol and minute."""
+    the venue for which a gap was recorded, `look_up` fetches the candle of a venue's symbol and minute. `fetchers`, by
+    venue, fetch candles where none are recorded."""
 
     def __init__(
         self,
-        terms: Mapping[str, CandleSums],
+        terms: Mapping[str, Terms],
         options: AuditOptions,
         *,
         dsn: Callable[[], str],
         committed: Callable[[], Awaitable[None]],
         wake: Callable[[str], object],
         look_up: Callable[[str, str, datetime], Awaitable[None]],
+        fetchers: Mapping[str, CandleFetcher],
         clock: Clock,
     ) -> None:
-        self.terms = terms
+        self._terms = terms
         self._options = options
         self._dsn = dsn
         self._committed = committed
         self._wake = wake
         self._look_up = look_up
+        self._fetchers = fetchers
         self._clock = clock
         self._woken = asyncio.Event()
         self._subjects: list[Subject] = []
         self._began = self._refreshed = self._now()
         self._reached: dict[int, datetime] = {}
         self._restored = False
+        self._last_round: datetime | None = None
+        self._looked_again: set[tuple[int, datetime]] = set()
+        """Minutes without a gap of candles to repair, whose candles were fetched once more."""
+        self.unjudged: list[UnjudgedGroup] = []
+        """What is recorded and cannot be judged, as things are configured."""
         self.last_minute: datetime | None = None
         """The newest minute that was judged; None before the first."""
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -110,10 +120,20 @@ class Auditor:
         self._restored = True
         self._woken.set()
 
+    def reconfigure(self, terms: Mapping[str, Terms]) -> None:
+        """Go by other terms; what is recorded may change with them, and is looked at in each round for a while."""
+        self._terms = terms
+        self._began = self._now()
+        self._woken.set()
+
     def wake(self) -> None:
         """A gap was repaired: judge again what is unexplained, if anything is."""
         if self.alarms.open:
             self._woken.set()
+
+    def candles_fetched(self) -> None:
+        """More minutes can be judged."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Audit until cancelled."""
@@ -147,7 +167,7 @@ class Auditor:
     async def _rest(self) -> None:
         """Wait until another minute can be judged, or a repair is done."""
         await self._clock.sleep(PAUSE_SECONDS)
-        next_due = (self.last_minute or self._due()) + 2 * MINUTE + timedelta(seconds=self._options.delay_seconds)
+        next_due = (self._last_round or self._due()) + 2 * MINUTE + timedelta(seconds=self._options.delay_seconds)
         seconds = min(max(0.0, (next_due - self._now()).total_seconds()), LOOK_SECONDS)
         async with asyncio.TaskGroup() as group:
             alarm_clock = group.create_task(self._wake_after(seconds))
@@ -168,49 +188,85 @@ class Auditor:
             self._restored = False
             self._reached, self._subjects = {}, []
             self._refreshed = self._began = self._now()
-        await self._refresh(connection)
-        audit = MinuteAudit(connection)
+            for fetcher in self._fetchers.values():
+                fetcher.start_over()
         earliest = last - timedelta(hours=self._options.catch_up_hours)
+        await self._refresh(connection, earliest, last)
+        audit = MinuteAudit(connection)
+        await self._judge_what_is_due(audit, earliest, last)
+        if self._restored:
+            return
+        if last != self._last_round:
+            await self._ask_about_silence(connection, audit, last)
+        self._last_round = last
+        await self._look_after_losses(connection, audit, earliest, last)
+
+    async def _judge_what_is_due(self, audit: MinuteAudit, earliest: datetime, last: datetime) -> None:
         asked = self._asked()
-        start = min((self._next(subject, earliest, last) for subject in self._subjects), default=last)
-        while start <= last:
+        due = {
+            subject.instrument_id: piece
+            for subject in self._subjects
+            if (piece := self._due_of(subject, earliest, last, asked))[0] < piece[1]
+        }
+        start = min((since for since, _ in due.values()), default=last)
+        while start <= last and due:
             until = min(start + PIECE, last + MINUTE)
-            spans = [
-                span
-                for subject in self._subjects
-                for span in subject.spans(
-                    max(start, self._next(subject, earliest, last)), min(until, asked.get(subject.venue, until))
-                )
-            ]
+            spans = []
+            for subject in self._subjects:
+                since, end = due.get(subject.instrument_id, (until, until))
+                spans += subject.spans(max(start, since), min(until, end), self._fetched(subject))
             await self._judge(audit, spans)
+            if spans:
+                newest = max(span.until for span in spans) - MINUTE
+                self.last_minute = max(newest, self.last_minute or newest)
             start = until
             if start <= last:
                 await self._clock.sleep(PAUSE_SECONDS)
                 await self._committed()
             if self._restored:
                 return
-        for subject in self._subjects:
-            self._reached[subject.instrument_id] = last
-        if last != self.last_minute:
-            await self._ask_about_silence(connection, audit, last)
-        self.last_minute = last
-        await self._look_after_losses(connection, audit, earliest, last)
+        for number, (_, end) in due.items():
+            self._reached[number] = max(end - MINUTE, self._reached.get(number, earliest))
+
+    def _due_of(self, subject: Subject, earliest: datetime, last: datetime, asked: Mapping[str, datetime]) -> Piece:
+        """Return the minutes of an instrument to judge now: those of which all is known that has to be."""
+        since = self._next(subject, earliest, last)
+        end = min(last + MINUTE, asked.get(subject.venue, last + MINUTE))
+        [(known_since, known_until)] = self._fetched(subject) or [(since, since)]
+        for start, until in subject.lacking:
+            awaited = max(start, since, known_since, min(known_until, until))
+            if awaited < min(until, end):
+                return since, awaited
+        return since, end
+
+    def _fetched(self, subject: Subject) -> list[Piece]:
+        fetcher = self._fetchers.get(subject.venue)
+        piece = None if fetcher is None else fetcher.fetched(subject.instrument_id)
+        return [] if piece is None else [piece]
 
     def _next(self, subject: Subject, earliest: datetime, last: datetime) -> datetime:
         reached = self._reached.get(subject.instrument_id)
         if reached is None:
-            return max(earliest, min((piece[0] for piece in subject.pieces), default=earliest))
+            return max(earliest, min((piece[0] for piece in (*subject.pieces, *subject.lacking)), default=earliest))
         return max(earliest, min(reached + MINUTE, last - TRAILING))
 
-    async def _refresh(self, connection: asyncpg.Connection) -> None:
+    async def _refresh(self, connection: asyncpg.Connection, earliest: datetime, last: datetime) -> None:
         now = self._now()
         if now - self._refreshed < REFRESH < now - self._began:
             return
         if not self._reached:
             self._reached = {row[0]: row[1] for row in await connection.fetch(_SQL["reached"])}
-        found = await subjects(connection, self.terms, now=now)
-        self._subjects = [_still_open(subject, now) for subject in found if subject.pieces]
+        found = await subjects(connection, self._terms, now=now)
+        self.unjudged = grouped(await unjudged(connection, found, self._terms, now - ALIVE, rebuilt=False))
+        self._subjects = [_still_open(subject, now) for subject in found if subject.pieces or subject.lacking]
         self._refreshed = now
+        for venue, fetcher in self._fetchers.items():
+            fetcher.want(
+                Lack(one.instrument_id, Instrument(venue, one.symbol), since, one.lacking[-1][1])
+                for one in self._subjects
+                if one.venue == venue and one.lacking
+                if (since := max(self._next(one, earliest, last), one.lacking[0][0])) < one.lacking[-1][1]
+            )
 
     async def _judge(self, audit: MinuteAudit, spans: Sequence[Span]) -> None:
         venues = {subject.instrument_id: subject.venue for subject in self._subjects}
@@ -221,8 +277,9 @@ class Auditor:
     async def _ask_about_silence(self, connection: asyncpg.Connection, audit: MinuteAudit, minute: datetime) -> None:
         """Let the venue say whether what has fallen silent is a quiet market: trades and candles come down one line."""
         found = await connection.fetch(_SQL["suddenly_quiet"], minute, ACTIVE_MINUTES)
-        polled = self._asked()  # where both are asked for by themselves, and later
-        silent = [row for row in found if row[1] not in polled][:LOOK_UPS]
+        asked = self._asked()  # where both are asked for by themselves, and later
+        asked_for = {subject.instrument_id for subject in self._subjects if subject.lacks(minute)}
+        silent = [row for row in found if row[1] not in asked and row[0] not in asked_for][:LOOK_UPS]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_UP_SECONDS):
                 for _, venue, symbol in silent:
@@ -241,9 +298,30 @@ class Auditor:
         old = [alarm for alarm in await self._unexplained(connection, earliest) if alarm.time < last - TRAILING]
         await self._again(audit, old)
         found = await self._unexplained(connection, earliest)
-        for venue in await record(connection, found):
+        of_fetched = self._look_again(found)
+        for venue in await record(connection, found, of_fetched):
             self._wake(venue)
         await self.alarms.update(connection, await self._unexplained(connection, earliest))
+
+    def _look_again(self, alarms: Sequence[Alarm]) -> set[tuple[int, datetime]]:
+        """Return the minutes whose candles were fetched: no gap of candles stands for them. Where it is the candle that
+        may be wrong, it is fetched once more."""
+        known = {subject.instrument_id: subject for subject in self._subjects}
+        of_fetched = {
+            alarm.key
+            for alarm in alarms
+            if alarm.instrument_id in known and known[alarm.instrument_id].lacks(alarm.time)
+        }
+        for alarm in alarms:
+            if (
+                alarm.key in of_fetched - self._looked_again
+                and "candles" in alarm.streams
+                and alarm.venue in self._fetchers
+            ):
+                self._fetchers[alarm.venue].look_again(*alarm.key)
+                self._looked_again.add(alarm.key)
+        self._looked_again &= {alarm.key for alarm in alarms}
+        return of_fetched
 
     async def _unexplained(self, connection: asyncpg.Connection, earliest: datetime) -> list[Alarm]:
         rows = await connection.fetch(_SQL["unexplained"], earliest, Alarms.MOST)
@@ -255,8 +333,9 @@ class Auditor:
             by_minute.setdefault(alarm.time, []).append(alarm.instrument_id)
         known = {subject.instrument_id: subject for subject in self._subjects}
         for minute in sorted(by_minute, reverse=True)[:AGAIN_MINUTES]:
+            of_minute = (minute, minute + MINUTE)
             ids = (number for number in by_minute[minute] if number in known)
-            spans = [span for number in ids for span in known[number].spans(minute, minute + MINUTE)]
+            spans = [span for number in ids for span in known[number].spans(*of_minute, [of_minute])]
             await self._judge(audit, spans)
 
     def _now(self) -> datetime:
@@ -266,7 +345,7 @@ class Auditor:
         """Return up to when the trades of all instruments of a venue that is polled are known."""
         count = Counter(subject.venue for subject in self._subjects)
         known = {}
-        for venue, terms in self.terms.items():
+        for venue, terms in self._terms.items():
             if terms.polled_per_minute:
                 turn = max(CLOSED_SECONDS, TURNS * 60.0 * count[venue] / terms.polled_per_minute)
                 turn = min(turn, LONGEST_TURN_SECONDS)
@@ -282,5 +361,11 @@ class Auditor:
 
 def _still_open(subject: Subject, now: datetime) -> Subject:
     """Let the last piece of what is being recorded go on."""
-    *before, (since, until) = subject.pieces
-    return subject._replace(pieces=(*before, (since, _FAR if until > now - ALIVE else until)))
+    if not subject.lacking or (subject.pieces and subject.pieces[-1][1] > subject.lacking[-1][1]):
+        return subject._replace(pieces=_lasting(subject.pieces, now))
+    return subject._replace(lacking=_lasting(subject.lacking, now))
+
+
+def _lasting(pieces: Sequence[Piece], now: datetime) -> tuple[Piece, ...]:
+    *before, (since, until) = pieces
+    return *before, (since, _FAR if until > now - ALIVE else until)

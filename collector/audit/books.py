@@ -14,12 +14,14 @@ from typing import NamedTuple, Self
 
 import asyncpg
 
+from collector.audit.subjects import WHOLE_BOOKS
 from collector.store.named import queries
 from collector.venues.adapter import BookRows
 
 MARGIN = timedelta(seconds=5)
 """A gap's ends are our clock's, and a little late."""
 PREFETCH = 500
+NOT_COMPARABLE = "not comparable"
 
 _SQL = queries("audit")
 
@@ -131,9 +133,9 @@ class Rebuilder:
         elif self._breaks:
             verdict = "explained"
         elif self._kind is BookRows.WHOLE:
-            verdict, first = "not comparable", "rows are whole books: there is nothing to rebuild"
+            verdict, first = NOT_COMPARABLE, WHOLE_BOOKS
         elif self._kind is BookRows.LINKED and not self._compared:
-            verdict, first = "not comparable", "no snapshot came that the changes had reached"
+            verdict, first = NOT_COMPARABLE, "no snapshot came that the changes had reached"
         else:
             verdict = "complete"
         return Outcome(

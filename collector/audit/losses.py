@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, Self
@@ -108,12 +108,17 @@ class Alarms:
         self.open = tuple(found)
 
 
-async def record(connection: asyncpg.Connection, alarms: Sequence[Alarm]) -> set[str]:
-    """Record gaps for those that have none, neighbouring minutes in one; returns the venues of new gaps."""
+async def record(
+    connection: asyncpg.Connection, alarms: Sequence[Alarm], of_fetched: Collection[tuple[int, datetime]] = ()
+) -> set[str]:
+    """Record gaps for those that have none, neighbouring minutes in one; returns the venues of new gaps.
+
+    `of_fetched`: minutes whose candles nobody records, so that there is no gap of them.
+    """
     minutes: dict[tuple[int, str], list[Alarm]] = {}
     for alarm in sorted(alarms, key=lambda one: one.key):
         for stream in alarm.streams:
-            if stream not in alarm.tried:
+            if stream not in alarm.tried and not (stream == "candles" and alarm.key in of_fetched):
                 minutes.setdefault((alarm.instrument_id, stream), []).append(alarm)
     venues = set()
     for (number, stream), missing in minutes.items():

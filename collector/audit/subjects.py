@@ -1,7 +1,8 @@
-"""What can be audited: instruments whose trades and candles are both recorded, and since when.
+"""What can be audited: instruments whose trades are recorded, and when their one-minute candles are, too.
 
-Time counts from when a stream was asked for, as in the view `coverage`, and where a backfill has fetched it. What a
-venue's candles hold is told by its adapter and settings (`terms`).
+Time counts from when a stream was asked for, as in the view `coverage`, and where a backfill has fetched it, less what
+was deleted because of its age. Where trades are recorded without one-minute candles, these have to be fetched first.
+What a venue's candles hold, and whether they may be fetched, is told by its adapter and the settings (`terms`).
 """
 
 from __future__ import annotations
@@ -14,19 +15,36 @@ import asyncpg
 
 from collector.audit.minutes import MINUTE, Span
 from collector.store.named import queries
-from collector.venues.adapter import Adapter, CandleSums
+from collector.venues.adapter import Adapter, BookRows, CandleSums, VenueSettings
 
 STARTING = timedelta(seconds=15)
 """Where only the first session tells when recording began: its subscriptions may come so long after it."""
 
 _SQL = queries("audit")
-_NEEDED = ("trades", "candles")
+WHOLE_BOOKS = "rows are whole books: there is nothing to rebuild"
+NO_CANDLES = "one-minute candles are not recorded"
 
 Piece = tuple[datetime, datetime]
 
 
+class Terms(NamedTuple):
+    """How a venue's trades may be audited."""
+
+    sums: CandleSums
+    recorded: bool = True
+    """Whether one-minute candles are recorded."""
+    fetched: bool = False
+    """Whether they are fetched where they are not recorded."""
+    why_not_fetched: str = ""
+    polled_per_minute: float = 0.0
+    """Of how many instruments trades are asked for in a minute; 0 where they come by themselves."""
+    why_no_books: str = ""
+    """Why books cannot be rebuilt; empty where they can."""
+
+
 class Subject(NamedTuple):
-    """An instrument. `pieces`: whole minutes of which trades and candles are recorded; none where `reason` says why."""
+    """An instrument. `pieces`: whole minutes of which trades and candles are recorded; `lacking`: those of which only
+    trades are, and candles may be fetched. None of either where `reason` says why."""
 
     instrument_id: int
     venue: str
@@ -34,26 +52,38 @@ class Subject(NamedTuple):
     sums: CandleSums
     pieces: tuple[Piece, ...]
     reason: str
+    lacking: tuple[Piece, ...] = ()
 
-    def spans(self, since: datetime, until: datetime) -> list[Span]:
-        """Return the whole minutes between two times that can be audited."""
-        return [
-            Span(self.instrument_id, start, end, self.sums) for start, end in _common(self.pieces, [(since, until)])
-        ]
+    def spans(self, since: datetime, until: datetime, fetched: Iterable[Piece] = ()) -> list[Span]:
+        """Return the whole minutes between two times that can be audited.
+
+        `fetched`: the times of which candles were fetched where they are not recorded.
+        """
+        known = [*self.pieces, *common(self.lacking, fetched)]
+        return [Span(self.instrument_id, start, end, self.sums) for start, end in common(known, [(since, until)])]
+
+    def lacks(self, minute: datetime) -> bool:
+        """Whether a minute's candle is to be fetched."""
+        return any(start <= minute < end for start, end in self.lacking)
 
 
-def terms(configured: Mapping[str, tuple[Adapter, Any]]) -> dict[str, CandleSums]:
-    """Return what may be compared at each venue, as it is configured."""
-    return {
-        venue: adapter.candle_sums._replace(polled_per_minute=settings.polled_per_minute)
-        if "1m" in settings.periods_of("") or not adapter.candle_sums.comparable
-        else CandleSums(reason="one-minute candles are not recorded")
-        for venue, (adapter, settings) in configured.items()
-    }
+def terms(configured: Mapping[str, tuple[Adapter, VenueSettings]], *, fetch: bool) -> dict[str, Terms]:
+    """Return what may be compared at each venue, as it is configured; `fetch`: whether candles may be fetched."""
+    return {venue: _terms(adapter, settings, fetch=fetch) for venue, (adapter, settings) in configured.items()}
+
+
+def _terms(adapter: Adapter, settings: VenueSettings, *, fetch: bool) -> Terms:
+    streams = getattr(settings, "streams", ("candles",))
+    recorded = "candles" in streams and "1m" in settings.periods_of("")
+    why_not = "" if fetch else "audit.fetch_candles is off"
+    if not adapter.minute_calls.instruments:
+        why_not = "the venue gives none by themselves"
+    why_no_books = WHOLE_BOOKS if adapter.book_rows is BookRows.WHOLE else ""
+    return Terms(adapter.candle_sums, recorded, not why_not, why_not, settings.polled_per_minute, why_no_books)
 
 
 async def subjects(
-    connection: asyncpg.Connection, known: Mapping[str, CandleSums], venue: str | None = None, symbols: str = "%",
+    connection: asyncpg.Connection, known: Mapping[str, Terms], venue: str | None = None, symbols: str = "%",
     now: datetime | None = None,
 ) -> list[Subject]:  # fmt: skip
     """Return every instrument of which trades or candles were ever recorded; `symbols` is a pattern of SQL.
@@ -67,28 +97,63 @@ async def subjects(
         # What was asked for begins with a whole minute, and what of that is missing is a gap.
         begun = since if since == _down(since) else since + STARTING
         recorded.setdefault((instrument_id, code, symbol), {}).setdefault(stream, []).append((begun, until))
-    fetched: dict[tuple[int, str], list[Piece]] = {}
+    backfilled: dict[tuple[int, str], list[Piece]] = {}
     for instrument_id, stream, since, until in await connection.fetch(_SQL["backfilled"]):
-        fetched.setdefault((instrument_id, stream), []).append((since, until))
+        backfilled.setdefault((instrument_id, stream), []).append((since, until))
+    expired: dict[tuple[int, str], list[Piece]] = {}
+    for instrument_id, stream, since, until in await connection.fetch(_SQL["expired"], [key[0] for key in recorded]):
+        expired.setdefault((instrument_id, stream), []).append((since, until))
     found = []
     for (instrument_id, code, symbol), streams in sorted(recorded.items(), key=lambda item: item[0][1:]):
-        sums = known.get(code, CandleSums(reason="the venue is not configured"))
-        reason = "" if sums.comparable else sums.reason
-        missing = [stream for stream in _NEEDED if stream not in streams]
-        if missing and not reason:
-            reason = f"{missing[0]} are not recorded"
-        pieces: Sequence[Piece] = ()
-        if not reason:
-            trades, candles = (
-                _union([*streams[stream], *fetched.get((instrument_id, stream), ())]) for stream in _NEEDED
+        of_venue = known.get(code, Terms(CandleSums(reason="the venue is not configured")))
+        there = {
+            stream: without(
+                union([*streams.get(stream, ()), *backfilled.get((instrument_id, stream), ())]),
+                expired.get((instrument_id, stream), ()),
             )
-            pieces = [(_up(start), _down(end)) for start, end in _common(trades, candles)]
-        whole = tuple(piece for piece in pieces if piece[0] < piece[1])
-        found.append(Subject(instrument_id, code, symbol, sums, whole, reason))
+            for stream in ("trades", "candles")
+        }
+        if not of_venue.recorded:  # of other periods only, then
+            there["candles"] = union(backfilled.get((instrument_id, "candles"), ()))
+        pieces: tuple[Piece, ...] = ()
+        lacking: tuple[Piece, ...] = ()
+        if not (reason := _obstacle(of_venue, streams, there["candles"])):
+            pieces = _whole(common(there["trades"], there["candles"]))
+            if of_venue.fetched:
+                unknown = without(_whole(there["trades"]), pieces)
+                lacking = _whole(without(unknown, expired.get((instrument_id, "candles"), ())))
+        found.append(Subject(instrument_id, code, symbol, of_venue.sums, pieces, reason, lacking))
     return found
 
 
-def _union(pieces: Iterable[Piece]) -> list[Piece]:
+def _obstacle(of_venue: Terms, streams: Mapping[str, Any], candles: Sequence[Piece]) -> str:
+    """Say why nothing of an instrument can be audited; empty where something can."""
+    if not of_venue.sums.comparable:
+        return of_venue.sums.reason
+    if "trades" not in streams:
+        return "trades are not recorded"
+    return "" if candles or of_venue.fetched else f"{NO_CANDLES}, and {of_venue.why_not_fetched}"
+
+
+def _whole(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    return tuple((_up(start), _down(end)) for start, end in pieces if _up(start) < _down(end))
+
+
+def without(pieces: Iterable[Piece], others: Iterable[Piece]) -> list[Piece]:
+    """Return the times that are in the first and not in the others."""
+    left = sorted(pieces)
+    for start, end in others:
+        left = [
+            piece
+            for since, until in left
+            for piece in ((since, min(until, start)), (max(since, end), until))
+            if piece[0] < piece[1]
+        ]
+    return left
+
+
+def union(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return the times that are in any of them, joined where they touch."""
     joined: list[Piece] = []
     for start, end in sorted(pieces):
         if joined and start <= joined[-1][1]:
@@ -98,7 +163,8 @@ def _union(pieces: Iterable[Piece]) -> list[Piece]:
     return joined
 
 
-def _common(some: Iterable[Piece], others: Iterable[Piece]) -> list[Piece]:
+def common(some: Iterable[Piece], others: Iterable[Piece]) -> list[Piece]:
+    """Return the times that are in both."""
     others = list(others)
     both = [(max(a, c), min(b, d)) for a, b in some for c, d in others]
     return sorted(piece for piece in both if piece[0] < piece[1])

@@ -46,26 +46,31 @@ def audit(
         str | None, typer.Option(metavar="NAMES", help="Of minutes,books,journal. [default: all three]")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Parse journal segments whose hash is known, too.")] = False,
+    no_fetch: Annotated[
+        bool, typer.Option("--no-fetch", help="Leave out minutes whose candles would have to be fetched.")
+    ] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     """Prove what is stored: minutes of trades against candles, books against snapshots, the journal against its counts.
 
-    What is found is written to the tables audits, book_audits and segment_audits. Safe beside the running daemon.
-    Nothing is repaired: the daemon does that. Exit status 1 where something is not explained.
+    Where trades are recorded without one-minute candles, these are fetched first. What is found is written to the
+    tables audits, book_audits and segment_audits. Safe beside the running daemon. Nothing is repaired: the daemon does
+    that. Exit status 1 where something is not explained, and where nothing was looked at.
     """
+    from collector.cli.names import usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
 
-    choice = _understand(venue, symbol, (since, until), only, again=again)
+    choice = _understand(venue, symbol, (since, until), only, again=again)._replace(fetch=not no_fetch)
     settings = read_config(config, log=not as_json)
-    with quiet_progress(quiet=as_json) as progress:
+    with quiet_progress(quiet=as_json) as progress, usage(venue="--venue", symbol="--symbol"):
         report = run(_audit(settings, choice, progress))
     if as_json:
         print_json({"from": choice.since.isoformat(), "to": choice.until.isoformat(), **report.as_json()})
     else:
-        _tell(report, choice)
-    raise typer.Exit(1 if report.unexplained else 0)
+        _tell(report)
+    raise typer.Exit(0 if report.proved else 1)
 
 
 def _understand(
@@ -74,14 +79,10 @@ def _understand(
     from datetime import UTC, datetime, timedelta
 
     from collector.cli.backfill import moment
+    from collector.cli.names import some_of
     from collector.service.audit import PARTS, Choice
 
-    parts = [name.strip() for name in only.split(",") if name.strip()] if only is not None else list(PARTS)
-    for name in parts:
-        if name not in PARTS:
-            raise typer.BadParameter(f"{name!r} is none of {', '.join(PARTS)}", param_hint="--only")
-    if not parts:
-        raise typer.BadParameter(f"names nothing; there is {', '.join(PARTS)}", param_hint="--only")
+    parts = list(PARTS) if only is None else some_of("part", only, PARTS, "--only")
     epoch, now = datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC)
     since, until = times
     last = now if until is None else min(now, epoch + timedelta(microseconds=moment("--to", until)))
@@ -91,7 +92,7 @@ def _understand(
         if first >= last:
             what = "the future" if first >= now else "not before --to"
             raise typer.BadParameter(f"{since} is {what}", param_hint="--from")
-    return Choice(venue, symbol, first, last, parts, again)
+    return Choice(venue, symbol, first, last, parts, again, only=only is not None)
 
 
 async def _audit(config: Config, choice: Choice, bar: Progress) -> Report:
@@ -101,24 +102,47 @@ async def _audit(config: Config, choice: Choice, bar: Progress) -> Report:
     tasks = {part: bar.add_task(f"auditing {part}", total=None) for part in choice.parts}
 
     def show(step: Step) -> None:
+        if step.part not in tasks:
+            tasks[step.part] = bar.add_task(f"fetching {step.part}", total=None)
         bar.update(tasks[step.part], completed=step.done, total=step.total)
 
     async with attached(config) as dsn:
         return await audit(config, dsn, choice, show)
 
 
-def _tell(report: Report, choice: Choice) -> None:
+def _tell(report: Report) -> None:
     console = Screen()
+    choice = report.choice
     if "minutes" in choice.parts:
         _tell_minutes(console, report)
     if "books" in choice.parts:
         _tell_books(console, report)
     if "journal" in choice.parts:
         _tell_journal(console, report)
-    console.print(
-        "something is not explained" if report.unexplained else "everything is explained",
-        style="bold red" if report.unexplained else "green",
-    )
+    _tell_unjudged(console, report)
+    looked = _looked_at(report)
+    if report.missed:
+        names = " nor ".join(report.missed)
+        span = f"{choice.since:%Y-%m-%d %H:%M} to {choice.until:%Y-%m-%d %H:%M} UTC"
+        whose = f" of {choice.venue or 'any venue'} {choice.symbol}" if choice.narrowed else ""
+        told = f"nothing was looked at of {names}{whose} from {span}, so nothing is proved; looked at: {looked}"
+    elif report.unexplained:
+        told = f"something is not explained; looked at: {looked}"
+    elif report.fetch_failed:
+        told = f"some minutes could not be looked at, for want of candles; everything else is explained: {looked}"
+    else:
+        told = f"everything is explained: {looked}"
+    console.print(told, style="green" if report.proved else "bold red", soft_wrap=True)
+
+
+def _looked_at(report: Report) -> str:
+    """Return how much was compared."""
+    units = {"minutes": "minutes", "books": "books", "journal": "segments of the journal"}
+    parts = [f"{count:,} {units[part]}" for part, count in report.looked_at.items()]
+    instruments = sum(one.compared > 0 for one in report.minutes)
+    if "minutes" in report.choice.parts:
+        parts[0] += f" of {instruments:,} instruments"
+    return ", ".join(parts)
 
 
 def _tell_minutes(console: Screen, report: Report) -> None:
@@ -137,7 +161,7 @@ def _tell_minutes(console: Screen, report: Report) -> None:
         numbers = [styled(f"{number:,}") for number in one[2:7]]
         if one.unexplained:
             numbers[2].stylize("bold red")
-        table.add_row(one.venue, one.symbol, *(("-",) * 5 if one.reason else numbers), one.reason or "")
+        table.add_row(one.venue, one.symbol, *(numbers if any(one[2:7]) else ("-",) * 5), one.reason)
     console.print(table)
     for row in report.examples:
         candle = "there is no candle" if row["candle_volume"] is None else f"the candle says {row['candle_volume']:f}"
@@ -164,6 +188,15 @@ def _tell_books(console: Screen, report: Report) -> None:
         verdict = styled(one.verdict, "bold red" if one.verdict == "unexplained" else "")
         table.add_row(venue, symbol, verdict, *(f"{number:,}" for number in one[1:7]), one.first or "")
     console.print(table)
+
+
+def _tell_unjudged(console: Screen, report: Report) -> None:
+    from collector.audit.unjudged import grouped
+
+    for one in grouped(report.unjudged):
+        count = len(one.symbols)
+        whose = one.symbols[0] if count == 1 else f"{count:,} instruments"
+        console.print(f"not judged: {one.stream} of {one.venue} {whose}: {one.reason}", soft_wrap=True)
 
 
 def _tell_journal(console: Screen, report: Report) -> None:

@@ -201,6 +201,12 @@ class Audit(Section):
     catch_up_hours: float = Field(
         24, gt=0, le=8760, description="After a stop, minutes older than this are left to `collector audit`."
     )
+    fetch_candles: bool = Field(
+        True, description="Fetch the venue's one-minute candles where trades are recorded without them."
+    )
+    fetch_per_minute: float = Field(
+        30, gt=0, le=600, description="Calls for them in a minute at each venue, at the most."
+    )
 
 
 _SPAN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([hdw])", re.ASCII)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from collector.repair.stretches import Stretch
 
@@ -33,6 +33,8 @@ class Line:
         self._since = 0.0
         self._through = asyncio.Event()
         self._through.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def __repr__(self) -> str:
         return (
@@ -47,6 +49,7 @@ class Line:
     def put(self, stretch: Stretch) -> None:
         """Let a stretch wait for its turn."""
         trades = stretch.stream == "trades"
+        self._idle.clear()
         if trades:
             if not self._trades:
                 self._since = asyncio.get_running_loop().time()
@@ -67,15 +70,28 @@ class Line:
             self._trades -= 1
             if not self._trades:
                 self._through.set()
+        self._note_idle()
 
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Something else is asked of the venue's history meanwhile."""
         self._at_work += 1
+        self._idle.clear()
         try:
             yield
         finally:
             self._at_work -= 1
+            self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self.idle:
+            self._idle.set()
+
+    async def is_idle(self, longest_seconds: float) -> None:
+        """Return when nothing waits and nothing is worked, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_seconds):
+                await self._idle.wait()
 
     async def trades_are_through(self) -> None:
         """Return when no trades are missing, or have been for a while."""

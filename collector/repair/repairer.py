@@ -48,7 +48,7 @@ PIECE_US = 3_600_000_000
 LONGEST_PAUSE_SECONDS = 3600.0
 """Between two tries of a gap that the venue refuses until somebody has put something right."""
 
-_A_PERSON_CAN_HELP = frozenset({"401", "403", "404", "405"})
+A_PERSON_CAN_HELP = frozenset({"401", "403", "404", "405"})
 """A wrong token or address is put right some day: not the venue's word on its history, however permanent."""
 
 
@@ -240,7 +240,7 @@ class Repairer:
             with self._calling():
                 whole = self._adapter.whole_past(self.settings, stretch.instrument, stretch.stream)
         except VenueError as error:
-            if not error.permanent or error.code in _A_PERSON_CAN_HELP:
+            if not error.permanent or error.code in A_PERSON_CAN_HELP:
                 await self._put_off(stretch, error)
             elif len(stretch.gaps) > 1:
                 # What it refuses may be true of one of them only: each by itself.
@@ -294,6 +294,10 @@ class Repairer:
         finally:
             if line is self._line and line.idle:
                 self._end_session()
+
+    async def idle(self, longest_seconds: float) -> None:
+        """Return when nothing is being repaired, or after so many seconds."""
+        await self._line.is_idle(longest_seconds)
 
     async def _politely(self) -> None:
         if self._intake.full:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
 
 from collector import venues
-from collector.audit.books import Outcome, audit_books
-from collector.audit.minutes import MINUTE, MinuteAudit
+from collector.audit.books import NOT_COMPARABLE, Outcome, audit_books
+from collector.audit.minutes import MINUTE
 from collector.audit.subjects import subjects
+from collector.audit.unjudged import Unjudged, unjudged
 from collector.config import Config
 from collector.repair.listing import like
-from collector.service.auditing import VERDICTS, configured_terms
+from collector.service.auditing import configured_terms
+from collector.service.known import Filter, check_names
+from collector.service.minutes import MinuteChoice, Minutes, audit_minutes
 from collector.service.segments import Segment, audit_segments, committed_segments, load, note
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseUnreachableError
@@ -24,14 +27,16 @@ from collector.store.named import queries
 from collector.venues.adapter import BookRows
 
 PARTS = ("minutes", "books", "journal")
-PIECE = timedelta(hours=6)
 EXAMPLES = 20
 
 _SQL = queries("audit")
 
 
 class Choice(NamedTuple):
-    """What to audit; `venue` None: all, `symbol`: a pattern of file names, `again`: parse known segments once more."""
+    """What to audit; `venue` None: all, `symbol`: a pattern of file names, `again`: parse known segments once more.
+
+    `only`: whether the parts were named, `fetch`: whether candles that are not recorded are fetched.
+    """
 
     venue: str | None
     symbol: str
@@ -39,28 +44,27 @@ class Choice(NamedTuple):
     until: datetime
     parts: Sequence[str]
     again: bool
+    only: bool = False
+    fetch: bool = True
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether not everything was asked for. The journal is everybody's, and looked at as a whole."""
+        return self.venue is not None or self.symbol != "*"
 
 
-class Minutes(NamedTuple):
-    """One instrument's minutes by verdict; `waiting`: the candle is open. `reason`: why none can be audited."""
+@dataclass(eq=False)
+class Report:
+    """What was found. `examples`: the oldest unexplained minutes; `fetch_failed`: candles were not to be had."""
 
-    venue: str
-    symbol: str
-    complete: int
-    explained: int
-    unexplained: int
-    not_comparable: int
-    waiting: int
-    reason: str
-
-
-class Report(NamedTuple):
-    """What was found. `examples`: the oldest unexplained minutes."""
-
-    minutes: list[Minutes]
-    examples: list[dict[str, Any]]
-    books: list[tuple[str, str, Outcome]]
-    journal: list[Segment]
+    choice: Choice
+    minutes: list[Minutes] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    books: list[tuple[str, str, Outcome]] = field(default_factory=list)
+    journal: list[Segment] = field(default_factory=list)
+    fetch_failed: bool = False
+    unjudged: list[Unjudged] = field(default_factory=list)
+    """Streams of which nothing, or not everything, could be judged."""
 
     @property
     def unexplained(self) -> bool:
@@ -71,10 +75,37 @@ class Report(NamedTuple):
             or any(one.verdict == "unexplained" for one in self.journal)
         )
 
+    @property
+    def looked_at(self) -> dict[str, int]:
+        """How much was compared, by part."""
+        counts = {
+            "minutes": sum(one.compared for one in self.minutes),
+            "books": sum(outcome.verdict != NOT_COMPARABLE for *_, outcome in self.books),
+            "journal": len(self.journal),
+        }
+        return {part: count for part, count in counts.items() if part in self.choice.parts}
+
+    @property
+    def missed(self) -> list[str]:
+        """Parts of which something should have been looked at, and nothing was."""
+        found = self.looked_at
+        if self.choice.only:
+            return [part for part, count in found.items() if not count]
+        asked = [part for part in found if part != "journal" or not self.choice.narrowed] or list(found)
+        return [] if any(found[part] for part in asked) else asked
+
+    @property
+    def proved(self) -> bool:
+        """Whether what was asked for was looked at, and nothing is unexplained."""
+        return not self.unexplained and not self.missed and not self.fetch_failed
+
     def as_json(self) -> dict[str, Any]:
         """Return it for scripts."""
         return {
+            "proved": self.proved,
             "unexplained": self.unexplained,
+            "looked_at": self.looked_at,
+            "unjudged": [one._asdict() for one in self.unjudged],
             "minutes": [one._asdict() for one in self.minutes],
             "examples": self.examples,
             "books": [{"venue": venue, "symbol": symbol, **one._asdict()} for venue, symbol, one in self.books],
@@ -93,11 +124,12 @@ class Step(NamedTuple):
 async def audit(
     config: Config, dsn: str, choice: Choice, progress: Callable[[Step], object] = lambda _: None
 ) -> Report:
-    """Audit what was chosen. Raises `DatabaseError`."""
+    """Audit what was chosen. Raises `UnknownNameError` for names that mean nothing, and `DatabaseError`."""
+    await check_names(config, dsn, Filter(choice.venue, choice.symbol))
     connection = await connect(dsn)
-    report = Report([], [], [], [])
+    report = Report(choice)
     work: dict[str, Callable[[], Awaitable[None]]] = {
-        "minutes": lambda: _minutes(config, connection, choice, report, progress),
+        "minutes": lambda: _minutes(config, connection, dsn, choice, report, progress),
         "books": lambda: _books(config, connection, choice, report, progress),
         "journal": lambda: _journal(config.data_dir / "journal", connection, choice, report, progress),
     }
@@ -106,6 +138,7 @@ async def audit(
             for part in PARTS:
                 if part in choice.parts:
                     await work[part]()
+            report.unjudged = await _unjudged(config, connection, report)
     except DRIVER_ERRORS as error:
         raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
     finally:
@@ -113,31 +146,40 @@ async def audit(
     return report
 
 
-async def _minutes(
-    config: Config, connection: asyncpg.Connection, choice: Choice, report: Report, progress: Callable[[Step], object]
-) -> None:
-    found = await subjects(connection, configured_terms(config), choice.venue, like(choice.symbol))
-    judge = MinuteAudit(connection)
-    counts: Counter[tuple[int, str]] = Counter()
-    start = choice.since.replace(second=0, microsecond=0)
-    pieces = [
-        (since, min(since + PIECE, choice.until))
-        for since in (start + number * PIECE for number in range(-(-(choice.until - start) // PIECE)))
+async def _unjudged(config: Config, connection: asyncpg.Connection, report: Report) -> list[Unjudged]:
+    """Return what of the chosen parts was not judged: as things are configured, and as they turned out."""
+    choice, terms = report.choice, configured_terms(config)
+    found = await subjects(connection, terms, choice.venue, like(choice.symbol))
+    told = await unjudged(connection, found, terms, choice.since, choice.venue, like(choice.symbol), rebuilt=True)
+    told += [Unjudged(one.venue, one.symbol, "trades", one.reason) for one in report.minutes if one.reason]
+    told += [
+        Unjudged(venue, symbol, "books", one.first or "")
+        for venue, symbol, one in report.books
+        if one.verdict == NOT_COMPARABLE
     ]
-    # Pieces of minutes that nobody recorded cost a question each; there is no need for them.
-    first = min((piece[0] for one in found for piece in one.pieces), default=choice.until)
-    last = max((piece[1] for one in found for piece in one.pieces), default=choice.since)
-    pieces = [piece for piece in pieces if piece[1] > first and piece[0] < last]
-    now = datetime.now(UTC)
-    for number, (since, until) in enumerate(pieces):
-        progress(Step("minutes", number, len(pieces)))
-        spans = [span for one in found for span in one.spans(since, until.replace(second=0, microsecond=0))]
-        for count in await judge.judge(spans, now):
-            counts[count.instrument_id, count.verdict] += count.minutes
-    progress(Step("minutes", len(pieces), len(pieces)))
-    for one in found:
-        sums = [counts[one.instrument_id, verdict] for verdict in (*VERDICTS, "waiting")]
-        report.minutes.append(Minutes._make((one.venue, one.symbol, *sums, one.reason)))
+    part_of = {"trades": "minutes", "candles": "minutes", "books": "books"}
+    chosen = [one for one in told if part_of.get(one.stream, "" if choice.only else PARTS[0]) in choice.parts]
+    return list({one[:3]: one for one in sorted(chosen)}.values())
+
+
+async def _minutes(
+    config: Config,
+    connection: asyncpg.Connection,
+    dsn: str,
+    choice: Choice,
+    report: Report,
+    progress: Callable[[Step], object],
+) -> None:
+    wanted = MinuteChoice(choice.venue, choice.symbol, choice.since, choice.until, choice.fetch)
+    minutes, report.fetch_failed = await audit_minutes(
+        config,
+        connection,
+        dsn,
+        wanted,
+        lambda done, total: progress(Step("candles", done, total)),
+        lambda done, total: progress(Step("minutes", done, total)),
+    )
+    report.minutes.extend(minutes)
     rows = await connection.fetch(
         _SQL["examples"], choice.venue, like(choice.symbol), choice.since - MINUTE, choice.until, EXAMPLES
     )

@@ -8,22 +8,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from random import Random
 
 import structlog
 
 from collector import venues
 from collector.audit.auditor import AuditOptions, Auditor
 from collector.audit.losses import Alarm
-from collector.audit.subjects import terms
+from collector.audit.subjects import NO_CANDLES, Terms, terms
+from collector.audit.unjudged import Unjudged, UnjudgedGroup, grouped
 from collector.clock import Clock
 from collector.config import Config
 from collector.errors import VenueError
+from collector.feed.intake import Intake
+from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.ledger import GapTable
 from collector.repair.repairer import Repairer
 from collector.repair.tally import GapTally
-from collector.service.facts import AlarmFacts, AuditFacts, RepairFacts
-from collector.venues.adapter import CandleSums
+from collector.service.facts import AlarmFacts, AuditFacts, FetchFacts, RepairFacts, UnjudgedFacts
+from collector.service.fetching import Fetching
 
 log = structlog.get_logger()
 
@@ -31,32 +35,58 @@ MINUTE_US = 60_000_000
 VERDICTS = ("complete", "explained", "unexplained", "not comparable")
 
 
+SYMBOLS_TOLD = 20
+"""So many symbols are named of those that are not judged for the same reason."""
+
+
 class Auditing:
     """The daemon's auditor, where it is enabled, and its tally of gaps."""
 
     def __init__(
-        self, config: Config, repairers: Mapping[str, Repairer], *, dsn: Callable[[], str],
-        committed: Callable[[], Awaitable[None]], clock: Clock,
-    ) -> None:  # fmt: skip
+        self,
+        config: Config,
+        repairers: Mapping[str, Repairer],
+        *,
+        dsn: Callable[[], str],
+        rest: Callable[[str], RestClient | None],
+        intake: Intake,
+        committed: Callable[[], Awaitable[None]],
+        clock: Clock,
+        random: Random,
+    ) -> None:
         self._repairers = repairers
         self.tally = GapTally(GapTable(dsn), clock)
         self.auditor: Auditor | None = None
+        self.fetching = Fetching(
+            repairers,
+            rest=rest,
+            intake=intake,
+            committed=committed,
+            wake=self._candles_fetched,
+            clock=clock,
+            random=random,
+        )
         if config.audit.enabled:
+            agreed = configured_terms(config)
             options = AuditOptions(config.audit.delay_seconds, config.audit.catch_up_hours)
+            self.fetching.apply(config, agreed)
             self.auditor = Auditor(
-                configured_terms(config),
+                agreed,
                 options,
                 dsn=dsn,
                 committed=committed,
                 wake=self._gap_recorded,
                 look_up=self._look_up,
+                fetchers=self.fetching.fetchers,
                 clock=clock,
             )
 
     def reconfigure(self, config: Config) -> None:
         """Go by what is configured now."""
         if self.auditor is not None:
-            self.auditor.terms = configured_terms(config)
+            agreed = configured_terms(config)
+            self.fetching.apply(config, agreed)
+            self.auditor.reconfigure(agreed)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -64,6 +94,11 @@ class Auditing:
             group.create_task(self.tally.run(), name="tally of gaps")
             if self.auditor is not None:
                 group.create_task(self.auditor.run(), name="audit")
+                group.create_task(self.fetching.run(), name="audit's candles")
+
+    def _candles_fetched(self) -> None:
+        if self.auditor is not None:
+            self.auditor.candles_fetched()
 
     def gaps_changed(self) -> None:
         """Some were opened, closed or repaired."""
@@ -116,8 +151,25 @@ class Auditing:
             open_alarms=len(alarms.open),
             verdicts=by_venue,
             trouble=auditor.trouble,
+            fetching=tuple(
+                FetchFacts(name, one.instruments, one.refused, one.behind_minutes, one.trouble)
+                for name, one in self.fetching.fetchers.items()
+                if one.instruments
+            ),
+            unjudged=tuple(
+                UnjudgedFacts(one.venue, one.stream, one.reason, len(one.symbols), one.symbols[:SYMBOLS_TOLD])
+                for one in (*auditor.unjudged, *self._refused())
+            ),
             alarms=tuple(map(_alarm, (*alarms.open[:20], *alarms.settled))),
         )
+
+    def _refused(self) -> list[UnjudgedGroup]:
+        refused = [
+            Unjudged(name, symbol, "trades", f"{NO_CANDLES}, and the venue refuses them: {reason}")
+            for name, fetcher in self.fetching.fetchers.items()
+            for symbol, reason in fetcher.refusals
+        ]
+        return grouped(refused)
 
     def repair(self, venue: str) -> RepairFacts | None:
         """Return what a venue's repairer does; None where it has none."""
@@ -127,9 +179,10 @@ class Auditing:
         return RepairFacts(one.state, one.waiting, one.repaired, one.lost, one.rows, one.trouble)
 
 
-def configured_terms(config: Config) -> dict[str, CandleSums]:
+def configured_terms(config: Config) -> dict[str, Terms]:
     """Return what an audit may compare at each venue of the configuration."""
-    return terms({name: (venues.find(one.adapter), one.settings) for name, one in config.venues.items()})
+    configured = {name: (venues.find(one.adapter), one.settings) for name, one in config.venues.items()}
+    return terms(configured, fetch=config.audit.fetch_candles)
 
 
 def _alarm(alarm: Alarm) -> AlarmFacts:

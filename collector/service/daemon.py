@@ -22,6 +22,7 @@ from collector import venues
 from collector.clock import Clock, SystemClock
 from collector.config import Config
 from collector.errors import CollectorError
+from collector.feed.rest import RestClient
 from collector.journal import Journal, JournalOptions, Kind
 from collector.journal.identity import JournalIdentity
 from collector.normalise.normaliser import Normaliser
@@ -140,7 +141,14 @@ class Daemon:
                 rename=identity.rename,
             )
             self.auditing = Auditing(
-                config, self.repairers, dsn=self.database.dsn, committed=self.all_committed, clock=self.clock
+                config,
+                self.repairers,
+                dsn=self.database.dsn,
+                rest=self._rest_of,
+                intake=self.intake,
+                committed=self.all_committed,
+                clock=self.clock,
+                random=self.random,
             )
             self.recorder.when_gaps_change.append(self.auditing.gaps_changed)
             self.recorder.when_database_went_back.append(self.auditing.database_went_back)
@@ -259,6 +267,10 @@ class Daemon:
     async def all_committed(self) -> None:
         """Return once everything that was received by now is in the tables."""
         await self.recorder.reached(self.journal.end)
+
+    def _rest_of(self, venue: str) -> RestClient | None:
+        supervised = self.workers.get(venue)
+        return None if supervised is None else supervised.worker.rest
 
     async def _reload_on_request(self) -> None:
         while True:

@@ -219,6 +219,28 @@ class AlarmFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchFacts:
+    """Candles fetched for the audit at one venue: of how many instruments, and how far behind the farthest one is."""
+
+    venue: str
+    instruments: int
+    refused: int
+    behind_minutes: int
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnjudgedFacts:
+    """A stream of a venue's instruments that the audit cannot judge, and why; `symbols` are some of them."""
+
+    venue: str
+    stream: str
+    reason: str
+    instruments: int
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFacts:
     """Minutes compared with the venues' candles since the start. `verdicts`: the same by venue and verdict."""
 
@@ -231,6 +253,8 @@ class AuditFacts:
     open_alarms: int
     verdicts: dict[str, dict[str, int]]
     trouble: str
+    fetching: tuple[FetchFacts, ...]
+    unjudged: tuple[UnjudgedFacts, ...]
     alarms: tuple[AlarmFacts, ...]
 
 

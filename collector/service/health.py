@@ -28,6 +28,8 @@ ABANDONED_SECONDS = UNAUTHORIZED_SECONDS + LONGEST_BACKOFF_SECONDS
 STALLED_SECONDS = 120.0
 """Without a commit for so long, with the database there and frames waiting, the recorder is stuck."""
 LATE_SECONDS = 5.0
+LONGEST_UNAUDITED_MINUTES = 15
+"""Where candles are fetched in turn, that may take a few minutes."""
 _RESTING = (ConnectionState.WAITING, ConnectionState.STOPPED)
 
 _NOT_TOLD = Reason("health", "cannot be judged; the log says why")
@@ -161,7 +163,13 @@ def _delayed(
 
 
 def _unexplained(audit: AuditFacts | None) -> Iterator[Reason]:
-    if audit is None or not audit.open_alarms:
+    if audit is None:
+        return
+    for one in audit.fetching:
+        if one.trouble and (one.refused or one.behind_minutes > LONGEST_UNAUDITED_MINUTES):
+            what = f"{one.refused} instruments" if one.refused else f"the last {one.behind_minutes} minutes"
+            yield Reason("audit", f"{what} of {one.venue} cannot be audited, for want of candles: {one.trouble}")
+    if not audit.open_alarms:
         return
     newest = audit.alarms[0]
     expected = "no candle" if newest.expected is None else f"{newest.expected} by the candle"

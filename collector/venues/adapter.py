@@ -9,6 +9,7 @@ was not passed in. The feed (`collector/feed/`) does the talking:
     conversation    a socket's client side: events and time to messages to send (subscribing, proving, resubscribing)
     polling     a polled venue's client side: time and answers to the next REST call
     history     a generator of REST calls that page through the past of one instrument
+    minutes     the same for one-minute bars of several, which an audit compares with their trades
 
 Generators yield a `RestCall` and are sent its `RestAnswer`; an answer that means failure is thrown into them as a
 `VenueError`. `AdapterDefaults` holds what most venues have in common.
@@ -117,13 +118,25 @@ class CandleSums(NamedTuple):
     """Open, high, low and close are prices of theirs."""
     reason: str = ""
     """Why nothing of it can be compared, where nothing can."""
-    polled_per_minute: float = 0.0
-    """Of how many instruments trades are asked for in a minute; 0 where they come by themselves."""
 
     @property
     def comparable(self) -> bool:
         """Whether there is anything to compare."""
         return self.volume or self.trades or self.prices
+
+
+class MinuteCalls(NamedTuple):
+    """How much `Adapter.minutes` gets with one call: bars of so many instruments, and so many bars in all."""
+
+    instruments: int = 0
+    """None where a venue has no bars to give, or wants money for them."""
+    bars: int = 0
+    quota: str = ""
+    """What the calls are counted under, where they have a limit of their own; see `Limits.quotas`."""
+
+    def at_once(self, minutes: int) -> int:
+        """Return of how many instruments one call can tell so many minutes; of one, where that takes several."""
+        return max(1, min(self.instruments, self.bars // max(1, minutes)))
 
 
 class BookRows(StrEnum):
@@ -398,6 +411,8 @@ class Adapter(Protocol):
 
     candle_sums: ClassVar[CandleSums]
     """What an audit may compare of candles and trades."""
+    minute_calls: ClassVar[MinuteCalls]
+    """How an audit may fetch candles to compare, where none are recorded."""
     book_rows: ClassVar[BookRows]
     """How an audit may rebuild books from rows."""
 
@@ -415,6 +430,15 @@ class Adapter(Protocol):
         VenueError, permanent, where the venue keeps none of this stream, or none that reaches back so far.
         """
 
+    def minutes(
+        self, venue: str, settings: Any, instruments: Sequence[Instrument], from_us: int, to_us: int
+    ) -> History:
+        """Ask for the one-minute bars that open between two times, both included, whatever periods the settings name.
+
+        No more instruments than `minute_calls` tells for that span. VenueError, permanent, where the venue has no bars
+        of one of them, or none that reach back so far.
+        """
+
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         """Tell whether an answer means failure, and whether trying again can help. The one place that decides it."""
 
@@ -426,6 +450,7 @@ class AdapterDefaults:
     partly_historic: ClassVar[frozenset[str]] = frozenset()
     history_page: ClassVar[int] = 1000
     candle_sums: ClassVar[CandleSums] = CandleSums(reason="nothing is known of what its candles are made of")
+    minute_calls: ClassVar[MinuteCalls] = MinuteCalls()
     book_rows: ClassVar[BookRows] = BookRows.WHOLE
 
     @property
@@ -443,6 +468,11 @@ class AdapterDefaults:
 
     def whole_past(self, settings: Any, instrument: Instrument, stream: str) -> bool:
         return stream in self.historic
+
+    def minutes(
+        self, venue: str, settings: Any, instruments: Sequence[Instrument], from_us: int, to_us: int
+    ) -> History:
+        raise AssertionError("this venue has no minutes to be asked for")
 
     def polling(self, plan: PollPlan, settings: Any, parser: Parser, random: Random) -> Polling:
         raise AssertionError("this venue's plans have no polls")

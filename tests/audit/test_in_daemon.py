@@ -28,18 +28,19 @@ SEVERAL_MINUTES = "snapshot = 0\n[writer]\nflush_ms = 600"
 class QuickClock:
     """Days that pass several times as fast; waiting is as much shorter."""
 
-    def __init__(self, *, behind_seconds: int = 0) -> None:
+    def __init__(self, *, behind_seconds: int = 0, pace: int = PACE) -> None:
         self._began = time.time_ns()
         self._start = self._began - behind_seconds * 10**9
+        self._pace = pace
 
     def now_ns(self) -> int:
-        return self._start + (time.time_ns() - self._began) * PACE
+        return self._start + (time.time_ns() - self._began) * self._pace
 
     def monotonic(self) -> float:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / PACE)
+        await asyncio.sleep(seconds / self._pace)
 
 
 async def test_trades_that_a_living_line_left_out_are_found_repaired_and_told(database: str, tmp_path: Path) -> None:
@@ -69,6 +70,11 @@ async def test_trades_that_a_living_line_left_out_are_found_repaired_and_told(da
         assert verdicts == [("complete", True)]
         assert await on.query("select 1 from audits where verdict = 'unexplained'") == []
         assert status.audit.complete > len(on.venue.exchange.markets)
+        unjudged = {(one.venue, one.stream): one for one in status.audit.unjudged}
+        assert {("fmfw", "ticks"), ("fmfw", "books")} <= set(unjudged)
+        assert ("fmfw", "trades") not in unjudged
+        assert unjudged["fmfw", "ticks"].instruments == len(on.venue.exchange.markets)
+        assert "BTCUSDT" in unjudged["fmfw", "ticks"].symbols
 
 
 async def first_minutes(on: Stage, daemon: Daemon) -> None:

@@ -33,6 +33,12 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+def document(output: str) -> dict[str, Any]:
+    """Return what a command printed behind the lines of its log, which a test does not have elsewhere."""
+    found: dict[str, Any] = orjson.loads(output[output.index("{\n") :])
+    return found
+
+
 @pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 async def test_what_was_recorded_is_proved_and_what_was_changed_is_found(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -40,7 +46,7 @@ async def test_what_was_recorded_is_proved_and_what_was_changed_is_found(
     async def told(*options: str) -> tuple[int, dict[str, Any]]:
         capsys.readouterr()
         status = await asyncio.to_thread(main, ["audit", "--config", str(on.config), "--json", *options])
-        return status, orjson.loads(capsys.readouterr().out)
+        return status, document(capsys.readouterr().out)
 
     clock = QuickClock(behind_seconds=3600)
     async with stage(
@@ -60,7 +66,7 @@ async def test_what_was_recorded_is_proved_and_what_was_changed_is_found(
         capsys.readouterr()
         assert await asyncio.to_thread(main, ["audit", "--config", str(on.config)]) == 0
         text = capsys.readouterr().out
-        assert "everything is explained" in text
+        assert "everything is explained: " in text
         assert "BTCUSDT" in text
 
 
@@ -180,6 +186,48 @@ async def changed_archive_is_found(directory: Path, told: Told) -> None:
     assert (status, {one["read"] for one in found["journal"]}) == (0, {True})
 
 
+@pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
+async def test_minutes_whose_candles_nobody_recorded_are_fetched_and_judged(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def told(*options: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        status = await asyncio.to_thread(main, ["audit", "--config", str(on.config), "--json", *options])
+        return status, document(capsys.readouterr().out)
+
+    clock = QuickClock(behind_seconds=3600, pace=12)
+    off = f"{SEVERAL_MINUTES}\n[audit]\nenabled = false"
+    async with stage(database, tmp_path, rate=150, extra=off, streams='["trades"]', clock_ns=clock.now_ns) as on:
+        async with on.daemon(clock) as daemon:
+            await until(lambda: live(daemon), "a live daemon")
+            on.venue.fault("lose_trades", symbol="BTCUSDT", count=3)
+            began = clock.now_ns()
+            await until(lambda: clock.now_ns() - began > 200 * 10**9, "three minutes", PATIENCE_SECONDS)
+            await on.ledger.pause()
+            await settled(daemon)
+
+        status, found = await told("--no-fetch", "--only", "minutes")
+        assert (status, found["proved"], found["looked_at"]) == (1, False, {"minutes": 0})
+        assert all("--no-fetch leaves them out" in one["reason"] for one in found["minutes"])
+        assert {(one["venue"], one["stream"]) for one in found["unjudged"]} == {("fmfw", "trades")}
+        assert {one["symbol"] for one in found["unjudged"]} == {one["symbol"] for one in found["minutes"]}
+        assert await on.query("select 1 from candles") == []
+
+        status, found = await told("--only", "minutes")
+        assert (status, found["unexplained"]) == (1, True)
+        assert {one["symbol"] for one in found["examples"]} == {"BTCUSDT"}
+        assert all(one["complete"] > 0 for one in found["minutes"])
+        [folder] = (tmp_path / "data" / "backfill").iterdir()
+        assert folder.name.endswith("-fmfw-audit")
+
+        # What was judged before is not fetched again, and known with --no-fetch, too.
+        status, found = await told("--no-fetch", "--only", "minutes", "--symbol", "ETHUSDT")
+        assert (status, found["proved"]) == (0, True)
+        on.venue.fault("5xx", seconds=600)
+        status, found = await told("--only", "minutes", "--symbol", "ETHUSDT")
+        assert (status, found["proved"]) == (0, True)
+
+
 class changed:  # noqa: N801  a context, used like a function
     """Rows are changed within the block, and as they were after it."""
 
@@ -206,10 +254,36 @@ class changed:  # noqa: N801  a context, used like a function
             await connection.close()
 
 
+@pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
+async def test_a_name_that_means_nothing_and_nothing_looked_at_are_no_proof(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with stage(database, tmp_path, running=False) as on:
+        await on.query("insert into venues (code) values ('fmfw'), ('fmex')")
+        await on.query(
+            "insert into instruments (venue_id, symbol) select venue_id, 'BTCUSDT' from venues where code = 'fmfw'"
+        )
+        for options, words in (
+            (["--venue", "fmwf"], "--venue: there is no venue 'fmwf' here; did you mean fmfw"),
+            (["--symbol", "BTCUSD"], "--symbol: there is no symbol 'BTCUSD' here; did you mean BTCUSDT?"),
+            (["--venue", "fmex", "--symbol", "BTC*"], "--symbol: no symbol of fmex is like 'BTC*'"),
+        ):
+            assert await asyncio.to_thread(main, ["audit", "--config", str(on.config), *options]) == 2
+            told = capsys.readouterr()
+            assert words in " ".join(told.err.replace("│", " ").split())
+            assert "explained" not in told.out
+        for options in ([], ["--venue", "fmfw"], ["--only", "journal"]):
+            assert await asyncio.to_thread(main, ["audit", "--config", str(on.config), *options]) == 1
+            told = capsys.readouterr()
+            assert "nothing was looked at of" in told.out
+            assert "everything is explained" not in told.out
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--only", "minuets"], "'minuets' is none of minutes, books, journal"),
+        (["--only", "minuets"], "no part 'minuets' to choose; did you mean minutes?"),
+        (["--only", ","], "names nothing; there is minutes, books, journal"),
         (["--from", "2101-01-01"], "not a time of this century"),
         (["--from", "2030-01-01", "--to", "2029-01-01"], "is the future"),
         (["--from", "2025-01-02", "--to", "2025-01-01"], "not before --to"),

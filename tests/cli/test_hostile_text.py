@@ -21,7 +21,7 @@ from collector.errors import CollectorError, ConfigError, Fault
 from collector.model import Instrument
 from collector.repair.job import Estimate
 from collector.repair.job import Outcome as JobOutcome
-from collector.service.audit import Minutes, Report
+from collector.service.audit import PARTS, Choice, Minutes, Report
 from collector.service.catalogue import Listed
 from collector.service.demo import _Rates, _screen
 from collector.service.difference import Compared
@@ -96,19 +96,19 @@ COMMANDS = {
     "quarantine show 2": 0,
     "quarantine parse --all": 1,
     "quarantine discard 1 --reason EVIL": 0,
-    "audit": 0,
-    "audit --json": 0,
+    "audit": 1,
+    "audit --json": 1,
     "explain trades EVIL EVIL 7": 1,
     "explain candles EVIL EVIL 60@TIME@EVIL": 1,
     "explain rates EVIL EVIL TIME": 1,
     "explain trades EVIL EVIL 7 --json": 1,
-    "explain trades EVIL nosuch 7": 1,
+    "explain trades EVIL nosuch 7": 2,
     "export trades news --format csv --from 2020-01-01 --out OUT": 0,
     "export trades --format csv --from 2020-01-01 --venue EVILx --out OUT": 2,
-    "chart EVIL nosuch": 1,
+    "chart EVIL nosuch": 2,
     "plan": 0,
     "plan --json": 0,
-    "replay --diff": 0,
+    "replay --diff": 1,
     "instruments": 0,
     "backfill EVIL EVIL --from 2026-01-01": 2,
     "status": 1,
@@ -144,6 +144,7 @@ async def test_tables_full_of_it_are_shown_as_text(
         assert "[red]a[/docs/x]:smile:\\" in told.out + told.err
 
 
+CHOICE = Choice(EVIL, EVIL, datetime.now(UTC), datetime.now(UTC), PARTS, again=False)
 MINUTES = Minutes(EVIL, EVIL, 1, 2, 3, 4, 5, "")
 SPOILT = {"venue": EVIL, "symbol": EVIL, "time": datetime.now(UTC), "volume": Decimal(1), "trades": 1,
           "candle_volume": None, "differs": EVIL}  # fmt: skip
@@ -157,10 +158,10 @@ DIFFERENT = Compared(
 
 
 PRINTERS: dict[str, Callable[[], object]] = {
-    "minutes": lambda: audit._tell_minutes(Screen(), Report([MINUTES], [SPOILT], [], [])),
-    "not auditable": lambda: audit._tell_minutes(Screen(), Report([MINUTES._replace(reason=EVIL)], [], [], [])),
+    "minutes": lambda: audit._tell_minutes(Screen(), Report(CHOICE, minutes=[MINUTES], examples=[SPOILT])),
+    "not auditable": lambda: audit._tell_minutes(Screen(), Report(CHOICE, minutes=[MINUTES._replace(reason=EVIL)])),
     "books": lambda: audit._tell_books(
-        Screen(), Report([], [], [(EVIL, EVIL, BookOutcome("unexplained", 1, 1, 1, 1, 1, 1, EVIL))], [])
+        Screen(), Report(CHOICE, books=[(EVIL, EVIL, BookOutcome("unexplained", 1, 1, 1, 1, 1, 1, EVIL))])
     ),
     "backfill": lambda: backfill._tell(JobOutcome(EVIL, 1, {EVIL: {"items": 1}}, 1, {EVIL: EVIL})),
     "estimates": lambda: backfill._tell_estimates([Estimate(EVIL, EVIL, 1, 1, 1, 1.0)]),

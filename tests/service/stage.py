@@ -33,7 +33,15 @@ class Stage:
 
     name = "fmfw"
 
-    def __init__(self, venue: Any, folder: Path, dsn: str, http: aiohttp.ClientSession, extra: str) -> None:
+    def __init__(
+        self,
+        venue: Any,
+        folder: Path,
+        dsn: str,
+        http: aiohttp.ClientSession,
+        extra: str,
+        streams: str = STREAMS,
+    ) -> None:
         self.venue = venue
         self.folder = folder
         self.dsn = dsn
@@ -49,7 +57,7 @@ class Stage:
             listen = "127.0.0.1:0"
             [venues.fmfw]
             symbols = ["*"]
-            streams = {STREAMS}
+            streams = {streams}
             rate_currencies = ["BTC", "ETH"]
             rest_url = "{address["rest_url"]}"
             ws_url = "{address["ws_url"]}"
@@ -149,6 +157,7 @@ async def stage(
     rate: float = 300.0,
     symbols: int | None = None,
     extra: str = "",
+    streams: str = STREAMS,
     clock_ns: Callable[[], int] = time.time_ns,
     **settings: object,
 ) -> AsyncIterator[Stage]:
@@ -159,7 +168,7 @@ async def stage(
         ) as running,
         aiohttp.ClientSession() as http,
     ):
-        yield Stage(running["fmfw"], folder, dsn, http, extra)
+        yield Stage(running["fmfw"], folder, dsn, http, extra, streams)
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:

@@ -9,12 +9,16 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from collector.audit.fetching import CandleFetcher
 from collector.audit.losses import Alarm
+from collector.audit.unjudged import UnjudgedGroup
 from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
 from collector.feed.network import Loss
 from collector.feed.pauses import LONGEST_BACKOFF_SECONDS
@@ -400,6 +404,34 @@ def test_minutes_that_nothing_explains_are_a_warning_until_they_are_settled(reco
     assert status.audit is not None
     assert [one.state for one in status.audit.alarms] == ["repaired"]
     assert texts(status.health.warnings) == ""
+
+
+def test_candles_that_cannot_be_fetched_are_a_warning_and_what_is_not_judged_is_told(
+    recording: WatchedDaemon,
+) -> None:
+    fetcher = SimpleNamespace(
+        instruments=3, refused=1, behind_minutes=0, trouble="has no such thing", refusals=[("A", "has no such thing")]
+    )
+    recording.auditing.fetching.fetchers["fake"] = cast(CandleFetcher, fetcher)
+    assert recording.auditing.auditor is not None
+    recording.auditing.auditor.unjudged = [UnjudgedGroup("fake", "ticks", "no sums", tuple(f"S{n}" for n in range(30)))]
+    status = snapshot(recording.as_daemon)
+    assert status.audit is not None
+    assert status.audit.fetching == (facts.FetchFacts("fake", 3, 1, 0, "has no such thing"),)
+    ticks, trades = status.audit.unjudged
+    assert (ticks.venue, ticks.stream, ticks.reason, ticks.instruments, len(ticks.symbols)) == (
+        "fake", "ticks", "no sums", 30, 20,
+    )  # fmt: skip
+    assert (trades.stream, trades.symbols) == ("trades", ("A",))
+    assert "the venue refuses them: has no such thing" in trades.reason
+    assert "1 instruments of fake cannot be audited, for want of candles" in texts(status.health.warnings)
+    assert status.health.ready
+
+    fetcher.refused, fetcher.refusals, fetcher.behind_minutes = 0, [], 15
+    assert texts(snapshot(recording.as_daemon).health.warnings) == ""
+    fetcher.behind_minutes = 16
+    told = texts(snapshot(recording.as_daemon).health.warnings)
+    assert "the last 16 minutes of fake cannot be audited" in told
 
 
 # -- documentation -----------------------------------------------------------------------------------------------------

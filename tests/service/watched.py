@@ -106,7 +106,16 @@ class WatchedDaemon:
         )  # fmt: skip
         self.recorder.committed = self.journal.end
         self.repairers: dict[str, Any] = {}
-        self.auditing = Auditing(Config(), self.repairers, dsn=lambda: "", committed=_at_once, clock=self.clock)
+        self.auditing = Auditing(
+            Config(),
+            self.repairers,
+            dsn=lambda: "",
+            rest=lambda _: None,
+            intake=self.intake,
+            committed=_at_once,
+            clock=self.clock,
+            random=Random(1),
+        )
         self._address: str | None = None
 
     @property

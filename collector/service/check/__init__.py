@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 
 from collector.config import Config
 from collector.service.check.access import data_folder, secrets
+from collector.service.check.audit import auditable
 from collector.service.check.database import look_at_database
 from collector.service.check.findings import Finding, Verdict
 from collector.service.check.machine import data_dir, disk_speed, file_limits, files, listen
@@ -45,6 +46,8 @@ async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Findi
     if not config.venues:
         yield Finding("venues", Verdict.FAILURE, "none is configured, so nothing would be recorded",
                       "collector.example.toml is a configuration to start from")  # fmt: skip
+    for finding in auditable(config):
+        yield finding
     if offline:
         return
     # All at once, since one that does not answer takes half a minute to say so; told in their order.

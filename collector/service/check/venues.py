@@ -13,6 +13,7 @@ from collector.errors import CollectorError, VenueError
 from collector.feed.failures import AdapterError
 from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, Network, shown
 from collector.service.catalogue import discover
+from collector.service.check.audit import turn
 from collector.service.check.clock import ClockBounds
 from collector.service.check.findings import Finding, Verdict
 from collector.venues.adapter import Adapter, ConnectionPlan, Plan, VenueSettings
@@ -39,7 +40,7 @@ async def look_at_venue(name: str, config: Config, *, clock: Clock | None = None
             return [_refused(name, error, config), *network.bounds.findings(subject)]
         except Exception as error:  # noqa: BLE001  a mistake in one adapter must not hide what the others found
             return [_bug(subject, error)]
-        found = list(_planned(subject, plan))
+        found = [*_planned(subject, plan), *turn(name, config, plan)]
         if plan.connections:
             found.append(await _socket(subject, network, adapter, plan.connections[0], venue.settings))
         return [*found, *network.bounds.findings(subject)]

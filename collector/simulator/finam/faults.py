@@ -30,6 +30,8 @@ KINDS: Final = {
     "expire": Kind("at once", "every session token ends now", None),
     "burst": Kind("at once", "so many trades of the `symbol` at once", 100),
     "repeat_trade": Kind("at once", "sockets get the newest trade of the `symbol` again, as a snapshot"),
+    "lose_trades": Kind("armed", "trades of the `symbol` are not sent to sockets; lists and bars have them"),
+    "short_list": Kind("armed", "lists of the `symbol`'s trades lack every third one; bars have them", None),
     "lose_book": Kind("armed", "book changes of the `symbol` are not sent"),
     "cut": Kind("at once", "sockets end without a close frame", None),
     "freeze": Kind("at once", "sockets fall silent, pings too", None),

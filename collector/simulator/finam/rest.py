@@ -189,6 +189,8 @@ class Rest:
 
     def _trades(self, market: Market, _query: Mapping[str, str]) -> Any:
         newest = market.trades[-self.trades_kept :][::-1]
+        if self._faults.take("short_list", symbol=market.symbol):
+            newest = [trade for trade in newest if trade.id % 3]
         for trade in newest:
             self._ledger.trade(market.instrument, trade)
         return {"symbol": market.symbol, "trades": [payloads.trade(market.instrument, one) for one in newest]}

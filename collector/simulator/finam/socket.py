@@ -146,6 +146,8 @@ class Hub:
         self._changed.setdefault(symbol, []).extend(event.levels)
         if event.trades:
             self._traded.add(symbol)
+            if self._faults.take("lose_trades", symbol=symbol):
+                return
             for client in self.clients:
                 if ("INSTRUMENT_TRADES", symbol, "") in client.topics:
                     self._tell_trades(client, event.market, event.trades)

@@ -18,6 +18,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "zero_in_whole": Kind("armed", "the next whole books hold a level of amount 0"),
     "crossed_delta": Kind("armed", "the next changes make the book cross"),
     "repeat_trade": Kind("armed", "the next trades are sent twice"),
+    "lose_trades": Kind("armed", "the next trades are not sent, and counted in candles all the same"),
     "changed_id": Kind("armed", "trades younger than a minute have other ids when they are read again", count=None),
     "null_id": Kind("armed", "the next answers to `req` have null for their id"),
     "no_answer": Kind("armed", "commands (`channel`: one of them, such as ping) are not answered", count=None),

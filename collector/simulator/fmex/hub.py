@@ -81,6 +81,8 @@ class Hub:
         if not listeners:
             return
         for index, one in enumerate(made, start=first_index):
+            if self.faults.armed and self.faults.take("lose_trades", market.symbol):
+                continue
             self.ledger.trade(market.symbol, index)
             body = payloads.trade(one)
             times = 2 if self.faults.armed and self.faults.take("repeat_trade", market.symbol) else 1

@@ -9,16 +9,41 @@ from wanted_spans w join instruments i using (instrument_id) join venues v using
 where w.stream in ('trades', 'candles') and ($1::text is null or v.code = $1) and i.symbol like $2
 order by w.since;
 
+-- name: asked_for
+-- Every stream of an instrument that was to be recorded: $1 venue, null for all, $2 symbols, $3 at that time or later.
+select distinct i.instrument_id, v.code, i.symbol, w.stream
+from wanted_spans w join instruments i using (instrument_id) join venues v using (venue_id)
+where ($1::text is null or v.code = $1) and i.symbol like $2 and (w.until >= $3 or w.until >= recorded_until())
+order by v.code, i.symbol, w.stream;
+
 -- name: backfilled
 -- Spans that backfills have fetched whole; of candles those that hold one-minute bars.
 select instrument_id, stream, from_time, to_time from backfills
 where stream = 'trades' or (stream = 'candles' and '1m' = any(string_to_array(detail, ',')));
+
+-- name: expired
+-- Times of which trades and candles of some instruments ($1) were deleted because of their age.
+select i.instrument_id, s.stream, coalesce(lower(e), timestamptz '2000-01-01'), upper(e)
+from unnest($1::int[]) as i (instrument_id)
+cross join (values ('trades'), ('candles')) as s (stream)
+cross join lateral unnest(expired_spans(i.instrument_id, s.stream)) as e;
 
 -- name: reached
 -- How far each instrument was audited.
 select i.instrument_id, a.time
 from instruments i
 cross join lateral (select time from audits x where x.instrument_id = i.instrument_id order by time desc limit 1) a;
+
+-- name: judged
+-- Runs of minutes that are complete or explained: $1 instruments, $2 from, $3 to. Their candles are known.
+select instrument_id, min(time), max(time) + interval '1 minute'
+from (
+  select instrument_id, time,
+         time - row_number() over (partition by instrument_id order by time) * interval '1 minute' as run
+  from audits
+  where instrument_id = any($1::int[]) and time >= $2 and time < $3 and verdict in ('complete', 'explained')
+) x
+group by instrument_id, run;
 
 -- name: judge
 -- Audit every minute of some spans: $1 instruments, $2 from and $3 to (whole minutes), what of their candles is

@@ -17,6 +17,7 @@ from collector.venues.adapter import (
     Discovery,
     History,
     Limits,
+    MinuteCalls,
     Parser,
     Polling,
     PollPlan,
@@ -29,7 +30,7 @@ from collector.venues.finam.conversation import FinamConversation
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import ADAPTER_NAME, discover
 from collector.venues.finam.failures import failure
-from collector.venues.finam.history import MOST_BARS, history
+from collector.venues.finam.history import MOST_BARS, history, minutes
 from collector.venues.finam.news import NewsPolling
 from collector.venues.finam.parser import FinamParser
 from collector.venues.finam.polling import FinamPolling
@@ -51,6 +52,7 @@ class FinamAdapter(AdapterDefaults):
     historic: ClassVar[frozenset[str]] = frozenset({"candles", "trades"})
     history_page: ClassVar[int] = MOST_BARS
     candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
+    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, MOST_BARS, f"{calls.BARS}/{calls.PAST}")
 
     def __init__(self) -> None:
         self._desks: dict[str, Desk] = {}
@@ -110,6 +112,11 @@ class FinamAdapter(AdapterDefaults):
         self, venue: str, settings: FinamSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:
         return history(self.desk(venue, settings), instrument, stream, from_us, to_us)
+
+    def minutes(
+        self, venue: str, settings: FinamSettings, instruments: Sequence[Instrument], from_us: int, to_us: int
+    ) -> History:
+        return minutes(self.desk(venue, settings), instruments, from_us, to_us)
 
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         return failure(venue, call, answer)

@@ -18,6 +18,7 @@ from collector.venues.adapter import (
     Discovery,
     History,
     Limits,
+    MinuteCalls,
     Parser,
     Polling,
     PollPlan,
@@ -28,7 +29,7 @@ from collector.venues.adapter import (
 from collector.venues.fmex.conversation import FIRST_DATA_SECONDS, FmexConversation
 from collector.venues.fmex.discovery import ADAPTER_NAME, discover
 from collector.venues.fmex.failures import failure
-from collector.venues.fmex.history import history
+from collector.venues.fmex.history import history, minutes
 from collector.venues.fmex.parser import FmexParser
 from collector.venues.fmex.polling import FmexPolling
 from collector.venues.fmex.settings import HISTORY_PAGE, FmexSettings
@@ -46,6 +47,7 @@ class FmexAdapter(AdapterDefaults):
     historic: ClassVar[frozenset[str]] = frozenset({"trades", "candles"})
     history_page: ClassVar[int] = HISTORY_PAGE
     candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, trades=True, prices=True)
+    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, HISTORY_PAGE)
     book_rows: ClassVar[BookRows] = BookRows.LINKED
 
     def limits(self, settings: FmexSettings) -> Limits:
@@ -82,6 +84,11 @@ class FmexAdapter(AdapterDefaults):
         self, venue: str, settings: FmexSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:
         return history(venue, settings, instrument, stream, from_us, to_us)
+
+    def minutes(
+        self, venue: str, settings: FmexSettings, instruments: Sequence[Instrument], from_us: int, to_us: int
+    ) -> History:
+        return minutes(venue, settings, instruments, from_us, to_us)
 
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         return failure(venue, call, answer)

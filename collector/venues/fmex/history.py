@@ -30,6 +30,8 @@ from collector.venues.ordinals import Moment
 
 PAGES_BEFORE_SEARCH = 3
 
+_MINUTE_US = 60_000_000
+
 _Page = Generator[RestCall, RestAnswer, list[Any]]
 
 
@@ -44,6 +46,13 @@ def history(
             yield from _candles(venue, settings, instrument, period, from_us, to_us)
     else:
         raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
+
+
+def minutes(venue: str, settings: FmexSettings, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
+    """Ask for one-minute bars, a call for each instrument, as `Adapter.minutes` tells."""
+    wanted = (to_us - from_us) // _MINUTE_US + 2  # and the bar before them, which tells that none is missing
+    for instrument in instruments:
+        yield from _candles(venue, settings, instrument, "1m", from_us, to_us, limit=min(wanted, settings.history_page))
 
 
 def _trades(venue: str, settings: FmexSettings, instrument: Instrument, from_us: int, to_us: int) -> History:
@@ -106,14 +115,21 @@ def _search(
 
 
 def _candles(
-    venue: str, settings: FmexSettings, instrument: Instrument, period: str, from_us: int, to_us: int
+    venue: str,
+    settings: FmexSettings,
+    instrument: Instrument,
+    period: str,
+    from_us: int,
+    to_us: int,
+    limit: int | None = None,
 ) -> History:
     # The bar that holds the span's beginning opens up to one period before it; months have up to 31 days.
     first_us = from_us - (PERIODS[period] if period != "1mo" else 31 * 86_400) * 1_000_000
     before = to_us // 1_000_000 + 1
+    size = {} if limit is None else {"limit": str(limit)}
     while True:
         path = f"candles/{period_code(period)}/{instrument.symbol}"
-        items = yield from _page(venue, settings, path, {"before": str(before)})
+        items = yield from _page(venue, settings, path, {"before": str(before), **size})
         if not items:
             raise _at_an_end(venue, instrument, f"candles of {period}")
         oldest = min(_number(venue, instrument, item, "id") for item in items)

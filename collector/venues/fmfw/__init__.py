@@ -18,6 +18,7 @@ from collector.venues.adapter import (
     Discovery,
     History,
     Limits,
+    MinuteCalls,
     Parser,
     RestAnswer,
     RestCall,
@@ -26,7 +27,7 @@ from collector.venues.adapter import (
 from collector.venues.fmfw.conversation import FIRST_DATA_SECONDS, FmfwConversation
 from collector.venues.fmfw.discovery import ADAPTER_NAME, discover
 from collector.venues.fmfw.failures import failure
-from collector.venues.fmfw.history import PAGE, history
+from collector.venues.fmfw.history import PAGE, SYMBOLS_AT_ONCE, history, minutes
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import named
@@ -43,6 +44,7 @@ class FmfwAdapter(AdapterDefaults):
     partly_historic: ClassVar[frozenset[str]] = frozenset({"derivatives"})
     history_page: ClassVar[int] = PAGE
     candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
+    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(SYMBOLS_AT_ONCE, PAGE)
     book_rows: ClassVar[BookRows] = BookRows.NUMBERED
 
     def limits(self, settings: FmfwSettings) -> Limits:
@@ -74,6 +76,11 @@ class FmfwAdapter(AdapterDefaults):
         self, venue: str, settings: FmfwSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
     ) -> History:
         return history(venue, settings, instrument, stream, from_us, to_us)
+
+    def minutes(
+        self, venue: str, settings: FmfwSettings, instruments: Sequence[Instrument], from_us: int, to_us: int
+    ) -> History:
+        return minutes(venue, settings, instruments, from_us, to_us)
 
     def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
         return failure(venue, call, answer)

@@ -9,7 +9,7 @@ then be numbered by itself, whatever else is read at the same time (see `collect
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,9 @@ from collector.venues.fmfw.trades import contents
 from collector.venues.ordinals import Moment
 
 PAGE = 1000
+
+SYMBOLS_AT_ONCE = 100
+"""Asked for in one call at the most: their names stand in its address."""
 
 _LONGEST_MONTH_US = 31 * 86_400_000_000
 
@@ -49,6 +52,16 @@ def history(
         yield from _fundings(venue, settings, instrument, from_us, to_us)
     else:
         raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
+
+
+def minutes(venue: str, settings: FmfwSettings, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
+    """Ask for one-minute bars; of several instruments with one call, as `Adapter.minutes` tells."""
+    if len(instruments) == 1:
+        yield from _candles(venue, settings, instruments[0], "candles", {}, "1m", from_us, to_us)
+        return
+    params = {"period": period_code("1m"), "from": iso(from_us), "till": iso(to_us)}
+    answer = yield _call(settings, "candles", [one.symbol for one in instruments], params)
+    _keyed(venue, "candles", answer)
 
 
 def _trades(venue: str, settings: FmfwSettings, instrument: Instrument, from_us: int, to_us: int) -> History:
@@ -112,24 +125,40 @@ def _page(
     params: Mapping[str, str],
     notes: Mapping[str, str] | None = None,
 ) -> _Page:
-    # The form keyed by symbol, because then an answer says for itself whose it is.
     symbol = instrument.symbol
-    answer = yield RestCall(
+    answer = yield _call(settings, path, [symbol], params, notes)
+    items = _keyed(venue, path, answer, symbol).get(symbol, [])
+    if type(items) is not list or not all(type(item) is dict for item in items):
+        raise VenueError(venue, f"a page of {path} is not a list of objects", symbol=symbol)
+    return items
+
+
+def _call(
+    settings: FmfwSettings,
+    path: str,
+    symbols: Sequence[str],
+    params: Mapping[str, str],
+    notes: Mapping[str, str] | None = None,
+) -> RestCall:
+    # The form keyed by symbol, because then an answer says for itself whose it is.
+    return RestCall(
         f"{PREFIX}{path}",
         f"{settings.rest_url}/public/{path}",
-        {"symbols": symbol, "sort": "ASC", "limit": str(PAGE), **params},
+        {"symbols": ",".join(symbols), "sort": "ASC", "limit": str(PAGE), **params},
         notes=notes or {},
     )
+
+
+def _keyed(venue: str, path: str, answer: RestAnswer, symbol: str | None = None) -> dict[str, Any]:
     try:
         content = orjson.loads(answer.body)
         if path == "converted/candles":
             content = content["data"]
-        items = content.get(symbol, [])
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise VenueError(venue, f"a page of {path} is not keyed by symbol: {error}", symbol=symbol) from error
-    if type(items) is not list or not all(type(item) is dict for item in items):
-        raise VenueError(venue, f"a page of {path} is not a list of objects", symbol=symbol)
-    return items
+    if type(content) is not dict:
+        raise VenueError(venue, f"a page of {path} is not keyed by symbol", symbol=symbol)
+    return content
 
 
 def _time(venue: str, instrument: Instrument, item: Mapping[str, Any]) -> int:

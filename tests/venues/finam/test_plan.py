@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from collector.errors import VenueError
-from collector.model import Instrument
-from collector.venues.adapter import RestAnswer, RestCall
+from collector.model import Instrument, Records
+from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.finam import ADAPTER, FinamSettings
 from collector.venues.finam.failures import failure, is_unauthorised
 from collector.venues.finam.values import plain_decimal, time_us
@@ -106,7 +106,12 @@ def test_failures_are_judged_by_their_codes(status: int, body: bytes, permanent:
 
 
 def history(driven: Driven, stream: str, from_us: int, to_us: int) -> list[RestCall]:
-    steps = driven.adapter.history("finam", driven.settings, Instrument("finam", SBER), stream, from_us, to_us)
+    return drive(
+        driven, driven.adapter.history("finam", driven.settings, Instrument("finam", SBER), stream, from_us, to_us)
+    )
+
+
+def drive(driven: Driven, steps: History) -> list[RestCall]:
     made = []
     try:
         call = next(steps)
@@ -128,6 +133,26 @@ def test_bars_of_the_past_are_asked_for_in_spans_that_the_venue_allows() -> None
     for (_, end), (start, _) in zip(dict.fromkeys(spans), list(dict.fromkeys(spans))[1:], strict=False):
         assert end == start
     assert all(call.quota == "Bars/history" and call.channel.endswith("/history") for call in made)
+
+
+def test_minutes_are_asked_for_whatever_frames_are_recorded_and_so_that_the_last_is_final() -> None:
+    driven = Driven(symbols=1, rate=0, candles="1h", streams="trades")
+    minute_us = driven.now_ns() // 60_000_000_000 * 60_000_000 - 120_000_000
+    instrument = Instrument("finam", SBER)
+    made = drive(
+        driven,
+        driven.adapter.minutes("finam", driven.settings, [instrument], minute_us - 600_000_000, minute_us),
+    )
+    assert {(call.quota, call.params["timeframe"]) for call in made} == {("Bars/history", "TIME_FRAME_M1")}
+    call = made[0]
+    out = Records()
+    parser = driven.adapter.parser(
+        {"venue": "finam", "symbols": None, **driven.adapter.history_header(driven.settings)}
+    )
+    parser.rest(call.channel, call.told, driven._answer(call).body, driven.now_ns(), out)
+    over = [row for row in out.candles if row.time_us <= minute_us]
+    assert over
+    assert all(row.closed for row in over)
 
 
 def test_refused_token_is_replaced_once_while_reading_the_past() -> None:

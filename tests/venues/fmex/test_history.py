@@ -10,7 +10,7 @@ import pytest
 
 from collector.errors import VenueError
 from collector.venues.adapter import RestAnswer, RestCall
-from collector.venues.fmex.history import history
+from collector.venues.fmex.history import history, minutes
 from collector.venues.fmex.settings import FmexSettings
 from tests.venues.fmex.reading import BTC, T, bar, trade
 
@@ -108,6 +108,16 @@ def test_bars_are_asked_for_from_the_end_in_seconds() -> None:
     assert call.channel == "rest:candles/M1/btcusd_p"
     assert call.params == {"limit": "500", "before": str(S + 121)}
     assert again.params["before"] == str(S + 60)
+
+
+def test_minutes_ask_for_as_many_bars_as_are_wanted_and_the_one_before() -> None:
+    asked = minutes("fmex", FmexSettings(candles=("1d",)), [BTC], S * 1_000_000, (S + 120) * 1_000_000)
+    call = next(asked)
+    assert call.channel == "rest:candles/M1/btcusd_p"
+    assert call.params == {"limit": "4", "before": str(S + 121)}
+    page = ",".join(bar(S + seconds) for seconds in (120, 60, 0, -60))
+    with pytest.raises(StopIteration):
+        asked.send(RestAnswer(200, {}, f'{{"status":0,"data":[{page}]}}'.encode(), 0))
 
 
 def test_every_period_has_its_pages() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +11,11 @@ import orjson
 import pytest
 
 from collector.errors import VenueError
-from collector.model import Records
+from collector.model import Instrument, Records
 from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmfw import ADAPTER, FmfwSettings
 from collector.venues.fmfw.history import PAGE, iso
-from tests.venues.fmfw.reading import BTC, T
+from tests.venues.fmfw.reading import BTC, ETH, T
 
 FROM_US = T * 1000
 Venue = Callable[[RestCall], Any]
@@ -172,3 +173,49 @@ def test_a_page_that_is_none_is_an_error(content: Any) -> None:
 
 def test_times_are_written_in_milliseconds() -> None:
     assert iso(FROM_US + 7_999) == "2021-10-09T19:14:00.007Z"
+
+
+def joint(*instruments: Instrument, minutes: int) -> tuple[list[RestCall], Records]:
+    to_us = FROM_US + (minutes - 1) * 60_000_000
+    asked = ADAPTER.minutes("fmfw", FmfwSettings(symbols="*", candles="1h"), instruments, FROM_US, to_us)
+    parser, out, calls = ADAPTER.parser({"venue": "fmfw"}), Records(), []
+    try:
+        call = next(asked)
+        while True:
+            calls.append(call)
+            symbols = call.params["symbols"].split(",")
+            told = {
+                symbol: candles(replace(call, params={**call.params, "symbols": symbol}))[symbol] for symbol in symbols
+            }
+            body = orjson.dumps(told)
+            parser.rest(call.channel, call.told, body, 2 * 10**18, out)
+            call = asked.send(RestAnswer(200, {}, body, 2 * 10**18))
+    except StopIteration:
+        return calls, out
+
+
+def test_minutes_of_many_instruments_are_one_call_whatever_periods_are_recorded() -> None:
+    instruments = [Instrument("fmfw", f"S{number}") for number in range(100)]
+    calls, out = joint(*instruments, minutes=10)
+    assert [(call.params["period"], call.params["symbols"].count(",")) for call in calls] == [("M1", 99)]
+    assert {row.instrument for row in out.candles} == set(instruments)
+    assert {(row.period, row.series, row.closed) for row in out.candles} == {(60, "trade", True)}
+    assert max(row.time_us for row in out.candles) == FROM_US + 8 * 60_000_000  # the last of which there is a bar
+
+
+def test_minutes_of_one_instrument_are_paged() -> None:
+    calls, out = joint(BTC, minutes=4500)
+    assert len(calls) == 3
+    assert len({row.time_us for row in out.candles}) == 2250
+
+
+def test_no_call_asks_for_more_bars_than_one_answer_holds() -> None:
+    calls = ADAPTER.minute_calls
+    assert [calls.at_once(minutes) for minutes in (1, 10, 11, 400, 600, 5000)] == [100, 100, 90, 2, 1, 1]
+
+
+def test_answer_that_is_not_keyed_by_symbol_is_an_error() -> None:
+    asked = ADAPTER.minutes("fmfw", FmfwSettings(symbols="*"), [BTC, ETH], FROM_US, FROM_US)
+    next(asked)
+    with pytest.raises(VenueError, match="not keyed by symbol"):
+        asked.send(RestAnswer(200, {}, b"[]", 0))
