@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import gc
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,15 @@ def _loggers_are_not_kept() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _umask_as_at_first() -> Iterator[None]:
+    """A daemon in this process makes its files nobody else's, and so would the tests after it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(autouse=True)
