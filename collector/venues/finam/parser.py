@@ -189,8 +189,7 @@ class FinamParser:
     def _describe(
         self, instrument: Instrument, part: str, content: dict[str, Any], received_us: int, out: Records
     ) -> Sequence[Event]:
-        about = self._about.setdefault(instrument.symbol, {})
-        about[part] = content
+        about = {**self._about.get(instrument.symbol, {}), part: content}
         if part == "schedule":
             self._hours.setdefault(instrument.symbol, Hours()).learn(content)
         if "asset" in about:
@@ -198,5 +197,7 @@ class FinamParser:
             more = {name: value for name, value in about.items() if name != "asset"}
             more |= self._about.get(f"@{mic}", {}) | self._extra.get(mic, {})
             out.instruments.append(make_spec(instrument, about["asset"], more, received_us))
+        # Only what was understood: the good answers that follow are put together with it.
+        self._about[instrument.symbol] = about
         self.outcome = Outcome(True, 1)
         return ()

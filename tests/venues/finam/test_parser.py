@@ -329,6 +329,20 @@ def test_answers_about_an_instrument_become_one_specification() -> None:
     assert "account_id" not in details["params"]
 
 
+def test_an_answer_that_is_refused_spoils_none_of_those_after_it() -> None:
+    parser = begin()
+    refused, _ = rest(parser, f"GetAsset/{SYMBOL}", {"min_step": "5", "decimals": -1})
+    assert [bad.error for bad in refused.quarantine] == [f"GetAsset/{SYMBOL}: decimals: -1 is not between 0 and 30"]
+
+    assert not rest(parser, f"GetAssetParams/{SYMBOL}", {"is_tradable": True})[0].quarantine
+    [spec] = rest(parser, f"GetAsset/{SYMBOL}", {"min_step": "5", "decimals": 2})[0].instruments
+    assert (spec.price_step, spec.status) == ("0.05", "tradable")
+    refused, _ = rest(parser, f"GetAsset/{SYMBOL}", {"min_step": "5", "decimals": 31})
+    assert refused.quarantine
+    [spec] = rest(parser, f"GetAssetParams/{SYMBOL}", {"is_tradable": False})[0].instruments
+    assert (spec.price_step, spec.status) == ("0.05", "not tradable")
+
+
 @pytest.mark.parametrize(
     ("step", "places", "shown"),
     [("1", 2, "0.01"), ("100", 6, "0.0001"), ("1", 0, "1"), ("10", 1, "1"), ("0", 2, None), (None, 2, None)],
