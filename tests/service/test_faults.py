@@ -483,10 +483,10 @@ async def test_a_worker_that_fails_is_started_again_and_touches_no_other(
         assert all_equal(await on.compare(daemon))
         assert all_equal(await verify(database, "hitbtc", other.ledger, ["trades", "candles"]))
         open_sessions = await on.query(
-            "select code, count(*) from sessions join venues using (venue_id)"
-            " where closed_at is null group by 1 order by 1"
+            "select worker from sessions where closed_at is null"
+            " and worker !~ '-(repair|audit)$' order by 1"  # which may be at work or not
         )
-        assert open_sessions == [("fmfw", 2), ("hitbtc", 2)]
+        assert open_sessions == [("fmfw-1",), ("fmfw-rest",), ("hitbtc-1",), ("hitbtc-rest",)]
         await on.counts_add_up()
 
 
