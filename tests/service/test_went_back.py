@@ -33,7 +33,6 @@ SMALL_SEGMENTS = "\n[journal]\nsegment_mb = 1\ncompress = false\n"
 FALSE_ALARMS = {"position_past_journal", "journal_lost", "journal_begins_after_position", "journal_name_lost"}
 
 
-@asynccontextmanager
 async def sessions_last_that_are_open(on: Stage, daemon: Daemon) -> None:
     """Compare the sessions without an end with those of the parsers; repairs begin and end theirs at any time."""
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -44,6 +43,7 @@ async def sessions_last_that_are_open(on: Stage, daemon: Daemon) -> None:
             await asyncio.sleep(0.1)
 
 
+@asynccontextmanager
 async def small_segments(dsn: str, folder: Path, rate: float = 1000) -> AsyncIterator[Stage]:
     async with stage(dsn, folder, rate=rate) as on:
         on.config.write_text(on.config.read_text() + SMALL_SEGMENTS)
