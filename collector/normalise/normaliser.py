@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from collector.model import Quarantined, Records, Session
+from collector.normalise.entries import Answer
 from collector.normalise.gaps import DAMAGED, DISCONNECT, KILLED, STOPPED, UNREADABLE, Coverage, Gaps
 from collector.normalise.shown import Shown
 from collector.normalise.unreadable import UNKNOWN_VENUE, UnreadableParser, readable_part, why
@@ -90,7 +91,7 @@ class SessionParser:
         try:
             events = self.parser.rest(request["channel"], request.get("params", {}), body, received_ns, out)
         except Exception as error:  # noqa: BLE001  as above
-            _quarantine_whole(out, self.venue, error, rest_payload(request, body), received_ns)
+            _quarantine_whole(out, self.venue, error, Answer(dict(request), body).encode(), received_ns)
             return ()
         self._keep_order(candles, received_ns, out)
         self._observe(events, known, received_ns, out)
@@ -302,22 +303,6 @@ class Normaliser:
         copy._shown = Shown(self._shown.latest_ns)
         copy.sessions = {number: session.fork(copy.gaps, copy.shown) for number, session in self.sessions.items()}
         return copy
-
-
-def close_payload(reason: str, cause: str | None = None) -> bytes:
-    """Lay the end of a session out as the journal holds it."""
-    return orjson.dumps({"reason": reason} if cause is None else {"reason": reason, "cause": cause})
-
-
-def rest_payload(request: Mapping[str, Any], body: bytes) -> bytes:
-    """Lay a REST answer out as the journal holds it: a line of JSON that names the request, then the body."""
-    return orjson.dumps(request) + b"\n" + body
-
-
-def split_rest(payload: bytes) -> tuple[dict[str, Any], bytes]:
-    """Undo `rest_payload`."""
-    request, _, body = payload.partition(b"\n")
-    return orjson.loads(request), body
 
 
 def _stamp(out: Records, first: int, latest_us: int) -> None:

@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from collector.clock import Clock
 from collector.journal import Journal, Kind
 from collector.model import InstrumentSpec, Records
-from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
+from collector.normalise.entries import Answer, Closing, encode_header
+from collector.normalise.normaliser import Normaliser, SessionParser
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
 from collector.venues.adapter import Adapter, Event, Parser, RestAnswer, RestCall
@@ -39,7 +38,7 @@ class Recording:
         self._storing = asyncio.Lock()
         now_ns = clock.now_ns()
         self._session: SessionParser = self._normaliser.prepare(now_ns // 1000, header, now_ns)
-        journal.append(now_ns // 1000, Kind.OPEN, now_ns, orjson.dumps(dict(header)))
+        journal.append(now_ns // 1000, Kind.OPEN, now_ns, encode_header(header))
         self._normaliser.begin(self._session, self._out)
         self.counts: dict[str, TableCount] = {}
         """What became of the items by table."""
@@ -75,7 +74,7 @@ class Recording:
 
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
         request = {"channel": call.channel, "params": call.told, "status": answer.status}
-        payload = rest_payload(request, answer.body)
+        payload = Answer(request, answer.body).encode()
         self._journal.append(self._session.session_id, Kind.REST, answer.received_ns, payload)
         self.answers += 1
         return self._session.rest(request, answer.body, answer.received_ns, self._out)
@@ -85,7 +84,7 @@ class Recording:
 
     def close(self, reason: str, cause: str | None = None) -> None:
         now_ns = self._clock.now_ns()
-        self._journal.append(self._session.session_id, Kind.CLOSE, now_ns, close_payload(reason, cause))
+        self._journal.append(self._session.session_id, Kind.CLOSE, now_ns, Closing(reason, cause).encode())
         self._normaliser.close(self._session.session_id, reason, now_ns, self._out, cause)
 
     async def store(self) -> None:

@@ -25,6 +25,7 @@ from collector.errors import CollectorError
 from collector.feed.rest import RestClient
 from collector.journal import Journal, JournalOptions, Kind
 from collector.journal.identity import JournalIdentity
+from collector.normalise.entries import Started, encode_note
 from collector.normalise.normaliser import Normaliser
 from collector.repair.repairer import Repairer
 from collector.service import presence
@@ -35,7 +36,6 @@ from collector.service.database import Database
 from collector.service.feeds import Feeds
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import started
 from collector.service.notify import Notifier
 from collector.service.obstacles import unusable
 from collector.service.progress import Progress
@@ -176,7 +176,7 @@ class Daemon:
         try:
             # Under the last session's number, so that the next start knows it though nothing else be recorded.
             names = [name for name, venue in self.config.venues.items() if venue.enabled]
-            journal.append(journal.last_session, Kind.NOTE, self.clock.now_ns(), started(names))
+            journal.append(journal.last_session, Kind.NOTE, self.clock.now_ns(), encode_note(Started(names)))
             yield journal
         finally:
             await journal.close()

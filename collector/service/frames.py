@@ -18,9 +18,10 @@ from collector import venues
 from collector.journal import DamagedJournal, Kind, Position, Record, read
 from collector.journal.segments import numbers, segments
 from collector.model import Records
-from collector.normalise.normaliser import Normaliser, split_rest
+from collector.normalise.apply import apply
+from collector.normalise.entries import Answer
+from collector.normalise.normaliser import Normaliser
 from collector.normalise.unreadable import readable_part
-from collector.service.journalled import apply
 
 T = TypeVar("T")
 
@@ -165,6 +166,6 @@ def layouts(record: Record) -> list[bytes]:
     """Return the forms in which a record's bytes can stand in quarantine: parsers name a request in fewer words."""
     if record.kind is not Kind.REST:
         return [record.payload]
-    request, body = split_rest(record.payload)
+    request, body = Answer.decode(record.payload)
     short = orjson.dumps({"channel": request["channel"], "params": request.get("params", {})})
     return [record.payload, short + b"\n" + body, body]

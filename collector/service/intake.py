@@ -24,19 +24,22 @@ from collector.clock import Clock
 from collector.feed.intake import NotStrippedError
 from collector.journal import Journal, Kind, Position
 from collector.model import GapOutcome, Records
-from collector.normalise.normaliser import Normaliser, SessionParser, close_payload, rest_payload
+from collector.normalise.entries import (
+    Answer,
+    Asked,
+    Carried,
+    ClockSet,
+    Closing,
+    GapsClosed,
+    NotKept,
+    ReadSlowly,
+    encode_header,
+    encode_note,
+)
+from collector.normalise.normaliser import Normaliser, SessionParser
 from collector.normalise.shown import STEP_NS
 from collector.normalise.wanted import Span
 from collector.service.accounts import Accounts
-from collector.service.journalled import (
-    BEHIND,
-    CARRIED_FRAMES,
-    CARRIED_LATEST,
-    CLOCK,
-    NOT_KEPT,
-    closed_gaps,
-    wanted_streams,
-)
 from collector.store.batch import Batch
 from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
 
@@ -108,18 +111,18 @@ class JournalledIntake:
             self._held_seconds += self._clock.monotonic() - began
 
     def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
-        self.append(0, Kind.NOTE, self._clock.now_ns(), closed_gaps(outcomes))
+        self.append(0, Kind.NOTE, self._clock.now_ns(), encode_note(GapsClosed(outcomes)))
         self.out.outcomes += outcomes
 
     def wanted(self, venue: str, spans: Sequence[Span], *, whole: bool) -> None:
         now_ns = self._clock.now_ns()
-        self.append(0, Kind.NOTE, now_ns, wanted_streams(venue, spans, whole=whole))
+        self.append(0, Kind.NOTE, now_ns, encode_note(Asked(venue, spans, whole)))
         self.normaliser.ask(venue, spans, now_ns, self.out, whole=whole)
 
     def clock_was_set(self, by_ns: int) -> None:
         """Our clock was set forward, or back, by so much a moment ago."""
         now_ns = self._clock.now_ns()
-        self.append(0, Kind.NOTE, now_ns, orjson.dumps({"event": CLOCK, "by_ns": by_ns}))
+        self.append(0, Kind.NOTE, now_ns, encode_note(ClockSet(by_ns)))
         self.normaliser.clock_was_set(by_ns, now_ns, self.out)
 
     async def refused(self) -> tuple[str, str]:
@@ -131,7 +134,7 @@ class JournalledIntake:
         """Begin a session; its number is the time of its opening in microseconds, made unique."""
         received_ns = self._clock.now_ns()
         number = max(received_ns // 1000, self._last_session + 1)
-        payload = orjson.dumps(dict(header))
+        payload = encode_header(header)
         # What no parser can be made for must not be in the journal.
         parsed = self.normaliser.prepare(number, header, received_ns)
         self.append(number, Kind.OPEN, received_ns, payload)
@@ -148,10 +151,9 @@ class JournalledIntake:
         session = self.normaliser.sessions.get(session_id)
         if session is None:
             return description
-        carried: dict[str, int] = {CARRIED_FRAMES: session.frames}
-        if session.shown.latest_ns > self._clock.now_ns() + STEP_NS:
-            carried[CARRIED_LATEST] = session.shown.latest_ns
-        return orjson.dumps({**orjson.loads(description), **carried})
+        latest_ns = session.shown.latest_ns
+        set_back = latest_ns > self._clock.now_ns() + STEP_NS
+        return Carried(orjson.loads(description), session.frames, latest_ns if set_back else 0).encode()
 
     # -- what the sessions use ---------------------------------------------------------------------------------------
 
@@ -298,7 +300,7 @@ class JournalledSession:
 
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
         request = {"channel": call.channel, "params": call.told, "status": answer.status}
-        self._append(self._session.session_id, Kind.REST, answer.received_ns, rest_payload(request, answer.body))
+        self._append(self._session.session_id, Kind.REST, answer.received_ns, Answer(request, answer.body).encode())
         events = self._session.rest(request, answer.body, answer.received_ns, self._intake.out)
         self._intake.cut_if_large()
         return events
@@ -308,13 +310,13 @@ class JournalledSession:
         self._session.beat(received_ns, self._intake.out)
 
     def behind(self, read_to_ns: int | None) -> None:
-        note = orjson.dumps({"event": BEHIND, "read_to_ns": read_to_ns})
+        note = encode_note(ReadSlowly(read_to_ns))
         self._append(self._session.session_id, Kind.NOTE, self._intake._clock.now_ns(), note)  # noqa: SLF001  as below
         self._session.behind_ns = read_to_ns
 
     def close(self, reason: str, cause: str | None = None) -> None:
         received_ns = self._intake._clock.now_ns()  # noqa: SLF001  the two classes are one thing
-        self._append(self._session.session_id, Kind.CLOSE, received_ns, close_payload(reason, cause))
+        self._append(self._session.session_id, Kind.CLOSE, received_ns, Closing(reason, cause).encode())
         self._intake.normaliser.close(self._session.session_id, reason, received_ns, self._intake.out, cause)
 
 
@@ -339,6 +341,6 @@ class StrippedSession(JournalledSession):
 
     def _not_kept(self, size: int, error: str, received_ns: int) -> None:
         # Not the error's text, which may quote what must not be kept.
-        note = orjson.dumps({"event": NOT_KEPT, "bytes": size, "error": error})
+        note = encode_note(NotKept(size, error))
         self._append(self._session.session_id, Kind.NOTE, received_ns, note)
         self._session.not_kept(size, error, received_ns, self._intake.out)

@@ -14,16 +14,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
 import structlog
 
 from collector import venues
 from collector.journal import DamagedJournal, Kind, MissingSegment, Position, Record, read
 from collector.journal.segments import numbers
 from collector.model import Records, Trade
-from collector.normalise.normaliser import Normaliser, split_rest
+from collector.normalise.entries import Answer, Carried
+from collector.normalise.normaliser import Normaliser
 from collector.service.frames import breathing, journals, layouts, received_at, rerun, venue_of
-from collector.service.journalled import CARRIED_FRAMES
 from collector.service.where import Where, microseconds, where
 from collector.store.dsn import connect, refusals
 from collector.store.quarantine import Again, Entry, Listed, Resolver, row_of
@@ -233,7 +232,7 @@ def _alone(data_dir: Path, entry: Entry, payload: bytes) -> _Yield:
         normaliser, out = Normaliser(venues.find), Records()
         session = normaliser.open(0, header, entry.received_us * 1000, Records())
         try:
-            request, body = split_rest(payload)
+            request, body = Answer.decode(payload)
             rest = isinstance(request, dict) and "channel" in request
         except ValueError:
             rest = False
@@ -259,9 +258,7 @@ def _sessions_of(journal: Path, present: list[int], entry: Entry) -> Iterator[di
             if record.kind is not Kind.CARRY:
                 return
             if venue_of(record) == entry.venue and record.session <= entry.received_us:
-                header = orjson.loads(record.payload)
-                header.pop(CARRIED_FRAMES, None)
-                yield header
+                yield Carried.decode(record.payload).header
     except MissingSegment:
         return
 

@@ -16,8 +16,8 @@ import structlog
 from collector.clock import Clock
 from collector.journal import BEGINNING, DamagedJournal, Journal, JournalUnwritable, Position, Record
 from collector.model import Records
+from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply, tell_orphans
 from collector.service.starting import YIELD_EVERY, Starting
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch

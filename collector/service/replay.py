@@ -16,9 +16,9 @@ from collector import venues
 from collector.journal import DamagedJournal, Kind, Position, Record, read
 from collector.journal.segments import numbers
 from collector.model import Records
+from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.service.frames import Chosen
-from collector.service.journalled import apply, tell_orphans
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
 

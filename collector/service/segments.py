@@ -21,8 +21,8 @@ from collector.journal.layout import HEADER_BYTES
 from collector.journal.reader import segment_records
 from collector.journal.segments import SegmentSource, numbers
 from collector.model import Records
+from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply
 from collector.store.named import queries
 
 CHUNK_BYTES = 1 << 20

@@ -19,11 +19,11 @@ from collector.clock import Clock
 from collector.journal import BEGINNING, Journal, Kind, Position, Record
 from collector.journal.segments import SegmentSource, numbers
 from collector.model import Records
+from collector.normalise.apply import apply
 from collector.normalise.gaps import KILLED, RESTORED, Coverage, Gaps
 from collector.normalise.normaliser import Normaliser
 from collector.normalise.wanted import Key, WantedStreams
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import apply
 from collector.store.place import Held
 from collector.store.writer import Abandoned, Writer
 

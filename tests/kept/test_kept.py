@@ -17,8 +17,8 @@ import pytest
 from collector import venues
 from collector.journal import Kind, Record, read
 from collector.model import Records
+from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply
 
 KEPT = sorted(path for path in Path(__file__).parent.iterdir() if (path / "rows.json").exists())
 TABLES = ("trades", "ticks", "books", "candles", "derivatives", "rates", "instruments", "sessions", "gaps", "outcomes",

@@ -13,10 +13,11 @@ import pytest
 
 from collector.journal import Journal, JournalOptions, Kind, Position, Record, read
 from collector.model import Candle, Instrument, Records
+from collector.normalise.apply import apply
+from collector.normalise.entries import Started, encode_note
 from collector.normalise.normaliser import DOUBT_NS, Normaliser
 from collector.normalise.shown import WRONG_NS
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import STARTED, apply
 from collector.store.batch import Batch
 from collector.store.writer import Writer
 from collector.venues.adapter import Adapter, Event
@@ -158,7 +159,7 @@ async def test_numbers_of_sessions_rise_over_restarts_with_a_clock_that_was_set_
     opened = []
     for _ in range(4):
         journal = await Journal.open(tmp_path, JournalOptions(), now_ns=clock.now_ns)
-        journal.append(journal.last_session, Kind.NOTE, clock.now_ns(), orjson.dumps({"event": STARTED}))
+        journal.append(journal.last_session, Kind.NOTE, clock.now_ns(), encode_note(Started()))
         intake = JournalledIntake(journal, normaliser(), clock, batch_rows=10, queue_bytes=1 << 20)
         for _ in range(2 if len(opened) != 2 else 0):  # a run may open none
             intake.open(HEADER)

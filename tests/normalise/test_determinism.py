@@ -17,9 +17,10 @@ from collector import venues
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions, Kind, Position, read
 from collector.model import Candle, Instrument, Records
-from collector.normalise.normaliser import Normaliser, split_rest
+from collector.normalise.apply import apply
+from collector.normalise.entries import Answer, Started, encode_note
+from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import STARTED, apply
 from collector.service.recorder import Recorder
 from collector.service.replay import replay
 from collector.service.statistics import Statistics
@@ -220,7 +221,7 @@ def new_normaliser() -> Normaliser:
 @asynccontextmanager
 async def made(folder: Path) -> AsyncIterator[Journal]:
     journal = await Journal.open(folder / "journal", SMALL, now_ns=SystemClock().now_ns)
-    journal.append(0, Kind.NOTE, RECEIVED_NS, orjson.dumps({"event": STARTED}))
+    journal.append(0, Kind.NOTE, RECEIVED_NS, encode_note(Started()))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(journal.run())
         yield journal
@@ -271,7 +272,7 @@ async def test_page_in_the_middle_of_a_paging_has_its_keys_wherever_reading_begi
             session.rest(call, RestAnswer(200, {}, body, RECEIVED_NS + number))
             while journal.end.segment < places[-1].segment + 2:  # beyond what a reader looks back at
                 session.beat(RECEIVED_NS)
-    requests = [split_rest(record.payload)[0] for record in read(tmp_path / "journal") if record.kind is Kind.REST]
+    requests = [Answer.decode(record.payload)[0] for record in read(tmp_path / "journal") if record.kind is Kind.REST]
     assert [request["params"]["by"] for request in requests] == ["id"] * 3
     await replayed(tmp_path / "journal", database, places[2])
     assert await keys(database) == [key(2)]

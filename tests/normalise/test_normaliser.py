@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from collector.model import Instrument, Quarantined, Rate, Records, Trade
-from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload, split_rest
+from collector.normalise.entries import Answer
+from collector.normalise.normaliser import Normaliser, SessionParser
 from collector.venues.adapter import Acknowledged, Event, SnapshotTaken
 from tests.feed.fakes import FakeAdapter
 
@@ -89,7 +90,7 @@ def test_rest_answer_on_which_a_parser_raises_is_kept_with_its_request() -> None
     request = {"channel": "rest:trades", "params": {"symbol": "A"}, "status": 200}
     assert session.rest(request, b"{}", 2 * S, out) == [SnapshotTaken("rest:trades", "A")]
     assert session.rest(request, b"boom", 2 * S, out) == ()
-    assert split_rest(out.quarantine[0].payload) == (request, b"boom")
+    assert Answer.decode(out.quarantine[0].payload) == (request, b"boom")
     assert balanced(out)
 
 
@@ -175,8 +176,8 @@ def test_frame_without_a_session_is_in_quarantine() -> None:
 def test_rest_records_survive_the_journal() -> None:
     request = {"channel": "rest:symbol", "params": {"a": "1\n2"}, "status": 200}
     body = b'{"a":\n1}\n'
-    payload = rest_payload(request, body)
-    assert split_rest(payload) == (request, body)
+    payload = Answer(request, body).encode()
+    assert Answer.decode(payload) == (request, body)
     assert orjson.loads(payload.split(b"\n")[0]) == request
 
 

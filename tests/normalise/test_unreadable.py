@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 from collector import venues
 from collector.journal import Kind, Position, Record
 from collector.model import Instrument, Records
-from collector.normalise.normaliser import Normaliser, rest_payload
-from collector.service.journalled import apply
+from collector.normalise.apply import apply
+from collector.normalise.entries import Answer
+from collector.normalise.normaliser import Normaliser
 
 GOOD: dict[str, Any] = {
     "venue": "fmfw", "adapter": "fmfw", "worker": "fmfw-1", "url": "", "symbols": ["BTCUSDT"],
@@ -54,7 +55,7 @@ def test_frames_of_a_session_without_a_parser_are_quarantined_and_the_others_par
         for session in (1, 2):
             apply(record(Kind.FRAME, session, TRADE), normaliser, out)
             apply(record(Kind.BEAT, session, b""), normaliser, out)
-        apply(record(Kind.REST, 1, rest_payload({"channel": "x", "params": {}}, b"answer")), normaliser, out)
+        apply(record(Kind.REST, 1, Answer({"channel": "x", "params": {}}, b"answer").encode()), normaliser, out)
         apply(record(Kind.CLOSE, 1, orjson.dumps({"reason": "cut"}), 20 * S), normaliser, out)
     assert [trade.instrument for trade in out.trades] == [BTC]
     assert [(bad.payload, bad.items) for bad in out.quarantine] == [(TRADE, 1), (b"answer", 1)]

@@ -10,9 +10,10 @@ import pytest
 from collector import venues
 from collector.journal import Kind, Position, Record
 from collector.model import Gap, Instrument, Records, Wanted
+from collector.normalise.apply import apply
+from collector.normalise.entries import Asked, Started, encode_note
 from collector.normalise.gaps import Gaps
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply, started, wanted_streams
 
 S = 1_000_000_000
 US = 1_000_000
@@ -37,7 +38,7 @@ class Journal:
 
     def ask(self, at_s: float, *spans: tuple[float, str, list[str]], whole: bool = True) -> None:
         told = [(round(since_s * S), stream, symbols) for since_s, stream, symbols in spans]
-        self.entry(Kind.NOTE, at_s, wanted_streams("fmfw", told, whole=whole))
+        self.entry(Kind.NOTE, at_s, encode_note(Asked("fmfw", told, whole)))
 
     def open(self, at_s: float, session: int = 1) -> None:
         self.entry(Kind.OPEN, at_s, orjson.dumps(HEADER), session)
@@ -122,7 +123,7 @@ def test_start_that_tells_its_venues_asks_nothing_of_others() -> None:
     journal = Journal(
         Gaps([Gap(other, "trades", 9 * US, None, None, None, "stopped")], [Wanted(other, "trades", 7 * US, None)])
     )
-    journal.entry(Kind.NOTE, 1000, started(["fmfw"]))
+    journal.entry(Kind.NOTE, 1000, encode_note(Started(["fmfw"])))
     assert journal.out.wanted == [Wanted(other, "trades", 7 * US, 1000 * US)]
     assert journal.gaps == [("X", "trades", 9 * US, 1000 * US, "stopped")]
 

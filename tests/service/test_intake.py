@@ -13,9 +13,9 @@ from collector.clock import SystemClock
 from collector.feed.intake import NotStrippedError
 from collector.journal import Journal, JournalOptions, Kind, read
 from collector.model import Records
+from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import apply
 from collector.venues.adapter import Parser
 from tests.feed.fakes import FakeAdapter
 

@@ -16,8 +16,8 @@ from collector import venues
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions, Kind, read
 from collector.model import Records
+from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
-from collector.service.journalled import apply
 from collector.service.quarantine import Outcome, parse_again
 from collector.store.batch import Batch
 from collector.store.quarantine import Choice, Resolver, discard, waiting, whole

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions, Kind, Position, RealDisk, Record
 from collector.model import Gap, Instrument, Records, Trade
+from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake, JournalledSession
-from collector.service.journalled import apply, tell_orphans
 from collector.service.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount

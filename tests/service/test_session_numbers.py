@@ -15,9 +15,9 @@ from collector.journal.archive import Archive
 from collector.journal.layout import Header, encode_header
 from collector.journal.segments import segment_path, segments
 from collector.model import Records
+from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import apply
 from collector.venues.adapter import Adapter
 
 from .test_recorder import HEADER, NumberAdapter

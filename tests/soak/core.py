@@ -14,9 +14,9 @@ from collector.clock import SystemClock
 from collector.feed.intake import LiveSession
 from collector.journal import Journal, JournalOptions, Kind, Position
 from collector.journal.identity import JournalIdentity
+from collector.normalise.entries import Started, encode_note
 from collector.normalise.normaliser import Normaliser
 from collector.service.intake import JournalledIntake
-from collector.service.journalled import started
 from collector.service.recorder import Recorder
 from collector.service.statistics import Statistics
 from collector.store.writer import Writer
@@ -54,7 +54,7 @@ class Core:
     async def start(self) -> None:
         """Begin a run."""
         self.journal = await Journal.open(self._folder, OPTIONS, now_ns=self._clock.now_ns)
-        self.journal.append(self.journal.last_session, Kind.NOTE, self._clock.now_ns(), started([VENUE]))
+        self.journal.append(self.journal.last_session, Kind.NOTE, self._clock.now_ns(), encode_note(Started([VENUE])))
         identity = JournalIdentity(self._folder)
         self.writer = Writer(lambda: self._dsn, identity, longest_wait_seconds=0.05)
         self.intake = JournalledIntake(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from collector import venues
 from collector.journal import Kind, Record
 from collector.model import DECIMAL, Records
-from collector.normalise.normaliser import Normaliser, SessionParser, rest_payload, split_rest
+from collector.normalise.entries import Answer
+from collector.normalise.normaliser import Normaliser, SessionParser
 
 from .conftest import Measured
 from .corpus import VENUES, Corpus, captured_fmfw, mutated, recorded
@@ -59,7 +60,7 @@ class Fed:
         out = Records()
         began = time.thread_time()
         if kind is Kind.REST:
-            request, body = split_rest(payload)
+            request, body = Answer.decode(payload)
             self.session.rest(request, body, received_ns, out)
         else:
             self.session.frame(payload, received_ns, out)
@@ -90,8 +91,8 @@ def numbers(out: Records) -> Iterator[str]:
 def spoilt(record: Record, random: Random, others: list[bytes]) -> bytes:
     """Mutate what the venue sent: of a REST answer the body, since the request is ours."""
     if record.kind is Kind.REST:
-        request, body = split_rest(record.payload)
-        return rest_payload(request, mutated(body, random, others))
+        request, body = Answer.decode(record.payload)
+        return Answer(request, mutated(body, random, others)).encode()
     return mutated(record.payload, random, others)
 
 
@@ -99,7 +100,7 @@ def torment(corpus: Corpus, seed: int) -> tuple[int, int]:
     """Feed good and spoilt frames in turn, then good ones alone; returns frames and quarantined items."""
     random = Random(seed)
     header, frames = random.choice(sessions(corpus))
-    others = [split_rest(one.payload)[1] if one.kind is Kind.REST else one.payload for one in frames[:200]]
+    others = [Answer.decode(one.payload)[1] if one.kind is Kind.REST else one.payload for one in frames[:200]]
     fed = Fed(header, frames[0].received_ns)
     begin = random.randrange(max(1, len(frames) - ROUND))
     for record in [*frames[:30], *frames[begin : begin + ROUND]]:

@@ -1,0 +1,171 @@
+"""What the bytes of a journal's entries mean, both ways. The journal itself never looks into them.
+
+| kind of entry | its bytes |
+|---|---|
+| FRAME | a message of a socket, as it came |
+| REST | `Answer`: a line of JSON that names the request, then the body as it came |
+| OPEN | the header of a session, as JSON |
+| CARRY | `Carried`: the same header, at the beginning of a segment |
+| BEAT | nothing: the line was known to be alive |
+| CLOSE | `Closing` |
+| NOTE | one of the notes below; one that is not known here tells nothing |
+
+Journals are read by every later version: fields are added, never renamed, and what an earlier version did not write has
+a default here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from collector.model import GapOutcome, Instrument
+from collector.normalise.wanted import Span
+
+_EVENT: Final = "event"
+_FRAMES: Final = "frames"
+_CLOCK_LATEST_NS: Final = "clock_latest_ns"
+
+
+class Answer(NamedTuple):
+    """An answer over REST; `request` has its `channel`, `params` and, but for old journals, the HTTP `status`."""
+
+    request: dict[str, Any]
+    body: bytes
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self.request) + b"\n" + self.body
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Answer:
+        request, _, body = payload.partition(b"\n")
+        return cls(orjson.loads(request), body)
+
+
+def encode_header(header: Mapping[str, Any]) -> bytes:
+    """Lay out the OPEN of a session."""
+    return orjson.dumps(dict(header))
+
+
+class Carried(NamedTuple):
+    """A session that was open when a segment began. `header` is no object where a journal is odd.
+
+    `frames`: how many it had received before. `clock_latest_ns`: the latest time that our clock had shown, where it was
+    set back since; else 0.
+    """
+
+    header: Any
+    frames: int = 0
+    clock_latest_ns: int = 0
+
+    def encode(self) -> bytes:
+        latest = {_CLOCK_LATEST_NS: self.clock_latest_ns} if self.clock_latest_ns else {}
+        return orjson.dumps({**self.header, _FRAMES: self.frames, **latest})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Carried:
+        header = orjson.loads(payload)
+        if not isinstance(header, dict):
+            return cls(header)
+        return cls(header, header.pop(_FRAMES, 0), header.pop(_CLOCK_LATEST_NS, 0))
+
+
+class Closing(NamedTuple):
+    """The end of a session; `cause` is that of its gap, where it is not what `reason` would make it."""
+
+    reason: str
+    cause: str | None = None
+
+    def encode(self) -> bytes:
+        return orjson.dumps({"reason": self.reason} if self.cause is None else self._asdict())
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Closing:
+        closing = orjson.loads(payload)
+        return cls(closing["reason"], closing.get("cause"))
+
+
+class Started(NamedTuple):
+    """A daemon began: sessions that are still open by then were never closed. `venues`: those that are configured."""
+
+    venues: Sequence[str] | None = None
+
+
+class Asked(NamedTuple):
+    """What the configuration asks of a venue, and whether that is the whole of it."""
+
+    venue: str
+    spans: Sequence[Span]
+    whole: bool
+
+
+class ReadSlowly(NamedTuple):
+    """Up to when the session's line was read, while more waits; None: it is read to its end again."""
+
+    read_to_ns: int | None
+
+
+class NotKept(NamedTuple):
+    """A message of the session from which account data could not be taken out: its size, and the error's name."""
+
+    size: int
+    error: str
+
+
+class ClockSet(NamedTuple):
+    """Our clock was set forward, or back, by so much."""
+
+    by_ns: int
+
+
+class GapsClosed(NamedTuple):
+    """What became of gaps, at the end of their repair."""
+
+    outcomes: Sequence[GapOutcome]
+
+
+Note = Started | Asked | ReadSlowly | NotKept | ClockSet | GapsClosed
+
+
+def encode_note(note: Note) -> bytes:
+    """Lay out a NOTE."""
+    match note:
+        case Started(venues):
+            return orjson.dumps({_EVENT: "started", **({} if venues is None else {"venues": sorted(venues)})})
+        case Asked(venue, spans, whole):
+            return orjson.dumps({_EVENT: "wanted", "venue": venue, "spans": spans, "whole": whole})
+        case ReadSlowly(read_to_ns):
+            return orjson.dumps({_EVENT: "behind", "read_to_ns": read_to_ns})
+        case NotKept(size, error):
+            return orjson.dumps({_EVENT: "not kept", "bytes": size, "error": error})
+        case ClockSet(by_ns):
+            return orjson.dumps({_EVENT: "clock", "by_ns": by_ns})
+        case GapsClosed(outcomes):
+            rows = [[*outcome.instrument, *outcome[1:]] for outcome in outcomes]
+            return orjson.dumps({_EVENT: "gaps closed", "outcomes": rows})
+
+
+def decode_note(payload: bytes) -> Note | None:
+    """Read a NOTE; None where it tells nothing here: the journal's own, and those of later versions."""
+    note = orjson.loads(payload)
+    match note.get(_EVENT):
+        case "started":
+            return Started(note.get("venues"))
+        case "wanted":
+            return Asked(note["venue"], note["spans"], note["whole"])
+        case "behind":
+            return ReadSlowly(note["read_to_ns"])
+        case "not kept":
+            return NotKept(note["bytes"], note["error"])
+        case "clock":
+            return ClockSet(note["by_ns"])
+        case "gaps closed":
+            return GapsClosed([_outcome(row) for row in note["outcomes"]])
+    return None
+
+
+def _outcome(row: Sequence[Any]) -> GapOutcome:
+    venue, symbol, *rest = row
+    return GapOutcome(Instrument(venue, symbol), *rest)
