@@ -25,12 +25,13 @@ MAY_IMPORT = {
     # Reads the tables and nothing else: what analysts use knows of no daemon.
     "data": {"model", "store", "config"},
     "audit": {"model", "venues", "normalise", "feed", "journal", "store", "repair"},
+    "proof": {"model", "venues", "normalise", "journal", "store"},
     "config": {"model", "venues", "store"},
     "logs": set[str](),
     "service": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "audit", "config", "logs",
-                "simulator"},
+                "simulator", "proof"},
     "cli": {"model", "venues", "normalise", "feed", "journal", "store", "repair", "audit", "config", "logs",
-            "simulator", "service", "data"},
+            "simulator", "service", "data", "proof"},
     # It must not share a mistake with the program that it tests.
     "simulator": set[str](),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from rich.table import Table
 from collector.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collector.service.difference import Compared
+    from collector.proof.difference import Compared
     from collector.store.shadow import Example
 
 SHOWN = 60

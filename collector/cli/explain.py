@@ -13,7 +13,7 @@ from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
     from collector.config import Config
-    from collector.service.explain import Explained, Key
+    from collector.proof.explain import Explained, Key
 
 EXAMPLES = """
 Examples:
@@ -77,7 +77,7 @@ def explain(
 def understand(table: str, text: str) -> Key:
     """Read a key of a table; wrong ones are told with what would be right."""
     from collector.model import PERIODS
-    from collector.service.explain import Key
+    from collector.proof.explain import Key
 
     wrong = typer.BadParameter(f"{text!r} is no key of {table}; write {KEYS[table]}", param_hint="KEY")
     if table == "candles":
@@ -113,8 +113,8 @@ def _time(text: str) -> datetime | None:
 async def _explain(
     config: Config, table: str, venue: str, symbol: str, key: Key, within: float
 ) -> tuple[list[Explained], int]:
+    from collector.proof.explain import explain
     from collector.service.attach import attached
-    from collector.service.explain import explain
     from collector.service.known import check_instrument, check_rate
 
     path = config.data_dir / "journal" / "name"

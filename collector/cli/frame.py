@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collector.cli.screen import Screen
-    from collector.service.where import Where
+    from collector.proof.place import Where
 
 WIDTH = 110
 MOST_LINES = 60

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from collector.config import Config
-    from collector.service.quarantine import Outcome
-    from collector.service.where import Where
+    from collector.proof.parse_again import Outcome
+    from collector.proof.place import Where
     from collector.store.quarantine import Choice, Group, Listed
 
 T = TypeVar("T")
@@ -256,8 +256,8 @@ async def _discard(config: Config, choice: Choice, reason: str) -> int:
 
 
 async def _show(config: Config, number: int) -> tuple[Listed, bytes, Where | None]:
+    from collector.proof.parse_again import place_of
     from collector.service.attach import attached
-    from collector.service.quarantine import place_of
     from collector.store.quarantine import whole
 
     async with attached(config) as dsn:
@@ -266,8 +266,8 @@ async def _show(config: Config, number: int) -> tuple[Listed, bytes, Where | Non
 
 
 async def _parse(config: Config, choice: Choice, progress: Progress, *, dry: bool) -> list[Outcome]:
+    from collector.proof.parse_again import parse_again
     from collector.service.attach import attached
-    from collector.service.quarantine import parse_again
     from collector.store.quarantine import Resolver, waiting, whole
 
     async with attached(config) as dsn:

@@ -11,8 +11,8 @@ from collector.cli.frame import place_facts, pointed, tell, tell_bytes
 from collector.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collector.service.quarantine import Outcome
-    from collector.service.where import Where
+    from collector.proof.parse_again import Outcome
+    from collector.proof.place import Where
     from collector.store.quarantine import Group, Listed
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from collector.config import Config
     from collector.journal import Position
-    from collector.service.difference import Compared
-    from collector.service.replay import Replayed
+    from collector.proof.difference import Compared
+    from collector.proof.replay import Replayed
 
 EXAMPLES = """
 Examples:
@@ -110,7 +110,7 @@ def replay(
 def _understand(
     config: Config, places: tuple[str | None, str | None], into: str | None, venues: str | None, *, backfills: bool
 ) -> Wanted:
-    from collector.service.frames import journals
+    from collector.proof.frames import journals
 
     directory = config.data_dir / "journal"
     first, last = (_position(directory, *one) for one in zip(("--from", "--until"), places, strict=True))
@@ -125,7 +125,7 @@ def _understand(
 
 def _left_out(config: Config, wanted: Wanted) -> int:
     """Return how many journals of backfills were not read."""
-    from collector.service.frames import journals
+    from collector.proof.frames import journals
 
     return len([path for path in journals(config.data_dir) if path.name != "journal"]) - len(wanted.backfills)
 
@@ -159,9 +159,9 @@ class _Bar:
 
 
 async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replayed:
+    from collector.proof.replay import replay
     from collector.service.attach import attached
     from collector.service.known import check_journalled
-    from collector.service.replay import replay
     from collector.store.writer import Writer
 
     bar = _Bar(progress, _segments(config, wanted))
@@ -183,8 +183,8 @@ async def _compare(
     config: Config, wanted: Wanted, tables: list[str] | None, examples: int, progress: Progress
 ) -> Compared:
     from collector.journal import Position
+    from collector.proof.difference import compare
     from collector.service.attach import attached
-    from collector.service.difference import compare
     from collector.service.known import check_journalled
     from collector.store.shadow import TABLES, Shadow
     from collector.store.writer import Writer
@@ -223,7 +223,7 @@ def _position(directory: Path, option: str, text: str | None) -> Position | None
     if segment.isdigit() and (not offset or offset.isdigit()):
         return Position(int(segment), int(offset or 0))
     from collector.cli.backfill import moment
-    from collector.service.frames import place
+    from collector.proof.frames import place
 
     try:
         time_us = moment(option, text)

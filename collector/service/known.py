@@ -14,8 +14,8 @@ from collector import venues
 from collector.config import Config
 from collector.journal import Kind, read
 from collector.names import is_pattern, known_name, matching
+from collector.proof.frames import journals, venue_of
 from collector.repair.listing import like
-from collector.service.frames import journals, venue_of
 from collector.store.dsn import connect, refusals
 from collector.store.named import queries
 from collector.store.shadow import TABLES

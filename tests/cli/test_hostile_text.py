@@ -19,15 +19,15 @@ from collector.cli.screen import Screen, say
 from collector.cli.shared import quiet_progress, show_failure, show_faults
 from collector.errors import CollectorError, ConfigError, Fault
 from collector.model import Instrument
+from collector.proof.difference import Compared
+from collector.proof.parse_again import Outcome
+from collector.proof.replay import Replayed
 from collector.repair.job import Estimate
 from collector.repair.job import Outcome as JobOutcome
 from collector.service.audit import PARTS, Choice, Minutes, Report
 from collector.service.catalogue import Listed
 from collector.service.demo import _Rates, _screen
-from collector.service.difference import Compared
 from collector.service.planning import Flow, Plan
-from collector.service.quarantine import Outcome
-from collector.service.replay import Replayed
 from collector.service.verify import Verdict
 from collector.store.batch import TableCount
 from collector.store.shadow import Example, TableDifference

@@ -20,9 +20,9 @@ from collector.model import Candle, Instrument, Records
 from collector.normalise.apply import apply
 from collector.normalise.entries import Answer, Started, encode_note
 from collector.normalise.normaliser import Normaliser
+from collector.proof.replay import replay
 from collector.service.intake import JournalledIntake
 from collector.service.recorder import Recorder
-from collector.service.replay import replay
 from collector.service.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.writer import Writer

@@ -20,8 +20,8 @@ from collector.clock import SystemClock
 from collector.config import load
 from collector.errors import CollectorError
 from collector.feed.network import AiohttpNetwork
+from collector.proof.replay import replay
 from collector.repair.job import Job
-from collector.service.replay import replay
 from collector.store.writer import Writer
 from tests.repair.truth import bars, now_us, stored_bars, stored_trades, traded
 from tests.service.stage import Stage, live, stage, until

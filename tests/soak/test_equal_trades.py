@@ -25,8 +25,8 @@ from collector.clock import SystemClock
 from collector.config import load
 from collector.feed.network import AiohttpNetwork
 from collector.model import Gap, Instrument, Records
+from collector.proof.replay import replay
 from collector.repair.job import Job
-from collector.service.replay import replay
 from collector.store.batch import Batch
 from collector.store.writer import Writer
 from tests.service.stage import PATIENCE_SECONDS, Stage, live, until

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import structlog
 
-from collector.service.replay import replay
+from collector.proof.replay import replay
 from collector.service.segments import Segment, audit_segments, committed_segments, load
 from collector.store.writer import Writer
 

@@ -22,8 +22,8 @@ from collector.journal.segments import numbers
 from collector.model import Records, Trade
 from collector.normalise.entries import Answer, Carried
 from collector.normalise.normaliser import Normaliser
-from collector.service.frames import breathing, journals, layouts, received_at, rerun, venue_of
-from collector.service.where import Where, microseconds, where
+from collector.proof.frames import breathing, journals, layouts, received_at, rerun, venue_of
+from collector.proof.place import Where, microseconds, where
 from collector.store.dsn import connect, refusals
 from collector.store.quarantine import Again, Entry, Listed, Resolver, row_of
 

@@ -18,7 +18,7 @@ from collector.journal.segments import numbers
 from collector.model import Records
 from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
-from collector.service.frames import Chosen
+from collector.proof.frames import Chosen
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
 

@@ -14,8 +14,8 @@ import asyncpg
 from collector.errors import CollectorError
 from collector.journal import DamagedJournal, Record
 from collector.model import Records
-from collector.service.frames import Chosen, breathing, journals, received_at, rerun
-from collector.service.where import Where, microseconds, where
+from collector.proof.frames import Chosen, breathing, journals, received_at, rerun
+from collector.proof.place import Where, microseconds, where
 from collector.store.dsn import connect, refusals
 from collector.store.named import queries
 

@@ -18,7 +18,7 @@ from collector.journal import Journal, JournalOptions, Kind, read
 from collector.model import Records
 from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
-from collector.service.quarantine import Outcome, parse_again
+from collector.proof.parse_again import Outcome, parse_again
 from collector.store.batch import Batch
 from collector.store.quarantine import Choice, Resolver, discard, waiting, whole
 from collector.store.writer import Writer

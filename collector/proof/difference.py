@@ -15,7 +15,7 @@ from pathlib import Path
 from collector.journal import Kind, MissingSegment, Position, read
 from collector.journal.segments import numbers
 from collector.model import Records
-from collector.service.replay import Replayed, replay
+from collector.proof.replay import Replayed, replay
 from collector.store.shadow import TABLES, Shadow, TableDifference
 
 PEEKED = 20_000

@@ -1,0 +1,1 @@
+"""Journal and tables compared, row by row and frame by frame."""
