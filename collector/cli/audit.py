@@ -12,8 +12,8 @@ from collector.cli.shared import ConfigFile, Json, print_json, read_config
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from collector.audit.request import Choice, Report, Step
     from collector.config import Config
-    from collector.service.audit import Choice, Report, Step
 
 EXAMPLES = """
 Examples:
@@ -78,9 +78,9 @@ def _understand(
 ) -> Choice:
     from datetime import UTC, datetime, timedelta
 
+    from collector.audit.request import PARTS, Choice
     from collector.cli.backfill import moment
     from collector.cli.names import some_of
-    from collector.service.audit import PARTS, Choice
 
     parts = list(PARTS) if only is None else some_of("part", only, PARTS, "--only")
     epoch, now = datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC)
@@ -96,8 +96,8 @@ def _understand(
 
 
 async def _audit(config: Config, choice: Choice, bar: Progress) -> Report:
-    from collector.service.attach import attached
-    from collector.service.audit import audit
+    from collector.attach import attached
+    from collector.audit.request import audit
 
     tasks = {part: bar.add_task(f"auditing {part}", total=None) for part in choice.parts}
 

@@ -132,10 +132,10 @@ async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list
     from random import Random
 
     from collector import venues
+    from collector.attach import attached
     from collector.clock import SystemClock
     from collector.feed.network import AiohttpNetwork
     from collector.repair.job import Job
-    from collector.service.attach import attached
 
     configured = config.venues[wanted.venue]
     async with (

@@ -89,9 +89,9 @@ def _check(period: str | None) -> None:
 async def _ask(
     config: Config, venue: str, symbol: str, span: tuple[datetime | None, datetime | None], period: str | None
 ) -> Picture:
+    from collector.attach import attached
     from collector.data.picture import ask
-    from collector.service.attach import attached
-    from collector.service.known import check_instrument
+    from collector.proof.known import check_instrument
 
     async with attached(config) as dsn:
         await check_instrument(config, dsn, venue, symbol)

@@ -40,9 +40,9 @@ def check(
 
     Exit status 1 when something would keep the daemon from recording, 2 when the configuration is wrong.
     """
+    from collector.check import Finding, Verdict
+    from collector.check import check as look
     from collector.cli.running import run
-    from collector.service.check import Finding, Verdict
-    from collector.service.check import check as look
 
     settings = read_config(config)
     screen = Screen()

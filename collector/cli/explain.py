@@ -113,9 +113,9 @@ def _time(text: str) -> datetime | None:
 async def _explain(
     config: Config, table: str, venue: str, symbol: str, key: Key, within: float
 ) -> tuple[list[Explained], int]:
+    from collector.attach import attached
     from collector.proof.explain import explain
-    from collector.service.attach import attached
-    from collector.service.known import check_instrument, check_rate
+    from collector.proof.known import check_instrument, check_rate
 
     path = config.data_dir / "journal" / "name"
     name = path.read_text().strip() if path.is_file() else None

@@ -135,10 +135,10 @@ def _understand(
 async def _export(
     config: Config, choice: Choice, out: Path, kind: str, *, replace: bool, seal: Seal | None, quiet: bool
 ) -> Exported:
+    from collector.attach import attached
     from collector.cli.shared import quiet_progress
     from collector.data.export import Progress
     from collector.data.export import export as write
-    from collector.service.attach import attached
 
     with quiet_progress(quiet=quiet) as bar:
         task = bar.add_task("looking what there is", total=None)

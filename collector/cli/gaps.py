@@ -73,9 +73,9 @@ def gaps(
 
 
 async def _ask(config: Config, choice: tuple[str | None, str, str | None, str | None], limit: int | None) -> Found:
+    from collector.attach import attached
+    from collector.proof.known import Filter, check_names, was_recorded
     from collector.repair.listing import listing
-    from collector.service.attach import attached
-    from collector.service.known import Filter, check_names, was_recorded
 
     asked = Filter(*choice[:3])
     async with attached(config) as dsn:

@@ -13,7 +13,7 @@ from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
     from collector.config import Config
-    from collector.service.catalogue import Listed
+    from collector.feed.discovery import Listed
 
 EXAMPLES = """
 Examples:
@@ -61,7 +61,7 @@ def instruments(
 
 
 async def _ask(settings: Config, venue: str | None) -> list[Listed]:
-    from collector.service.catalogue import catalogue
+    from collector.feed.discovery import catalogue
 
     found: list[Listed] = []
     for name, configured in settings.venues.items():

@@ -10,7 +10,7 @@ from collector.cli.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
-    from collector.service.planning import Flow, Plan
+    from collector.plan import Flow, Plan
 
 EXAMPLES = """
 Examples:
@@ -39,7 +39,7 @@ def plan(
     What was recorded tells the rates; of what never was, docs/plan.md says what is assumed.
     """
     from collector.cli.running import run
-    from collector.service.planning import plan as make
+    from collector.plan import plan as make
 
     settings = read_config(config)
     made = run(make(settings))

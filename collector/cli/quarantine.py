@@ -210,7 +210,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 async def _check(config: Config, dsn: str, choice: Choice) -> None:
     """Refuse a choice by a name that means nothing, and by an error that no entry ever had."""
-    from collector.service.known import check_quarantined
+    from collector.proof.known import check_quarantined
     from collector.store.quarantine import check_error
 
     await check_quarantined(config, dsn, choice.venue, choice.stream)
@@ -218,7 +218,7 @@ async def _check(config: Config, dsn: str, choice: Choice) -> None:
 
 
 async def _check_error(config: Config, choice: Choice) -> None:
-    from collector.service.attach import attached
+    from collector.attach import attached
     from collector.store.quarantine import check_error
 
     if choice.error is not None:
@@ -227,8 +227,8 @@ async def _check_error(config: Config, choice: Choice) -> None:
 
 
 async def _list(config: Config, choice: Choice, limit: int) -> tuple[list[Listed], dict[str, int]]:
-    from collector.service.attach import attached
-    from collector.service.known import check_quarantined
+    from collector.attach import attached
+    from collector.proof.known import check_quarantined
     from collector.store.quarantine import listing
 
     async with attached(config) as dsn:
@@ -237,8 +237,8 @@ async def _list(config: Config, choice: Choice, limit: int) -> tuple[list[Listed
 
 
 async def _groups(config: Config, choice: Choice, limit: int) -> list[Group]:
-    from collector.service.attach import attached
-    from collector.service.known import check_quarantined
+    from collector.attach import attached
+    from collector.proof.known import check_quarantined
     from collector.store.quarantine import groups
 
     async with attached(config) as dsn:
@@ -247,7 +247,7 @@ async def _groups(config: Config, choice: Choice, limit: int) -> list[Group]:
 
 
 async def _discard(config: Config, choice: Choice, reason: str) -> int:
-    from collector.service.attach import attached
+    from collector.attach import attached
     from collector.store.quarantine import discard
 
     async with attached(config) as dsn:
@@ -256,8 +256,8 @@ async def _discard(config: Config, choice: Choice, reason: str) -> int:
 
 
 async def _show(config: Config, number: int) -> tuple[Listed, bytes, Where | None]:
+    from collector.attach import attached
     from collector.proof.parse_again import place_of
-    from collector.service.attach import attached
     from collector.store.quarantine import whole
 
     async with attached(config) as dsn:
@@ -266,8 +266,8 @@ async def _show(config: Config, number: int) -> tuple[Listed, bytes, Where | Non
 
 
 async def _parse(config: Config, choice: Choice, progress: Progress, *, dry: bool) -> list[Outcome]:
+    from collector.attach import attached
     from collector.proof.parse_again import parse_again
-    from collector.service.attach import attached
     from collector.store.quarantine import Resolver, waiting, whole
 
     async with attached(config) as dsn:

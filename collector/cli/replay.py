@@ -159,9 +159,9 @@ class _Bar:
 
 
 async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replayed:
+    from collector.attach import attached
+    from collector.proof.known import check_journalled
     from collector.proof.replay import replay
-    from collector.service.attach import attached
-    from collector.service.known import check_journalled
     from collector.store.writer import Writer
 
     bar = _Bar(progress, _segments(config, wanted))
@@ -182,10 +182,10 @@ async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replaye
 async def _compare(
     config: Config, wanted: Wanted, tables: list[str] | None, examples: int, progress: Progress
 ) -> Compared:
+    from collector.attach import attached
     from collector.journal import Position
     from collector.proof.difference import compare
-    from collector.service.attach import attached
-    from collector.service.known import check_journalled
+    from collector.proof.known import check_journalled
     from collector.store.shadow import TABLES, Shadow
     from collector.store.writer import Writer
 

@@ -12,10 +12,11 @@ from random import Random
 
 import structlog
 
-from collector import venues
 from collector.audit.auditor import AuditOptions, Auditor
+from collector.audit.fetchers import Fetching
 from collector.audit.losses import Alarm
-from collector.audit.subjects import NO_CANDLES, Terms, terms
+from collector.audit.subjects import NO_CANDLES
+from collector.audit.terms import VERDICTS, configured_terms
 from collector.audit.unjudged import Unjudged, UnjudgedGroup, grouped
 from collector.clock import Clock
 from collector.config import Config
@@ -27,12 +28,10 @@ from collector.repair.ledger import GapTable
 from collector.repair.repairer import Repairer
 from collector.repair.tally import GapTally
 from collector.service.facts import AlarmFacts, AuditFacts, FetchFacts, RepairFacts, UnjudgedFacts
-from collector.service.fetching import Fetching
 
 log = structlog.get_logger()
 
 MINUTE_US = 60_000_000
-VERDICTS = ("complete", "explained", "unexplained", "not comparable")
 
 
 SYMBOLS_TOLD = 20
@@ -177,12 +176,6 @@ class Auditing:
         if one is None:
             return None
         return RepairFacts(one.state, one.waiting, one.repaired, one.lost, one.rows, one.trouble)
-
-
-def configured_terms(config: Config) -> dict[str, Terms]:
-    """Return what an audit may compare at each venue of the configuration."""
-    configured = {name: (venues.find(one.adapter), one.settings) for name, one in config.venues.items()}
-    return terms(configured, fetch=config.audit.fetch_candles)
 
 
 def _alarm(alarm: Alarm) -> AlarmFacts:

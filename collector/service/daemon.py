@@ -13,15 +13,16 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from random import Random
 
 import structlog
 
 from collector import venues
+from collector.check.access import readable_secrets
+from collector.check.obstacles import unusable
 from collector.clock import Clock, SystemClock
 from collector.config import Config
-from collector.errors import CollectorError
+from collector.data_dir import make_folder
 from collector.feed.rest import RestClient
 from collector.journal import Journal, JournalOptions, Kind
 from collector.journal.identity import JournalIdentity
@@ -30,14 +31,12 @@ from collector.normalise.normaliser import Normaliser
 from collector.repair.repairer import Repairer
 from collector.service import presence
 from collector.service.auditing import Auditing
-from collector.service.check.access import readable_secrets
 from collector.service.connections import raise_limit
 from collector.service.database import Database
 from collector.service.feeds import Feeds
 from collector.service.http import serve
 from collector.service.intake import JournalledIntake
 from collector.service.notify import Notifier
-from collector.service.obstacles import unusable
 from collector.service.progress import Progress
 from collector.service.recorder import Recorder
 from collector.service.reload import Reloading
@@ -305,21 +304,6 @@ class Daemon:
     def _behind(self) -> str:
         backlog = self.recorder.backlog_bytes
         return "the database has not answered yet" if backlog is None else f"{backlog} bytes behind"
-
-
-def make_folder(path: Path, *, server: bool) -> None:
-    """Make the data folder, for nobody but this account; `server`: one of our own will have its files in it.
-
-    Root's server runs as another account, which may pass through the folder and see nothing of it. CollectorError where
-    it cannot be made: what is not there yet may come, such as a mount.
-    """
-    try:
-        path.mkdir(0o711 if server and os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise CollectorError(
-            f"data_dir {path} cannot be made ({error.strerror}): wait for its disk, give this user the folder, "
-            "or name another one"
-        ) from error
 
 
 async def run(

@@ -26,9 +26,10 @@ from rich.live import Live
 from rich.table import Table
 
 from collector.config import FILE_NAME, load
+from collector.data_dir import make_folder
 from collector.errors import CollectorError
 from collector.model import Instrument
-from collector.service.daemon import Daemon, make_folder
+from collector.service.daemon import Daemon
 from collector.service.verify import TIMEOUT_SECONDS, Ledger, Verdict, verify
 
 START_SECONDS = 60.0

@@ -14,20 +14,20 @@ import asyncpg
 import pytest
 
 from collector.audit.books import Outcome as BookOutcome
+from collector.audit.request import PARTS, Choice, Minutes, Report
 from collector.cli import audit, backfill, demo, difference, frame, instruments, main, plan, quarantine_tables, replay
 from collector.cli.screen import Screen, say
 from collector.cli.shared import quiet_progress, show_failure, show_faults
 from collector.errors import CollectorError, ConfigError, Fault
+from collector.feed.discovery import Listed
 from collector.model import Instrument
+from collector.plan import Flow, Plan
 from collector.proof.difference import Compared
 from collector.proof.parse_again import Outcome
 from collector.proof.replay import Replayed
 from collector.repair.job import Estimate
 from collector.repair.job import Outcome as JobOutcome
-from collector.service.audit import PARTS, Choice, Minutes, Report
-from collector.service.catalogue import Listed
 from collector.service.demo import _Rates, _screen
-from collector.service.planning import Flow, Plan
 from collector.service.verify import Verdict
 from collector.store.batch import TableCount
 from collector.store.shadow import Example, TableDifference

@@ -14,15 +14,15 @@ import asyncpg
 import pytest
 import structlog
 
+from collector import plan as planning
 from collector import simulator
 from collector.cli import main
 from collector.config import load
 from collector.journal.layout import Header, encode_header
 from collector.journal.segments import segment_path
-from collector.service import planning
-from collector.service.planning import GIB, plan
-from collector.service.planning.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_A_DAY
-from collector.service.planning.recorded import journal_bytes_a_day
+from collector.plan import GIB, plan
+from collector.plan.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_A_DAY
+from collector.plan.recorded import journal_bytes_a_day
 
 AWAY = "postgresql://collector@127.0.0.1:1/market"
 RECORDED = """

@@ -17,6 +17,8 @@ import pytest
 from aiohttp import WSMsgType
 
 from collector import simulator, venues
+from collector.check import Verdict
+from collector.check.venues import look_at_venue
 from collector.clock import SystemClock
 from collector.config import load
 from collector.errors import VenueError
@@ -24,8 +26,6 @@ from collector.feed.network import AiohttpNetwork, Line, Loss, MovedError, point
 from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker
 from collector.model import Instrument
-from collector.service.check import Verdict
-from collector.service.check.venues import look_at_venue
 from collector.venues.adapter import Adapter
 
 from .doors import Door, door, handshake, raw

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from collector import simulator
+from collector.check import Finding, check
 from collector.config import load
-from collector.service.check import Finding, check
 from collector.service.daemon import Daemon
 from collector.service.verify import Ledger
 from collector.venues.finam import conversation

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from collector.data_dir import NOTE
 from collector.service import presence
-from collector.service.presence import NAME, Note, Presence
+from collector.service.presence import Note, Presence
 
 
 def test_what_is_left_is_read_until_it_is_taken_away(tmp_path: Path) -> None:
@@ -20,13 +21,13 @@ def test_what_is_left_is_read_until_it_is_taken_away(tmp_path: Path) -> None:
     assert presence.read(tmp_path) == Presence(os.getpid(), "http://127.0.0.1:8080", "")
     note.leave(None, "its port is taken")
     assert presence.read(tmp_path) == Presence(os.getpid(), None, "its port is taken")
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [NOTE]
 
     note.remove()
     assert presence.read(tmp_path) is None
 
 
-@pytest.mark.parametrize("name", [NAME, f"{NAME}.new"])
+@pytest.mark.parametrize("name", [NOTE, f"{NOTE}.new"])
 def test_a_folder_in_its_place_is_told_once_by_its_name(tmp_path: Path, name: str) -> None:
     note = Note(tmp_path)
     (tmp_path / name).mkdir()

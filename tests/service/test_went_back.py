@@ -13,11 +13,11 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from collector.audit.segments import Segment, audit_segments, committed_segments, load
 from collector.journal import Position
 from collector.journal.segments import numbers, segment_path
 from collector.service.daemon import Daemon
 from collector.service.demo import settled
-from collector.service.segments import Segment, audit_segments, committed_segments, load
 from collector.store.batch import Batch, Committed
 from tests.repair.truth import all_settled, everything_is_there, now_us
 from tests.soak.proof import quotes_outside_gaps_are_there

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 import structlog
 
+from collector.audit.segments import Segment, audit_segments, committed_segments, load
 from collector.proof.replay import replay
-from collector.service.segments import Segment, audit_segments, committed_segments, load
 from collector.store.writer import Writer
 
 from .conftest import Measured

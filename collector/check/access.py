@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from collector.check.findings import Finding, Verdict
 from collector.config import Config
-from collector.service.check.findings import Finding, Verdict
 
 _READ_OR_WRITE = stat.S_IROTH | stat.S_IWOTH
 _GROUP_TOO = _READ_OR_WRITE | stat.S_IRGRP | stat.S_IWGRP

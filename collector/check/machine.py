@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from collector import venues
+from collector.check.findings import Finding, Verdict
+from collector.check.obstacles import ENTER, READ, WRITE, look, obstacles, strangers
 from collector.config import Config
-from collector.service.check.findings import Finding, Verdict
-from collector.service.obstacles import ENTER, READ, WRITE, look, obstacles, strangers
 
 LITTLE_SPACE_BYTES = 5 << 30
 NO_SPACE_BYTES = 256 << 20

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from collector.attach import running
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.journal.segments import segments
-from collector.service.attach import running
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.named import queries
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import structlog
 
+from collector.check import Finding, Verdict, check
+from collector.check import obstacles as obstacles_module
+from collector.check.obstacles import Obstacle, obstacles, strangers
 from collector.cli import main
 from collector.config import load
 from collector.journal import Kind
 from collector.journal.segments import segment_path
 from collector.journal.tail import Tail
-from collector.service import obstacles as obstacles_module
-from collector.service.check import Finding, Verdict, check
-from collector.service.obstacles import Obstacle, obstacles, strangers
 from tests.soak.servers import small_disk
 
 ROOT = os.geteuid() == 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from collector.service.check.findings import Finding, Verdict
+from collector.check.findings import Finding, Verdict
 
 WARNING_SECONDS = 1.0
 FAILURE_SECONDS = 30.0

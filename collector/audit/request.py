@@ -13,14 +13,14 @@ import asyncpg
 from collector import venues
 from collector.audit.books import NOT_COMPARABLE, Outcome, audit_books
 from collector.audit.minutes import MINUTE
+from collector.audit.request_minutes import MinuteChoice, Minutes, audit_minutes
+from collector.audit.segments import Segment, audit_segments, committed_segments, load, note
 from collector.audit.subjects import subjects
+from collector.audit.terms import configured_terms
 from collector.audit.unjudged import Unjudged, unjudged
 from collector.config import Config
+from collector.proof.known import Filter, check_names
 from collector.repair.listing import like
-from collector.service.auditing import configured_terms
-from collector.service.known import Filter, check_names
-from collector.service.minutes import MinuteChoice, Minutes, audit_minutes
-from collector.service.segments import Segment, audit_segments, committed_segments, load, note
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries

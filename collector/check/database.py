@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
+from collector.check.findings import Finding, Verdict
 from collector.config import Config
 from collector.errors import CollectorError
-from collector.service.check.findings import Finding, Verdict
 from collector.store.dsn import DRIVER_ERRORS, address, connect, refusals
 from collector.store.dsn_options import understand
 from collector.store.embedded import EmbeddedServer, find

@@ -14,13 +14,13 @@ from collector import venues
 from collector.audit.minutes import MINUTE, MinuteAudit
 from collector.audit.past import MinutePast, Wanted
 from collector.audit.subjects import NO_CANDLES, Piece, Subject, Terms, common, subjects, without
+from collector.audit.terms import VERDICTS, configured_terms
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.feed.network import AiohttpNetwork
 from collector.model import Instrument
 from collector.repair.listing import like
-from collector.service.auditing import VERDICTS, configured_terms
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from collector.check import Finding, Verdict
+from collector.check.audit import auditable, turn
 from collector.config import Config, load
-from collector.service.check import Finding, Verdict
-from collector.service.check.audit import auditable, turn
 from collector.venues.adapter import ConnectionPlan, Plan, Subscription
 
 FMFW = '[venues.fmfw]\nsymbols = ["A"]\n'

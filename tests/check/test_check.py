@@ -18,12 +18,12 @@ import pytest
 import structlog
 
 from collector import simulator
+from collector.check import Finding, Verdict, check
+from collector.check import machine as of_machine
+from collector.check.clock import ClockBounds
+from collector.check.machine import judge_syncs
 from collector.cli import main
 from collector.config import load
-from collector.service.check import Finding, Verdict, check
-from collector.service.check import machine as of_machine
-from collector.service.check.clock import ClockBounds
-from collector.service.check.machine import judge_syncs
 from tests.databases import DatabaseServer, open_folder, with_database
 
 NOBODY = "postgresql://collector:hunter22@127.0.0.1:1/market"

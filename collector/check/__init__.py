@@ -14,13 +14,13 @@ __all__ = ["Finding", "Verdict", "check"]
 import asyncio
 from collections.abc import AsyncIterator
 
+from collector.check.access import data_folder, secrets
+from collector.check.audit import auditable
+from collector.check.database import look_at_database
+from collector.check.findings import Finding, Verdict
+from collector.check.machine import data_dir, disk_speed, file_limits, files, listen
+from collector.check.venues import look_at_venue
 from collector.config import Config
-from collector.service.check.access import data_folder, secrets
-from collector.service.check.audit import auditable
-from collector.service.check.database import look_at_database
-from collector.service.check.findings import Finding, Verdict
-from collector.service.check.machine import data_dir, disk_speed, file_limits, files, listen
-from collector.service.check.venues import look_at_venue
 
 LONGEST_DATABASE_SECONDS = 30.0
 LONGEST_OFFLINE_SECONDS = 2.0

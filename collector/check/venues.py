@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from random import Random
 
 from collector import venues
+from collector.check.audit import turn
+from collector.check.clock import ClockBounds
+from collector.check.findings import Finding, Verdict
 from collector.clock import Clock, SystemClock
 from collector.config import Config
 from collector.errors import CollectorError, VenueError
+from collector.feed.discovery import discover
 from collector.feed.failures import AdapterError
 from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, Network, shown
-from collector.service.catalogue import discover
-from collector.service.check.audit import turn
-from collector.service.check.clock import ClockBounds
-from collector.service.check.findings import Finding, Verdict
 from collector.venues.adapter import Adapter, ConnectionPlan, Plan, VenueSettings
 
 VENUE_TIMEOUT_SECONDS = 30.0

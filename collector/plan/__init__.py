@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from collector.config import Config, VenueConfig
 from collector.errors import CollectorError
+from collector.feed.discovery import discover
 from collector.feed.network import AiohttpNetwork
-from collector.service.catalogue import discover
-from collector.service.planning.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_A_DAY
-from collector.service.planning.recorded import Recorded, journal_bytes_a_day, journal_bytes_now, look
+from collector.plan.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_A_DAY
+from collector.plan.recorded import Recorded, journal_bytes_a_day, journal_bytes_now, look
 
 VENUE_TIMEOUT_SECONDS = 20.0
 GIB = 1 << 30

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from collector import venues
 from collector.audit.subjects import NO_CANDLES
+from collector.audit.terms import configured_terms
+from collector.check.findings import Finding, Verdict
 from collector.config import Config, VenueConfig
-from collector.service.auditing import configured_terms
-from collector.service.check.findings import Finding, Verdict
 from collector.venues.adapter import BookRows, Plan
 
 MINUTES_AT_ONCE = 3
