@@ -65,7 +65,7 @@ browser: setup-dev
 	@scripts/browser
 
 pictures: database browser  ## make the pictures of the status page in docs/images anew, from simulated venues
-	$(BIN)/python -m tests.service.pictures $(ARGS)
+	$(BIN)/python -m tests.web.pictures $(ARGS)
 
 lock: setup-dev  ## pin the newest versions that pyproject.toml allows (UPGRADE= keeps those that still fit)
 	$(COMPILE) pyproject.toml --output-file requirements.lock

@@ -27,7 +27,7 @@ from collector import venues
 from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions
 from collector.normalise.normaliser import Normaliser
-from collector.service.intake import JournalledIntake
+from collector.recording.intake import JournalledIntake
 
 NAMES = (
     "mt-provisioning-api-v1.localhost", "mt-client-api-v1.london-a.localhost", "mt-client-api-v1.london-b.localhost",

@@ -20,7 +20,7 @@ from benchmarks import recorders
 from benchmarks.database import Lags
 from benchmarks.processes import ProgramError, program
 from benchmarks.recorders import Recorder
-from collector.service.verify import Ledger, verify
+from collector.demo.compare import Ledger, verify
 
 CALIBRATION_EVENTS = 500.0
 CALIBRATION_SECONDS = 4.0

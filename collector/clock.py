@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -23,3 +25,14 @@ class SystemClock:
     now_ns = staticmethod(time.time_ns)
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(asyncio.sleep)
+
+
+def iso(time_ns: int) -> str:
+    """Return a time as ISO 8601 in UTC with milliseconds."""
+    return _iso(time_ns // 1_000_000)
+
+
+@lru_cache(maxsize=8192)  # most times of a snapshot are those of the one before
+def _iso(time_ms: int) -> str:
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -25,11 +25,11 @@ import asyncpg
 
 from collector import simulator
 from collector.config import load
+from collector.daemon.daemon import Daemon
 from collector.data.chart import draw
 from collector.data.picture import ask
 from collector.data.source import opened
-from collector.service.daemon import Daemon
-from collector.service.verify import Ledger
+from collector.demo.compare import Ledger
 
 DOCS = Path(__file__).parents[1] / "docs"
 COOKBOOK = DOCS / "cookbook.md"
@@ -102,9 +102,8 @@ async def record(folder: Path, seconds: float) -> None:
         path = folder / "collector.toml"
         path.write_text(f"data_dir = {json.dumps(str(folder / 'data'))}\n\n{running.config()}")
         config = load(path, {"COLLECTOR_HTTP__LISTEN": "127.0.0.1:0", "COLLECTOR_LOG__LEVEL": "warning"})
-        daemon = Daemon(config)
         ledger = Ledger(http, running.addresses["fmfw"]["rest_url"])
-        async with asyncio.TaskGroup() as group:
+        async with Daemon.opened(config) as daemon, asyncio.TaskGroup() as group:
             group.create_task(daemon.run())
             await daemon.started.wait()
             await asyncio.sleep(seconds * 0.5)

@@ -57,7 +57,7 @@ def test_every_command_helps_with_examples(command: list[str], capsys: pytest.Ca
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = {"aiohttp", "asyncpg", "pydantic", "sqlalchemy", "structlog", "zstandard", "collector.service.daemon"}
+    heavy = {"aiohttp", "asyncpg", "pydantic", "sqlalchemy", "structlog", "zstandard", "collector.daemon.daemon"}
     script = f"import sys, collector.cli; print(*sorted({heavy!r} & set(sys.modules)))"
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -9,12 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "collector"
 
-BASICS = {"collector", "__version__", "errors", "clock", "escape", "names", "data_dir"}
+BASICS = {"collector", "__version__", "errors", "clock", "escape", "listeners", "names", "data_dir"}
 FACTS = {"model", "venues", "journal", "normalise", "store", "config"}
 MAY_IMPORT = {
     "errors": set[str](),
     "clock": set[str](),
     "escape": set[str](),
+    "listeners": set[str](),
     "logs": set[str](),
     "names": {"errors"},
     "data_dir": {"errors"},
@@ -33,20 +34,18 @@ MAY_IMPORT = {
     "audit": {*FACTS, "feed", "repair", "proof"},
     "check": {*FACTS, "feed", "audit"},
     "plan": {*FACTS, "feed", "attach"},
-    "service": {*FACTS, "feed", "repair", "proof", "audit", "check", "attach", "logs", "simulator"},
+    "supervise": {"feed"},
+    "recording": {*FACTS, "feed", "supervise"},
+    "status": {*FACTS, "feed", "audit", "recording", "supervise", "logs"},
+    "web": {"model", "store", "recording", "supervise", "status", "logs"},
+    "daemon": {
+        *(*FACTS, "feed", "repair", "audit", "check"),
+        *("recording", "supervise", "status", "web", "logs"),
+    },
+    "demo": {"model", "store", "config", "status", "daemon", "simulator"},
     "cli": {
-        *FACTS,
-        "feed",
-        "repair",
-        "proof",
-        "audit",
-        "check",
-        "plan",
-        "attach",
-        "logs",
-        "simulator",
-        "service",
-        "data",
+        *(*FACTS, "feed", "repair", "proof", "audit", "check", "plan", "attach", "data"),
+        *("status", "web", "daemon", "demo", "logs", "simulator"),
     },
     # It must not share a mistake with the program that it tests.
     "simulator": set[str](),
@@ -108,7 +107,7 @@ def test_venues_do_not_know_each_other() -> None:
             assert others <= {inside[0], *shared}, path
 
 
-@pytest.mark.parametrize("name", ["feed", "journal", "store", "service", "cli", "config", "normalise"])
+@pytest.mark.parametrize("name", sorted(MAY_IMPORT.keys() - {"venues", "simulator"}))
 def test_no_venue_is_known_outside_its_folder(name: str) -> None:
     venues = {f"collector.venues.{path.name}" for path in (PACKAGE / "venues").iterdir() if path.is_dir()}
     for path in FILES:

@@ -12,7 +12,7 @@ from collector.cli.screen import Screen, styled
 from collector.cli.shared import Json
 
 if TYPE_CHECKING:
-    from collector.service.verify import Verdict
+    from collector.demo.compare import Verdict
 
 EXAMPLES = """
 Examples:
@@ -50,8 +50,8 @@ def demo(
     from collector.cli.names import some_of
     from collector.cli.running import run
     from collector.cli.shared import print_json
+    from collector.demo.demo import demo as run_demo
     from collector.logs import configure
-    from collector.service.demo import demo as run_demo
 
     if venues is not None:
         venues = ",".join(some_of("venue", venues, simulator.venue_names(), "--venues"))

@@ -36,8 +36,8 @@ def run(config: ConfigFile = None) -> None:
     SIGHUP, or `collector reload`, reads the configuration again and applies what it says of venues.
     """
     from collector.cli.running import run as run_coroutine
+    from collector.daemon.daemon import run as run_daemon
     from collector.logs import sink
-    from collector.service.daemon import run as run_daemon
 
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # whoever ends a daemon that stands still wants to know where

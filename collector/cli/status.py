@@ -58,8 +58,8 @@ def ask(config: Config) -> bytes:
         CollectorError: nobody answers at `http.listen`, or somebody else does.
 
     """
-    from collector.service.listen import reachable
-    from collector.service.presence import read
+    from collector.daemon.presence import read
+    from collector.web.listen import reachable
 
     host, port = reachable(config.http.host), config.http.port
     if daemon := read(config.data_dir):

@@ -62,7 +62,8 @@ class RepairOptions(NamedTuple):
 class Repairer:
     """Runs beside a venue's worker.
 
-    `rest` gives the worker's client, `committed` returns when everything received until now is in the tables.
+    `rest` gives the worker's client, `committed` returns when everything received until now is in the tables,
+    `settled` is told whenever gaps were closed, as repaired or not.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Repairer:
         rest: Callable[[], RestClient | None],
         intake: Intake,
         committed: Callable[[], Awaitable[None]],
+        settled: Callable[[], object],
         ledger: Ledger,
         clock: Clock,
         random: Random,
@@ -87,6 +89,7 @@ class Repairer:
         self._rest = rest
         self._intake = intake
         self._committed = committed
+        self._tell_settled = settled
         self._ledger = ledger
         self._clock = clock
         self._random = random
@@ -108,8 +111,6 @@ class Repairer:
         """Rows that repairs have found since the start."""
         self.trouble = ""
         """Why the last try failed; empty once one succeeds."""
-        self.when_settled: list[Callable[[], object]] = []
-        """Called whenever gaps were closed, as repaired or not."""
 
     def __repr__(self) -> str:
         return f"<Repairer {self.venue} waiting={self.waiting} repaired={self.repaired} lost={self.lost}>"
@@ -346,10 +347,6 @@ class Repairer:
                      symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
                      seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
         self._tell_settled()
-
-    def _tell_settled(self) -> None:
-        for tell in self.when_settled:
-            tell()
 
     # -- the session that the answers belong to --------------------------------------------------------------------
 

@@ -13,14 +13,14 @@ import aiohttp
 import pytest
 
 from collector import simulator
-from collector.service.daemon import Daemon
-from collector.service.demo import settled
-from collector.service.status import snapshot
-from collector.service.verify import Ledger
+from collector.daemon.daemon import Daemon
+from collector.demo.compare import Ledger
+from collector.demo.demo import settled
 from collector.simulator.fmex.payloads import amount, price
+from collector.status.snapshot import snapshot
 from tests.audit.test_in_daemon import PATIENCE_SECONDS, QuickClock
+from tests.kit.stage import Stage, live, until
 from tests.repair.truth import traded
-from tests.service.stage import Stage, live, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -143,7 +143,7 @@ async def test_trades_left_out_on_living_lines_are_found_told_and_got_back(datab
         )
         for ledger in on.ledgers.values():
             await ledger.pause()
-        await settled(daemon)
+        await settled(daemon.observed)
 
         for venue in LOSSES:
             for symbol, rows in on.truth(venue, since_us):

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from collector.service.daemon import Daemon
-from collector.service.demo import settled
-from collector.service.status import snapshot
+from collector.daemon.daemon import Daemon
+from collector.demo.demo import settled
+from collector.status.snapshot import snapshot
+from tests.kit.stage import Stage, live, stage, until
 from tests.repair.truth import everything_is_there, stored_trades, traded
-from tests.service.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -58,7 +58,7 @@ async def test_trades_that_a_living_line_left_out_are_found_repaired_and_told(da
         await until(lambda: bool(alarms.open or alarms.settled), "an alarm", PATIENCE_SECONDS)
         await until(lambda: bool(alarms.settled) and not alarms.open, "the alarm's end", PATIENCE_SECONDS)
         await on.ledger.pause()
-        await settled(daemon)
+        await settled(daemon.observed)
         await everything_is_there(on, since_us)
         status = snapshot(daemon)
 

@@ -12,12 +12,12 @@ import orjson
 import pytest
 
 from collector.cli import main
+from collector.demo.demo import settled
 from collector.journal import read
 from collector.journal.segments import SegmentSource, numbers, segment_path
-from collector.service.demo import settled
 from tests.audit.test_in_daemon import PATIENCE_SECONDS, SEVERAL_MINUTES, QuickClock, audited
+from tests.kit.stage import Stage, live, stage, until
 from tests.repair.truth import all_settled
-from tests.service.stage import Stage, live, stage, until
 
 SEGMENTS = f"{SEVERAL_MINUTES}\n[journal]\nsegment_minutes = 0.5"
 """Several of them, too, the closed ones compressed."""
@@ -77,14 +77,14 @@ async def record_minutes(on: Stage, clock: QuickClock) -> None:
         enough = 2 * len(on.venue.exchange.markets)
         await until(lambda: audited(daemon)("complete") > enough, "audited minutes", 2 * PATIENCE_SECONDS)
         await on.ledger.pause()
-        await settled(daemon)
+        await settled(daemon.observed)
         feed = daemon.workers["fmfw"].worker.connections["fmfw-1"]
         before = feed.reconnects
         on.venue.fault("cut")
         await until(lambda: feed.reconnects > before, "a cut line")
         await until(lambda: live(daemon), "the line back")
         await all_settled(on, daemon, 4 * len(on.venue.exchange.markets), PATIENCE_SECONDS)
-        await settled(daemon)
+        await settled(daemon.observed)
 
 
 async def untouched_is_complete(told: Told) -> None:
@@ -204,7 +204,7 @@ async def test_minutes_whose_candles_nobody_recorded_are_fetched_and_judged(
             began = clock.now_ns()
             await until(lambda: clock.now_ns() - began > 200 * 10**9, "three minutes", PATIENCE_SECONDS)
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
 
         status, found = await told("--no-fetch", "--only", "minutes")
         assert (status, found["proved"], found["looked_at"]) == (1, False, {"minutes": 0})

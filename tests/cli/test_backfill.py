@@ -12,7 +12,7 @@ import typer
 
 from collector.cli import main
 from collector.cli.backfill import duration, matching, moment
-from tests.service.stage import Stage, stage
+from tests.kit.stage import Stage, stage
 
 timescaledb = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

@@ -15,8 +15,8 @@ import pytest
 from collector.cli import main
 from collector.cli.explain import understand
 from collector.cli.frame import pointed, readable
-from tests.service import test_finam as finam
-from tests.service.stage import Stage, live, stage, until
+from tests.daemon import test_finam as finam
+from tests.kit.stage import Stage, live, stage, until
 
 timescaledb = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

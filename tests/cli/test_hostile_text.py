@@ -18,6 +18,8 @@ from collector.audit.request import PARTS, Choice, Minutes, Report
 from collector.cli import audit, backfill, demo, difference, frame, instruments, main, plan, quarantine_tables, replay
 from collector.cli.screen import Screen, say
 from collector.cli.shared import quiet_progress, show_failure, show_faults
+from collector.demo.compare import Verdict
+from collector.demo.demo import _Rates, _screen
 from collector.errors import CollectorError, ConfigError, Fault
 from collector.feed.discovery import Listed
 from collector.model import Instrument
@@ -27,11 +29,9 @@ from collector.proof.parse_again import Outcome
 from collector.proof.replay import Replayed
 from collector.repair.job import Estimate
 from collector.repair.job import Outcome as JobOutcome
-from collector.service.demo import _Rates, _screen
-from collector.service.verify import Verdict
 from collector.store.batch import TableCount
 from collector.store.shadow import Example, TableDifference
-from tests.service.watched import watched
+from tests.kit.watched import watched
 
 EVIL = "[red]a[/docs/x]:smile:\x1b[2J\x1b]0;t\x07\x9b31m\x7f\u202eb\n\u2066c"
 
@@ -194,10 +194,9 @@ def bar_of_a_task() -> None:
 
 async def test_the_demo_s_table_shows_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with watched(tmp_path) as daemon:
-        daemon.database.server = None
-        daemon.http_address = EVIL
+        daemon.database.embedded = False
         daemon.statistics.rows_by_instrument[Instrument(EVIL, EVIL)] = Counter(trades=1)
-        Screen(width=2000).print(_screen(daemon.as_daemon, _Rates(), None))
+        Screen(width=2000).print(_screen(daemon.observed, EVIL, _Rates(), None))
     told = [line for line in capsys.readouterr().out.splitlines() if "journal_" not in line]
     assert sum("[red]a[/docs/x]:smile:\\x1b[2J" in harmless(line) for line in told) == 2
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.cli import main
-from tests.service.stage import stage
+from tests.kit.stage import stage
 
 
 @pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)

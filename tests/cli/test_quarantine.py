@@ -12,7 +12,7 @@ import pytest
 
 from collector.cli import main
 from collector.venues.fmfw.parser import FmfwParser
-from tests.service.stage import Stage, all_equal, live, stage, until
+from tests.kit.stage import Stage, all_equal, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from collector.cli import main
-from collector.service.demo import settled
+from collector.demo.demo import settled
 from collector.venues.fmfw.parser import FmfwParser
 from tests.databases import DatabaseServer
+from tests.kit.stage import Stage, live, stage, until
 from tests.normalise.test_determinism import content, differences
-from tests.service.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -92,7 +92,7 @@ async def test_rows_that_somebody_touched_are_found(
         async with on.daemon() as daemon:
             await until(lambda: live(daemon) and daemon.statistics.total.stored > 1000, "1,000 rows")
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
         books = await on.rows("books")
         await on.query(
             "update trades set price = price + 1, size = size * 2 where trade_key = (select min(trade_key) from trades)"
@@ -134,7 +134,7 @@ async def test_change_of_a_parser_is_tried_before_it_ships(
         async with on.daemon() as daemon:
             await until(lambda: live(daemon) and daemon.statistics.total.stored > 1000, "1,000 rows")
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
         before = await content(database)
         frame = FmfwParser.frame
 
@@ -170,7 +170,7 @@ async def test_backfills_are_replayed_in_between_and_give_the_same_rows(
             stored = daemon.statistics.total.stored
             await until(lambda: daemon.statistics.total.stored > stored + 300, "300 rows more")
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
         status, answer = await diff(on, capsys)
         assert status == 1
         assert {kind for one in answer["tables"].values() for kind in ("missing",) if one[kind]} == set()
@@ -197,7 +197,7 @@ async def test_a_part_is_compared_with_its_part_of_the_tables(
         async with on.daemon() as daemon:
             await until(lambda: live(daemon) and daemon.journal.end.segment > first(tmp_path) + 3, "four segments")
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
         start = first(tmp_path)
         begin, end = str(start + 1), str(start + 3)
         for places in (["--from", begin], ["--until", end], ["--from", begin, "--until", end]):

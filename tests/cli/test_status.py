@@ -19,10 +19,9 @@ from collector.cli import main
 from collector.cli.screen import Screen
 from collector.cli.status import show, size, span
 from collector.feed.connection import ConnectionState
-from collector.service.http import serve
-from collector.service.status import snapshot
+from collector.status.snapshot import snapshot
 from collector.store.batch import TableCount
-from tests.service.watched import HINT, WatchedDaemon, watched
+from tests.kit.watched import HINT, WatchedDaemon, serving, watched
 
 
 @pytest.fixture
@@ -35,13 +34,8 @@ async def daemon(tmp_path: Path) -> AsyncIterator[WatchedDaemon]:
 
 @pytest.fixture
 async def port(daemon: WatchedDaemon) -> AsyncIterator[int]:
-    task = asyncio.ensure_future(serve(daemon.as_daemon))
-    try:
-        await asyncio.wait_for(daemon.listening.wait(), 5)
-        yield int((daemon.http_address or "").rpartition(":")[2])
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+    async with serving(daemon) as address:
+        yield int(address.rpartition(":")[2])
 
 
 def config(folder: Path, port: int) -> list[str]:
@@ -132,7 +126,7 @@ async def test_words_of_a_venue_are_neither_markup_nor_orders_to_the_terminal(da
     feed = daemon.add_connection(daemon.workers["fake"].worker, "C", state=ConnectionState.WAITING, age=1)
     feed.reason = "[red]cut[/red] \x1b]0;owned\x07 [/nothing]"
     text = io.StringIO()
-    status = orjson.loads(orjson.dumps(snapshot(daemon.as_daemon)))
+    status = orjson.loads(orjson.dumps(snapshot(daemon.observed)))
     show(status, Screen(file=text, width=200), None)
     assert "[red]cut[/red] \\x1b]0;owned\\x07 [/nothing]" in text.getvalue()
     assert "\x1b" not in text.getvalue()
@@ -156,7 +150,7 @@ def test_sizes_are_told_in_fitting_units(count: int | None, text: str) -> None:
 
 
 async def test_the_terminal_shows_what_the_page_shows(daemon: WatchedDaemon) -> None:
-    status = orjson.loads(orjson.dumps(snapshot(daemon.as_daemon)))
+    status = orjson.loads(orjson.dumps(snapshot(daemon.observed)))
     [venue] = status["venues"]
     venue |= {
         "clock_offset_seconds": -1.234, "gaps": {"disconnect": 41, "silent loss": 2},

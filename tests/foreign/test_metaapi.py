@@ -15,10 +15,10 @@ import aiohttp
 import pytest
 
 from collector import simulator
-from collector.service.demo import settled
+from collector.demo.demo import settled
 from collector.simulator.metaapi import MetaapiVenue
-from tests.service.stage import live, until
-from tests.service.test_metaapi import MetaapiStage
+from tests.daemon.test_metaapi import MetaapiStage
+from tests.kit.stage import live, until
 
 from .conftest import ANSWER_SECONDS, Foreign, install
 
@@ -140,7 +140,7 @@ async def test_the_listener_is_given_what_our_tables_hold(
                 await asyncio.sleep(0.004)
             venue.pause()
             held = await client.ask("held 100 100 50 50")
-            await settled(daemon)
+            await settled(daemon.observed)
 
     since = "where time >= timestamptz 'epoch' + $1::bigint * interval '1 ms'"
 

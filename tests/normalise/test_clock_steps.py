@@ -17,7 +17,7 @@ from collector.normalise.apply import apply
 from collector.normalise.entries import Started, encode_note
 from collector.normalise.normaliser import DOUBT_NS, Normaliser
 from collector.normalise.shown import WRONG_NS
-from collector.service.intake import JournalledIntake
+from collector.recording.intake import JournalledIntake
 from collector.store.batch import Batch
 from collector.store.writer import Writer
 from collector.venues.adapter import Adapter, Event

@@ -21,15 +21,16 @@ from collector.normalise.apply import apply
 from collector.normalise.entries import Answer, Started, encode_note
 from collector.normalise.normaliser import Normaliser
 from collector.proof.replay import replay
-from collector.service.intake import JournalledIntake
-from collector.service.recorder import Recorder
-from collector.service.statistics import Statistics
+from collector.recording.changes import TableChanges
+from collector.recording.intake import JournalledIntake
+from collector.recording.recorder import Recorder
+from collector.recording.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.writer import Writer
 from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.ordinals import COUNTED, trade_key
 from tests.databases import DatabaseServer
-from tests.service.stage import PATIENCE_SECONDS, Stage, live, stage, until
+from tests.kit.stage import PATIENCE_SECONDS, Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -304,6 +305,7 @@ async def recover(folder: Path, writer: Writer) -> None:
             writer,
             new_normaliser,
             Statistics(),
+            TableChanges(),
             clock,
             batch_rows=1000,
             flush_seconds=0.05,

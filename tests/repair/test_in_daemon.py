@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from collector.service.daemon import Daemon
-from collector.service.demo import settled
+from collector.daemon.daemon import Daemon
+from collector.demo.demo import settled
+from tests.kit.stage import Stage, live, stage, until
 from tests.repair.truth import all_settled, everything_is_there, now_us, unsettled
-from tests.service.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -46,7 +46,7 @@ async def test_cut_line_costs_no_trade_and_no_candle(database: str, tmp_path: Pa
             symbols = len(on.venue.exchange.markets)
             await all_settled(on, daemon, 4 * symbols)
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
             await everything_is_there(on, since_us)
             await on.counts_add_up()
         states = await on.query(
@@ -97,7 +97,7 @@ async def test_daemon_killed_in_the_middle_of_a_repair_goes_on_with_it(database:
             await until(lambda: live(daemon) and daemon.intake.live, "a live daemon")
             await all_settled(on, daemon, 30)
             await on.ledger.pause()
-            await settled(daemon)
+            await settled(daemon.observed)
             await everything_is_there(on, since_us)
             await on.counts_add_up()
         [(repaired, kills)] = await on.query(
@@ -119,7 +119,7 @@ async def test_venue_that_fails_for_a_while_is_asked_until_it_answers(
         await cut(on, daemon, 0.5)
         await all_settled(on, daemon, 2 * len(on.venue.exchange.markets))
         await on.ledger.pause()
-        await settled(daemon)
+        await settled(daemon.observed)
         await everything_is_there(on, since_us)
         [(tried, troubled)] = await on.query(
             "select count(*) filter (where tries > 0), count(trouble) from gaps where cause = 'disconnect'"
@@ -135,7 +135,7 @@ async def test_line_that_is_cut_again_and_again_costs_nothing(database: str, tmp
             await cut(on, daemon, 0.2)
         await all_settled(on, daemon, 4 * len(on.venue.exchange.markets))
         await on.ledger.pause()
-        await settled(daemon)
+        await settled(daemon.observed)
         await everything_is_there(on, since_us)
         await on.counts_add_up()
 

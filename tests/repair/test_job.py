@@ -23,8 +23,8 @@ from collector.feed.network import AiohttpNetwork
 from collector.proof.replay import replay
 from collector.repair.job import Job
 from collector.store.writer import Writer
+from tests.kit.stage import Stage, live, stage, until
 from tests.repair.truth import bars, now_us, stored_bars, stored_trades, traded
-from tests.service.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

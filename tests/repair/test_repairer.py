@@ -15,8 +15,8 @@ from collector.repair.repairer import MARGIN_US, PIECE_US
 from collector.repair.stretches import Stretch
 from collector.store.errors import DatabaseUnreachableError
 from collector.venues.adapter import RestAnswer, RestCall
+from tests.kit.stage import until
 from tests.repair.fakes import HOUR_US, Scene, gap
-from tests.service.stage import until
 
 
 async def test_gap_is_closed_only_after_what_was_fetched_is_committed() -> None:

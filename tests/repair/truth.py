@@ -7,8 +7,8 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from collector.service.daemon import Daemon
-from tests.service.stage import PATIENCE_SECONDS, Stage, until
+from collector.daemon.daemon import Daemon
+from tests.kit.stage import PATIENCE_SECONDS, Stage, until
 
 Rows = set[tuple[Any, ...]]
 

@@ -16,9 +16,10 @@ from collector.journal import Journal, JournalOptions, Kind, Position
 from collector.journal.identity import JournalIdentity
 from collector.normalise.entries import Started, encode_note
 from collector.normalise.normaliser import Normaliser
-from collector.service.intake import JournalledIntake
-from collector.service.recorder import Recorder
-from collector.service.statistics import Statistics
+from collector.recording.changes import TableChanges
+from collector.recording.intake import JournalledIntake
+from collector.recording.recorder import Recorder
+from collector.recording.statistics import Statistics
 from collector.store.writer import Writer
 
 OPTIONS = JournalOptions(segment_bytes=64 << 10, compress=False, write_interval_s=0.005, sync_interval_s=0.02)
@@ -67,6 +68,7 @@ class Core:
             self.writer,
             self.new_normaliser,
             Statistics(),
+            TableChanges(),
             self._clock,
             batch_rows=200,
             flush_seconds=0.01,

@@ -19,8 +19,8 @@ import orjson
 from collector import simulator
 from collector.config import load
 from collector.journal import Kind, Record, read
-from collector.service.daemon import Daemon
-from tests.service.stage import until
+from tests.kit.running import running as started
+from tests.kit.stage import until
 
 VENUES = ("fmfw", "fmex", "metaapi", "finam")
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
@@ -62,16 +62,15 @@ async def _recorded(venue: str, folder: Path) -> Corpus:
             + running.config()
             + ("requests_per_minute = 3000\nshortest_seconds = 0.05\n" if venue == "finam" else "")
         )
-        daemon = Daemon(load(config, {}))
-        task = asyncio.ensure_future(daemon.run())
-        await until(lambda: daemon.started.is_set() or task.done(), "a daemon", 60)
-        await until(
-            lambda: sum(feed.frames for one in daemon.workers.values() for feed in one.worker.connections.values())
-            >= FRAMES,
-            "frames enough", 90,
-        )  # fmt: skip
-        daemon.stop()
-        await task
+        async with started(load(config, {})) as daemon:
+            await until(
+                lambda: (
+                    sum(feed.frames for one in daemon.workers.values() for feed in one.worker.connections.values())
+                    >= FRAMES
+                ),
+                "frames enough",
+                90,
+            )
     return Corpus(venue, list(read(folder / "data" / "journal")))
 
 

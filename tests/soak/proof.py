@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from collector.service.verify import _SQL, _TEXTS, _book, _exact
+from collector.demo.compare import _SQL, _TEXTS, _book, _exact
+from tests.kit.stage import Stage
 from tests.repair.truth import everything_is_there
-from tests.service.stage import Stage
 
 from .recording import PATIENCE_SECONDS, Recording
 

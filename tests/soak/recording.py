@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from tests.service.stage import Stage
+from tests.kit.stage import Stage
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 240.0

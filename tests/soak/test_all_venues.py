@@ -16,10 +16,10 @@ import asyncpg
 import pytest
 
 from collector import simulator
+from collector.demo.compare import _OF_THE_VENUE, _SQL, _TEXTS, Ledger, _book, _exact
+from collector.demo.demo import _any_url
 from collector.repair.repairer import MARGIN_US
-from collector.service.demo import _any_url
-from collector.service.verify import _OF_THE_VENUE, _SQL, _TEXTS, Ledger, _book, _exact
-from tests.service.stage import Stage
+from tests.kit.stage import Stage
 
 from .conftest import Measured
 from .proof import Span

@@ -13,9 +13,9 @@ import pytest
 
 from collector import simulator
 from collector.clock import SystemClock
-from collector.service.daemon import Daemon
-from tests.service.stage import Stage, all_equal, live, stage, until
-from tests.service.test_metaapi import MetaapiStage
+from collector.daemon.daemon import Daemon
+from tests.daemon.test_metaapi import MetaapiStage
+from tests.kit.stage import Stage, all_equal, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

@@ -12,8 +12,8 @@ from random import Random
 import asyncpg
 import pytest
 
+from tests.kit.stage import Stage, stage
 from tests.repair.truth import now_us
-from tests.service.stage import Stage, stage
 
 from .conftest import Measured
 from .proof import proved

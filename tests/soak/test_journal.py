@@ -13,8 +13,8 @@ from random import Random
 import pytest
 
 from collector.journal import Kind, Position, Record, read
+from tests.kit.stage import Stage, stage
 from tests.repair.truth import now_us
-from tests.service.stage import Stage, stage
 
 from .conftest import Measured
 from .proof import Span, proved

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.kit.stage import Stage, stage
 from tests.repair.truth import now_us
-from tests.service.stage import Stage, stage
 
 from .conftest import Measured
 from .proof import Span, proved
@@ -78,7 +78,7 @@ async def test_cut_line_that_stays_away(
             assert repair < SECONDS_TO_REPAIR
 
 
-@pytest.mark.soak  # the short form is a line that freezes, in tests/service/test_faults.py
+@pytest.mark.soak  # the short form is a line that freezes, in tests/daemon/test_faults.py
 async def test_half_open_line(database: str, tmp_path: Path, measured: Measured, rate: float) -> None:
     async with on_a_line(database, tmp_path, rate) as (on, line, daemon, since_us):
         silent_us = now_us()

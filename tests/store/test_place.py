@@ -19,7 +19,7 @@ from collector.store.errors import (
     JournalNameInUseError,
 )
 from collector.store.writer import Writer
-from tests.service.stage import until
+from tests.kit.stage import until
 
 from .test_writer import T, batch, rows_of, trade
 

@@ -1,0 +1,121 @@
+"""The database that the daemon writes to: a configured one, or a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from collector.clock import Clock
+from collector.config import Config
+from collector.store.dsn import DRIVER_ERRORS, address
+from collector.store.dsn_options import understand
+from collector.store.embedded import EmbeddedServer, Hint
+from collector.store.errors import DatabaseError, DatabaseNewerError
+from collector.store.migrate import migrate
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 2.5
+"""For an orderly stop of our own server; after it a forced one, which loses nothing that was committed."""
+
+MAY_PASS = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
+"""A server that is away comes back, a standby is promoted, somebody puts a login right, installs a library or a server:
+all of that is waited for, and the journal grows meanwhile."""
+LONGEST_WAIT_SECONDS = 15.0
+
+
+class Database:
+    """Start it with `prepared`, keep it with `watch`."""
+
+    def __init__(self, dsn: str | None, server: EmbeddedServer | None, clock: Clock, *, migrate_at_start: bool) -> None:
+        self._dsn = dsn
+        self.server = server
+        self._clock = clock
+        self._migrate = migrate_at_start
+        self._started = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once the tables are up to date."""
+        self.state = "starting"
+
+    def __repr__(self) -> str:
+        return f"<Database {self.place} {self.state}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, config: Config, clock: Clock) -> AsyncIterator[Database]:
+        """Make the one that the configuration asks for; nothing is started yet, everything is stopped at the end."""
+        secret = config.database.dsn
+        server = None if secret else EmbeddedServer(config.data_dir)
+        database = cls(
+            secret.get_secret_value() if secret else None, server, clock, migrate_at_start=config.database.migrate
+        )
+        try:
+            yield database
+        finally:
+            if server is not None:
+                await server.stop(timeout_seconds=STOP_SECONDS)
+
+    def dsn(self) -> str:
+        """Where to connect, with the password; the embedded server's port may change when it is started again."""
+        return self.server.dsn if self.server else self._dsn or ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return "embedded" if self.server else address(self.dsn())
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its server is ours."""
+        return self.server is not None
+
+    def hint(self) -> Hint | None:
+        """How to connect with psql, where the server is ours."""
+        return self.server.describe() if self.server else None
+
+    async def prepared(self) -> None:
+        """Start the server if it is ours and bring the tables up to date, however long something is in the way.
+
+        Raises DatabaseNewerError, which waiting cannot cure: the tables are those of a newer program.
+        """
+        if passed_over := understand(self.dsn()).passed_over if self._dsn else ():
+            log.info("database_options_passed_over", database=self.place, options=sorted(passed_over))
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_can_pass),
+            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_SECONDS),
+            sleep=self._clock.sleep,
+            before_sleep=self._note,
+        ):
+            with attempt:
+                await self._prepare()
+        self.state = "ready"
+        self.ready.set()
+
+    async def _prepare(self) -> None:
+        if self.server is not None and not self._started.is_set():
+            await self.server.start()
+            self._started.set()
+        if self._migrate:
+            applied = await migrate(self.dsn())
+            if applied:
+                log.info("database_migrated", versions=applied)
+
+    def _note(self, state: RetryCallState) -> None:
+        reason = str(state.outcome.exception()) if state.outcome else ""
+        if reason != self.state:
+            self.state = reason
+            log.warning("database_away", database=self.place, reason=reason)
+
+    async def watch(self) -> None:
+        """Start our own server again whenever it dies; returns at once for a configured one."""
+        if self.server is not None:
+            await self._started.wait()
+            await self.server.keep()
+
+
+def _can_pass(error: BaseException) -> bool:
+    return isinstance(error, MAY_PASS) and not isinstance(error, DatabaseNewerError)

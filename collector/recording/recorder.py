@@ -1,0 +1,306 @@
+"""From the queue, or from the journal, into the database; and the position that says how far.
+
+While the writer can follow, it commits the batches that the intake cuts. When it could not (the database was away, or
+slow) or does not know yet where it stands (after a start), it reads the journal from where the tables end until it
+has reached the journal's very end, and hands over to live batches at that point, without a hole and without a doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
+
+import structlog
+
+from collector.clock import Clock
+from collector.journal import BEGINNING, DamagedJournal, Journal, JournalUnwritable, Position, Record
+from collector.model import Records
+from collector.normalise.apply import apply, tell_orphans
+from collector.normalise.normaliser import Normaliser
+from collector.recording.changes import TableChanges
+from collector.recording.start import YIELD_EVERY, Starting
+from collector.recording.statistics import Statistics
+from collector.store.batch import Batch
+from collector.store.errors import DatabaseWentBackError, JournalNameGoneError
+from collector.store.place import ALIVE_EVERY_SECONDS
+from collector.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collector.recording.intake import JournalledIntake
+
+log = structlog.get_logger()
+
+HAND_OVER_BYTES = 256 * 1024
+"""A rest of the journal that is parsed in one go, without letting live frames in between."""
+CHUNK_BYTES = 1024 * 1024
+UNREADABLE_SECONDS = 1.0
+"""Between two tries to read the journal where its files cannot be opened or read."""
+CHASES = 8
+"""So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,"""
+CHASED_BYTES = 4 * 1024 * 1024
+"""and no more than this of it: what is parsed and not committed is held in memory."""
+YIELD_BYTES = 32 * 1024
+"""So many bytes are parsed between two chances for other tasks to run: a snapshot holds a thousand items."""
+
+
+class Recorder:
+    """Owns the writer and the journal's position."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        intake: JournalledIntake,
+        writer: Writer,
+        new_normaliser: Callable[[], Normaliser],
+        statistics: Statistics,
+        changes: TableChanges,
+        clock: Clock,
+        *,
+        batch_rows: int,
+        flush_seconds: float,
+        rename: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        self._intake = intake
+        self._writer = writer
+        self._new_normaliser = new_normaliser
+        self._statistics = statistics
+        self._changes = changes
+        self._clock = clock
+        self._batch_rows = batch_rows
+        self._flush_seconds = flush_seconds
+        self._rename = rename
+        self._starting = Starting(
+            journal, intake, writer, new_normaliser, clock, read=self._read_until, turn=self._turn
+        )
+        self._placed = False
+        """Whether this run knows where the tables end."""
+        self.committed: Position | None = None
+        """How far the journal is in the tables; None until that is known."""
+        self._moved = asyncio.Event()
+        self._working_ns: int | None = None
+        self.busy = False
+        """Whether it waits for the disk or the database, and not for work."""
+        self.turns = 0
+        """Grows while the journal is read."""
+        self.damages = 0
+        """Places in the journal that could not be read."""
+        self._damaged = False
+
+    @property
+    def backlog_bytes(self) -> int | None:
+        """Bytes of frames that are in the journal and not yet in the tables; None until that is known."""
+        if self.committed is None:
+            return None
+        return self._journal.distance(self.committed)
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest frame was received that is not in the tables yet; None when there is none, or before a start
+        has found its place."""
+        if self._intake.live:
+            return self._intake.oldest_waiting_ns
+        return self._working_ns
+
+    async def run(self) -> None:
+        """Write until cancelled; after `drain` return as soon as everything is committed."""
+        async with asyncio.TaskGroup() as group:
+            cutter = group.create_task(self._cut_regularly())
+            while True:
+                try:
+                    await self._start()
+                    await self._write_on()
+                except DatabaseWentBackError as error:
+                    log.warning(
+                        "database_went_back",
+                        reason=str(error),
+                        remedy="what the journal still holds since then is written again",
+                    )
+                    self._fall_back(error.position)
+                    self._changes.went_back.tell()
+                except OSError as error:  # of the journal's files: the writer waits for the database by itself
+                    log.error(  # noqa: TRY400  the text says it all
+                        "journal_unreadable",
+                        reason=str(error),
+                        remedy="recording goes on; what is to be read is tried again from the last commit",
+                    )
+                    self._fall_back(self.committed)
+                    await self._clock.sleep(UNREADABLE_SECONDS)
+                except JournalNameGoneError as error:
+                    log.warning(
+                        "journal_name_lost",
+                        reason=str(error),
+                        remedy="the journal gets a new name, and all that it holds is written once more",
+                    )
+                    self._rename()
+                    self._writer.begin_anew()
+                    self._fall_back(None)
+                    self._changes.went_back.tell()
+                else:
+                    break
+            cutter.cancel()
+
+    def _fall_back(self, held: tuple[int, int] | None) -> None:
+        """Begin again where the tables end: let nothing that is in memory be written, and nothing be deleted."""
+        # No await in here: a live batch that was committed now would move the position past what is missing.
+        position = Position(*held) if held else BEGINNING
+        self._intake.forget()
+        self._intake.fall_behind(position, None)
+        self._intake.accounts.read_again_from(position)
+        self._reach(position)
+
+    async def _start(self) -> None:
+        start = await self._starting.find(self._reach, first=not self._placed)
+        self._damaged = False  # of what was read by now the rows are in the tables
+        if start.records is not None:
+            now_ns = self._clock.now_ns()
+            await self._commit(Batch(start.records, *start.position, now_ns, newest_ns=start.newest_ns))
+        if start.skipped:
+            self._intake.accounts.lost_before(start.position)
+        self._placed = True
+        self._intake.fall_behind(start.position, start.normaliser)
+
+    async def _write_on(self) -> None:
+        while True:
+            if self._intake.empty and self._intake.behind_since is not None:
+                await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
+                continue
+            try:
+                async with asyncio.timeout(ALIVE_EVERY_SECONDS):
+                    batch = await self._intake.next_batch()
+            except TimeoutError:
+                await self._writer.stay(self._clock.now_ns())  # nothing waits: what came until now is in the tables
+                continue
+            if batch is None:
+                return
+            await self._commit(batch)
+            self._intake.done(batch)
+
+    def drain(self) -> None:
+        """Nothing more will be received: commit what there is and end."""
+        self._intake.end()
+
+    async def _cut_regularly(self) -> None:
+        while True:
+            await self._clock.sleep(self._flush_seconds)
+            self._intake.cut()
+
+    async def _commit(self, batch: Batch) -> None:
+        position = Position(batch.segment, batch.byte_offset)
+        self._working_ns = batch.oldest_ns
+        self.busy = True
+        try:
+            await self._journal.sync(position)
+            committed = await self._writer.commit(batch)
+        finally:
+            self.busy = False
+        self._reach(position)
+        self._statistics.committed(batch, committed, self._clock.now_ns())
+        self._intake.accounts.committed(batch, committed)
+        if batch.records.gaps:
+            self._changes.gaps.tell()
+
+    def _reach(self, position: Position) -> None:
+        self.committed = self._journal.committed = position
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def reached(self, position: Position) -> None:
+        """Return once everything before this place in the journal is in the tables, however long that takes."""
+        while self.committed is None or self.committed < position:
+            await self._moved.wait()
+
+    # -- from the journal --------------------------------------------------------------------------------------------
+
+    def _read(self, start: Position, end: Position | None = None) -> Iterator[Record]:
+        return self._journal.read(start, end, on_corrupt=self._report_damage)
+
+    def _read_until(self, start: Position, end: Position) -> Iterator[Record]:
+        return self._read(start, end)
+
+    def _turn(self) -> None:
+        self.turns += 1
+
+    def _report_damage(self, damage: DamagedJournal) -> None:
+        self.damages += 1
+        self._damaged = True
+        log.error("journal_damaged", reason=str(damage), remedy="reading goes on at the next good record")
+
+    async def _catch_up(self, position: Position, normaliser: Normaliser) -> None:
+        log.info("catching_up", backlog_bytes=self._journal.distance(position))
+        while True:
+            async for batch in self._read_on(position, normaliser):
+                await self._commit(batch)
+                position = Position(batch.segment, batch.byte_offset)
+            # A commit waits for disks, and meanwhile the journal grows: the last stretch is only parsed.
+            ahead: list[Batch] = []
+            for _ in range(CHASES):
+                if sum(batch.size for batch in ahead) + self._journal.distance(position) > CHASED_BYTES:
+                    break
+                async for batch in self._read_on(position, normaliser):
+                    ahead.append(batch)
+                    position = Position(batch.segment, batch.byte_offset)
+                if self._journal.distance(position) <= HAND_OVER_BYTES and self._hand_over(position, normaliser, ahead):
+                    tell_orphans(normaliser)
+                    log.info("caught_up")
+                    return
+            for batch in ahead:
+                await self._commit(batch)
+
+    def _hand_over(self, position: Position, normaliser: Normaliser, ahead: list[Batch]) -> bool:
+        """Let live batches flow again behind `ahead` and the rest of the journal; False while the disk refuses."""
+        # No await in here: what is received next finds the intake live again.
+        try:
+            self._journal.flush_now()
+        except JournalUnwritable:
+            return False
+        ahead += [batch for batch in self._batches(self._read(position), normaliser) if batch is not None]
+        self._intake.catch_up(normaliser)
+        for batch in ahead:
+            self._intake.offer(batch)
+        return True
+
+    async def _read_on(self, position: Position, normaliser: Normaliser) -> AsyncIterator[Batch]:
+        """Parse what the journal holds by now."""
+        try:
+            await self._journal.flush()
+        except JournalUnwritable:  # told by the journal, which tries again until it can
+            # What is on the disk already can be committed all the same, and may then give way where that is full.
+            if position >= self._journal.written:
+                await self._journal.sync(self._journal.end)
+        for batch in self._batches(self._read(position), normaliser, CHUNK_BYTES):
+            if batch is None:
+                self.turns += 1
+                await asyncio.sleep(0)
+            else:
+                yield batch
+
+    def _batches(
+        self, records: Iterator[Record], normaliser: Normaliser, most_bytes: int = HAND_OVER_BYTES * 4
+    ) -> Iterator[Batch | None]:
+        """Parse journal records into batches that end where a segment ends, at the latest.
+
+        A None in between is a chance for other tasks to run.
+        """
+        out, oldest_ns, newest_ns, size, last = Records(), 0, 0, 0, None
+        work = 0
+        for record in records:
+            work += len(record.payload) + YIELD_BYTES // YIELD_EVERY
+            if work > YIELD_BYTES:
+                work = 0
+                yield None
+            if last is not None and (
+                record.position.segment != last.segment or size >= most_bytes or out.items >= self._batch_rows
+            ):
+                yield Batch(out, last.segment, last.offset, oldest_ns, size, newest_ns)
+                out, oldest_ns, size = Records(), 0, 0
+            if self._damaged:
+                self._damaged = False
+                normaliser.damaged(record.received_ns, out)
+            apply(record, normaliser, out)
+            oldest_ns, newest_ns = oldest_ns or record.received_ns, record.received_ns
+            size += len(record.payload)
+            last = record.end
+        if last is not None:
+            yield Batch(out, last.segment, last.offset, oldest_ns, size, newest_ns)

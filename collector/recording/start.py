@@ -1,0 +1,235 @@
+"""Where the tables end, and what of the journal's past is in neither: found out at a start, and after a restore.
+
+The database tells how far the journal is in the tables. Three things can be wrong with that. The journal may have lost
+its end, or be an older copy: the position lies past it. It may be gone: sessions are open in the tables of which it
+knows nothing. And the database may have been restored to a moment so old that the journal no longer holds what came
+next. Each time what is missing is told as gaps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import orjson
+import structlog
+
+from collector.clock import Clock
+from collector.journal import BEGINNING, Journal, Kind, Position, Record
+from collector.journal.segments import SegmentSource, numbers
+from collector.model import Records
+from collector.normalise.apply import apply
+from collector.normalise.gaps import KILLED, RESTORED, Coverage, Gaps
+from collector.normalise.normaliser import Normaliser
+from collector.normalise.wanted import Key, WantedStreams
+from collector.recording.intake import JournalledIntake
+from collector.store.place import Held
+from collector.store.writer import Abandoned, Writer
+
+log = structlog.get_logger()
+
+ABANDONED_SECONDS = 10.0
+"""A collector at work gives a sign of life more often: sessions of one that was silent for so long are nobody's."""
+UNCOMMITTED_US = 60_000_000
+"""Where it is not known up to when the tables hold what was received: frames are committed within a minute, mostly."""
+JOURNAL_LOST = "the journal that held its end is gone"
+JOURNAL_BEGINS_LATER = "the journal no longer holds what the database lacks"
+YIELD_EVERY = 200
+"""Records that are read between two chances for other tasks to run."""
+
+
+class Start(NamedTuple):
+    """Where writing goes on."""
+
+    position: Position
+    normaliser: Normaliser
+    """Parsers in the state that they had there."""
+    records: Records | None
+    """What is to be committed first, at that position; None where the position stands already."""
+    newest_ns: int = 0
+    """What was received until then is in the tables, or told as missing; 0: as before."""
+    skipped: bool = False
+    """Whether the journal no longer holds what the tables lack before it."""
+
+
+class Starting:
+    """Finds the start. `read` reads a part of the journal, `turn` is called while that takes its time."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        intake: JournalledIntake,
+        writer: Writer,
+        new_normaliser: Callable[[], Normaliser],
+        clock: Clock,
+        *,
+        read: Callable[[Position, Position], Iterator[Record]],
+        turn: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        self._intake = intake
+        self._writer = writer
+        self._new_normaliser = new_normaliser
+        self._clock = clock
+        self._read = read
+        self._turn = turn
+
+    async def find(self, reach: Callable[[Position], None], *, first: bool) -> Start:
+        """Learn where the tables end and bring parsers into the state that they had there.
+
+        `reach` is told the position as soon as it is known. `first`: this run has committed nothing yet.
+        """
+        held = await self._writer.held()
+        if first and not self._journal.last_session:
+            # A new journal knows no session, and our clock may have been set back since those in the tables. Nobody
+            # waits for this: what was opened by now has its number of the clock, to the microsecond.
+            self._intake.number_after(await self._writer.last_session())
+        saved = Position(*held.position) if held else BEGINNING
+        # What lies in this run's own segments can be in the tables only once this run has put it there.
+        end_lost = saved > (self._journal.begin if first else self._journal.end)
+        start = await self._at_the_end(saved) if end_lost else saved
+        oldest = await self._oldest()
+        begins_later = start.segment < oldest
+        if begins_later and held:
+            log.error(
+                "journal_begins_after_position",
+                position=start,
+                oldest_segment=oldest,
+                remedy="what was received in between is told as gaps and fetched from the venues' history",
+            )
+        start = max(start, Position(oldest, 0))
+        reach(start)
+        normaliser = await self._warmed_up(start, oldest)
+        asked = await self._writer.wanted()
+        ours = [wanted for wanted, silent_seconds in asked if silent_seconds is None]
+        normaliser.gaps = Gaps(await self._writer.open_gaps(), ours)
+        if held is not None and not end_lost and not begins_later:
+            return Start(start, normaliser, None)
+        out, carried_to_us = Records(), 0
+        if begins_later:
+            start = self._carry(start, normaliser)
+            carried_to_us = self._began_us(oldest)
+            await self._tell_lost(held, normaliser, carried_to_us, out)
+        await self._close_abandoned(normaliser, carried_to_us, out)
+        await self._take_over(normaliser, out)
+        if out:
+            log.error(
+                "journal_lost",
+                sessions=len(out.sessions),
+                gaps=len(out.gaps),
+                remedy="what followed the last commit is fetched from the venues' history",
+            )
+        return Start(start, normaliser, out, carried_to_us * 1000, begins_later)
+
+    async def _oldest(self) -> int:
+        """Return the oldest segment's number. Where that is this run's first, the disk has to take it before."""
+        journal = self._journal
+        present = numbers(journal.directory)
+        if journal.written <= journal.begin and (not present or present[0] >= journal.begin.segment):
+            await journal.sync(journal.end)
+            present = numbers(journal.directory)
+        return present[0]
+
+    async def _at_the_end(self, saved: Position) -> Position:
+        begin = self._journal.begin
+        log.error(
+            "position_past_journal",
+            position=saved,
+            began_at=begin,
+            remedy="the journal lost its end, or is an older copy; all that this run receives is written",
+        )
+        # Segments that are gone have the numbers of those that this run writes: their counts must not be mixed.
+        await self._writer.set_aside(begin.segment, f"lost before {begin.segment}")
+        return begin
+
+    async def _warmed_up(self, start: Position, oldest: int) -> Normaliser:
+        """Return parsers that have seen the segment before: equal trades are told apart by counting."""
+        normaliser, scratch = self._new_normaliser(), Records()
+        for number, record in enumerate(self._read(Position(max(oldest, start.segment - 1), 0), start)):
+            apply(record, normaliser, scratch)
+            if not number % YIELD_EVERY:
+                scratch = Records()
+                self._turn()
+                await asyncio.sleep(0)
+        return normaliser
+
+    # -- what the journal no longer holds ------------------------------------------------------------------------------
+
+    def _carry(self, start: Position, normaliser: Normaliser) -> Position:
+        """Let the sessions begin that are carried into the oldest segment; return the place behind them."""
+        for record in self._read(start, self._journal.end):
+            if record.kind is not Kind.CARRY:
+                break
+            apply(record, normaliser, Records())
+            start = record.end
+        return start
+
+    def _began_us(self, segment: int) -> int:
+        with SegmentSource.find(self._journal.directory, segment) as source:
+            return source.info().created_ns // 1000
+
+    async def _tell_lost(self, held: Held | None, normaliser: Normaliser, to_us: int, out: Records) -> None:
+        """Tell what the carried sessions have received before the segment that they are carried into."""
+        known = await self._writer.known_sessions(normaliser.sessions.keys())
+        since_us = 0 if held is None else _certain_us(held)
+        for number, session in normaliser.sessions.items():
+            if number not in known:
+                out.sessions.append(session.describe())
+            elif held is None:
+                continue  # its rows came under another name of the journal
+            from_us = max(session.opened_ns // 1000, since_us)
+            if from_us < to_us:
+                normaliser.gaps.lost(session.coverage.keys(), RESTORED, from_us, to_us, out, JOURNAL_BEGINS_LATER)
+
+    async def _close_abandoned(self, normaliser: Normaliser, carried_to_us: int, out: Records) -> None:
+        """Close the sessions that are open in the tables and that no journal tells the end of.
+
+        What they covered is missing since shortly before the last commit: until `carried_to_us` where a session that
+        is carried by the journal covers it too, else until a later one does.
+        """
+        held = set().union(*(session.coverage.keys() for session in normaliser.sessions.values()))
+        for abandoned in await self._abandoned(normaliser):
+            session, last_us = abandoned.session, abandoned.last_us
+            out.sessions.append(session._replace(closed_us=max(last_us, session.opened_us), reason=JOURNAL_LOST))
+            from_us = max(session.opened_us, last_us - (0 if abandoned.exact else UNCOMMITTED_US))
+            keys = _covered(abandoned)
+            if from_us < carried_to_us:
+                both = [key for key in keys if key in held]
+                normaliser.gaps.lost(both, RESTORED, from_us, carried_to_us, out, JOURNAL_BEGINS_LATER)
+            normaliser.gaps.begin([key for key in keys if key not in held], KILLED, JOURNAL_LOST, from_us, out)
+
+    async def _take_over(self, normaliser: Normaliser, out: Records) -> None:
+        """Ask for what a collector asked for that is gone: a journal that was lost, or has got another name."""
+        own, taken = [], []
+        for wanted, silent_seconds in await self._writer.wanted():
+            if silent_seconds is None:
+                own.append(wanted)
+            elif silent_seconds >= ABANDONED_SECONDS:
+                taken.append(wanted)
+        out.wanted += taken
+        normaliser.gaps.wanted = WantedStreams([*own, *taken])
+
+    async def _abandoned(self, normaliser: Normaliser) -> list[Abandoned]:
+        """Return the sessions in the tables that are nobody's; waits where it has to be seen whether somebody lives."""
+        ours = normaliser.sessions.keys() | self._intake.normaliser.sessions.keys()
+
+        async def others() -> list[Abandoned]:
+            return [one for one in await self._writer.abandoned() if one.session.session_id not in ours]
+
+        found = await others()
+        silent = [one.silent_seconds for one in found if one.silent_seconds is not None]
+        if silent and min(silent) < ABANDONED_SECONDS:
+            await self._clock.sleep(ABANDONED_SECONDS - min(silent))
+            found = await others()
+        return [one for one in found if one.silent_seconds is None or one.silent_seconds >= ABANDONED_SECONDS]
+
+
+def _certain_us(held: Held) -> int:
+    """Return up to when what was received is certainly in the tables."""
+    return held.updated_us - UNCOMMITTED_US if held.received_us is None else held.received_us
+
+
+def _covered(abandoned: Abandoned) -> list[Key]:
+    subscriptions = orjson.loads(abandoned.session.details).get("subscriptions", [])
+    return Coverage({"venue": abandoned.session.venue, "subscriptions": subscriptions}).keys()

@@ -1,0 +1,74 @@
+"""What a look at a running daemon looks at: the one list of its parts, so that nobody who looks knows the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from collector.audit.auditing import Auditing
+from collector.clock import Clock
+from collector.config import Config
+from collector.journal import Journal
+from collector.recording.intake import JournalledIntake
+from collector.recording.recorder import Recorder
+from collector.recording.statistics import Statistics
+from collector.status.facts import ConfigurationFacts
+from collector.store.embedded import Hint
+from collector.supervise.parts import Part, Supervised
+
+
+class ObservedDatabase(Protocol):
+    """The database as the status tells of it."""
+
+    state: str
+    """`starting`, `ready`, or why it is neither."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its server is the daemon's own."""
+
+    def dsn(self) -> str:
+        """Where to connect."""
+
+    def hint(self) -> Hint | None:
+        """How to connect with psql, where the server is the daemon's own."""
+
+
+class ObservedWriter(Protocol):
+    """The writer as the status tells of it; `since` is in seconds of the epoch."""
+
+    state: str
+    since: float
+
+    @property
+    def connected(self) -> bool:
+        """Whether its connection stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The parts of a running daemon. The mappings and the events are the daemon's own and change under the eye."""
+
+    clock: Clock
+    started_ns: int
+    started: asyncio.Event
+    stopping: asyncio.Event
+    config: Callable[[], Config]
+    configuration: Callable[[], ConfigurationFacts]
+    """How the configuration was loaded, and what a reload could not change."""
+    statistics: Statistics
+    workers: Mapping[str, Supervised]
+    parts: Mapping[str, Part]
+    """What runs beside recording."""
+    journal: Journal
+    intake: JournalledIntake
+    recorder: Recorder
+    database: ObservedDatabase
+    writer: ObservedWriter
+    auditing: Auditing

@@ -1,0 +1,158 @@
+"""Keeps one part's trouble from the others: what fails is told, counted and started again.
+
+A venue's worker must not cost the other venues theirs, and what only watches, repairs or tidies must not cost anybody a
+frame: of the daemon's tasks only the journal and the recorder may end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from random import Random
+from typing import Final
+
+import structlog
+
+from collector.clock import Clock
+from collector.errors import CollectorError
+from collector.feed.pauses import STEADY_SECONDS, Backoff
+from collector.feed.worker import VenueWorker
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_SECONDS: Final = 30.0
+"""Between two starts of a part."""
+
+
+class Supervised:
+    """A venue's worker with what is known of its failures."""
+
+    def __init__(self, worker: VenueWorker, clock: Clock, random: Random) -> None:
+        self.worker = worker
+        self.failures = 0
+        self.failed_ns: int | None = None
+        self.failure = ""
+        self._clock = clock
+        self._backoff = Backoff(random)
+
+    async def run(self) -> None:
+        """Run the worker until cancelled."""
+        while True:
+            started = self._clock.monotonic()
+            try:
+                await self.worker.run()
+            except Exception as error:
+                # A bug of ours, since a worker handles what venues do: loud, and not the end of the other venues.
+                if self._clock.monotonic() - started >= STEADY_SECONDS:
+                    self._backoff.reset()
+                self.failures += 1
+                self.failed_ns = self._clock.now_ns()
+                self.failure = reason_of(error)
+                pause = self._backoff.next()
+                log.exception("worker_failed", venue=self.worker.venue, reason=self.failure, next_try_s=round(pause, 1))
+                await self._clock.sleep(pause)
+
+
+class Part:
+    """Work beside recording, done again whenever it fails; `work` runs until cancelled, or returns when it is done.
+
+    A `CollectorError` says that something of the world is not as the part needs it (its port is taken): it is told once
+    and waited for. Any other exception is a bug, told each time.
+    """
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[object]], clock: Clock, random: Random) -> None:
+        self.name = name
+        self.failures = 0
+        """Bugs that have ended it, since the start."""
+        self.waiting = False
+        """Whether it waits for its next start."""
+        self.when_troubled: Callable[[], object] | None = None
+        """Called when `trouble` is another one."""
+        self._trouble = ""
+        self._work = work
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._backoff = Backoff(random, longest=LONGEST_PAUSE_SECONDS)
+
+    def __repr__(self) -> str:
+        return f"<Part {self.name} failures={self.failures} trouble={self.trouble!r}>"
+
+    @property
+    def trouble(self) -> str:
+        """Why it does not run, or did not run a moment ago; empty while all is well."""
+        if not self.waiting and self._clock.monotonic() - self._started >= STEADY_SECONDS:
+            return ""
+        return self._trouble
+
+    def well(self) -> None:
+        """Forget the last failure: what the part is for is being done."""
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Do the work until it is done or cancelled."""
+        while True:
+            self._started = self._clock.monotonic()
+            self.waiting = False
+            try:
+                await self._work()
+            except Exception as error:  # noqa: BLE001  told by `_failed`
+                if self._clock.monotonic() - self._started >= STEADY_SECONDS:
+                    self._backoff.reset()
+                pause = self._backoff.next()
+                self._failed(_innermost(error), pause)
+                await self._clock.sleep(pause)
+            else:
+                self.well()
+                return
+
+    def _failed(self, error: BaseException, pause: float) -> None:
+        self.waiting = True
+        before, next_try_s = self._trouble, round(pause, 1)
+        if isinstance(error, CollectorError):
+            self._trouble = str(error)
+            if self._trouble != before:
+                log.warning("part_waits", part=self.name, reason=self._trouble, next_try_s=next_try_s)
+        else:
+            self.failures += 1
+            self._trouble = reason_of(error)
+            log.error("part_failed", part=self.name, reason=self._trouble, next_try_s=next_try_s, exc_info=error)
+        if self.when_troubled is not None and self._trouble != before:
+            self.when_troubled()
+
+
+class Parts(Mapping[str, Part]):
+    """The parts of a daemon that run beside recording, by name."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._parts: dict[str, Part] = {}
+
+    def add(self, name: str, work: Callable[[], Awaitable[object]]) -> Part:
+        """Make a part, in the place of one with its name; it is started again whenever it fails."""
+        part = self._parts[name] = Part(name, work, self._clock, self._random)
+        return part
+
+    def forget(self, name: str) -> None:
+        """Leave a part out that has ended."""
+        self._parts.pop(name, None)
+
+    def __getitem__(self, name: str) -> Part:
+        return self._parts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return a bug's kind and words; of a group those of its first."""
+    error = _innermost(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

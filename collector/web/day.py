@@ -1,0 +1,123 @@
+"""What the tables tell of the last 24 hours: which time of each stream is covered, and what waits in quarantine.
+
+Asked for while somebody looks and not for each who does: the answer is kept for half a minute, for a few seconds where
+gaps have changed since. The database may be away; then the newest answer stays, with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from collector.clock import Clock, iso
+from collector.logs import KNOWN
+from collector.status.facts import Day, QuarantinedFacts, QuarantineFacts, StreamDayFacts
+from collector.store.errors import DatabaseError
+from collector.store.named import queries
+
+if TYPE_CHECKING:
+    from collector.store.reading import Reader
+
+DAY_SECONDS: Final = 86_400
+BINS: Final = 96
+"""Characters of a strip: a quarter of an hour each."""
+FRESH_SECONDS: Final = 30.0
+CHANGED_SECONDS: Final = 4.0
+"""After gaps were opened, closed or repaired."""
+REST_FACTOR: Final = 20.0
+"""The database rests for so many times as long as it took to answer, whatever changes meanwhile."""
+AWAY_SECONDS: Final = 5.0
+NEWEST_QUARANTINED: Final = 8
+COUNTED_QUARANTINED: Final = 10_000
+
+UNRECORDED, COVERED = "-", "c"
+_STATES: Final = (COVERED, "r", "m", "l")
+_SQL = queries("page")
+_NOTHING = QuarantineFacts(0, ())
+
+
+class LastDay:
+    """The newest answer; `number` grows with each."""
+
+    def __init__(self, reader: Reader, clock: Clock) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._asked: float | None = None
+        self._took = 0.0
+        self._changed = False
+        self.number = 0
+        self.facts = Day("starting", "not asked yet", iso(0), iso(0), iso(0), (), _NOTHING)
+        self.body = KNOWN.hide_in_json(orjson.dumps(self.facts))
+
+    def changed(self) -> None:
+        """Gaps have changed: the next answer may not be an old one."""
+        self._changed = True
+
+    @property
+    def due(self) -> bool:
+        """Whether the newest answer is too old to be given."""
+        if self._asked is None:
+            return True
+        fresh = CHANGED_SECONDS if self._changed else FRESH_SECONDS
+        if self.facts.state != "known":
+            fresh = AWAY_SECONDS
+        return self._clock.monotonic() - self._asked >= max(fresh, REST_FACTOR * self._took)
+
+    async def refresh(self) -> None:
+        """Ask again where that is due; who comes while it is being asked waits for the same answer."""
+        async with self._lock:
+            if self.due:
+                self._changed = False
+                began = self._clock.monotonic()
+                self.facts = await self._ask()
+                self.body = KNOWN.hide_in_json(orjson.dumps(self.facts))
+                self.number += 1
+                self._asked = self._clock.monotonic()
+                self._took = self._asked - began if self.facts.state == "known" else 0.0
+
+    async def _ask(self) -> Day:
+        until_us = self._clock.now_ns() // 1000
+        since_us = until_us - DAY_SECONDS * 1_000_000
+        asked, since = iso(until_us * 1000), iso(since_us * 1000)
+        try:
+            streams = await self._reader.rows(_SQL["day"], since_us, until_us, BINS)
+            waiting = await self._reader.rows(_SQL["quarantine"], NEWEST_QUARANTINED, COUNTED_QUARANTINED)
+        except DatabaseError as error:
+            known = self.facts
+            return Day("away", str(error), asked, known.from_time, known.to_time, known.streams, known.quarantine)
+        return Day(
+            "known", "", asked, since, asked, tuple(_stream(row, since_us, until_us) for row in streams),
+            _quarantine(waiting),
+        )  # fmt: skip
+
+
+def _stream(row: Any, since_us: int, until_us: int) -> StreamDayFacts:
+    width_us = (until_us - since_us) / BINS
+    strip = [UNRECORDED] * BINS
+    wanted_us = 0
+    for begun_us, ended_us in zip(row["since_us"], row["until_us"], strict=True):
+        first = min(int((begun_us - since_us) / width_us), BINS - 1)
+        after = max(first + 1, math.ceil((ended_us - since_us) / width_us))
+        strip[first:after] = [COVERED] * (after - first)
+        wanted_us += ended_us - begun_us
+    for place, badness in zip(row["bins"] or (), row["badnesses"] or (), strict=True):
+        strip[place] = _STATES[badness]
+    share = 1 - row["absent_seconds"] * 1_000_000 / max(1, wanted_us)
+    # Cut and not rounded: only what is whole is told as 1.
+    covered = int(max(0.0, share) * 1_000_000) / 1_000_000
+    return StreamDayFacts(row["venue"], row["symbol"], row["stream"], "".join(strip), covered, row["gaps"])
+
+
+def _quarantine(rows: Sequence[Any]) -> QuarantineFacts:
+    newest = tuple(
+        QuarantinedFacts(
+            iso(row["received_us"] * 1000), row["venue"], row["stream"], row["kind"], row["error"], row["items"]
+        )
+        for row in rows
+    )
+    return QuarantineFacts(rows[0]["waiting"] if rows else 0, newest)
