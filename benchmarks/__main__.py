@@ -124,17 +124,23 @@ async def _measure(
             with _folder() as folder:
                 results.bursts.append(
                     await bursts.measure(
-                        folder, part, frames=count, symbols=symbols, trades=in_frame,
+                        folder,
+                        part,
+                        frames=count,
+                        symbols=symbols,
+                        trades=in_frame,
                         progress=partial(_advance, bars, bar),
                     )
-                )  # fmt: skip
+                )
         if Part.STEADY in parts:
             bar = bars.add_task("steady load, seconds", total=int(seconds))
             with _folder() as folder:
                 results.steady = await steady.measure(
-                    folder, frames_per_second=pace, seconds=seconds,
+                    folder,
+                    frames_per_second=pace,
+                    seconds=seconds,
                     progress=partial(_advance, bars, bar),
-                )  # fmt: skip
+                )
         if Part.ANALYSTS in parts:
             bar = bars.add_task("questions: making trades", total=stored)
             with _folder() as folder:
@@ -146,9 +152,11 @@ async def _packets(
     results: report.Results, parts: set[Part], shapes: list[Shape], pace: float, seconds: float, console: Console
 ) -> None:
     recorders = {
-        Part.METAAPI: "collector", Part.METAAPI_JOURNAL: "journal", Part.METAAPI_SDK: "metaapi-cloud-sdk",
+        Part.METAAPI: "collector",
+        Part.METAAPI_JOURNAL: "journal",
+        Part.METAAPI_SDK: "metaapi-cloud-sdk",
         Part.METAAPI_READING: "websockets, reading only",
-    }  # fmt: skip
+    }
     with Progress(*_COLUMNS, console=console, transient=True) as bars:
         for shape, part in product(shapes, recorders):
             if part not in parts:
@@ -161,10 +169,14 @@ async def _packets(
                     continue
                 results.packets.append(
                     await packets.measure(
-                        folder, recorders[part], shape=shape, pace=pace, seconds=seconds,
+                        folder,
+                        recorders[part],
+                        shape=shape,
+                        pace=pace,
+                        seconds=seconds,
                         progress=partial(_advance, bars, bar),
                     )
-                )  # fmt: skip
+                )
 
 
 def _advance(bars: Progress, bar: TaskID, done: float) -> None:

@@ -68,17 +68,21 @@ from generate_series(0, 6 * 36000 - 1) n,
 _DAY = "'2026-03-05Z', '2026-03-06Z'"
 QUESTIONS = {
     "last price of all instruments": "select * from last_prices()",
-    "OHLCV 1h of one instrument, 10 days":
-        "select * from ohlcv('bench', 'S07USDT', '1 hour', '2026-03-01Z', '2026-03-11Z')",
+    "OHLCV 1h of one instrument, 10 days": (
+        "select * from ohlcv('bench', 'S07USDT', '1 hour', '2026-03-01Z', '2026-03-11Z')"
+    ),
     "OHLCV 1m of one instrument, 1 day": f"select * from ohlcv('bench', 'S07USDT', '1 minute', {_DAY})",
-    "VWAP of one instrument, 10 days":
-        "select vwap('bench', 'S07USDT', '2026-03-01 00:00:30Z', '2026-03-10 23:17:12Z')",
-    "book at a moment, 299 s after a snapshot":
-        "select * from book_at('bench', 'S01USDT', '2026-03-05 03:04:59.05Z', 10)",
+    "VWAP of one instrument, 10 days": (
+        "select vwap('bench', 'S07USDT', '2026-03-01 00:00:30Z', '2026-03-10 23:17:12Z')"
+    ),
+    "book at a moment, 299 s after a snapshot": (
+        "select * from book_at('bench', 'S01USDT', '2026-03-05 03:04:59.05Z', 10)"
+    ),
     "spread a minute, 1 day": f"select * from spread_series('bench', 'S01USDT', '1 minute', {_DAY})",
-    "trades with quotes, 1 hour":
-        "select * from trades_with_quotes('bench', 'S01USDT', '2026-03-05 03:00Z', '2026-03-05 04:00Z')",
-}  # fmt: skip
+    "trades with quotes, 1 hour": (
+        "select * from trades_with_quotes('bench', 'S01USDT', '2026-03-05 03:00Z', '2026-03-05 04:00Z')"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +134,12 @@ async def _ask(on: asyncpg.Connection, question: str, query: str) -> Answer:
             took.append((time.perf_counter() - began) * 1000)
             worked.append(_cpu_ms(server) - before)
     return Answer(
-        question, rows, round(statistics.median(took), 2), round(statistics.quantiles(took, n=10)[-1], 2),
+        question,
+        rows,
+        round(statistics.median(took), 2),
+        round(statistics.quantiles(took, n=10)[-1], 2),
         round(statistics.median(worked), 2),
-    )  # fmt: skip
+    )
 
 
 def _cpu_ms(process: int) -> float:

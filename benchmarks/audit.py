@@ -82,9 +82,14 @@ async def measure(trades: int, instruments: int) -> dict[str, float | int | str]
             await server.stop()
     complete = sum(count.minutes for count in counts if count.verdict == "complete")
     return {
-        "trades": trades, "instruments": instruments, "minutes": complete, "first_seconds": seconds[0],
-        "first_cpu_seconds": processor[0], "second_seconds": seconds[1], "second_cpu_seconds": processor[1],
-    }  # fmt: skip
+        "trades": trades,
+        "instruments": instruments,
+        "minutes": complete,
+        "first_seconds": seconds[0],
+        "first_cpu_seconds": processor[0],
+        "second_seconds": seconds[1],
+        "second_cpu_seconds": processor[1],
+    }
 
 
 def _cpu_seconds(pid: int) -> float:

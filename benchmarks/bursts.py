@@ -54,10 +54,19 @@ async def measure(
     async with AsyncExitStack() as stack:
         venue = await stack.enter_async_context(
             program(
-                "venue", sys.executable, "-m", "benchmarks.venue", "--frames", str(frames), "--symbols", str(symbols),
-                "--trades", str(trades), log=folder / "venue.log",
+                "venue",
+                sys.executable,
+                "-m",
+                "benchmarks.venue",
+                "--frames",
+                str(frames),
+                "--symbols",
+                str(symbols),
+                "--trades",
+                str(trades),
+                log=folder / "venue.log",
             )
-        )  # fmt: skip
+        )
         addresses = await venue.first_line()
         running = await stack.enter_async_context(_recorder(recorder, folder, addresses, symbols))
         http = await stack.enter_async_context(aiohttp.ClientSession())
@@ -91,9 +100,14 @@ async def _state(http: aiohttp.ClientSession, control_url: str) -> dict[str, int
 
 
 async def _send(
-    http: aiohttp.ClientSession, control_url: str, venue: Program, running: Recorder, rows: int, trades: int,
+    http: aiohttp.ClientSession,
+    control_url: str,
+    venue: Program,
+    running: Recorder,
+    rows: int,
+    trades: int,
     progress: Progress,
-) -> Burst:  # fmt: skip
+) -> Burst:
     observer = running.observer
 
     def cpu() -> tuple[float, float, float]:

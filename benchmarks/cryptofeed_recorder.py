@@ -39,9 +39,12 @@ def main(rest_url: str, ws_url: str, symbols: list[str]) -> None:
     # Without the setting the driver looks for certificates in the home of whoever runs this.
     os.environ["PGSSLMODE"] = "disable"
     backend = TradePostgres(
-        host=options["host"], port=int(options["port"]), user=place.username, pw=place.password,
+        host=options["host"],
+        port=int(options["port"]),
+        user=place.username,
+        pw=place.password,
         db=place.path.lstrip("/"),
-    )  # fmt: skip
+    )
     handler = FeedHandler(config={"log": {"disabled": True}, "uvloop": True})
     handler.add_feed(LocalFMFW(symbols=symbols, channels=[TRADES], callbacks={TRADES: backend}))
     print(json.dumps({"version": f"cryptofeed {version('cryptofeed')}"}), flush=True)

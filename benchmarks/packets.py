@@ -30,9 +30,12 @@ from collector.normalise.normaliser import Normaliser
 from collector.recording.intake import JournalledIntake
 
 NAMES = (
-    "mt-provisioning-api-v1.localhost", "mt-client-api-v1.london-a.localhost", "mt-client-api-v1.london-b.localhost",
-    "mt-client-api-v1.london.localhost", "mt-market-data-client-api-v1.london.localhost",
-)  # fmt: skip
+    "mt-provisioning-api-v1.localhost",
+    "mt-client-api-v1.london-a.localhost",
+    "mt-client-api-v1.london-b.localhost",
+    "mt-client-api-v1.london.localhost",
+    "mt-market-data-client-api-v1.london.localhost",
+)
 """What the SDK calls the venue's services."""
 PATH_PACKETS = 3000
 PATH_PASSES = 5
@@ -48,7 +51,7 @@ class Packets:
     """One recorder at one shape of packets. `cpu_us` is all its processor time, by packet; `idle_ms` what it uses in a
     second in which nothing comes, and `net_us` what is left of `cpu_us` without that. `path_us`: the same packets in a
     loop in one process, from the message to the journal's buffer and the batch of rows.
-    """  # fmt: skip
+    """
 
     recorder: str
     shape: str
@@ -75,10 +78,19 @@ async def measure(
         enter = stack.enter_async_context
         venue = await enter(
             program(
-                "terminal", sys.executable, "-m", "benchmarks.terminal", "--shape", shape, "--certificate", certificate,
-                "--key", key, log=folder / "venue.log",
+                "terminal",
+                sys.executable,
+                "-m",
+                "benchmarks.terminal",
+                "--shape",
+                shape,
+                "--certificate",
+                certificate,
+                "--key",
+                key,
+                log=folder / "venue.log",
             )
-        )  # fmt: skip
+        )
         address = await venue.first_line()
         open_one = {"collector": _collector, "journal": _journalling}.get(recorder, _sdk)
         running, server_pid = await enter(open_one(folder, address, certificate))
@@ -136,9 +148,13 @@ async def measure_reading(folder: Path, *, shape: str, pace: float, seconds: flo
 
 
 async def _used(
-    http: aiohttp.ClientSession, control: str, running: Program, server_pid: int | None, seconds: float,
+    http: aiohttp.ClientSession,
+    control: str,
+    running: Program,
+    server_pid: int | None,
+    seconds: float,
     progress: Progress,
-) -> tuple[float, float | None, float, dict[str, float]]:  # fmt: skip
+) -> tuple[float, float | None, float, dict[str, float]]:
     """Return seconds of processor time, the server's, seconds passed, and what the terminal sent meanwhile."""
 
     def server() -> float | None:
@@ -196,10 +212,17 @@ async def _sdk(folder: Path, address: dict[str, str], certificate: Path) -> Asyn
     _, described = await packets("one", 1)
     symbols = next(iter(described.values()))["symbols"]
     async with program(
-        "metaapi-cloud-sdk", python, _HERE / "metaapi_recorder.py", address["url"].rpartition(":")[2], address["token"],
-        address["account"], json.dumps(subscriptions), *symbols, log=folder / "log",
+        "metaapi-cloud-sdk",
+        python,
+        _HERE / "metaapi_recorder.py",
+        address["url"].rpartition(":")[2],
+        address["token"],
+        address["account"],
+        json.dumps(subscriptions),
+        *symbols,
+        log=folder / "log",
         environ={"SSL_CERT_FILE": str(certificate)},
-    ) as running:  # fmt: skip
+    ) as running:
         running.name = f"metaapi-cloud-sdk {(await running.first_line())['version']}"
         yield running, None
 
@@ -208,8 +231,24 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     """Make a certificate for the names that the SDK uses, and trust in itself."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     names = ",".join([*(f"DNS:{name}" for name in NAMES), "IP:127.0.0.1"])
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-               "-addext", f"subjectAltName={names}", "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        f"subjectAltName={names}",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
     try:
         subprocess.run(command, capture_output=True, check=True, text=True)
     except FileNotFoundError as error:
@@ -226,9 +265,7 @@ async def _path(folder: Path, shape: str) -> float:
     adapter, best = venues.find("metaapi"), float("inf")
     journal = await Journal.open(folder, JournalOptions(), now_ns=time.time_ns)
     for _ in range(PATH_PASSES):
-        intake = JournalledIntake(
-            journal, Normaliser(venues.find), SystemClock(), batch_rows=10**9, queue_bytes=10**9
-        )  # fmt: skip
+        intake = JournalledIntake(journal, Normaliser(venues.find), SystemClock(), batch_rows=10**9, queue_bytes=10**9)
         session = intake.open(header, strip=adapter.strip)
         received_ns, began = time.time_ns(), time.process_time()
         for frame in frames:

@@ -103,10 +103,16 @@ async def cryptofeed(folder: Path, addresses: Mapping[str, str], symbols: Sequen
         async with (
             Observer.of(data, _THEIR_PROGRESS) as observer,
             program(
-                "cryptofeed", python, _HERE / "cryptofeed_recorder.py", addresses["rest_url"], addresses["ws_url"],
-                *symbols, log=folder / "log", environ={"BENCH_DSN": embedded.dsn},
+                "cryptofeed",
+                python,
+                _HERE / "cryptofeed_recorder.py",
+                addresses["rest_url"],
+                addresses["ws_url"],
+                *symbols,
+                log=folder / "log",
+                environ={"BENCH_DSN": embedded.dsn},
             ) as running,
-        ):  # fmt: skip
+        ):
             yield Recorder(str((await running.first_line())["version"]), running, observer, "the same")
 
 

@@ -92,14 +92,28 @@ def _answers(answers: list[Answer]) -> Table:
 def _bursts(bursts: list[Burst]) -> Table:
     table = _table(
         "From socket to table, as fast as it goes (CPU: us a row)",
-        "recorder", "frame", "stored", "lost", "seconds", "rows/s", "CPU", "server", "MiB",
-    )  # fmt: skip
+        "recorder",
+        "frame",
+        "stored",
+        "lost",
+        "seconds",
+        "rows/s",
+        "CPU",
+        "server",
+        "MiB",
+    )
     for one in bursts:
         table.add_row(
-            one.recorder, f"{one.trades_in_frame}", f"{one.stored:,}", f"{one.sent - one.stored:,}",
-            f"{one.seconds:.2f}", f"[bold]{one.rows_per_second:,}[/]", f"{one.cpu_us:.1f}", f"{one.server_cpu_us:.1f}",
+            one.recorder,
+            f"{one.trades_in_frame}",
+            f"{one.stored:,}",
+            f"{one.sent - one.stored:,}",
+            f"{one.seconds:.2f}",
+            f"[bold]{one.rows_per_second:,}[/]",
+            f"{one.cpu_us:.1f}",
+            f"{one.server_cpu_us:.1f}",
             f"{one.peak_memory_mb:.0f}",
-        )  # fmt: skip
+        )
     return table
 
 
@@ -128,15 +142,30 @@ def _steady(one: Steady) -> Table:
 def _packets(packets: list[Packets]) -> Table:
     table = _table(
         "MetaAPI: CPU a packet in us (net: less that of the idle program; loop: up to the batch, in a loop)",
-        "recorder", "shape", "n/s", "bytes", "items", "CPU", "net", "idle ms/s", "server", "loop",
-    )  # fmt: skip
+        "recorder",
+        "shape",
+        "n/s",
+        "bytes",
+        "items",
+        "CPU",
+        "net",
+        "idle ms/s",
+        "server",
+        "loop",
+    )
     for one in packets:
         table.add_row(
-            one.recorder, one.shape, f"{one.packets_per_second:.0f}", f"{one.bytes_per_packet:,.0f}",
-            f"{one.items_per_packet:.1f}", f"[bold]{one.cpu_us:.0f}[/]", f"{one.net_us:.0f}", f"{one.idle_ms:.1f}",
+            one.recorder,
+            one.shape,
+            f"{one.packets_per_second:.0f}",
+            f"{one.bytes_per_packet:,.0f}",
+            f"{one.items_per_packet:.1f}",
+            f"[bold]{one.cpu_us:.0f}[/]",
+            f"{one.net_us:.0f}",
+            f"{one.idle_ms:.1f}",
             "-" if one.server_us is None else f"{one.server_us:.0f}",
             "-" if one.path_us is None else f"{one.path_us:.0f}",
-        )  # fmt: skip
+        )
     return table
 
 

@@ -38,7 +38,7 @@ Progress = Callable[[float], None]
 class Steady:
     """Lags are seconds from receipt to commit: `lags` of every row, by the database; `batch_*` of each batch's oldest
     frame, by the daemon's own histogram. Memory is the daemon's, in MiB, with `memory_mb` sampled over the time.
-    """  # fmt: skip
+    """
 
     frames_per_second: float
     wanted_per_second: float
@@ -64,9 +64,18 @@ async def measure(
     """Record the simulator at this pace for so long, then compare."""
     section = folder / "venue.toml"
     async with program(
-        "simulator", sys.executable, "-m", "collector.simulator", "--venues", "fmfw", "--rate", str(CALIBRATION_EVENTS),
-        "--write-config", section, log=folder / "venue.log",
-    ) as venue:  # fmt: skip
+        "simulator",
+        sys.executable,
+        "-m",
+        "collector.simulator",
+        "--venues",
+        "fmfw",
+        "--rate",
+        str(CALIBRATION_EVENTS),
+        "--write-config",
+        section,
+        log=folder / "venue.log",
+    ) as venue:
         addresses = (await venue.first_line())["fmfw"]
         timeout = aiohttp.ClientTimeout(total=120)
         async with (
@@ -93,9 +102,13 @@ async def _set_pace(http: aiohttp.ClientSession, running: Recorder, ledger: Ledg
 
 
 async def _record(
-    http: aiohttp.ClientSession, running: Recorder, ledger: Ledger, wanted: float, seconds: float,
+    http: aiohttp.ClientSession,
+    running: Recorder,
+    ledger: Ledger,
+    wanted: float,
+    seconds: float,
     progress: Progress,
-) -> Steady:  # fmt: skip
+) -> Steady:
     await asyncio.sleep(WARM_UP_SECONDS)
     frames, cpu, since = await _frames(http, running), running.program.cpu_seconds, time.time()
     memory = [running.program.memory_mb()]

@@ -128,9 +128,13 @@ async def packets(shape: str, count: int) -> tuple[list[bytes], dict[str, Any]]:
             found += [packet.encode() for packet in arrived if '"type":"prices"' in packet]
             await asyncio.sleep(0.001)  # packets of different moments
     described = {
-        "name": ACCOUNT, "prefix": "", "symbols": list(account.broker.quoted), "tick_rows": True,
-        "streams": ["trades", "ticks", "books", "candles"], "kinds": list(KINDS),
-    }  # fmt: skip
+        "name": ACCOUNT,
+        "prefix": "",
+        "symbols": list(account.broker.quoted),
+        "tick_rows": True,
+        "streams": ["trades", "ticks", "books", "candles"],
+        "kinds": list(KINDS),
+    }
     return found[:count], {account.id: described}
 
 

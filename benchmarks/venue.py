@@ -75,9 +75,15 @@ class Venue:
     async def symbol(self, _: web.Request) -> web.Response:
         """`GET /public/symbol`."""
         spec = {
-            "type": "spot", "quote_currency": "USDT", "status": "working", "quantity_increment": "0.00001",
-            "tick_size": "0.01", "take_rate": "0.001", "make_rate": "0.001", "fee_currency": "USDT",
-        }  # fmt: skip
+            "type": "spot",
+            "quote_currency": "USDT",
+            "status": "working",
+            "quantity_increment": "0.00001",
+            "tick_size": "0.01",
+            "take_rate": "0.001",
+            "make_rate": "0.001",
+            "fee_currency": "USDT",
+        }
         return web.json_response({name: {**spec, "base_currency": name.removesuffix("USDT")} for name in self.names})
 
     async def state(self, _: web.Request) -> web.Response:

@@ -52,9 +52,16 @@ class VenueError(CollectorError):
     """
 
     def __init__(
-        self, venue: str, reason: str, *, symbol: str | None = None, code: str | None = None,
-        permanent: bool = False, retry_after: float | None = None, setting: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        venue: str,
+        reason: str,
+        *,
+        symbol: str | None = None,
+        code: str | None = None,
+        permanent: bool = False,
+        retry_after: float | None = None,
+        setting: str | None = None,
+    ) -> None:
         self.venue = venue
         self.reason = reason
         self.symbol = symbol

@@ -25,11 +25,29 @@ EARLIEST_US = 946_684_800_000_000  # 2000-01-01: no venue is older
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01: what lies beyond is a venue's mistake
 
 PERIODS = {
-    "1m": 60, "2m": 120, "3m": 180, "4m": 240, "5m": 300, "6m": 360, "10m": 600, "12m": 720, "15m": 900, "20m": 1200,
+    "1m": 60,
+    "2m": 120,
+    "3m": 180,
+    "4m": 240,
+    "5m": 300,
+    "6m": 360,
+    "10m": 600,
+    "12m": 720,
+    "15m": 900,
+    "20m": 1200,
     "30m": 1800,
-    "1h": 3600, "2h": 7200, "3h": 10800, "4h": 14400, "6h": 21600, "8h": 28800, "12h": 43200,
-    "1d": 86400, "1w": 604800, "1mo": 2_592_000, "1q": 7_776_000,
-}  # fmt: skip
+    "1h": 3600,
+    "2h": 7200,
+    "3h": 10800,
+    "4h": 14400,
+    "6h": 21600,
+    "8h": 28800,
+    "12h": 43200,
+    "1d": 86400,
+    "1w": 604800,
+    "1mo": 2_592_000,
+    "1q": 7_776_000,
+}
 """Our names of candle periods and their number in the tables: seconds, but for months and quarters, whose numbers
 (30 and 90 days) are codes: such candles open where the calendar says."""
 
@@ -239,9 +257,21 @@ class Records:
     """
 
     __slots__ = (
-        "books", "candles", "derivatives", "gaps", "instruments", "items", "news", "outcomes", "quarantine", "rates",
-        "sessions", "ticks", "trades", "wanted",
-    )  # fmt: skip
+        "books",
+        "candles",
+        "derivatives",
+        "gaps",
+        "instruments",
+        "items",
+        "news",
+        "outcomes",
+        "quarantine",
+        "rates",
+        "sessions",
+        "ticks",
+        "trades",
+        "wanted",
+    )
 
     def __init__(self) -> None:
         self.trades: list[Trade] = []
@@ -263,9 +293,14 @@ class Records:
     def rows(self) -> int:
         """Rows of facts in here."""
         return (
-            len(self.trades) + len(self.ticks) + len(self.books) + len(self.candles)
-            + len(self.derivatives) + len(self.rates) + len(self.news)
-        )  # fmt: skip
+            len(self.trades)
+            + len(self.ticks)
+            + len(self.books)
+            + len(self.candles)
+            + len(self.derivatives)
+            + len(self.rates)
+            + len(self.news)
+        )
 
     def __bool__(self) -> bool:
         return bool(

@@ -15,9 +15,23 @@ from pathlib import Path
 LONGEST_SECONDS = 18
 LOCK = Path(__file__).parents[1] / "requirements-dev.lock"
 """Holds every other lock file's packages in the same versions; a test keeps that so."""
-COMMAND = (sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--requirement", str(LOCK),
-           "--vulnerability-service", "osv", "--timeout", "5", "--progress-spinner", "off", "--format", "json",
-           )  # fmt: skip
+COMMAND = (
+    sys.executable,
+    "-m",
+    "pip_audit",
+    "--disable-pip",
+    "--require-hashes",
+    "--requirement",
+    str(LOCK),
+    "--vulnerability-service",
+    "osv",
+    "--timeout",
+    "5",
+    "--progress-spinner",
+    "off",
+    "--format",
+    "json",
+)
 SERVICE = ("api.osv.dev", 443)
 _AWAY = ("connect", "resolve", "timed out", "timeout", "proxy", "unreachable", "max retries", "network", "503", "502")
 

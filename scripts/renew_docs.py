@@ -63,15 +63,20 @@ def aligned(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     numbers = [all(isinstance(row[place], int | float | Decimal | None) for row in rows) for place in range(len(names))]
 
     def line(row: Sequence[str]) -> str:
-        cells = (text.rjust(width) if right else text.ljust(width)
-                 for text, width, right in zip(row, widths, numbers, strict=True))  # fmt: skip
+        cells = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, numbers, strict=True)
+        )
         return " | ".join(cells).rstrip() + "\n"
 
     left_out = len(rows) - len(texts)
     return (
-        line(names) + "-+-".join("-" * width for width in widths) + "\n" + "".join(map(line, texts))
+        line(names)
+        + "-+-".join("-" * width for width in widths)
+        + "\n"
+        + "".join(map(line, texts))
         + (f".. and {left_out} more\n" if left_out else "")
-    )  # fmt: skip
+    )
 
 
 async def answered(connection: asyncpg.Connection, text: str) -> str:
@@ -117,8 +122,21 @@ async def record(folder: Path, seconds: float) -> None:
 
 async def backfilled(path: Path) -> None:
     since = datetime.now(UTC) - timedelta(hours=3)
-    command = [sys.executable, "-m", "collector.cli", "backfill", "fmfw", "BTCUSDT", "ETHUSDT",
-               "--streams", "trades", "--from", since.isoformat(), "--config", str(path)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "collector.cli",
+        "backfill",
+        "fmfw",
+        "BTCUSDT",
+        "ETHUSDT",
+        "--streams",
+        "trades",
+        "--from",
+        since.isoformat(),
+        "--config",
+        str(path),
+    ]
     process = await asyncio.create_subprocess_exec(*command)
     if await process.wait():
         raise SystemExit("the backfill failed")

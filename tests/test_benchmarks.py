@@ -22,8 +22,12 @@ RUN_SECONDS = 110
 def _bench(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *options],
-        cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
 
 
 def test_every_row_sent_is_in_the_table(tmp_path: Path) -> None:
@@ -85,8 +89,11 @@ def test_frames_on_the_wire_tell_their_length(size: int) -> None:
 
 
 def test_cpu_time_of_children_counts_where_it_is_asked_for() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "sum(range(10**7)); print(flush=True); input()"],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", "sum(range(10**7)); print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
         assert child.stdout is not None
         child.stdout.readline()
@@ -103,8 +110,12 @@ def test_an_export_is_measured_in_every_format() -> None:
         pytest.skip("no database server: `make database` puts one into place")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.export", "--rows", "2000"],
-        cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     lines = [
         line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| parquet", "| csv", "| arrow"))

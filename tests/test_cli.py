@@ -108,9 +108,11 @@ def test_a_failure_is_one_text_without_a_traceback_and_status_1(
 
 @pytest.mark.parametrize("database_server", ["postgres"], indirect=True)
 def test_migrate_makes_the_tables_once_and_tells_scripts_in_json(
-    database_server: DatabaseServer, empty_database: str, capsys: pytest.CaptureFixture[str],
+    database_server: DatabaseServer,
+    empty_database: str,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("COLLECTOR_DATABASE__DSN", empty_database)
 
     def said(*arguments: str) -> dict[str, list[str]]:
@@ -154,8 +156,9 @@ def test_simulate_prints_its_addresses_first_and_ends_orderly(tmp_path: Path) ->
     written = tmp_path / "sim.toml"
     with subprocess.Popen(
         [sys.executable, "-m", "collector.cli", "simulate", "--rate", "10", "--write-config", str(written)],
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             assert process.stdout is not None
             addresses = json.loads(process.stdout.readline())

@@ -132,16 +132,30 @@ def test_a_variable_finds_its_venue_whatever_the_case_and_dashes(tmp_path: Path)
 
 
 def test_a_variable_may_name_the_adapter_of_the_section_that_other_variables_fill(tmp_path: Path) -> None:
-    config = read(tmp_path, VENUES__TWIN__ADAPTER="stub", VENUES__TWIN__ACCOUNTS__A__SYMBOLS="X,Y",
-                  VENUES__TWIN__ACCOUNTS__A__ID="1234")  # fmt: skip
+    config = read(
+        tmp_path,
+        VENUES__TWIN__ADAPTER="stub",
+        VENUES__TWIN__ACCOUNTS__A__SYMBOLS="X,Y",
+        VENUES__TWIN__ACCOUNTS__A__ID="1234",
+    )
 
     assert config.venues["twin"].settings.accounts["a"].symbols == ("X", "Y")  # type: ignore[attr-defined]
 
 
 def test_empty_variables_and_those_of_others_are_left_alone(tmp_path: Path) -> None:
-    config = read(tmp_path, HTTP__LISTEN="", PORT="tcp://10.0.0.1:80", REQUIRE_TIMESCALEDB="1", SERVER_DIR="/x",
-                  SERVICE_HOST="10.0.0.1", SERVICE_PORT_HTTP="80", PORT_8080_TCP="tcp://10.0.0.1:80",
-                  PORT_8080_TCP_ADDR="10.0.0.1", DB_SERVICE_HOST="10.0.0.2", DB_PORT_5432_TCP_PROTO="tcp")  # fmt: skip
+    config = read(
+        tmp_path,
+        HTTP__LISTEN="",
+        PORT="tcp://10.0.0.1:80",
+        REQUIRE_TIMESCALEDB="1",
+        SERVER_DIR="/x",
+        SERVICE_HOST="10.0.0.1",
+        SERVICE_PORT_HTTP="80",
+        PORT_8080_TCP="tcp://10.0.0.1:80",
+        PORT_8080_TCP_ADDR="10.0.0.1",
+        DB_SERVICE_HOST="10.0.0.2",
+        DB_PORT_5432_TCP_PROTO="tcp",
+    )
 
     assert config.source == {}
 
@@ -155,9 +169,14 @@ def test_no_limit_can_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("listen", "host", "port", "loopback"),
-    [("127.0.0.1:80", "127.0.0.1", 80, True), ("[::1]:0", "::1", 0, True), ("localhost:1", "localhost", 1, True),
-     ("0.0.0.0:8080", "0.0.0.0", 8080, False), ("box.lan:8080", "box.lan", 8080, False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1:80", "127.0.0.1", 80, True),
+        ("[::1]:0", "::1", 0, True),
+        ("localhost:1", "localhost", 1, True),
+        ("0.0.0.0:8080", "0.0.0.0", 8080, False),
+        ("box.lan:8080", "box.lan", 8080, False),
+    ],
+)
 def test_the_address_to_listen_on_is_taken_apart(
     tmp_path: Path, listen: str, host: str, port: int, loopback: bool
 ) -> None:
@@ -209,14 +228,19 @@ def test_a_secret_may_be_in_a_file_that_the_file_or_a_variable_names(tmp_path: P
 def test_a_secret_and_its_file_together_are_a_fault(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("abc")
 
-    told = faults(tmp_path, '[venues.stub]\ntoken = "x"\ntoken_file = "token"',
-                  DATABASE__DSN=DSN, DATABASE__DSN_FILE=str(tmp_path / "token"))  # fmt: skip
+    told = faults(
+        tmp_path,
+        '[venues.stub]\ntoken = "x"\ntoken_file = "token"',
+        DATABASE__DSN=DSN,
+        DATABASE__DSN_FILE=str(tmp_path / "token"),
+    )
 
     assert set(told) == {"venues.stub.token_file", "COLLECTOR_DATABASE__DSN_FILE"}
 
 
-@pytest.mark.parametrize(("held", "problem"), [(None, "No such file"), (b"\n", "empty"), (b"\xff", "UTF-8"),
-                                               (b"x" * 70_000, "too large")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("held", "problem"), [(None, "No such file"), (b"\n", "empty"), (b"\xff", "UTF-8"), (b"x" * 70_000, "too large")]
+)
 def test_a_secret_file_that_cannot_be_used_is_named(tmp_path: Path, held: bytes | None, problem: str) -> None:
     if held is not None:
         (tmp_path / "secret").write_bytes(held)
@@ -281,9 +305,14 @@ def test_all_faults_are_told_at_once_each_with_its_key_value_and_remedy(tmp_path
     }
 
 
-@pytest.mark.parametrize(("variable", "meant"), [("LOG_LEVEL", "COLLECTOR_LOG__LEVEL"),
-                                                 ("DATABASE_DSN_FILE", "COLLECTOR_DATABASE__DSN_FILE"),
-                                                 ("DATADIR", "COLLECTOR_DATA_DIR")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("LOG_LEVEL", "COLLECTOR_LOG__LEVEL"),
+        ("DATABASE_DSN_FILE", "COLLECTOR_DATABASE__DSN_FILE"),
+        ("DATADIR", "COLLECTOR_DATA_DIR"),
+    ],
+)
 def test_a_variable_with_a_slip_is_told_what_was_meant(tmp_path: Path, variable: str, meant: str) -> None:
     assert faults(tmp_path, **{variable: "x"})[f"COLLECTOR_{variable}"].remedy == f"did you mean {meant}?"
 
@@ -298,17 +327,38 @@ def test_an_unknown_section_in_a_variable_is_named_by_the_variable(tmp_path: Pat
     assert faults(tmp_path, HTPP__LISTEN="x")["COLLECTOR_HTPP__LISTEN"].remedy == "did you mean http?"
 
 
-@pytest.mark.parametrize("text", ["venues = 3", "[venues]\nstub = 3", "http = []", "venues.stub.symbols = 3",
-                                  "venues.stub.accounts.a = 3", "venues.stub.adapter = 3", "data_dir = 3",
-                                  "venues.stub.adapter.x = 3", "venues.stub.token_file.x = 3",
-                                  "venues.stub.accounts = [1]", "venues.stub.enabled = []"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "venues = 3",
+        "[venues]\nstub = 3",
+        "http = []",
+        "venues.stub.symbols = 3",
+        "venues.stub.accounts.a = 3",
+        "venues.stub.adapter = 3",
+        "data_dir = 3",
+        "venues.stub.adapter.x = 3",
+        "venues.stub.token_file.x = 3",
+        "venues.stub.accounts = [1]",
+        "venues.stub.enabled = []",
+    ],
+)
 def test_values_of_a_wrong_kind_are_faults_and_no_crash(tmp_path: Path, text: str) -> None:
     assert faults(tmp_path, text)
 
 
-@pytest.mark.parametrize(("name", "value"), [("HTTP", "3"), ("HTTP", "{"), ("VENUES__STUB__SYMBOLS", '["a'),
-                                             ("VENUES__STUB__ADAPTER", "nix"), ("VENUES____STUB", "x"),
-                                             ("HTTP__LISTEN__PORT", "80"), ("VENUES__STUB", "[]")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP", "3"),
+        ("HTTP", "{"),
+        ("VENUES__STUB__SYMBOLS", '["a'),
+        ("VENUES__STUB__ADAPTER", "nix"),
+        ("VENUES____STUB", "x"),
+        ("HTTP__LISTEN__PORT", "80"),
+        ("VENUES__STUB", "[]"),
+    ],
+)
 def test_variables_that_make_no_sense_are_faults_with_their_names(tmp_path: Path, name: str, value: str) -> None:
     assert list(faults(tmp_path, **{name: value})) == [f"COLLECTOR_{name}"]
 
@@ -344,8 +394,10 @@ def test_tables_are_kept_for_lengths_of_time(tmp_path: Path) -> None:
     config = read(
         tmp_path,
         '[storage.trades]\ncompress_after = "8d"\nkeep = "90d"\n[storage.books]\nkeep = "2w"',
-        STORAGE__TICKS__KEEP="unlimited", STORAGE__TICKS__COMPRESS_AFTER="192h", STORAGE__KEEP_BACKFILLS="false",
-    )  # fmt: skip
+        STORAGE__TICKS__KEEP="unlimited",
+        STORAGE__TICKS__COMPRESS_AFTER="192h",
+        STORAGE__KEEP_BACKFILLS="false",
+    )
     tables = config.storage.tables
     assert list(tables) == ["trades", "ticks", "books", "candles", "derivatives", "rates", "news"]
     assert (tables["trades"].compress_after, tables["trades"].keep) == (timedelta(days=8), timedelta(days=90))
@@ -405,19 +457,23 @@ def test_files_that_hold_secrets_are_known_also_where_another_place_overrules_th
     config = load(tmp_path / "collector.toml", environ, docker_secrets=tmp_path / "none")
 
     assert config.secret_files == {
-        tmp_path / "collector.toml": ("database.dsn",), tmp_path / "token": ("venues.stub.token",),
-    }  # fmt: skip
+        tmp_path / "collector.toml": ("database.dsn",),
+        tmp_path / "token": ("venues.stub.token",),
+    }
 
 
 @pytest.mark.parametrize(
     ("dsn", "secret"),
     [
-        ("postgresql://me@host/db", False), ("postgresql:///db?host=/run/x", False),
+        ("postgresql://me@host/db", False),
+        ("postgresql:///db?host=/run/x", False),
         ("postgresql://host:5432/db", False),
-        ("postgresql://me:pw@host/db", True), ("postgresql://me@host/db?password=pw", True),
-        ("postgresql://me:p/w@host/db", True), ("postgresql://me:p@w@host/db", True),
+        ("postgresql://me:pw@host/db", True),
+        ("postgresql://me@host/db?password=pw", True),
+        ("postgresql://me:p/w@host/db", True),
+        ("postgresql://me:p@w@host/db", True),
     ],
-)  # fmt: skip
+)
 def test_an_address_without_a_password_is_no_secret(tmp_path: Path, dsn: str, secret: bool) -> None:
     (tmp_path / "collector.toml").write_text(f'[database]\ndsn = "{dsn}"\n')
     config = load(tmp_path / "collector.toml", {}, docker_secrets=tmp_path / "none")

@@ -52,9 +52,11 @@ def test_the_locks_agree_with_each_other() -> None:
 
 def test_all_that_the_project_asks_for_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = {"requirements.lock": project["project"]["dependencies"],
-              "requirements-dev.lock": project["dependency-groups"]["dev"],
-              "requirements-build.lock": project["dependency-groups"]["build"]}  # fmt: skip
+    groups = {
+        "requirements.lock": project["project"]["dependencies"],
+        "requirements-dev.lock": project["dependency-groups"]["dev"],
+        "requirements-build.lock": project["dependency-groups"]["build"],
+    }
 
     for lock, wanted in groups.items():
         names = {re.split(r"[^A-Za-z0-9._-]", one, maxsplit=1)[0].lower() for one in wanted}

@@ -122,5 +122,9 @@ def test_the_walk_sees_imports_of_every_form() -> None:
     )
 
     assert imported(source, ("collector", "store")) == {
-        "collector.store.writer", "collector.feed", "collector.store", "collector.journal", "collector.cli",
-    }  # fmt: skip
+        "collector.store.writer",
+        "collector.feed",
+        "collector.store",
+        "collector.journal",
+        "collector.cli",
+    }

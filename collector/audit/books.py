@@ -139,9 +139,15 @@ class Rebuilder:
         else:
             verdict = "complete"
         return Outcome(
-            verdict, self._rows, self._snapshots, self._compared, self._divergences, self._breaks, self._explained,
+            verdict,
+            self._rows,
+            self._snapshots,
+            self._compared,
+            self._divergences,
+            self._breaks,
+            self._explained,
             first,
-        )  # fmt: skip
+        )
 
     def _meet(self, row: BookRow) -> None:
         book = self._book

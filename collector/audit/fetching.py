@@ -192,8 +192,9 @@ class CandleFetcher:
                     pause = self._backoff.next()
                     before, self._failure = self._failure, _shortened(error)
                     if self._failure != before:
-                        log.warning("candles_not_fetched", venue=self.venue, reason=self._failure,
-                                    next_try_s=round(pause, 1))  # fmt: skip
+                        log.warning(
+                            "candles_not_fetched", venue=self.venue, reason=self._failure, next_try_s=round(pause, 1)
+                        )
                     await self._clock.sleep(pause)
                 except Exception as error:
                     # A bug of ours: loud, and the end of neither the audit nor the recording.

@@ -92,9 +92,12 @@ class Alarms:
         for alarm in found:
             if alarm.key not in known:
                 log.error(
-                    "minute_unexplained", venue=alarm.venue, symbol=alarm.symbol, minute=alarm.time.isoformat(),
+                    "minute_unexplained",
+                    venue=alarm.venue,
+                    symbol=alarm.symbol,
+                    minute=alarm.time.isoformat(),
                     reason=alarm.told,
-                )  # fmt: skip
+                )
         gone = {key: alarm for key, alarm in known.items() if key not in present}
         if gone:
             rows = await connection.fetch(_SQL["verdicts"], [key[0] for key in gone], [key[1] for key in gone])

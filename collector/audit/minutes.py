@@ -58,10 +58,15 @@ class MinuteAudit:
             return []
         rows = await self._connection.fetch(
             _SQL["judge"],
-            [span.instrument_id for span in spans], [span.since for span in spans], [span.until for span in spans],
-            [span.sums.volume for span in spans], [span.sums.trades for span in spans],
+            [span.instrument_id for span in spans],
+            [span.since for span in spans],
+            [span.until for span in spans],
+            [span.sums.volume for span in spans],
+            [span.sums.trades for span in spans],
             [span.sums.prices for span in spans],
-            min(span.since for span in spans) - MINUTE, max(span.until for span in spans) + MINUTE, now,
+            min(span.since for span in spans) - MINUTE,
+            max(span.until for span in spans) + MINUTE,
+            now,
             timeout=TIMEOUT_SECONDS,
-        )  # fmt: skip
+        )
         return [Count(*row) for row in rows]

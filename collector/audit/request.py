@@ -189,9 +189,7 @@ async def _minutes(
 async def _books(
     config: Config, connection: asyncpg.Connection, choice: Choice, report: Report, progress: Callable[[Step], object]
 ) -> None:
-    rows = await connection.fetch(
-        _SQL["with_books"], choice.venue, like(choice.symbol), choice.since, choice.until
-    )  # fmt: skip
+    rows = await connection.fetch(_SQL["with_books"], choice.venue, like(choice.symbol), choice.since, choice.until)
     for number, (instrument_id, venue, symbol) in enumerate(rows):
         progress(Step("books", number, len(rows)))
         configured = config.venues.get(venue)

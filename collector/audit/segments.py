@@ -72,11 +72,19 @@ async def load(connection: asyncpg.Connection, name: str) -> Ledger | None:
         counted.setdefault(segment, {})[table] = items
     known = {
         row["segment"]: Segment(
-            row["segment"], row["verdict"], True, row["byte_offset"], row["sha256"], row["records"], row["items"],
-            row["counted"], row["faults"], False,
+            row["segment"],
+            row["verdict"],
+            True,
+            row["byte_offset"],
+            row["sha256"],
+            row["records"],
+            row["items"],
+            row["counted"],
+            row["faults"],
+            False,
         )
         for row in hashes
-    }  # fmt: skip
+    }
     return Ledger(name, Position(*place), counted, known)
 
 
@@ -111,9 +119,10 @@ def audit_segments(
         if known is not None and end is None:
             if known.sha256 != digest:
                 yield known._replace(
-                    verdict="unexplained", read=True,
+                    verdict="unexplained",
+                    read=True,
                     faults="its bytes are not those of an earlier audit: the archive was changed",
-                )  # fmt: skip
+                )
                 continue
             if not again and known.counted == sum(ledger.counted.get(number, {}).values()):
                 yield known

@@ -83,9 +83,12 @@ def _terms(adapter: Adapter, settings: VenueSettings, *, fetch: bool) -> Terms:
 
 
 async def subjects(
-    connection: asyncpg.Connection, known: Mapping[str, Terms], venue: str | None = None, symbols: str = "%",
+    connection: asyncpg.Connection,
+    known: Mapping[str, Terms],
+    venue: str | None = None,
+    symbols: str = "%",
     now: datetime | None = None,
-) -> list[Subject]:  # fmt: skip
+) -> list[Subject]:
     """Return every instrument of which trades or candles were ever recorded; `symbols` is a pattern of SQL.
 
     Sessions that are open last until `now`, or, where nobody knows whether a daemon runs, until something was written.

@@ -44,8 +44,12 @@ async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Findi
     async for finding in look_at_database(config, seconds):
         yield finding._replace(verdict=Verdict.WARNING) if offline and finding.verdict is Verdict.FAILURE else finding
     if not config.venues:
-        yield Finding("venues", Verdict.FAILURE, "none is configured, so nothing would be recorded",
-                      "collector.example.toml is a configuration to start from")  # fmt: skip
+        yield Finding(
+            "venues",
+            Verdict.FAILURE,
+            "none is configured, so nothing would be recorded",
+            "collector.example.toml is a configuration to start from",
+        )
     for finding in auditable(config):
         yield finding
     if offline:

@@ -27,9 +27,11 @@ def secrets(config: Config) -> Iterator[Finding]:
     exposed = list(readable_secrets(config))
     for path, keys in exposed:
         yield Finding(
-            "secrets", Verdict.WARNING, f"everybody on this machine may read {path}, which holds {', '.join(keys)}",
+            "secrets",
+            Verdict.WARNING,
+            f"everybody on this machine may read {path}, which holds {', '.join(keys)}",
             f"chmod 600 {shlex.quote(str(path))}, or 640 with the group of the collector's account",
-        )  # fmt: skip
+        )
     if config.secret_files and not exposed:
         yield Finding("secrets", Verdict.OK, "no file that holds one may be read by everybody")
 
@@ -41,10 +43,11 @@ def data_folder(config: Config) -> Iterator[Finding]:
         # Root's database server runs as another account, which has to pass through.
         mode = "711" if os.geteuid() == 0 and config.database.dsn is None else "700"
         yield Finding(
-            "data_dir access", Verdict.WARNING,
+            "data_dir access",
+            Verdict.WARNING,
             f"others on this machine may look into {path} (mode {stat.S_IMODE(path.stat().st_mode):04o})",
             f"chmod {mode} {shlex.quote(str(path))}",
-        )  # fmt: skip
+        )
 
 
 def _open_to(path: Path, rights: int) -> bool:

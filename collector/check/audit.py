@@ -23,14 +23,18 @@ def auditable(config: Config) -> Iterator[Finding]:
         return
     if not config.audit.enabled:
         yield Finding(
-            "audit", Verdict.WARNING, "audit.enabled is off: what a venue leaves out on a living line is not noticed",
+            "audit",
+            Verdict.WARNING,
+            "audit.enabled is off: what a venue leaves out on a living line is not noticed",
             "switch it on, or run `collector audit` now and then",
-        )  # fmt: skip
+        )
     elif not config.repair.enabled:
         yield Finding(
-            "audit", Verdict.WARNING, "repair.enabled is off: what the audit finds missing is told, and not fetched",
+            "audit",
+            Verdict.WARNING,
+            "repair.enabled is off: what the audit finds missing is told, and not fetched",
             "switch it on, or run `collector backfill` where an alarm is",
-        )  # fmt: skip
+        )
     terms = configured_terms(config)
     for name, venue in enabled.items():
         streams = tuple(getattr(venue.settings, "streams", ()))
@@ -47,10 +51,11 @@ def auditable(config: Config) -> Iterator[Finding]:
             yield Finding(subject, Verdict.OK, text)
         else:
             yield Finding(
-                subject, Verdict.WARNING,
+                subject,
+                Verdict.WARNING,
                 f"its trades cannot be audited: {NO_CANDLES}, and {agreed.why_not_fetched}{others}",
                 'record them (streams with "candles", candles with "1m"), or set audit.fetch_candles = true',
-            )  # fmt: skip
+            )
 
 
 def _others(venue: VenueConfig, streams: tuple[str, ...]) -> str:
@@ -82,8 +87,9 @@ def turn(name: str, config: Config, plan: Plan) -> Iterator[Finding]:
     minutes = -(-len(symbols) // calls.at_once(MINUTES_AT_ONCE)) / per_minute
     if minutes > LONG_TURN_MINUTES:
         yield Finding(
-            f"venues.{name}.audit", Verdict.WARNING,
+            f"venues.{name}.audit",
+            Verdict.WARNING,
             f"the candles of {len(symbols):,} instruments take {minutes:.0f} minutes to fetch, {per_minute:g} calls a "
             "minute: so much later a loss is found",
             "raise audit.fetch_per_minute and what the venue's section allows for the past, or record candles",
-        )  # fmt: skip
+        )

@@ -59,7 +59,8 @@ class ClockBounds:
             return
         side = "ahead of" if least > 0 else "behind"
         yield Finding(
-            f"{subject}.clock", Verdict.FAILURE if abs(least) > FAILURE_SECONDS else Verdict.WARNING,
+            f"{subject}.clock",
+            Verdict.FAILURE if abs(least) > FAILURE_SECONDS else Verdict.WARNING,
             f"our clock is at least {abs(least):.1f} s {side} the venue's",
             "set this machine's clock (`timedatectl`, chrony): received_at, gaps and closed candles go by it",
-        )  # fmt: skip
+        )

@@ -46,8 +46,12 @@ async def look_at_database(config: Config, seconds: float) -> AsyncIterator[Find
 def _embedded(config: Config) -> Finding:
     installation = find()
     if installation is None:
-        return Finding("database", Verdict.FAILURE, "none is configured and there is no server to start",
-                       "run `collector database install`, or set database.dsn")  # fmt: skip
+        return Finding(
+            "database",
+            Verdict.FAILURE,
+            "none is configured and there is no server to start",
+            "run `collector database install`, or set database.dsn",
+        )
     server = EmbeddedServer(config.data_dir)
     if obstacle := server.obstacle(installation):
         return Finding("database", Verdict.FAILURE, obstacle)
@@ -56,8 +60,12 @@ def _embedded(config: Config) -> Finding:
 
 
 def _away(config: Config, text: str) -> Finding:
-    return Finding("database", Verdict.FAILURE, text, f"start the server, or {_remedy(config)}; the journal takes "
-                   "what is received until it answers")  # fmt: skip
+    return Finding(
+        "database",
+        Verdict.FAILURE,
+        text,
+        f"start the server, or {_remedy(config)}; the journal takes what is received until it answers",
+    )
 
 
 def _remedy(config: Config) -> str:
@@ -118,12 +126,20 @@ async def _rights(
     if to_apply:
         [strange] = await connection.fetch(_SQL["lacking_for_steps"])
         if strange["schema"] is not None:
-            missing.append((f"may not create tables in schema {strange['schema']}",
-                            f"GRANT USAGE, CREATE ON SCHEMA {quoted(strange['schema'])} TO {who}"))  # fmt: skip
+            missing.append(
+                (
+                    f"may not create tables in schema {strange['schema']}",
+                    f"GRANT USAGE, CREATE ON SCHEMA {quoted(strange['schema'])} TO {who}",
+                )
+            )
         elif strange["strangers"]:
             owner = quoted(strange["owner"])
-            missing.append((f"does not own {_few(strange['strangers'])}, which the steps to apply may change",
-                            f"GRANT {owner} TO {who}, or run `collector migrate` as {strange['owner']}"))  # fmt: skip
+            missing.append(
+                (
+                    f"does not own {_few(strange['strangers'])}, which the steps to apply may change",
+                    f"GRANT {owner} TO {who}, or run `collector migrate` as {strange['owner']}",
+                )
+            )
     tables: dict[str, list[str]] = {}
     for row in lacking:
         tables.setdefault(row["privileges"], []).append(row["name"])
@@ -150,11 +166,12 @@ async def _storage(connection: asyncpg.Connection, login: str, config: Config) -
     owner = lacking[0]["owner"]
     return [
         Finding(
-            "storage", Verdict.WARNING,
+            "storage",
+            Verdict.WARNING,
             f"{login} does not own {_few([row['name'] for row in lacking])}, and only {owner} may delete and compress",
             f"as a superuser: GRANT {quoted(owner)} TO {quoted(login)}; or leave keep and compress_after out",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _few(names: list[str]) -> str:

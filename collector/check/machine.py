@@ -37,19 +37,31 @@ def data_dir(config: Config) -> Finding:
     obstacle = look(existing, READ | WRITE | ENTER, existing, folder=True)
     if obstacle is not None or not _writable(existing):
         why = f" ({obstacle})" if obstacle else ""
-        return Finding("data_dir", Verdict.FAILURE, f"{path} cannot be written{why}",
-                       f"give this user the folder {existing}, or set data_dir to one of its own")  # fmt: skip
+        return Finding(
+            "data_dir",
+            Verdict.FAILURE,
+            f"{path} cannot be written{why}",
+            f"give this user the folder {existing}, or set data_dir to one of its own",
+        )
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / (1 << 30):.1f} GiB free"
     if free < config.journal.min_free_gb * (1 << 30):
         floor = config.journal.min_free_gb
-        return Finding("disk space", Verdict.FAILURE, f"{text}, and journal.min_free_gb is {floor:g}",
-                       "free some space or lower it: nothing would be recorded")  # fmt: skip
+        return Finding(
+            "disk space",
+            Verdict.FAILURE,
+            f"{text}, and journal.min_free_gb is {floor:g}",
+            "free some space or lower it: nothing would be recorded",
+        )
     if free < NO_SPACE_BYTES:
         return Finding("disk space", Verdict.FAILURE, text, "free some space: nothing could be recorded")
     if free < LITTLE_SPACE_BYTES:
-        return Finding("disk space", Verdict.WARNING, text,
-                       "that is little for a journal and a database; `collector plan` tells for how long")  # fmt: skip
+        return Finding(
+            "disk space",
+            Verdict.WARNING,
+            text,
+            "that is little for a journal and a database; `collector plan` tells for how long",
+        )
     return Finding("data_dir", Verdict.OK, text)
 
 
@@ -84,8 +96,12 @@ def disk_speed(config: Config) -> Finding:
                 os.fdatasync(fd)
                 spans.append((time.perf_counter() - began) * 1000)
     except OSError as error:
-        return Finding("disk speed", Verdict.FAILURE, f"a file in data_dir cannot be synced: {error.strerror}",
-                       "the journal needs a file system that takes fdatasync")  # fmt: skip
+        return Finding(
+            "disk speed",
+            Verdict.FAILURE,
+            f"a file in data_dir cannot be synced: {error.strerror}",
+            "the journal needs a file system that takes fdatasync",
+        )
     return judge_syncs(spans, config.journal.sync_ms)
 
 
@@ -94,8 +110,12 @@ def judge_syncs(spans_ms: list[float], sync_ms: float) -> Finding:
     middle, longest = sorted(spans_ms)[len(spans_ms) // 2], max(spans_ms)
     text = f"a sync of {SYNCED_BYTES >> 10} KiB takes {middle:.1f} ms, the longest of {len(spans_ms)} {longest:.1f} ms"
     if middle > sync_ms:
-        return Finding("disk speed", Verdict.WARNING, f"{text}; journal.sync_ms is {sync_ms:g}",
-                       "rows wait for it: take a quicker disk for data_dir, or set journal.sync_ms higher")  # fmt: skip
+        return Finding(
+            "disk speed",
+            Verdict.WARNING,
+            f"{text}; journal.sync_ms is {sync_ms:g}",
+            "rows wait for it: take a quicker disk for data_dir, or set journal.sync_ms higher",
+        )
     return Finding("disk speed", Verdict.OK, text)
 
 
@@ -108,12 +128,18 @@ def listen(config: Config) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return Finding("http.listen", Verdict.WARNING, f"{config.http.listen}: {error.strerror}; the daemon would "
-                           "record without its page, and try again",
-                           "fine if a collector runs already; else free the port, or choose another")  # fmt: skip
+            return Finding(
+                "http.listen",
+                Verdict.WARNING,
+                f"{config.http.listen}: {error.strerror}; the daemon would record without its page, and try again",
+                "fine if a collector runs already; else free the port, or choose another",
+            )
     if not config.http.loopback:
-        return Finding("http.listen", Verdict.OK, f"{config.http.listen} is free; anyone who reaches it may read, "
-                       "since there is no password")  # fmt: skip
+        return Finding(
+            "http.listen",
+            Verdict.OK,
+            f"{config.http.listen} is free; anyone who reaches it may read, since there is no password",
+        )
     return Finding("http.listen", Verdict.OK, f"{config.http.listen} is free")
 
 
@@ -128,16 +154,19 @@ def file_limits(config: Config) -> Iterator[Finding]:
         yield Finding("open files", Verdict.OK, f"{files} files may be open, {needed:,} may be needed")
     else:
         yield Finding(
-            "open files", Verdict.WARNING, f"{most:,} files may be open and {needed:,} may be needed",
+            "open files",
+            Verdict.WARNING,
+            f"{most:,} files may be open and {needed:,} may be needed",
             f"LimitNOFILE={needed} in the unit, or `ulimit -Hn {needed}`; it counts the connections that are allowed",
-        )  # fmt: skip
+        )
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if largest not in (resource.RLIM_INFINITY, -1) and largest < config.journal.segment_mb << 20:
         yield Finding(
-            "file size", Verdict.FAILURE,
+            "file size",
+            Verdict.FAILURE,
             f"no file may grow past {largest >> 20} MiB, and journal.segment_mb is {config.journal.segment_mb}",
             "LimitFSIZE=infinity in the unit, `ulimit -f unlimited`, or smaller segments",
-        )  # fmt: skip
+        )
 
 
 def _existing(path: Path) -> Path:

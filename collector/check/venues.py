@@ -90,8 +90,12 @@ def _refused(name: str, error: CollectorError, config: Config) -> Finding:
         return Finding(f"venues.{name}", Verdict.FAILURE, str(error), f"check the addresses in [venues.{name}]")
     key = f"venues.{name}.{setting}"
     origin = config.source.get(key)
-    return Finding(key, Verdict.FAILURE, str(error),
-                   "get a new one from the venue and put it there" + (f" ({origin})" if origin else ""))  # fmt: skip
+    return Finding(
+        key,
+        Verdict.FAILURE,
+        str(error),
+        "get a new one from the venue and put it there" + (f" ({origin})" if origin else ""),
+    )
 
 
 def _planned(subject: str, plan: Plan) -> Iterator[Finding]:

@@ -168,8 +168,9 @@ def _tell_minutes(console: Screen, report: Report) -> None:
         console.print(
             f"  {row['venue']} {row['symbol']} {row['time']:%Y-%m-%d %H:%M}: {row['volume'] or 0:f} in "
             f"{row['trades']} trades is stored, {candle} ({row['differs']})",
-            style="red", soft_wrap=True,
-        )  # fmt: skip
+            style="red",
+            soft_wrap=True,
+        )
 
 
 def _tell_books(console: Screen, report: Report) -> None:
@@ -207,10 +208,11 @@ def _tell_journal(console: Screen, report: Report) -> None:
         f"Journal: {complete:,} of {len(report.journal):,} segments complete, {known:,} of all known by their hash, "
         f"{items:,} items",
         soft_wrap=True,
-    )  # fmt: skip
+    )
     for one in report.journal:
         if one.faults:
             console.print(
                 f"  segment {one.segment}, {one.verdict}: {one.faults}",
-                style="red" if one.verdict == "unexplained" else "", soft_wrap=True,
-            )  # fmt: skip
+                style="red" if one.verdict == "unexplained" else "",
+                soft_wrap=True,
+            )

@@ -82,9 +82,15 @@ def backfill(
 
 
 def _understand(
-    config: Config, venue: str, patterns: list[str], streams: str | None, times: tuple[str, str | None], *,
-    again: bool, dry: bool,
-) -> Wanted:  # fmt: skip
+    config: Config,
+    venue: str,
+    patterns: list[str],
+    streams: str | None,
+    times: tuple[str, str | None],
+    *,
+    again: bool,
+    dry: bool,
+) -> Wanted:
     from collector import venues
     from collector.cli.names import some_of, usage
     from collector.names import known_name
@@ -142,10 +148,16 @@ async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list
         attached(config) as dsn,
         AiohttpNetwork.open() as network,
         Job(
-            wanted.venue, venues.find(configured.adapter), configured.settings, rate_share=config.repair.rate_share,
-            dsn=dsn, network=network, clock=SystemClock(), random=Random(),  # noqa: S311  for jitter only
+            wanted.venue,
+            venues.find(configured.adapter),
+            configured.settings,
+            rate_share=config.repair.rate_share,
+            dsn=dsn,
+            network=network,
+            clock=SystemClock(),
+            random=Random(),  # noqa: S311  for jitter only
         ) as job,
-    ):  # fmt: skip
+    ):
         symbols = matching(wanted.patterns, await job.listed())
         estimates = await job.plan(symbols, wanted.streams, wanted.span, again=wanted.again)
         if wanted.dry or not job.left:
@@ -182,8 +194,9 @@ def _tell_estimates(estimates: list[Estimate]) -> None:
     for name in ("pieces", "left", "requests", "time"):
         table.add_column(name, justify="right")
     for one in estimates:
-        table.add_row(one.symbol, one.stream, f"{one.pieces:,}", f"{one.left:,}", f"{one.calls:,}",
-                      duration(one.seconds))  # fmt: skip
+        table.add_row(
+            one.symbol, one.stream, f"{one.pieces:,}", f"{one.left:,}", f"{one.calls:,}", duration(one.seconds)
+        )
     Screen().print(table)
 
 

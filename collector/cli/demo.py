@@ -59,10 +59,15 @@ def demo(
     console = Screen(stderr=as_json)
     verdicts = run(
         run_demo(
-            duration_seconds=duration, rate=rate, seed=seed, venues=venues, data_dir=data_dir, listen=listen,
+            duration_seconds=duration,
+            rate=rate,
+            seed=seed,
+            venues=venues,
+            data_dir=data_dir,
+            listen=listen,
             console=console,
         )
-    )  # fmt: skip
+    )
     equal = bool(verdicts) and all(verdict.equal for verdict in verdicts)
     if as_json:
         print_json({"equal": equal, "tables": [verdict._asdict() for verdict in verdicts]})
@@ -96,9 +101,11 @@ def _tell(console: Screen, verdicts: list[Verdict], equal: bool) -> None:
     table.add_column("verdict")
     for one in verdicts:
         table.add_row(
-            one.venue, one.table, *(f"{n:,}" for n in (one.sent, one.stored, one.missing, one.surplus)),
+            one.venue,
+            one.table,
+            *(f"{n:,}" for n in (one.sent, one.stored, one.missing, one.surplus)),
             styled("equal", "green") if one.equal else styled("different", "bold red"),
-        )  # fmt: skip
+        )
     console.print(table)
     for one in verdicts:
         for example in one.examples:

@@ -19,17 +19,26 @@ def as_object(compared: Compared) -> dict[str, Any]:
     """Return a comparison as JSON has it."""
     done = compared.replayed
     return {
-        "proved": compared.proved, "equal": compared.equal,
-        "frames": done.frames, "bytes": done.bytes, "damages": done.damages,
-        "received": compared.received, "quarantined": compared.quarantined, "notes": compared.notes,
+        "proved": compared.proved,
+        "equal": compared.equal,
+        "frames": done.frames,
+        "bytes": done.bytes,
+        "damages": done.damages,
+        "received": compared.received,
+        "quarantined": compared.quarantined,
+        "notes": compared.notes,
         "tables": {
             name: {
-                "rows": one.rows, "missing": one.missing, "extra": one.extra, "differs": one.differs,
-                "columns": one.columns, "examples": [example._asdict() for example in one.examples],
+                "rows": one.rows,
+                "missing": one.missing,
+                "extra": one.extra,
+                "differs": one.differs,
+                "columns": one.columns,
+                "examples": [example._asdict() for example in one.examples],
             }
             for name, one in compared.tables.items()
         },
-    }  # fmt: skip
+    }
 
 
 def tell(compared: Compared, backfills_left_out: int) -> None:
@@ -40,8 +49,10 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
         console.print("the journal holds nothing to compare, so that nothing is proved", style="bold red")
         return
     first, last = compared.received
-    table = Table(title=f"{done.frames:,} frames, received {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC",
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        title=f"{done.frames:,} frames, received {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC",
+        title_justify="left",
+    )
     table.add_column("table")
     for name in ("replayed", "missing", "extra", "differ"):
         table.add_column(name, justify="right")
@@ -70,7 +81,7 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
         console.print(
             f"{backfills_left_out:,} journals of backfills were not read, whose rows count as extra; --backfills does",
             soft_wrap=True,
-        )  # fmt: skip
+        )
 
 
 def _example(one: Example) -> str:
@@ -79,9 +90,10 @@ def _example(one: Example) -> str:
         row = one.live or one.replayed or {}
         return f"{head}, " + ", ".join(f"{name} {_short(value)}" for name, value in row.items() if name != "time")
     return f"{head}, " + ", ".join(
-        f"{name} {_short(value)} -> {_short(one.replayed.get(name))}" for name, value in one.live.items()
+        f"{name} {_short(value)} -> {_short(one.replayed.get(name))}"
+        for name, value in one.live.items()
         if value != one.replayed.get(name)
-    )  # fmt: skip
+    )
 
 
 def _short(value: Any) -> str:

@@ -27,10 +27,13 @@ Examples:
 
 TABLES = ("trades", "ticks", "books", "candles", "derivatives", "rates")
 KEYS = {
-    "trades": "a trade_key, a trade_id or a time", "ticks": "a tick_key or a time", "books": "a seq or a time",
+    "trades": "a trade_key, a trade_id or a time",
+    "ticks": "a tick_key or a time",
+    "books": "a seq or a time",
     "candles": "a period and the opening, such as 1m@2026-11-21T13:20 (and @mark for another series than trade)",
-    "derivatives": "a time", "rates": "a time",
-}  # fmt: skip
+    "derivatives": "a time",
+    "rates": "a time",
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -134,22 +137,32 @@ def as_object(one: Explained) -> dict[str, Any]:
         return f"{value:f}" if isinstance(value, Decimal) else value
 
     return {
-        "table": one.table, "row": {name: plain(value) for name, value in one.row.items()},
-        "lag_seconds": one.lag_seconds, "frame": one.frame and one.frame.decode("utf-8", "backslashreplace"),
-        "place": one.place and one.place.as_json(), "missing": one.missing,
+        "table": one.table,
+        "row": {name: plain(value) for name, value in one.row.items()},
+        "lag_seconds": one.lag_seconds,
+        "frame": one.frame and one.frame.decode("utf-8", "backslashreplace"),
+        "place": one.place and one.place.as_json(),
+        "missing": one.missing,
         "differences": {name: {"row": row, "frame": frame} for name, (row, frame) in one.differences.items()},
-        "seen": one.seen, "sightings": [{**seen.place.as_json(), "made_it": seen.made_it} for seen in one.sightings],
-        "segment": one.segment, "transaction": one.transaction, "committed_at": one.committed_at,
-        "gaps": [{name: plain(value) for name, value in gap.items()} for gap in one.gaps], "damages": one.damages,
-    }  # fmt: skip
+        "seen": one.seen,
+        "sightings": [{**seen.place.as_json(), "made_it": seen.made_it} for seen in one.sightings],
+        "segment": one.segment,
+        "transaction": one.transaction,
+        "committed_at": one.committed_at,
+        "gaps": [{name: plain(value) for name, value in gap.items()} for gap in one.gaps],
+        "damages": one.damages,
+    }
 
 
 def _tell(console: Screen, one: Explained, *, whole: bool) -> None:
     from collector.cli.frame import KINDS, place_facts, tell, tell_bytes
 
     row = as_object(one)["row"]
-    console.print(f"{one.table}: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()),
-                  soft_wrap=True, style="bold")  # fmt: skip
+    console.print(
+        f"{one.table}: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()),
+        soft_wrap=True,
+        style="bold",
+    )
     facts = place_facts(one.place) if one.place else {}
     of = "its opening" if one.table == "candles" else "the venue's time"
     facts["lag"] = f"{one.lag_seconds:.3f} s from {of} to our receipt"

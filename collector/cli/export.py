@@ -37,7 +37,8 @@ def export(
     tables: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TABLE..", show_default=False,
+            metavar="TABLE..",
+            show_default=False,
             help="trades, ticks, books, candles, derivatives, rates, news. [default with --seal: all]",
         ),
     ] = None,
@@ -61,7 +62,7 @@ def export(
     ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write tables to files, a folder for each instrument and day, with a manifest of what they hold and lack.
 
     Numbers stay exact. The folder appears when everything in it is written and was read back. Exit status 1 when a day
@@ -106,9 +107,13 @@ def _seal(day: str | None, *, anyway: bool) -> Seal | None:
 
 
 def _understand(
-    tables: list[str], venues: list[str], symbols: list[str], times: tuple[str | None, str | None], kind: str,
+    tables: list[str],
+    venues: list[str],
+    symbols: list[str],
+    times: tuple[str | None, str | None],
+    kind: str,
     seal: Seal | None,
-) -> Choice:  # fmt: skip
+) -> Choice:
     from collector.cli.backfill import moment
     from collector.cli.names import one_of
     from collector.data.catalogue import TABLES

@@ -75,8 +75,11 @@ def _compact(value: Any) -> str:
         case _Digits():
             return str(value)
         case dict():
-            return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_compact(one)}"
-                                   for key, one in value.items()) + "}"  # fmt: skip
+            return (
+                "{"
+                + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_compact(one)}" for key, one in value.items())
+                + "}"
+            )
         case list():
             return "[" + ", ".join(map(_compact, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
@@ -115,8 +118,8 @@ def place_facts(place: Where) -> dict[str, str]:
     told = {
         "frame": f"segment {place.segment}, offset {place.offset} of {place.journal} ({KINDS[place.kind]})",
         "received": f"{datetime.fromtimestamp(place.received_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
-                    f".{place.received_ns % 10**9:09d} UTC",
-    }  # fmt: skip
+        f".{place.received_ns % 10**9:09d} UTC",
+    }
     session = place.session
     if session is not None:
         closed = "still open" if session.closed_at is None else f"closed {_second(session.closed_at)}: {session.reason}"

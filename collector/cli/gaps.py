@@ -97,9 +97,17 @@ def _tell(found: Found, config: Config) -> None:
         table.add_column(name, justify="right" if name in ("length", "rows") else "left")
     for one in rows:
         table.add_row(
-            one.venue, one.symbol, one.stream, _time(one.from_time), _time(one.to_time), _length(one.seconds),
-            one.cause, one.state, "-" if one.filled_rows is None else f"{one.filled_rows:,}", _why(one),
-        )  # fmt: skip
+            one.venue,
+            one.symbol,
+            one.stream,
+            _time(one.from_time),
+            _time(one.to_time),
+            _length(one.seconds),
+            one.cause,
+            one.state,
+            "-" if one.filled_rows is None else f"{one.filled_rows:,}",
+            _why(one),
+        )
     if rows:
         console.print(table)
     console.print(_summary(len(rows), summary), soft_wrap=True)
@@ -109,7 +117,7 @@ def _tell(found: Found, config: Config) -> None:
             f"{summary['too_old']:,} open gaps are older than repair.max_age_days ({age:g}); "
             "`collector backfill VENUE SYMBOL.. --from ..` closes those that it covers",
             soft_wrap=True,
-        )  # fmt: skip
+        )
 
 
 def _summary(shown: int, summary: dict[str, int]) -> str:

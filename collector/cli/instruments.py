@@ -78,9 +78,16 @@ def _tell(listed: list[Listed]) -> None:
         table.add_column(name, no_wrap=name in ("venue", "symbol"), overflow="fold")
     for one in listed:
         table.add_row(
-            one.venue, one.symbol, one.kind, one.base or "-", one.quote or "-", one.price_step or "-",
-            one.size_step or "-", one.status, ", ".join(one.streams) or "-",
-        )  # fmt: skip
+            one.venue,
+            one.symbol,
+            one.kind,
+            one.base or "-",
+            one.quote or "-",
+            one.price_step or "-",
+            one.size_step or "-",
+            one.status,
+            ", ".join(one.streams) or "-",
+        )
     console = Screen()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH

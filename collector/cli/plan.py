@@ -70,9 +70,11 @@ def _tell(made: Plan, console: Screen, limit: int | None) -> None:
     console.print(table)
     console.print()
     line("tables", f"{size(made.table_bytes_a_day)} a day, indexes included, before any compression")
-    line("journal", f"{size(made.journal_bytes_a_day)} a day ({made.journal_source})" + (
-        ", kept for ever" if made.journal_most_bytes is None else f", grows to {size(made.journal_most_bytes)}"
-    ))  # fmt: skip
+    line(
+        "journal",
+        f"{size(made.journal_bytes_a_day)} a day ({made.journal_source})"
+        + (", kept for ever" if made.journal_most_bytes is None else f", grows to {size(made.journal_most_bytes)}"),
+    )
     line("room for the journal", size(made.journal_free_bytes))
     line("database may be away", _days(made.outage_days))
     disk = {
@@ -89,8 +91,15 @@ def _tell(made: Plan, console: Screen, limit: int | None) -> None:
 def _cells(one: Flow) -> list[str]:
     from collector.cli.status import size
 
-    return [one.venue, one.symbol, one.stream, f"{one.rows:,.0f}", size(one.table_bytes), size(one.journal_bytes),
-            one.source]  # fmt: skip
+    return [
+        one.venue,
+        one.symbol,
+        one.stream,
+        f"{one.rows:,.0f}",
+        size(one.table_bytes),
+        size(one.journal_bytes),
+        one.source,
+    ]
 
 
 def _days(days: float | None) -> str:

@@ -61,15 +61,18 @@ def add_to(app: typer.Typer) -> None:
 
 @commands.command("list", epilog="Example:\n\n    collector quarantine list --venue fmfw --error 'price: *' --group")
 def list_entries(
-    venue: Venue = None, stream: Stream = None, kind: Kind = None, error: Error = None, since: Since = None,
+    venue: Venue = None,
+    stream: Stream = None,
+    kind: Kind = None,
+    error: Error = None,
+    since: Since = None,
     until: Until = None,
-    state: Annotated[
-        str, typer.Option(metavar="STATE", help="waiting, resolved, discarded or all.")
-    ] = "waiting",
+    state: Annotated[str, typer.Option(metavar="STATE", help="waiting, resolved, discarded or all.")] = "waiting",
     group: Annotated[bool, typer.Option("--group", help="Count by error instead.")] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many at the most.")] = 50,
-    config: ConfigFile = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
     """List what is in quarantine, newest first. Exit status 1 where no entry, of any state, ever had such an error."""
     from collector.cli.names import one_of
     from collector.cli.quarantine_tables import tell_groups, tell_list
@@ -118,11 +121,18 @@ def show_entry(
 
 @commands.command("parse", epilog="Example:\n\n    collector quarantine parse --all --venue fmfw --error 'ch: *'")
 def parse_entries(
-    ids: Ids = None, everything: Everything = False, venue: Venue = None, stream: Stream = None, kind: Kind = None,
-    error: Error = None, since: Since = None, until: Until = None,
+    ids: Ids = None,
+    everything: Everything = False,
+    venue: Venue = None,
+    stream: Stream = None,
+    kind: Kind = None,
+    error: Error = None,
+    since: Since = None,
+    until: Until = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would come of it.")] = False,
-    config: ConfigFile = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
     """Parse entries again with today's program, and store what they give now.
 
     Each frame is parsed in the state that its session had, which is made again from the journal. Safe beside the
@@ -145,9 +155,17 @@ def parse_entries(
 @commands.command("discard", epilog="Example:\n\n    collector quarantine discard --all --venue x --reason 'left them'")
 def discard_entries(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is not worth storing; it is kept.")],
-    ids: Ids = None, everything: Everything = False, venue: Venue = None, stream: Stream = None, kind: Kind = None,
-    error: Error = None, since: Since = None, until: Until = None, config: ConfigFile = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    ids: Ids = None,
+    everything: Everything = False,
+    venue: Venue = None,
+    stream: Stream = None,
+    kind: Kind = None,
+    error: Error = None,
+    since: Since = None,
+    until: Until = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
     """Set entries aside for good, with a reason. Nothing is deleted: bytes, error and reason stay in the table."""
     if not reason.strip() or "\0" in reason:
         raise typer.BadParameter("say in words why these are not worth storing", param_hint="--reason")
@@ -161,9 +179,14 @@ def discard_entries(
 
 
 def _choice(
-    ids: list[int] | None, venue: str | None, stream: str | None, kind: str | None, error: str | None,
-    since: str | None, until: str | None,
-) -> Choice:  # fmt: skip
+    ids: list[int] | None,
+    venue: str | None,
+    stream: str | None,
+    kind: str | None,
+    error: str | None,
+    since: str | None,
+    until: str | None,
+) -> Choice:
     from collector.cli.backfill import moment
     from collector.cli.names import one_of
     from collector.repair.listing import like
@@ -184,9 +207,16 @@ def _choice(
 
 
 def _work(
-    ids: list[int] | None, venue: str | None, stream: str | None, kind: str | None, error: str | None,
-    since: str | None, until: str | None, *, everything: bool,
-) -> Choice:  # fmt: skip
+    ids: list[int] | None,
+    venue: str | None,
+    stream: str | None,
+    kind: str | None,
+    error: str | None,
+    since: str | None,
+    until: str | None,
+    *,
+    everything: bool,
+) -> Choice:
     """Understand what to work on: either IDs, or --all with options that narrow it."""
     choice = _choice(ids, venue, stream, kind, error, since, until)
     narrowed = any(part is not None for part in choice[2:])

@@ -24,9 +24,16 @@ def tell_list(rows: list[Listed], counts: dict[str, int]) -> None:
         table.add_column(name, justify="right" if name in ("id", "items", "bytes") else "left")
     for one in rows:
         table.add_row(
-            str(one.quarantine_id), f"{one.received_at:%Y-%m-%d %H:%M:%S}", one.venue or "-", one.stream or "-",
-            one.kind or "-", f"{one.items:,}", f"{one.bytes:,}", one.state, one.error[:200],
-        )  # fmt: skip
+            str(one.quarantine_id),
+            f"{one.received_at:%Y-%m-%d %H:%M:%S}",
+            one.venue or "-",
+            one.stream or "-",
+            one.kind or "-",
+            f"{one.items:,}",
+            f"{one.bytes:,}",
+            one.state,
+            one.error[:200],
+        )
     if rows:
         console.print(table)
     total = counts["total"]
@@ -46,9 +53,16 @@ def tell_groups(groups: list[Group]) -> None:
         table.add_column(name, justify="right" if name in ("entries", "items", "newest id") else "left")
     for one in groups:
         table.add_row(
-            f"{one.entries:,}", f"{one.items:,}", one.venue or "-", one.stream or "-", one.kind or "-",
-            f"{one.first:%Y-%m-%d %H:%M:%S}", f"{one.last:%Y-%m-%d %H:%M:%S}", str(one.newest), one.error[:200],
-        )  # fmt: skip
+            f"{one.entries:,}",
+            f"{one.items:,}",
+            one.venue or "-",
+            one.stream or "-",
+            one.kind or "-",
+            f"{one.first:%Y-%m-%d %H:%M:%S}",
+            f"{one.last:%Y-%m-%d %H:%M:%S}",
+            str(one.newest),
+            one.error[:200],
+        )
     console.print(table if groups else "nothing of this choice is in quarantine")
 
 
@@ -59,9 +73,9 @@ def tell_entry(entry: Listed, payload: bytes, place: Where | None, *, whole: boo
         "entry": f"{entry.quarantine_id}, {entry.state}",
         "error": entry.error,
         "of": f"{entry.venue or 'no known venue'}, {entry.stream or 'no known stream'}, "
-              f"{entry.items} item{'' if entry.items == 1 else 's'}",
+        f"{entry.items} item{'' if entry.items == 1 else 's'}",
         "received": f"{entry.received_at:%Y-%m-%d %H:%M:%S.%f} UTC",
-    }  # fmt: skip
+    }
     if entry.resolved_at:
         facts["resolved"] = f"{entry.resolved_at:%Y-%m-%d %H:%M:%S} UTC"
     if entry.discarded_reason:

@@ -98,10 +98,14 @@ def replay(
     with quiet_progress(quiet=as_json) as progress, usage(venue="--venues"):
         done = run(_replay(settings, wanted, progress))
     if as_json:
-        print_json({
-            "frames": done.frames, "bytes": done.bytes, "damages": done.damages,
-            "tables": {name: count._asdict() for name, count in done.tables.items()},
-        })  # fmt: skip
+        print_json(
+            {
+                "frames": done.frames,
+                "bytes": done.bytes,
+                "damages": done.damages,
+                "tables": {name: count._asdict() for name, count in done.tables.items()},
+            }
+        )
     else:
         _tell(done)
     raise typer.Exit(0 if not done.nothing and not done.damages else 1)
@@ -135,10 +139,11 @@ def _segments(config: Config, wanted: Wanted) -> list[int]:
 
     directory = config.data_dir / "journal"
     return [
-        number for number in (numbers(directory) if directory.exists() else [])
+        number
+        for number in (numbers(directory) if directory.exists() else [])
         if (wanted.start is None or number >= wanted.start.segment)
         and (wanted.end is None or number <= wanted.end.segment)
-    ]  # fmt: skip
+    ]
 
 
 class _Bar:
@@ -151,8 +156,11 @@ class _Bar:
 
     def show(self, done: Replayed) -> None:
         at = done.segment
-        self._progress.update(self._task, completed=sum(number < at for number in self._segments),
-                              description=f"replaying segment {at}, {done.frames:,} frames")  # fmt: skip
+        self._progress.update(
+            self._task,
+            completed=sum(number < at for number in self._segments),
+            description=f"replaying segment {at}, {done.frames:,} frames",
+        )
 
     def end(self) -> None:
         self._progress.update(self._task, completed=len(self._segments))
@@ -170,9 +178,14 @@ async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replaye
         writer = Writer(lambda: dsn, None)
         try:
             done = await replay(
-                config.data_dir / "journal", writer, start=wanted.start, end=wanted.end, backfills=wanted.backfills,
-                only=wanted.venues, progress=bar.show,
-            )  # fmt: skip
+                config.data_dir / "journal",
+                writer,
+                start=wanted.start,
+                end=wanted.end,
+                backfills=wanted.backfills,
+                only=wanted.venues,
+                progress=bar.show,
+            )
         finally:
             await writer.close()
     bar.end()
@@ -205,9 +218,17 @@ async def _compare(
         shadow = Shadow(lambda: dsn)
         try:
             compared = await compare(
-                directory, shadow, committed, start=wanted.start, end=wanted.end, backfills=wanted.backfills,
-                venues=wanted.venues, tables=tables or TABLES, examples=examples, progress=bar.show,
-            )  # fmt: skip
+                directory,
+                shadow,
+                committed,
+                start=wanted.start,
+                end=wanted.end,
+                backfills=wanted.backfills,
+                venues=wanted.venues,
+                tables=tables or TABLES,
+                examples=examples,
+                progress=bar.show,
+            )
         finally:
             await shadow.close()
     bar.end()

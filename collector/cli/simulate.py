@@ -43,7 +43,12 @@ def simulate(
     if venues is not None:
         venues = ",".join(some_of("venue", venues, simulator.venue_names(), "--venues"))
     options: dict[str, object] = {
-        "--venues": venues, "--seed": seed, "--rate": rate, "--symbols": symbols,
-        "--host": host, "--port": port, "--write-config": write_config,
-    }  # fmt: skip
+        "--venues": venues,
+        "--seed": seed,
+        "--rate": rate,
+        "--symbols": symbols,
+        "--host": host,
+        "--port": port,
+        "--write-config": write_config,
+    }
     raise typer.Exit(main([f"{name}={value}" for name, value in options.items() if value is not None]))

@@ -146,10 +146,13 @@ def _venues(venues: list[dict[str, Any]]) -> RenderableType:
     for venue in venues:
         offset, rest, repair, gaps = (venue[key] for key in ("clock_offset_seconds", "rest", "repair", "gaps"))
         table.add_row(
-            venue["venue"], _state(venue["state"]), "-" if offset is None else f"{offset:+.3f} s",
-            "-" if rest is None else _rest(rest), "-" if gaps is None else _gaps(gaps),
+            venue["venue"],
+            _state(venue["state"]),
+            "-" if offset is None else f"{offset:+.3f} s",
+            "-" if rest is None else _rest(rest),
+            "-" if gaps is None else _gaps(gaps),
             "off" if repair is None else _repair(repair),
-        )  # fmt: skip
+        )
     return table
 
 
@@ -172,16 +175,22 @@ def _connections(venues: list[dict[str, Any]]) -> RenderableType:
     table = _table("connection", "state", "for", ">frames", ">received", ">reconnects", ">last frame", "reason")
     for venue in venues:
         if venue["state"] != "running" or not venue["connections"]:
-            table.add_row(f"{venue['venue']} (worker)", _state(venue["state"]), "", "", "", "", "",
-                          venue["reason"])  # fmt: skip
+            table.add_row(f"{venue['venue']} (worker)", _state(venue["state"]), "", "", "", "", "", venue["reason"])
         for problem in venue["problems"]:
-            table.add_row(f"{venue['venue']} {problem['symbol']}", _state("refused"), "", "", "", "", "",
-                          problem["reason"])  # fmt: skip
+            table.add_row(
+                f"{venue['venue']} {problem['symbol']}", _state("refused"), "", "", "", "", "", problem["reason"]
+            )
         for one in venue["connections"]:
             table.add_row(
-                one["name"], _state(one["state"]), span(one["state_seconds"]), f"{one['frames']:,}",
-                size(one["bytes"]), _losses(one), span(one["last_frame_age_seconds"]), one["reason"],
-            )  # fmt: skip
+                one["name"],
+                _state(one["state"]),
+                span(one["state_seconds"]),
+                f"{one['frames']:,}",
+                size(one["bytes"]),
+                _losses(one),
+                span(one["last_frame_age_seconds"]),
+                one["reason"],
+            )
     return table
 
 
@@ -203,9 +212,13 @@ def _streams(venues: list[dict[str, Any]]) -> RenderableType:
             still = [f"{one['symbol']} {one['state']}" for one in all_of_it if one["state"] != "flowing"]
             more = f" and {len(still) - 3} more" if len(still) > 3 else ""
             table.add_row(
-                venue["venue"], stream, str(len(all_of_it) - len(still)), str(len(all_of_it)),
-                span(min((age for age in ages if age is not None), default=None)), ", ".join(still[:3]) + more,
-            )  # fmt: skip
+                venue["venue"],
+                stream,
+                str(len(all_of_it) - len(still)),
+                str(len(all_of_it)),
+                span(min((age for age in ages if age is not None), default=None)),
+                ", ".join(still[:3]) + more,
+            )
     return table
 
 
@@ -276,8 +289,13 @@ def _connect(console: Screen, psql: str | None) -> None:
 # -- words -------------------------------------------------------------------------------------------------------------
 
 _COLOURS = {
-    "live": "green", "flowing": "green", "running": "green", "refused": "red", "failed": "red", "stopped": "red",
-}  # fmt: skip
+    "live": "green",
+    "flowing": "green",
+    "running": "green",
+    "refused": "red",
+    "failed": "red",
+    "stopped": "red",
+}
 
 
 def _state(state: str) -> RenderableType:

@@ -280,14 +280,16 @@ class Storage(Section):
                     continue
                 if repair.max_age_days is None:
                     yield Fault(
-                        f"storage.{name}.{key}", f"{_told(span)} is sooner than repairs end, which have no limit",
+                        f"storage.{name}.{key}",
+                        f"{_told(span)} is sooner than repairs end, which have no limit",
                         "set repair.max_age_days to less than it",
-                    )  # fmt: skip
+                    )
                 elif span <= timedelta(days=repair.max_age_days):
                     yield Fault(
-                        f"storage.{name}.{key}", f"{_told(span)} is not beyond the age at which gaps are repaired",
+                        f"storage.{name}.{key}",
+                        f"{_told(span)} is not beyond the age at which gaps are repaired",
                         f"more than repair.max_age_days, which is {repair.max_age_days:g}, or lower that",
-                    )  # fmt: skip
+                    )
 
 
 class Log(Section):
@@ -386,9 +388,12 @@ class Config(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read nothing behind the caller's back."""
         return (init_settings,)

@@ -31,9 +31,11 @@ _HEAD = """\
 
 _CHOICES = {("fmfw", "symbols"): '["BTCUSDT", "ETHUSDT"]'}
 _EXAMPLES = {
-    "data_dir": '"/var/lib/collector"', "dsn": '"postgresql://collector@localhost:5432/market"',
-    "compress_after": '"never"', "keep": '"unlimited"',
-}  # fmt: skip
+    "data_dir": '"/var/lib/collector"',
+    "dsn": '"postgresql://collector@localhost:5432/market"',
+    "compress_after": '"never"',
+    "keep": '"unlimited"',
+}
 
 
 def sample() -> str:

@@ -332,8 +332,11 @@ async def run(
     """Run a daemon until SIGTERM or SIGINT. `ready` is called with it before it runs, `reread` at SIGHUP."""
     os.umask(0o077)  # what it writes is nobody else's
     if exposed := dict(readable_secrets(config)):
-        log.warning("secrets_readable", files=[str(path) for path in exposed],
-                    remedy="everybody on this machine may read them; chmod 600, or 640 with a group")  # fmt: skip
+        log.warning(
+            "secrets_readable",
+            files=[str(path) for path in exposed],
+            remedy="everybody on this machine may read them; chmod 600, or 640 with a group",
+        )
     raise_limit()
     gc.freeze()  # what is loaded by now stays: no search for garbage needs to go through it again
     gc.set_threshold(*GC_THRESHOLDS)

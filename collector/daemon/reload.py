@@ -89,5 +89,4 @@ class Reloading:
         self._reloads += 1
         log.info("reloaded", **{name: list(venues) for name, venues in changes._asdict().items() if venues})
         if self._restart:
-            log.warning("restart_needed", settings=list(self._restart),
-                        remedy="these are read at the start only")  # fmt: skip
+            log.warning("restart_needed", settings=list(self._restart), remedy="these are read at the start only")

@@ -68,8 +68,11 @@ class Upkeep:
             return
         gone = await self._retention.apply(self._clock.now_ns() // 1000)
         if self._retention.uncompressed and self._applied is None:
-            log.warning("cannot_compress", tables=sorted(self._retention.uncompressed),
-                        remedy="only TimescaleDB's Community edition can; the rows stay as they are")  # fmt: skip
+            log.warning(
+                "cannot_compress",
+                tables=sorted(self._retention.uncompressed),
+                remedy="only TimescaleDB's Community edition can; the rows stay as they are",
+            )
         self._applied = self._clock.monotonic()
         if any(gone.values()):
             log.info("old_rows_deleted", **gone)

@@ -69,11 +69,13 @@ async def chosen(
         elif table == "rates":
             series += [
                 Series(table, row["venue"], row["name"], row["venue_id"], (row["name"],))
-                for row in rates if _meant(row["venue"], venues) and _meant(row["name"], symbols)
-            ]  # fmt: skip
+                for row in rates
+                if _meant(row["venue"], venues) and _meant(row["name"], symbols)
+            ]
         else:
-            series += [Series(table, row["venue"], None, row["venue_id"]) for row in every
-                       if _meant(row["venue"], venues)]  # fmt: skip
+            series += [
+                Series(table, row["venue"], None, row["venue_id"]) for row in every if _meant(row["venue"], venues)
+            ]
     return series, selected
 
 

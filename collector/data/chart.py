@@ -38,11 +38,19 @@ def draw(picture: Picture, path: Path, *, style: str = "light") -> None:
     matplotlib = extra("matplotlib", "charts")
     colours = STYLES[style]
     settings = {
-        "font.family": "DejaVu Sans", "font.size": 9.0, "svg.hashsalt": "collector", "axes.linewidth": 0.8,
-        "axes.edgecolor": colours.grid, "axes.labelcolor": colours.faint, "xtick.color": colours.faint,
-        "ytick.color": colours.faint, "text.color": colours.ink, "axes.facecolor": colours.ground,
-        "figure.facecolor": colours.ground, "savefig.facecolor": colours.ground,
-    }  # fmt: skip
+        "font.family": "DejaVu Sans",
+        "font.size": 9.0,
+        "svg.hashsalt": "collector",
+        "axes.linewidth": 0.8,
+        "axes.edgecolor": colours.grid,
+        "axes.labelcolor": colours.faint,
+        "xtick.color": colours.faint,
+        "ytick.color": colours.faint,
+        "text.color": colours.ink,
+        "axes.facecolor": colours.ground,
+        "figure.facecolor": colours.ground,
+        "savefig.facecolor": colours.ground,
+    }
     with matplotlib.rc_context(settings):
         figure = _figure(picture, colours)
         try:
@@ -61,10 +69,19 @@ def _figure(picture: Picture, colours: Palette) -> Figure:
     heights = [3.6] + [1.0] * (sized + quoted)
     figure: Figure = figure_module.Figure(figsize=SIZE_INCHES)
     rows = figure.subplots(
-        len(heights), 1, sharex=True, squeeze=False,
-        gridspec_kw={"height_ratios": heights, "hspace": 0.06,
-                     "left": 0.03, "right": 0.91, "top": 0.885, "bottom": 0.075},
-    )  # fmt: skip
+        len(heights),
+        1,
+        sharex=True,
+        squeeze=False,
+        gridspec_kw={
+            "height_ratios": heights,
+            "hspace": 0.06,
+            "left": 0.03,
+            "right": 0.91,
+            "top": 0.885,
+            "bottom": 0.075,
+        },
+    )
     panels: list[Axes] = [row[0] for row in rows]
     _candles(panels[0], picture, colours)
     _shade(panels[0], picture.gaps_of_trades, colours)
@@ -112,11 +129,20 @@ def _candles(panel: Axes, picture: Picture, colours: Palette) -> None:
     last = bars["close"].to_pylist()[-1]
     panel.axhline(last, color=tints[-1], linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.8, zorder=2)
     panel.annotate(
-        f"{last:,.{picture.decimals}f}", (1.0, last), xycoords=("axes fraction", "data"), xytext=(4, 0),
-        textcoords="offset points", va="center", ha="left", fontsize=8.5, fontweight="bold", color=colours.ground,
-        bbox={"boxstyle": "round,pad=0.25", "facecolor": tints[-1], "edgecolor": "none"}, zorder=6,
+        f"{last:,.{picture.decimals}f}",
+        (1.0, last),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        ha="left",
+        fontsize=8.5,
+        fontweight="bold",
+        color=colours.ground,
+        bbox={"boxstyle": "round,pad=0.25", "facecolor": tints[-1], "edgecolor": "none"},
+        zorder=6,
         annotation_clip=False,
-    )  # fmt: skip
+    )
 
 
 def _volume(panel: Axes, picture: Picture, colours: Palette) -> None:
@@ -125,10 +151,13 @@ def _volume(panel: Axes, picture: Picture, colours: Palette) -> None:
     sizes = [size or 0.0 for size in bars["volume"].to_pylist()]
     ends = zip(bars["open"].to_pylist(), bars["close"].to_pylist(), strict=True)
     panel.bar(
-        [left + width / 2 for left in _times(bars["time"])], sizes, width * BODY_SHARE,
+        [left + width / 2 for left in _times(bars["time"])],
+        sizes,
+        width * BODY_SHARE,
         color=[colours.rising if closed >= opened else colours.falling for opened, closed in ends],
-        alpha=0.75, zorder=3,
-    )  # fmt: skip
+        alpha=0.75,
+        zorder=3,
+    )
     panel.set_ylim(0, max(sizes) * 1.2)
     panel.yaxis.set_major_formatter(extra("matplotlib.ticker", "charts").FuncFormatter(_size))
     _name(panel, "volume", colours)
@@ -168,9 +197,10 @@ def _dress(panel: Axes, colours: Palette) -> None:
     for side in ("left", "top", "right"):
         panel.spines[side].set_visible(False)
     panel.yaxis.set_major_locator(
-        extra("matplotlib.ticker", "charts").MaxNLocator(nbins=max(3, round(panel.get_position().height * 11)),
-                                                        steps=[1, 2, 2.5, 5, 10], prune="lower")
-    )  # fmt: skip
+        extra("matplotlib.ticker", "charts").MaxNLocator(
+            nbins=max(3, round(panel.get_position().height * 11)), steps=[1, 2, 2.5, 5, 10], prune="lower"
+        )
+    )
 
 
 def _time_axis(panel: Axes, picture: Picture, colours: Palette) -> None:
@@ -183,14 +213,25 @@ def _time_axis(panel: Axes, picture: Picture, colours: Palette) -> None:
     seconds = "%H:%M:%S"
     panel.xaxis.set_major_formatter(
         dates.ConciseDateFormatter(
-            locator, tz=UTC, show_offset=False, formats=["%Y", "%b", "%d", "%H:%M", "%H:%M", seconds],
+            locator,
+            tz=UTC,
+            show_offset=False,
+            formats=["%Y", "%b", "%d", "%H:%M", "%H:%M", seconds],
             zero_formats=["", "%Y", "%b", "%b %d", "%H:%M", seconds],
         )
-    )  # fmt: skip
+    )
     panel.annotate(
-        "UTC", (1.0, 0), xycoords="axes fraction", xytext=(36, -5), textcoords="offset points", va="top", ha="left",
-        fontsize=8.5, color=colours.faint, annotation_clip=False,
-    )  # fmt: skip
+        "UTC",
+        (1.0, 0),
+        xycoords="axes fraction",
+        xytext=(36, -5),
+        textcoords="offset points",
+        va="top",
+        ha="left",
+        fontsize=8.5,
+        color=colours.faint,
+        annotation_clip=False,
+    )
 
 
 def _headline(figure: Figure, picture: Picture, colours: Palette, states: set[str]) -> None:
@@ -202,13 +243,22 @@ def _headline(figure: Figure, picture: Picture, colours: Palette, states: set[st
     figure.text(0.045 + _text_width(figure, name), 0.952, told, fontsize=9.5, va="center", color=colours.faint)
     handles = [
         patches.Patch(facecolor=getattr(colours, state), alpha=_SHADES[state] + 0.2, label=_TOLD[state])
-        for state in _SHADES if state in states
-    ]  # fmt: skip
+        for state in _SHADES
+        if state in states
+    ]
     if handles:
         figure.legend(
-            handles=handles, loc="center right", bbox_to_anchor=(0.915, 0.91), ncols=len(handles), frameon=False,
-            fontsize=8.5, labelcolor=colours.faint, handlelength=1.2, handleheight=1.0, columnspacing=1.2,
-        )  # fmt: skip
+            handles=handles,
+            loc="center right",
+            bbox_to_anchor=(0.915, 0.91),
+            ncols=len(handles),
+            frameon=False,
+            fontsize=8.5,
+            labelcolor=colours.faint,
+            handlelength=1.2,
+            handleheight=1.0,
+            columnspacing=1.2,
+        )
 
 
 def _span(picture: Picture) -> str:
@@ -227,9 +277,17 @@ def _text_width(figure: Figure, text: str) -> float:
 
 def _name(panel: Axes, text: str, colours: Palette) -> None:
     panel.text(
-        0.004, 0.93, text, transform=panel.transAxes, va="top", ha="left", fontsize=8.5, color=colours.faint, zorder=6,
+        0.004,
+        0.93,
+        text,
+        transform=panel.transAxes,
+        va="top",
+        ha="left",
+        fontsize=8.5,
+        color=colours.faint,
+        zorder=6,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": colours.ground, "edgecolor": "none", "alpha": 0.7},
-    )  # fmt: skip
+    )
 
 
 def _size(value: float, _place: int) -> str:

@@ -24,10 +24,21 @@ if TYPE_CHECKING:
 NUMERIC, NUMERICS, INTERVAL = "numeric", "numeric[]", "interval"
 
 _PLAIN = {
-    "bool": "bool_", "int2": "int16", "int4": "int32", "int8": "int64", "float4": "float32", "float8": "float64",
-    "date": "date32", "text": "string", "varchar": "string", "bpchar": "string", "name": "string", "json": "string",
-    "jsonb": "string", "uuid": "string",
-}  # fmt: skip
+    "bool": "bool_",
+    "int2": "int16",
+    "int4": "int32",
+    "int8": "int64",
+    "float4": "float32",
+    "float8": "float64",
+    "date": "date32",
+    "text": "string",
+    "varchar": "string",
+    "bpchar": "string",
+    "name": "string",
+    "json": "string",
+    "jsonb": "string",
+    "uuid": "string",
+}
 
 USUAL_SCALE = 18
 """Digits behind the point of a file's decimals where that is enough, so that files can be read as one."""
@@ -109,10 +120,13 @@ def table(block: bytes, columns: Sequence[Column], wanted: pa.Schema) -> pa.Tabl
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types={str(place): _read_as(column.kind) for place, column in enumerate(columns)},
-            null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False,
-            true_values=["t"], false_values=["f"],
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
         ),
-    )  # fmt: skip
+    )
     arrays = []
     for column, values, field in zip(columns, map(_whole, read.columns), wanted, strict=True):
         list_of = field.type.value_type if pa.types.is_list(field.type) else field.type

@@ -82,9 +82,15 @@ class _Day(NamedTuple):
 
 
 async def export(
-    dsn: str, choice: Choice, folder: Path, kind: str, *, replace: bool = False, seal: Seal | None = None,
+    dsn: str,
+    choice: Choice,
+    folder: Path,
+    kind: str,
+    *,
+    replace: bool = False,
+    seal: Seal | None = None,
     show: Callable[[Progress], None] = lambda _progress: None,
-) -> Exported:  # fmt: skip
+) -> Exported:
     """Export a choice to a new folder, in the format `kind`.
 
     The folder appears when everything in it was read back and is on the disk. Raises `DatabaseError`, `UnknownError`
@@ -253,8 +259,19 @@ class _Export:
         sha256, held = await asyncio.to_thread(finish)
         if not day.rows == sent == held:
             raise ExportError(f"{name} holds {held:,} rows, {sent:,} were sent and {day.rows:,} were there")
-        return File(name, one.table, one.venue, one.symbol, day.day, held, path.stat().st_size, sha256, day.first,
-                    day.last, output.types)  # fmt: skip
+        return File(
+            name,
+            one.table,
+            one.venue,
+            one.symbol,
+            day.day,
+            held,
+            path.stat().st_size,
+            sha256,
+            day.first,
+            day.last,
+            output.types,
+        )
 
     async def _columns_of(self, table: str) -> list[Column]:
         if table not in self._columns:

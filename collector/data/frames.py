@@ -35,9 +35,11 @@ def _pandas(answer: pa.Table) -> Any:
     pa, pandas = extra("pyarrow", "pandas"), extra("pandas", "pandas")
     # Without these, one null would make floats of all integers, keys of 64 bits included.
     kinds = {
-        pa.int16(): pandas.Int16Dtype(), pa.int32(): pandas.Int32Dtype(), pa.int64(): pandas.Int64Dtype(),
+        pa.int16(): pandas.Int16Dtype(),
+        pa.int32(): pandas.Int32Dtype(),
+        pa.int64(): pandas.Int64Dtype(),
         pa.bool_(): pandas.BooleanDtype(),
-    }  # fmt: skip
+    }
     return answer.to_pandas(types_mapper=kinds.get)
 
 

@@ -39,9 +39,12 @@ class AsyncMarket(Questions[Coroutine[Any, Any, Frame]]):
 
     @overload
     def __init__(
-        self: AsyncMarket[pd.DataFrame], source: Source = None, *, frames: Literal["pandas"] = "pandas",
+        self: AsyncMarket[pd.DataFrame],
+        source: Source = None,
+        *,
+        frames: Literal["pandas"] = "pandas",
         floats: bool = False,
-    ) -> None: ...  # fmt: skip
+    ) -> None: ...
     @overload
     def __init__(
         self: AsyncMarket[pl.DataFrame], source: Source = None, *, frames: Literal["polars"], floats: bool = False
@@ -87,9 +90,12 @@ class Market(Questions[Frame], Generic[Frame]):
 
     @overload
     def __init__(
-        self: Market[pd.DataFrame], source: Source = None, *, frames: Literal["pandas"] = "pandas",
+        self: Market[pd.DataFrame],
+        source: Source = None,
+        *,
+        frames: Literal["pandas"] = "pandas",
         floats: bool = False,
-    ) -> None: ...  # fmt: skip
+    ) -> None: ...
     @overload
     def __init__(
         self: Market[pl.DataFrame], source: Source = None, *, frames: Literal["polars"], floats: bool = False

@@ -27,11 +27,27 @@ class Palette(NamedTuple):
 
 STYLES = {
     "light": Palette(
-        ground="#ffffff", ink="#1f2933", faint="#6b7785", grid="#e6e9ed", rising="#2a9d8f", falling="#c8463c",
-        spread="#3d5a99", lost="#d64545", missing="#e9a23b", repaired="#7aa6d6",
+        ground="#ffffff",
+        ink="#1f2933",
+        faint="#6b7785",
+        grid="#e6e9ed",
+        rising="#2a9d8f",
+        falling="#c8463c",
+        spread="#3d5a99",
+        lost="#d64545",
+        missing="#e9a23b",
+        repaired="#7aa6d6",
     ),
     "dark": Palette(
-        ground="#12161c", ink="#e4e8ee", faint="#8e99a8", grid="#252c36", rising="#3fbfae", falling="#e2604f",
-        spread="#8fb0f0", lost="#e2604f", missing="#e9b04b", repaired="#5f8fc4",
+        ground="#12161c",
+        ink="#e4e8ee",
+        faint="#8e99a8",
+        grid="#252c36",
+        rising="#3fbfae",
+        falling="#e2604f",
+        spread="#8fb0f0",
+        lost="#e2604f",
+        missing="#e9b04b",
+        repaired="#5f8fc4",
     ),
-}  # fmt: skip
+}

@@ -20,9 +20,21 @@ if TYPE_CHECKING:
 _SQL = queries("market")
 
 PERIOD_NAMES = {
-    "1s": 1, "5s": 5, "15s": 15, "30s": 30, "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200,
-    "4h": 14400, "12h": 43200, "1d": 86400, "1w": 604800,
-}  # fmt: skip
+    "1s": 1,
+    "5s": 5,
+    "15s": 15,
+    "30s": 30,
+    "1m": 60,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "2h": 7200,
+    "4h": 14400,
+    "12h": 43200,
+    "1d": 86400,
+    "1w": 604800,
+}
 """Periods that a chart chooses from, and their seconds."""
 
 MOST_CHOSEN, MOST_DRAWN = 160, 5_000
@@ -93,10 +105,21 @@ async def ask(
         spread = await drawn.spread(venue, symbol, f"{step}s", start, end)
         coverage = await market.coverage(venue, symbol, None, start, end)
     return Picture(
-        venue, symbol, about["common_name"], about["quote"], period, float(length), start, end,
-        _decimals(about["price_step"], about["scale"]), "candles" if candles else "bars", bars, spread,
-        _spans(coverage.to_pylist(), "candles" if candles else "trades"), _spans(coverage.to_pylist(), "ticks"),
-    )  # fmt: skip
+        venue,
+        symbol,
+        about["common_name"],
+        about["quote"],
+        period,
+        float(length),
+        start,
+        end,
+        _decimals(about["price_step"], about["scale"]),
+        "candles" if candles else "bars",
+        bars,
+        spread,
+        _spans(coverage.to_pylist(), "candles" if candles else "trades"),
+        _spans(coverage.to_pylist(), "ticks"),
+    )
 
 
 async def _candled(
@@ -136,5 +159,6 @@ def _decimals(step: Decimal | None, scale: int | None) -> int:
 def _spans(rows: list[dict[str, Any]], stream: str) -> tuple[Span, ...]:
     return tuple(
         Span(row["state"], row["from_time"].astimezone(UTC), row["to_time"].astimezone(UTC))
-        for row in rows if row["stream"] == stream and row["state"] != "covered"
-    )  # fmt: skip
+        for row in rows
+        if row["stream"] == stream and row["state"] != "covered"
+    )

@@ -59,9 +59,15 @@ class Questions(ABC, Generic[Answer]):
         return self._ask(_SQL["ticks"], venue, symbol, moment(from_time), moment(to_time))
 
     def candles(
-        self, venue: str, symbol: str, period: str, from_time: Moment | None = None, to_time: Moment | None = None, *,
+        self,
+        venue: str,
+        symbol: str,
+        period: str,
+        from_time: Moment | None = None,
+        to_time: Moment | None = None,
+        *,
         series: str = "trade",
-    ) -> Answer:  # fmt: skip
+    ) -> Answer:
         """Give the venue's own candles. `period` is one that was recorded, such as `1m`; `series` trade, mark, .."""
         if period not in PERIODS:
             raise QueryError(f"{period!r} is no period of candles; there is {', '.join(PERIODS)}")
@@ -69,9 +75,15 @@ class Questions(ABC, Generic[Answer]):
         return self._ask(_SQL["candles"], venue, symbol, *span, PERIODS[period], series)
 
     def ohlcv(
-        self, venue: str, symbol: str, period: Period, from_time: Moment | None = None,
-        to_time: Moment | None = None, *, fill: bool = False,
-    ) -> Answer:  # fmt: skip
+        self,
+        venue: str,
+        symbol: str,
+        period: Period,
+        from_time: Moment | None = None,
+        to_time: Moment | None = None,
+        *,
+        fill: bool = False,
+    ) -> Answer:
         """Give bars of any length, made of trades.
 
         `gap` flags bars of which a part is not known to be recorded, `partial` those that are not over or cut by the
@@ -108,16 +120,24 @@ class Questions(ABC, Generic[Answer]):
         return self._ask(_SQL["last_prices"])
 
     def coverage(
-        self, venue: str | None = None, symbol: str | None = None, stream: str | None = None,
-        from_time: Moment | None = None, to_time: Moment | None = None,
-    ) -> Answer:  # fmt: skip
+        self,
+        venue: str | None = None,
+        symbol: str | None = None,
+        stream: str | None = None,
+        from_time: Moment | None = None,
+        to_time: Moment | None = None,
+    ) -> Answer:
         """Tell which time of which stream is `covered`, `repaired`, `missing` or `lost`."""
         return self._ask(_SQL["coverage"], venue, symbol, stream, moment(from_time), moment(to_time))
 
     def gaps(
-        self, venue: str | None = None, symbol: str | None = None, stream: str | None = None,
-        from_time: Moment | None = None, to_time: Moment | None = None,
-    ) -> Answer:  # fmt: skip
+        self,
+        venue: str | None = None,
+        symbol: str | None = None,
+        stream: str | None = None,
+        from_time: Moment | None = None,
+        to_time: Moment | None = None,
+    ) -> Answer:
         """List what was not recorded, with the cause and what became of it. One that lasts has no `to_time`."""
         return self._ask(_SQL["gaps"], venue, symbol, stream, moment(from_time), moment(to_time))
 

@@ -109,8 +109,17 @@ async def _simulators(
     folder: Path, *, rate: float, seed: int, venues: str | None
 ) -> AsyncIterator[Mapping[str, Mapping[str, str]]]:
     """Run the venues in a process of their own, as they would be elsewhere in the world."""
-    command = [sys.executable, "-m", "collector.simulator", "--rate", str(rate), "--seed", str(seed),
-               "--write-config", str(folder / FILE_NAME)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "collector.simulator",
+        "--rate",
+        str(rate),
+        "--seed",
+        str(seed),
+        "--write-config",
+        str(folder / FILE_NAME),
+    ]
     if venues:
         command += ["--venues", venues]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
@@ -182,20 +191,32 @@ def _screen(observed: Observed, page: str | None, rates: _Rates, left: float | N
     facts, now = observed.statistics, time.monotonic()
     rest = "press Ctrl-C to end" if left is None else f"{left:.0f} s left"
     table = Table(title=f"collector demo, {rest}", title_justify="left")
-    for name, justify in (("instrument", "left"), ("last", "right"), ("bid", "right"), ("ask", "right"),
-                          ("spread", "right"), ("items/s", "right"), ("trades", "right"), ("ticks", "right"),
-                          ("books", "right"), ("candles", "right")):  # fmt: skip
+    for name, justify in (
+        ("instrument", "left"),
+        ("last", "right"),
+        ("bid", "right"),
+        ("ask", "right"),
+        ("spread", "right"),
+        ("items/s", "right"),
+        ("trades", "right"),
+        ("ticks", "right"),
+        ("books", "right"),
+        ("candles", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     busiest = sorted(facts.rows_by_instrument.items(), key=lambda entry: -entry[1].total())
     for instrument, counts in busiest[:SHOWN_INSTRUMENTS]:
         tick, trade = facts.last_tick.get(instrument), facts.last_trade.get(instrument)
         last = trade.price if trade else (tick.last if tick else None)
         table.add_row(
-            f"{instrument.venue} {instrument.symbol}", last or "-", (tick and tick.bid) or "-",
-            (tick and tick.ask) or "-", _spread(tick and tick.bid, tick and tick.ask),
+            f"{instrument.venue} {instrument.symbol}",
+            last or "-",
+            (tick and tick.bid) or "-",
+            (tick and tick.ask) or "-",
+            _spread(tick and tick.bid, tick and tick.ask),
             f"{rates.of(instrument, counts.total(), now):.0f}",
             *(f"{counts[name]:,}" for name in ("trades", "ticks", "books", "candles")),
-        )  # fmt: skip
+        )
     if len(busiest) > SHOWN_INSTRUMENTS:
         table.add_row(f"and {len(busiest) - SHOWN_INSTRUMENTS} more", *[""] * 9)
     return Group(table, *_footer(observed, page))

@@ -295,8 +295,13 @@ class ConnectionFeed:
             name = status.channel, status.symbol
             if status.state is SubscriptionState.REFUSED and name not in self._told_refused:
                 self._told_refused.add(name)
-                log.warning("subscription_refused", connection=self.plan.name, channel=status.channel,
-                            symbol=status.symbol, reason=status.reason)  # fmt: skip
+                log.warning(
+                    "subscription_refused",
+                    connection=self.plan.name,
+                    channel=status.channel,
+                    symbol=status.symbol,
+                    reason=status.reason,
+                )
 
     async def _send(self, line: Line, outbox: asyncio.Queue[bytes]) -> None:
         while True:

@@ -49,8 +49,15 @@ async def catalogue(venue: str, configured: VenueConfig) -> list[Listed]:
                     wanted.append(subscription.stream)
     return [
         Listed(
-            venue, spec.instrument.symbol, spec.kind, spec.base, spec.quote, spec.price_step, spec.size_step,
-            spec.status, tuple(streams.get(spec.instrument.symbol, ())),
+            venue,
+            spec.instrument.symbol,
+            spec.kind,
+            spec.base,
+            spec.quote,
+            spec.price_step,
+            spec.size_step,
+            spec.status,
+            tuple(streams.get(spec.instrument.symbol, ())),
         )
         for spec in sorted(plan.instruments)
-    ]  # fmt: skip
+    ]

@@ -35,9 +35,18 @@ class PollFeed:
     """Runs one poll plan; it shows itself like a connection."""
 
     def __init__(
-        self, plan: PollPlan, adapter: Adapter, settings: Any, *, rest: RestClient, intake: Intake, clock: Clock,
-        random: Random, failures: AdapterFailures | None = None, pauses: Pauses | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        plan: PollPlan,
+        adapter: Adapter,
+        settings: Any,
+        *,
+        rest: RestClient,
+        intake: Intake,
+        clock: Clock,
+        random: Random,
+        failures: AdapterFailures | None = None,
+        pauses: Pauses | None = None,
+    ) -> None:
         self.plan = plan
         self._adapter = adapter
         self._settings = settings
@@ -162,8 +171,13 @@ class PollFeed:
             name = status.channel, status.symbol
             if status.state is SubscriptionState.REFUSED and name not in self._told_refused:
                 self._told_refused.add(name)
-                log.warning("subscription_refused", connection=self.plan.name, channel=status.channel,
-                            symbol=status.symbol, reason=status.reason)  # fmt: skip
+                log.warning(
+                    "subscription_refused",
+                    connection=self.plan.name,
+                    channel=status.channel,
+                    symbol=status.symbol,
+                    reason=status.reason,
+                )
         if not self._failures.proved(polling, self.plan):
             self._pauses.went(self)
             self._become(ConnectionState.SUBSCRIBING, str(error))

@@ -175,8 +175,13 @@ class RestClient:
         if failure is None:
             return answer
         if failure.retry_after is not None and not 0 <= failure.retry_after <= LONGEST_PAUSE_SECONDS:
-            log.warning("pause_capped", venue=self._venue, channel=call.channel, asked_s=failure.retry_after,
-                        pause_s=LONGEST_PAUSE_SECONDS)  # fmt: skip
+            log.warning(
+                "pause_capped",
+                venue=self._venue,
+                channel=call.channel,
+                asked_s=failure.retry_after,
+                pause_s=LONGEST_PAUSE_SECONDS,
+            )
             failure.retry_after = LONGEST_PAUSE_SECONDS
         self.use.failed += 1
         if status == 429:  # everybody waits who draws on the same budget

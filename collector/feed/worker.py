@@ -124,8 +124,13 @@ class VenueWorker:
         self._limits = self.adapter.limits(self._settings)
         # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
         self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
-        header = {"venue": self.venue, "adapter": self.adapter.name, "worker": f"{self.venue}-rest", "url": "",
-                  "symbols": None}  # fmt: skip
+        header = {
+            "venue": self.venue,
+            "adapter": self.adapter.name,
+            "worker": f"{self.venue}-rest",
+            "url": "",
+            "symbols": None,
+        }
         session = self._intake.open(header)
         rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session, self.failures)
         self.rest = rest

@@ -123,9 +123,14 @@ class Gaps:
         return len(self._missing) + len(self._within)
 
     def begin(
-        self, keys: Iterable[Key], cause: str, reason: str, last_us: int, out: Records,
+        self,
+        keys: Iterable[Key],
+        cause: str,
+        reason: str,
+        last_us: int,
+        out: Records,
         listed: Mapping[Key, int] = MappingProxyType({}),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Nobody receives these any more: since `last_us`, or since the last list of what was polled.
 
         What is not asked for any more is no gap.

@@ -42,9 +42,15 @@ class SessionParser:
     )
 
     def __init__(
-        self, session_id: int, header: Mapping[str, Any], opened_ns: int, parser: Parser, gaps: Gaps,
-        coverage: Coverage, shown: Shown,
-    ) -> None:  # fmt: skip
+        self,
+        session_id: int,
+        header: Mapping[str, Any],
+        opened_ns: int,
+        parser: Parser,
+        gaps: Gaps,
+        coverage: Coverage,
+        shown: Shown,
+    ) -> None:
         self.session_id = session_id
         self.header = header
         self.opened_ns = opened_ns

@@ -79,8 +79,19 @@ async def plan(config: Config) -> Plan:
         days = max(0.0, room - taken) / (tables + (journal if shared and most is None else 0.0))
     own = None if config.journal.max_gb is None else max(0.0, config.journal.max_gb * GIB - now)
     outage = None if journal <= 0 else (free if own is None else min(free, own)) / journal
-    return Plan(flows, tables, journal, "assumed" if measured is None else "recorded", most, free, outage, shared,
-                room, days, notes)  # fmt: skip
+    return Plan(
+        flows,
+        tables,
+        journal,
+        "assumed" if measured is None else "recorded",
+        most,
+        free,
+        outage,
+        shared,
+        room,
+        days,
+        notes,
+    )
 
 
 def _most(config: Config, journal_a_day: float) -> float | None:

@@ -30,9 +30,13 @@ SIGHTINGS_KEPT = 20
 GAP_SECONDS = 60.0
 
 IDENTITIES: dict[str, tuple[str, ...]] = {
-    "trades": ("time_us", "trade_key"), "ticks": ("time_us", "tick_key"), "books": ("time_us", "seq", "snapshot"),
-    "candles": ("time_us", "period", "series"), "derivatives": ("time_us",), "rates": ("time_us",),
-}  # fmt: skip
+    "trades": ("time_us", "trade_key"),
+    "ticks": ("time_us", "tick_key"),
+    "books": ("time_us", "seq", "snapshot"),
+    "candles": ("time_us", "period", "series"),
+    "derivatives": ("time_us",),
+    "rates": ("time_us",),
+}
 """What tells the rows of one instrument apart, in each table that can be explained."""
 
 _TIMES = {
@@ -149,9 +153,16 @@ async def _find(
 
 
 async def _run(
-    connection: Connection, directory: Path, here: list[Record], told: Explained, venue: str, symbol: str,
-    wanted: tuple[Any, ...], last_ns: int, damaged: Callable[[DamagedJournal], None],
-) -> None:  # fmt: skip
+    connection: Connection,
+    directory: Path,
+    here: list[Record],
+    told: Explained,
+    venue: str,
+    symbol: str,
+    wanted: tuple[Any, ...],
+    last_ns: int,
+    damaged: Callable[[DamagedJournal], None],
+) -> None:
     segment = min(record.position.segment for record in here)
     at_us = here[0].received_ns // 1000
     chosen = Chosen({venue})

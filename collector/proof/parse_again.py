@@ -197,9 +197,12 @@ def _begin(entry: Entry, record: Record, out: Records) -> _Open:
     found = _Yield(entry, _facts(out), Counter())
     until_ns = record.received_ns + ECHO_NS if out.trades else record.received_ns
     return _Open(
-        found, record.session, until_ns,
-        frozenset(map(_content, out.trades)), {(trade.instrument, trade.trade_key) for trade in out.trades},
-    )  # fmt: skip
+        found,
+        record.session,
+        until_ns,
+        frozenset(map(_content, out.trades)),
+        {(trade.instrument, trade.trade_key) for trade in out.trades},
+    )
 
 
 def _listen(one: _Open, trades: list[Trade]) -> None:

@@ -53,6 +53,10 @@ async def where(connection: Connection, journal: Path, record: Record) -> Where:
     """Tell a record's place; its session as the tables know it."""
     row = await connection.fetchrow(_SQL["session"], record.session)
     return Where(
-        str(journal), record.position.segment, record.position.offset, record.kind.name.lower(), record.received_ns,
+        str(journal),
+        record.position.segment,
+        record.position.offset,
+        record.kind.name.lower(),
+        record.received_ns,
         None if row is None else SessionFacts(*row),
-    )  # fmt: skip
+    )

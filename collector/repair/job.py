@@ -62,9 +62,17 @@ class Job:
     """One backfill of one venue: `listed`, then `plan`, then `run`, as often as liked within its block."""
 
     def __init__(
-        self, venue: str, adapter: Adapter, settings: Any, *, rate_share: float, dsn: str, network: Network,
-        clock: Clock, random: Random,
-    ) -> None:  # fmt: skip
+        self,
+        venue: str,
+        adapter: Adapter,
+        settings: Any,
+        *,
+        rate_share: float,
+        dsn: str,
+        network: Network,
+        clock: Clock,
+        random: Random,
+    ) -> None:
         self._venue = venue
         self._adapter = adapter
         self._settings = settings
@@ -136,9 +144,16 @@ class Job:
             recording.know([self._specs[symbol] for symbol in self._symbols()])
             await recording.store()
             backfill = Backfill(
-                self._venue, self._adapter, self._settings, rest=self._rest, limiter=bucket(self._per_second),
-                recording=recording, table=self._table, clock=clock, random=self._random,
-            )  # fmt: skip
+                self._venue,
+                self._adapter,
+                self._settings,
+                rest=self._rest,
+                limiter=bucket(self._per_second),
+                recording=recording,
+                table=self._table,
+                clock=clock,
+                random=self._random,
+            )
 
             def show(done: Done) -> None:
                 progress(Progress(done.pieces, recording.stored, clock.monotonic() - began, done.trouble))

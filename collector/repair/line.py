@@ -26,8 +26,9 @@ class Line:
     def __init__(self) -> None:
         # Bounded by the table: each gap is in one of them once.
         self._queues: dict[bool, asyncio.PriorityQueue[tuple[int, int, Stretch]]] = {
-            True: asyncio.PriorityQueue(), False: asyncio.PriorityQueue()
-        }  # fmt: skip
+            True: asyncio.PriorityQueue(),
+            False: asyncio.PriorityQueue(),
+        }
         self._trades = 0
         self._at_work = 0
         self._since = 0.0

@@ -31,9 +31,15 @@ class Listed(NamedTuple):
 
 
 async def listing(
-    dsn: str, venue: str | None, symbol: str, stream: str | None, state: str | None, *, limit: int | None,
+    dsn: str,
+    venue: str | None,
+    symbol: str,
+    stream: str | None,
+    state: str | None,
+    *,
+    limit: int | None,
     max_age_days: float | None = None,
-) -> tuple[list[Listed], dict[str, int]]:  # fmt: skip
+) -> tuple[list[Listed], dict[str, int]]:
     """Return the newest gaps of a choice, and how many there are of each state. Raises `DatabaseError`.
 
     `symbol` is a pattern with * and ?. Of the counts, `lasting` are those without an end, and `too_old` those that the

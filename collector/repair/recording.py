@@ -27,9 +27,13 @@ class Recording:
     """One session that reads history; meets `collector.feed.intake.LiveSession`."""
 
     def __init__(
-        self, header: Mapping[str, Any], journal: Journal, writer: Writer, clock: Clock,
+        self,
+        header: Mapping[str, Any],
+        journal: Journal,
+        writer: Writer,
+        clock: Clock,
         find_adapter: Callable[[str], Adapter],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._journal = journal
         self._writer = writer
         self._clock = clock

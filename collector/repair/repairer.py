@@ -343,9 +343,15 @@ class Repairer:
                 self.lost += 1
             else:
                 self.repaired += 1
-            log.info("gap_unrecoverable" if lost else "gap_repaired", venue=self.venue,
-                     symbol=gap.instrument.symbol, stream=gap.stream, rows=rows, reason=lost_because,
-                     seconds=round((gap.to_us - gap.from_us) / 1e6, 1))  # fmt: skip
+            log.info(
+                "gap_unrecoverable" if lost else "gap_repaired",
+                venue=self.venue,
+                symbol=gap.instrument.symbol,
+                stream=gap.stream,
+                rows=rows,
+                reason=lost_because,
+                seconds=round((gap.to_us - gap.from_us) / 1e6, 1),
+            )
         self._tell_settled()
 
     # -- the session that the answers belong to --------------------------------------------------------------------

@@ -57,10 +57,18 @@ def _daemon(status: Status) -> Iterator[Metric]:
     yield _gauge("healthy", "1 while /healthz is green.", [((), health.healthy)])
     yield _gauge("ready", "1 while /readyz is green: every venue is recorded.", [((), health.ready)])
     yield _gauge("uptime_seconds", "How long ago the daemon started.", [((), status.uptime_seconds)])
-    yield _counter("part_failures", "Crashes of a part beside recording, each followed by a new start.",
-                   (((part.name,), part.failures) for part in status.parts), "part")  # fmt: skip
-    yield _gauge("part_troubled", "1 while a part beside recording does not do its work.",
-                 (((part.name,), part.trouble != "") for part in status.parts), "part")  # fmt: skip
+    yield _counter(
+        "part_failures",
+        "Crashes of a part beside recording, each followed by a new start.",
+        (((part.name,), part.failures) for part in status.parts),
+        "part",
+    )
+    yield _gauge(
+        "part_troubled",
+        "1 while a part beside recording does not do its work.",
+        (((part.name,), part.trouble != "") for part in status.parts),
+        "part",
+    )
     yield _counter("failed_looks", "Looks for status and metrics that failed.", [((), status.failed_looks)])
     if (process := status.process) is None:
         return
@@ -130,31 +138,58 @@ def _venues(status: Status) -> Iterator[Metric]:
     used = [((venue.venue,), venue.rest) for venue in venues if venue.rest is not None]
     yield _counter("rest_calls", "REST calls made.", ((at, rest.calls) for at, rest in used), "venue")
     yield _counter("rest_failed", "REST calls that failed.", ((at, rest.failed) for at, rest in used), "venue")
-    yield _counter("rest_throttled", "REST calls that the venue answered with 429: too many.",
-                   ((at, rest.throttled) for at, rest in used), "venue")  # fmt: skip
-    yield _gauge("rest_allowed_per_second", "REST calls a second that are made at the most.",
-                 ((at, rest.allowed_per_second) for at, rest in used), "venue")  # fmt: skip
-    yield _gauge("rest_pause_seconds", "How long no REST call will be made, since the venue asked for a pause.",
-                 ((at, rest.pause_seconds) for at, rest in used), "venue")  # fmt: skip
+    yield _counter(
+        "rest_throttled",
+        "REST calls that the venue answered with 429: too many.",
+        ((at, rest.throttled) for at, rest in used),
+        "venue",
+    )
+    yield _gauge(
+        "rest_allowed_per_second",
+        "REST calls a second that are made at the most.",
+        ((at, rest.allowed_per_second) for at, rest in used),
+        "venue",
+    )
+    yield _gauge(
+        "rest_pause_seconds",
+        "How long no REST call will be made, since the venue asked for a pause.",
+        ((at, rest.pause_seconds) for at, rest in used),
+        "venue",
+    )
 
 
 def _completeness(status: Status) -> Iterator[Metric]:
     venues, audit = status.venues, status.audit
-    yield _gauge("gaps_open", "Gaps that wait for their end or their repair.",
-                 (((venue.venue, cause), count) for venue in venues for cause, count in (venue.gaps or {}).items()),
-                 "venue", "cause")  # fmt: skip
-    yield _counter("gaps", "Gaps in the table, whatever became of them.",
-                   (((venue.venue, cause), count) for venue in venues
-                    for cause, count in (venue.gaps_recorded or {}).items()), "venue", "cause")  # fmt: skip
+    yield _gauge(
+        "gaps_open",
+        "Gaps that wait for their end or their repair.",
+        (((venue.venue, cause), count) for venue in venues for cause, count in (venue.gaps or {}).items()),
+        "venue",
+        "cause",
+    )
+    yield _counter(
+        "gaps",
+        "Gaps in the table, whatever became of them.",
+        (((venue.venue, cause), count) for venue in venues for cause, count in (venue.gaps_recorded or {}).items()),
+        "venue",
+        "cause",
+    )
     repairs = [(venue.venue, venue.repair) for venue in venues if venue.repair is not None]
-    yield _gauge("gaps_waiting", "Gaps that are being repaired or wait for it.",
-                 (((name,), repair.waiting) for name, repair in repairs), "venue")  # fmt: skip
-    yield _counter("repaired_gaps", "Gaps closed as repaired.",
-                   (((name,), repair.repaired) for name, repair in repairs), "venue")  # fmt: skip
-    yield _counter("lost_gaps", "Gaps closed as unrecoverable.",
-                   (((name,), repair.lost) for name, repair in repairs), "venue")  # fmt: skip
-    yield _counter("repaired_rows", "Rows that repairs have found.",
-                   (((name,), repair.rows) for name, repair in repairs), "venue")  # fmt: skip
+    yield _gauge(
+        "gaps_waiting",
+        "Gaps that are being repaired or wait for it.",
+        (((name,), repair.waiting) for name, repair in repairs),
+        "venue",
+    )
+    yield _counter(
+        "repaired_gaps", "Gaps closed as repaired.", (((name,), repair.repaired) for name, repair in repairs), "venue"
+    )
+    yield _counter(
+        "lost_gaps", "Gaps closed as unrecoverable.", (((name,), repair.lost) for name, repair in repairs), "venue"
+    )
+    yield _counter(
+        "repaired_rows", "Rows that repairs have found.", (((name,), repair.rows) for name, repair in repairs), "venue"
+    )
     yield _counter(
         "audited_minutes",
         "Minutes compared with the venue's candles, by what came of it.",
@@ -172,15 +207,28 @@ def _completeness(status: Status) -> Iterator[Metric]:
 def _connections(status: Status) -> Iterator[Metric]:
     held = [((venue.venue, one.name), one) for venue in status.venues for one in venue.connections]
     yield _counter("frames", "Frames received.", ((at, one.frames) for at, one in held), *_CONNECTION)
-    yield _counter("received_bytes", "Bytes of the frames received.", ((at, one.bytes) for at, one in held),
-                   *_CONNECTION)  # fmt: skip
-    yield _counter("reconnects", "Lost or failed connections, each followed by a new try.",
-                   ((at, one.reconnects) for at, one in held), *_CONNECTION)  # fmt: skip
-    yield _counter("losses", "The same by kind of reason.",
-                   (((*at, kind), count) for at, one in held for kind, count in one.losses.items()),
-                   *_CONNECTION, "kind")  # fmt: skip
-    yield _gauge("last_frame_age_seconds", "How long ago the last frame came.",
-                 ((at, one.last_frame_age_seconds) for at, one in held), *_CONNECTION)  # fmt: skip
+    yield _counter(
+        "received_bytes", "Bytes of the frames received.", ((at, one.bytes) for at, one in held), *_CONNECTION
+    )
+    yield _counter(
+        "reconnects",
+        "Lost or failed connections, each followed by a new try.",
+        ((at, one.reconnects) for at, one in held),
+        *_CONNECTION,
+    )
+    yield _counter(
+        "losses",
+        "The same by kind of reason.",
+        (((*at, kind), count) for at, one in held for kind, count in one.losses.items()),
+        *_CONNECTION,
+        "kind",
+    )
+    yield _gauge(
+        "last_frame_age_seconds",
+        "How long ago the last frame came.",
+        ((at, one.last_frame_age_seconds) for at, one in held),
+        *_CONNECTION,
+    )
     yield _gauge(
         "connection_state",
         "1 for the state that the connection is in, 0 for the others.",
@@ -228,23 +276,34 @@ def _storage(status: Status) -> Iterator[Metric]:
     if (journal := status.journal) is not None:
         yield from _journal(journal)
     if (database := status.database) is not None:
-        yield _gauge("database_connected", "1 while the database takes what it is given.",
-                     [((), database.state == "connected")])  # fmt: skip
-        yield _gauge("last_commit_age_seconds", "How long ago the last batch was committed.",
-                     [((), database.last_commit_age_seconds)])  # fmt: skip
+        yield _gauge(
+            "database_connected", "1 while the database takes what it is given.", [((), database.state == "connected")]
+        )
+        yield _gauge(
+            "last_commit_age_seconds",
+            "How long ago the last batch was committed.",
+            [((), database.last_commit_age_seconds)],
+        )
 
 
 def _journal(journal: JournalFacts) -> Iterator[Metric]:
     yield _gauge("journal_backlog_bytes", "Received and not in the tables yet.", [((), journal.backlog_bytes)])
-    yield _gauge("journal_backlog_seconds", "How long ago the oldest frame came that is not in the tables yet.",
-                 [((), journal.backlog_seconds)])  # fmt: skip
+    yield _gauge(
+        "journal_backlog_seconds",
+        "How long ago the oldest frame came that is not in the tables yet.",
+        [((), journal.backlog_seconds)],
+    )
     yield _gauge("journal_buffered_bytes", "Received and not written to disk yet.", [((), journal.buffered_bytes)])
     yield _gauge("journal_fault", "1 while the disk refuses the journal.", [((), journal.fault is not None)])
     yield _gauge("journal_used_bytes", "What the journal takes on the disk.", [((), journal.used_bytes)])
-    yield _gauge("journal_full", "1 while venues are held back because the disk is full or too slow.",
-                 [((), journal.full)])  # fmt: skip
-    yield _gauge("journal_refusing", "1 while nothing is recorded because the disk budget is used up.",
-                 [((), journal.refusal is not None)])  # fmt: skip
+    yield _gauge(
+        "journal_full", "1 while venues are held back because the disk is full or too slow.", [((), journal.full)]
+    )
+    yield _gauge(
+        "journal_refusing",
+        "1 while nothing is recorded because the disk budget is used up.",
+        [((), journal.refusal is not None)],
+    )
 
 
 def _gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:

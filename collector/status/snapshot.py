@@ -155,10 +155,22 @@ def _venue(observed: Observed, one: Supervised, now_ns: int, recent: Recent) -> 
 def _unseen(name: str) -> VenueFacts:
     """What is told of a venue that cannot be looked at: nothing."""
     return VenueFacts(
-        venue=name, adapter="", state="not known", since=iso(0), reason="it cannot be looked at; the log says why",
-        failed=False, failures=0, adapter_failures={}, clock_offset_seconds=None, rest=None, repair=None, gaps=None,
-        gaps_recorded=None, problems=(), connections=(),
-    )  # fmt: skip
+        venue=name,
+        adapter="",
+        state="not known",
+        since=iso(0),
+        reason="it cannot be looked at; the log says why",
+        failed=False,
+        failures=0,
+        adapter_failures={},
+        clock_offset_seconds=None,
+        rest=None,
+        repair=None,
+        gaps=None,
+        gaps_recorded=None,
+        problems=(),
+        connections=(),
+    )
 
 
 def _rest(observed: Observed, rest: RestClient | None) -> RestFacts | None:

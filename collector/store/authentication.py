@@ -42,8 +42,12 @@ class Demand(IntEnum):
 
 
 METHODS: Final[dict[int, str]] = {
-    Demand.IN_CLEAR: IN_CLEAR, Demand.MD5: "md5", Demand.GSS: "gss", Demand.SSPI: "sspi", Demand.SASL: "scram-sha-256",
-}  # fmt: skip
+    Demand.IN_CLEAR: IN_CLEAR,
+    Demand.MD5: "md5",
+    Demand.GSS: "gss",
+    Demand.SSPI: "sspi",
+    Demand.SASL: "scram-sha-256",
+}
 """Demands that begin a login, by the names that libpq has for them."""
 
 

@@ -64,9 +64,15 @@ def _quote(text: str) -> str:
 def trades(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, key, trade_id, price, size, side, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]), whole(time_us), whole(key), texts(trade_id), decimals(price),
-        decimals(size), numbers(side), whole(received_us),
-    )  # fmt: skip
+        whole([ids[one] for one in instrument]),
+        whole(time_us),
+        whole(key),
+        texts(trade_id),
+        decimals(price),
+        decimals(size),
+        numbers(side),
+        whole(received_us),
+    )
 
 
 def touched(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, str]:
@@ -78,48 +84,77 @@ def touched(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, str]:
 def ticks(rows: Sequence[Tick], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, key, *values, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]), whole(time_us), whole(key), *map(decimals, values),
+        whole([ids[one] for one in instrument]),
+        whole(time_us),
+        whole(key),
+        *map(decimals, values),
         whole(received_us),
-    )  # fmt: skip
+    )
 
 
 def books(rows: Sequence[Book], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, seq, snapshot, *sides, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]), whole(time_us), whole(seq), booleans(snapshot), *map(arrays, sides),
+        whole([ids[one] for one in instrument]),
+        whole(time_us),
+        whole(seq),
+        booleans(snapshot),
+        *map(arrays, sides),
         whole(received_us),
-    )  # fmt: skip
+    )
 
 
 def candles(rows: Sequence[Candle], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, period, series, *prices, count, closed, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]), whole(time_us), whole(period), texts(series), *map(decimals, prices),
-        numbers(count), booleans(closed), whole(received_us),
-    )  # fmt: skip
+        whole([ids[one] for one in instrument]),
+        whole(time_us),
+        whole(period),
+        texts(series),
+        *map(decimals, prices),
+        numbers(count),
+        booleans(closed),
+        whole(received_us),
+    )
 
 
 def derivatives(rows: Sequence[Derivative], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, mark, index, funding, next_us, *values, expiry_us, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]), whole(time_us), decimals(mark), decimals(index), decimals(funding),
-        numbers(next_us), *map(decimals, values), numbers(expiry_us), whole(received_us),
-    )  # fmt: skip
+        whole([ids[one] for one in instrument]),
+        whole(time_us),
+        decimals(mark),
+        decimals(index),
+        decimals(funding),
+        numbers(next_us),
+        *map(decimals, values),
+        numbers(expiry_us),
+        whole(received_us),
+    )
 
 
 def rates(rows: Sequence[Rate], ids: VenueIds) -> tuple[str, ...]:
     venue, time_us, name, value, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in venue]), whole(time_us), texts(name), decimals(value), whole(received_us),
-    )  # fmt: skip
+        whole([ids[one] for one in venue]),
+        whole(time_us),
+        texts(name),
+        decimals(value),
+        whole(received_us),
+    )
 
 
 def news(rows: Sequence[News], ids: VenueIds) -> tuple[str, ...]:
     venue, time_us, key, source, title, link, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in venue]), whole(time_us), whole(key), texts(source), texts(title), texts(link),
+        whole([ids[one] for one in venue]),
+        whole(time_us),
+        whole(key),
+        texts(source),
+        texts(title),
+        texts(link),
         whole(received_us),
-    )  # fmt: skip
+    )
 
 
 def latest_candles(rows: Sequence[Candle]) -> list[Candle]:

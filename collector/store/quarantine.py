@@ -41,10 +41,19 @@ STATES = (WAITING, "resolved", "discarded")
 PAGE = 2000
 
 _ROWS: dict[str, Any] = {
-    "trades": Trade, "ticks": Tick, "books": Book, "candles": Candle, "derivatives": Derivative, "rates": Rate,
-    "news": News, "instruments": InstrumentSpec, "gaps": Gap,
-    "outcomes": GapOutcome, "sessions": Session, "wanted": Wanted,
-}  # fmt: skip
+    "trades": Trade,
+    "ticks": Tick,
+    "books": Book,
+    "candles": Candle,
+    "derivatives": Derivative,
+    "rates": Rate,
+    "news": News,
+    "instruments": InstrumentSpec,
+    "gaps": Gap,
+    "outcomes": GapOutcome,
+    "sessions": Session,
+    "wanted": Wanted,
+}
 
 
 class Choice(NamedTuple):
@@ -276,17 +285,27 @@ class Resolver(Writer):
             )
             if status.endswith(" 1") and counts:
                 await connection.execute(
-                    _SQL["add_counts"], entry.journal, entry.segment, list(counts),
+                    _SQL["add_counts"],
+                    entry.journal,
+                    entry.segment,
+                    list(counts),
                     *(list(column) for column in zip(*counts.values(), strict=True)),
-                )  # fmt: skip
+                )
         return Committed(counts)
 
     async def _keep_refused(self, connection: Connection, entry: Entry, refused: list[Quarantined]) -> None:
         for bad in refused:
             await connection.execute(
-                _SQL["add_row"], bad.received_us, self._registry.venues[bad.venue], clean(bad.stream),
-                clean(bad.error), bad.payload, bad.items, entry.segment, entry.journal,
-            )  # fmt: skip
+                _SQL["add_row"],
+                bad.received_us,
+                self._registry.venues[bad.venue],
+                clean(bad.stream),
+                clean(bad.error),
+                bad.payload,
+                bad.items,
+                entry.segment,
+                entry.journal,
+            )
 
 
 def became(entry: Entry, again: Again, facts: dict[str, TableCount], still: list[Quarantined]) -> dict[str, TableCount]:

@@ -30,8 +30,11 @@ TIMEOUT_SECONDS = 600.0
 _SQL = queries("retention")
 _ROLLED = queries("rollups")
 _ROLLUPS = {
-    "kept_trades_1m": "1 minute", "kept_trades_5m": "5 minutes", "kept_trades_1h": "1 hour", "kept_trades_1d": "1 day",
-}  # fmt: skip
+    "kept_trades_1m": "1 minute",
+    "kept_trades_5m": "5 minutes",
+    "kept_trades_1h": "1 hour",
+    "kept_trades_1d": "1 day",
+}
 
 
 class Rule(NamedTuple):

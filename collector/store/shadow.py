@@ -108,9 +108,13 @@ class Shadow(Writer):
                 found[table].rows = rows
                 times = (first or received[0], last or received[1])
                 await connection.execute(
-                    _SQL[f"compare_{table}"], *received, list(venues), *times, *(contested or (None, None)),
+                    _SQL[f"compare_{table}"],
+                    *received,
+                    list(venues),
+                    *times,
+                    *(contested or (None, None)),
                     timeout=COMPARE_TIMEOUT_SECONDS,
-                )  # fmt: skip
+                )
             for table, kind, count in await connection.fetch(_SQL["counts"]):
                 setattr(found[table], kind, count)
             for table, column, count in await connection.fetch(_SQL["columns"]):

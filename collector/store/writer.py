@@ -368,18 +368,40 @@ class Writer:
         records, venues, instruments = batch.records, self._registry.venues, self._registry.instruments
         journal = None if self._place is None else self._place.journal
         tables = (
-            ("instruments", "update_instrument", records.instruments,
-             [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments]),
-            ("sessions", "upsert_session", records.sessions,
-             [(session.session_id, venues[session.venue], *map(clean, session[2:]), journal)
-              for session in records.sessions]),
-            ("gaps", "upsert_gap", records.gaps,
-             [(instruments[gap.instrument], *map(clean, gap[1:])) for gap in records.gaps]),
-            ("outcomes", "close_gap", records.outcomes,
-             [(instruments[one.instrument], *map(clean, one[1:])) for one in records.outcomes]),
-            ("wanted", "upsert_wanted", records.wanted,
-             [(instruments[one.instrument], *map(clean, one[1:]), journal) for one in records.wanted]),
-        )  # fmt: skip
+            (
+                "instruments",
+                "update_instrument",
+                records.instruments,
+                [(venues[spec.instrument.venue], spec.instrument.symbol, *spec[1:]) for spec in records.instruments],
+            ),
+            (
+                "sessions",
+                "upsert_session",
+                records.sessions,
+                [
+                    (session.session_id, venues[session.venue], *map(clean, session[2:]), journal)
+                    for session in records.sessions
+                ],
+            ),
+            (
+                "gaps",
+                "upsert_gap",
+                records.gaps,
+                [(instruments[gap.instrument], *map(clean, gap[1:])) for gap in records.gaps],
+            ),
+            (
+                "outcomes",
+                "close_gap",
+                records.outcomes,
+                [(instruments[one.instrument], *map(clean, one[1:])) for one in records.outcomes],
+            ),
+            (
+                "wanted",
+                "upsert_wanted",
+                records.wanted,
+                [(instruments[one.instrument], *map(clean, one[1:]), journal) for one in records.wanted],
+            ),
+        )
         for name, statement, told, rows in tables:
             if not careful:
                 if rows:

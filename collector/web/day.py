@@ -91,9 +91,14 @@ class LastDay:
             known = self.facts
             return Day("away", str(error), asked, known.from_time, known.to_time, known.streams, known.quarantine)
         return Day(
-            "known", "", asked, since, asked, tuple(_stream(row, since_us, until_us) for row in streams),
+            "known",
+            "",
+            asked,
+            since,
+            asked,
+            tuple(_stream(row, since_us, until_us) for row in streams),
             _quarantine(waiting),
-        )  # fmt: skip
+        )
 
 
 def _stream(row: Any, since_us: int, until_us: int) -> StreamDayFacts:

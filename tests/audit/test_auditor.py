@@ -80,9 +80,11 @@ def at(minute: int) -> datetime:
     ],
 )
 def test_minute_without_a_candle_waits_until_it_was_fetched(
-    pieces: list[tuple[int, int | None]], lacking: list[tuple[int, int | None]], fetched: tuple[int, int] | None,
+    pieces: list[tuple[int, int | None]],
+    lacking: list[tuple[int, int | None]],
+    fetched: tuple[int, int] | None,
     due: tuple[int, int],
-) -> None:  # fmt: skip
+) -> None:
     def made(spans: list[tuple[int, int | None]]) -> tuple[Piece, ...]:
         return tuple((at(since), FAR if until is None else at(until)) for since, until in spans)
 

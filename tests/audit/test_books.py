@@ -83,11 +83,14 @@ def test_book_behind_a_break_is_not_compared() -> None:
 
 def test_line_that_is_behind_another_one_breaks_nothing() -> None:
     found = rebuilt(
-        BEGIN, row(2, "100=7"), row(3, "100=8"), row(4, "100=9"),
+        BEGIN,
+        row(2, "100=7"),
+        row(3, "100=8"),
+        row(4, "100=9"),
         row(2, "100=7 99=1", "101=3", snapshot=True, at=4.1),  # a second line's; its 3 and 4 are rows already
         row(5, "99=4"),
         row(5, "100=9 99=4", "101=3", snapshot=True, at=6),
-    )  # fmt: skip
+    )
     assert (found.verdict, found.compared, found.breaks) == ("complete", 1, 0)
 
 

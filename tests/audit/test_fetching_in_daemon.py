@@ -121,8 +121,10 @@ async def stored(on: Stage, venue: str, symbol: str, since_us: int) -> Rows:
         "select (extract(epoch from time) * 1000000)::bigint, price, size, side::int from v_trades"
         " where venue = $1 and symbol = $2 and time >= timestamptz 'epoch' + $3::bigint * interval '1 microsecond'"
         " order by 1, 2, 3, 4",
-        venue, symbol, since_us,
-    )  # fmt: skip
+        venue,
+        symbol,
+        since_us,
+    )
 
 
 async def test_trades_left_out_on_living_lines_are_found_told_and_got_back(database: str, tmp_path: Path) -> None:

@@ -30,25 +30,42 @@ class Market:
     async def trade(self, second: float, price: str = "100", size: str = "1") -> None:
         await self.connection.execute(
             "insert into trades values ($1, 1, $2, null, $3, $4, 1, $1)",
-            NOON + timedelta(seconds=second), next(self._keys), Decimal(price), Decimal(size),
-        )  # fmt: skip
+            NOON + timedelta(seconds=second),
+            next(self._keys),
+            Decimal(price),
+            Decimal(size),
+        )
 
     async def candle(
-        self, volume: str | None, *, minute: int = 0, prices: tuple[str, ...] = ("100",) * 4, trades: int | None = None,
+        self,
+        volume: str | None,
+        *,
+        minute: int = 0,
+        prices: tuple[str, ...] = ("100",) * 4,
+        trades: int | None = None,
         closed: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         await self.connection.execute(
             "insert into candles values ($1, 1, 60, 'trade', $2, $3, $4, $5, $6, null, $7, $8, $1)",
-            NOON + minute * MINUTE, *map(Decimal, prices), None if volume is None else Decimal(volume), trades, closed,
-        )  # fmt: skip
+            NOON + minute * MINUTE,
+            *map(Decimal, prices),
+            None if volume is None else Decimal(volume),
+            trades,
+            closed,
+        )
 
     async def gap(self, state: str, *, cause: str = "disconnect", stream: str = "trades", rows: int = 0) -> int:
         """From the tenth to the twentieth second of the first minute."""
         number: int = await self.connection.fetchval(
             "insert into gaps (instrument_id, stream, from_time, to_time, cause, state, filled_rows)"
             " values (1, $1, $2, $3, $4, $5, $6) returning gap_id",
-            stream, NOON + timedelta(seconds=10), NOON + timedelta(seconds=20), cause, state, rows,
-        )  # fmt: skip
+            stream,
+            NOON + timedelta(seconds=10),
+            NOON + timedelta(seconds=20),
+            cause,
+            state,
+            rows,
+        )
         return number
 
     async def verdicts(self, minutes: int = 1, sums: CandleSums = FULL, now: datetime = LATER) -> list[tuple[Any, ...]]:
@@ -93,8 +110,11 @@ async def test_least_difference_is_told_with_what_differs(market: Market) -> Non
     assert await market.verdicts() == [("unexplained", "volume,trades,high,low,open,close")]
     [alarm] = await market.unexplained()
     assert (alarm.volume, alarm.candle_volume, alarm.trades, alarm.streams) == (
-        Decimal("0.2"), Decimal("0.2000000001"), 2, ("trades",),
-    )  # fmt: skip
+        Decimal("0.2"),
+        Decimal("0.2000000001"),
+        2,
+        ("trades",),
+    )
 
 
 async def test_only_what_the_venue_has_in_common_is_compared(market: Market) -> None:

@@ -48,8 +48,9 @@ async def tables(database: str) -> AsyncIterator[Tables]:
         )
         await connection.execute(
             "insert into journal_position (journal, segment, byte_offset, updated_at, received_at)"
-            " values ('j', 1, 0, $1, $1)", NOON + HOUR,
-        )  # fmt: skip
+            " values ('j', 1, 0, $1, $1)",
+            NOON + HOUR,
+        )
         yield Tables(connection)
     finally:
         await connection.close()
@@ -83,12 +84,15 @@ async def test_candles_of_longer_periods_are_none_that_could_be_compared(tables:
 @pytest.mark.parametrize(
     ("of_venue", "stream", "reason"),
     [
-        (FETCHED._replace(fetched=False, why_not_fetched="so it is"), "trades",
-         "one-minute candles are not recorded, and so it is"),
+        (
+            FETCHED._replace(fetched=False, why_not_fetched="so it is"),
+            "trades",
+            "one-minute candles are not recorded, and so it is",
+        ),
         (FETCHED, "candles", "trades are not recorded"),
         (Terms(CandleSums(reason="sums of quotes")), "trades", "sums of quotes"),
     ],
-)  # fmt: skip
+)
 async def test_what_cannot_be_audited_says_why(tables: Tables, of_venue: Terms, stream: str, reason: str) -> None:
     await tables.asked(stream, NOON, NOON + HOUR)
     one = await tables.found(of_venue)
@@ -99,8 +103,9 @@ async def test_backfilled_candles_need_not_be_fetched(tables: Tables) -> None:
     await tables.asked("trades", NOON, NOON + HOUR)
     await tables.connection.execute(
         "insert into backfills (instrument_id, stream, detail, from_time, to_time) values (1, 'candles', '1m', $1, $2)",
-        NOON, NOON + 30 * MINUTE,
-    )  # fmt: skip
+        NOON,
+        NOON + 30 * MINUTE,
+    )
     one = await tables.found(FETCHED)
     assert (one.pieces, one.lacking) == (((NOON, NOON + 30 * MINUTE),), ((NOON + 30 * MINUTE, NOON + HOUR),))
 
@@ -111,8 +116,9 @@ async def test_what_was_deleted_for_its_age_proves_nothing(tables: Tables, strea
     await tables.asked("candles", NOON, NOON + 30 * MINUTE)
     await tables.connection.execute(
         "insert into retention (stream, keep, keep_backfills, expired_to) values ($1, '1 day', true, $2)",
-        stream, NOON + 20 * MINUTE,
-    )  # fmt: skip
+        stream,
+        NOON + 20 * MINUTE,
+    )
     one = await tables.found(FETCHED._replace(recorded=True))
     assert one.pieces == ((NOON + 20 * MINUTE, NOON + 30 * MINUTE),)
     assert one.lacking == ((NOON + 30 * MINUTE, NOON + HOUR),)
@@ -135,6 +141,6 @@ def configured(adapter: str, *, fetch: bool = True, **settings: Any) -> Terms:
         (configured("metaapi", token="x", accounts={"a": {"id": "1", "symbols": ["EURUSD"]}}), True, False),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_every_venue_whose_candles_are_sums_of_trades_gives_them(made: Terms, recorded: bool, fetched: bool) -> None:
     assert (made.recorded, made.fetched, bool(made.why_not_fetched)) == (recorded, fetched, not fetched)

@@ -261,9 +261,15 @@ NOW = 1_700_000_000.0
 
 @pytest.mark.parametrize(
     ("ahead", "verdict"),
-    [(0, Verdict.OK), (1.5, Verdict.OK), (2.5, Verdict.WARNING), (-2.5, Verdict.WARNING), (40, Verdict.FAILURE),
-     (-40, Verdict.FAILURE)],
-)  # fmt: skip
+    [
+        (0, Verdict.OK),
+        (1.5, Verdict.OK),
+        (2.5, Verdict.WARNING),
+        (-2.5, Verdict.WARNING),
+        (40, Verdict.FAILURE),
+        (-40, Verdict.FAILURE),
+    ],
+)
 def test_a_clock_that_is_off_for_certain_is_told(ahead: float, verdict: Verdict) -> None:
     found = bounds((NOW + ahead, NOW + ahead + 0.2, NOW))
 

@@ -93,9 +93,15 @@ def test_a_folder_as_a_daemon_leaves_it_is_in_nobodys_way(data_dir: Path) -> Non
 @only_root
 @pytest.mark.parametrize(
     "name",
-    [*(f"journal/{name}" for name in JOURNAL_FILES), "journal/000000000001.seg", "journal/000000000003.seg",
-     "postgres/lock", "postgres/port", "postgres/collector.pgpass"],
-)  # fmt: skip
+    [
+        *(f"journal/{name}" for name in JOURNAL_FILES),
+        "journal/000000000001.seg",
+        "journal/000000000003.seg",
+        "postgres/lock",
+        "postgres/port",
+        "postgres/collector.pgpass",
+    ],
+)
 def test_a_file_of_another_account_is_named(data_dir: Path, name: str) -> None:
     os.chown(data_dir / name, 0, 0)
     (data_dir / name).chmod(0o600)
@@ -157,9 +163,14 @@ def test_a_mode_that_keeps_its_owner_out_is_named(data_dir: Path, name: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"journal/{name}" for name in JOURNAL_FILES), "journal/000000000001.seg", "journal/000000000003.seg",
-     "daemon.json", "postgres/port"],
-)  # fmt: skip
+    [
+        *(f"journal/{name}" for name in JOURNAL_FILES),
+        "journal/000000000001.seg",
+        "journal/000000000003.seg",
+        "daemon.json",
+        "postgres/port",
+    ],
+)
 def test_a_folder_in_the_place_of_a_file_is_named(data_dir: Path, name: str) -> None:
     (data_dir / name).unlink()
     (data_dir / name).mkdir()
@@ -258,8 +269,15 @@ def test_run_names_the_file_in_one_line(
 
 @only_root
 @pytest.mark.usefixtures("own_log")
-@pytest.mark.parametrize(("name", "mode"), [("journal/lock", 0o600), ("journal/000000000002.seg", 0o600),
-                                            ("journal/000000000003.seg", 0o444), ("journal", 0o555)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("journal/lock", 0o600),
+        ("journal/000000000002.seg", 0o600),
+        ("journal/000000000003.seg", 0o444),
+        ("journal", 0o555),
+    ],
+)
 def test_run_names_what_belongs_to_another_account(
     data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, mode: int
 ) -> None:

@@ -37,10 +37,12 @@ async def run(on: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) ->
 @pytest.mark.parametrize(
     ("text", "time"),
     [
-        ("2026-11-01", "2026-11-01T00:00:00+00:00"), ("2026-11-01T09:30", "2026-11-01T09:30:00+00:00"),
-        ("2026-11-01T09:30:15Z", "2026-11-01T09:30:15+00:00"), ("2026-11-01T09:30+01:00", "2026-11-01T08:30:00+00:00"),
+        ("2026-11-01", "2026-11-01T00:00:00+00:00"),
+        ("2026-11-01T09:30", "2026-11-01T09:30:00+00:00"),
+        ("2026-11-01T09:30:15Z", "2026-11-01T09:30:15+00:00"),
+        ("2026-11-01T09:30+01:00", "2026-11-01T08:30:00+00:00"),
     ],
-)  # fmt: skip
+)
 def test_times_are_utc_unless_they_say_else(text: str, time: str) -> None:
     assert datetime.fromtimestamp(moment("--from", text) / 1e6, UTC).isoformat() == time
 
@@ -60,8 +62,11 @@ def test_patterns_mean_symbols_and_a_slip_is_told_with_what_is_near() -> None:
 
 def test_lengths_of_time_are_for_people() -> None:
     assert [duration(seconds) for seconds in (0.04, 59.94, 3725.4, 200_000)] == [
-        "0.0 s", "59.9 s", "1:02:05", "2 days, 7:33:20",
-    ]  # fmt: skip
+        "0.0 s",
+        "59.9 s",
+        "1:02:05",
+        "2 days, 7:33:20",
+    ]
 
 
 @timescaledb
@@ -71,14 +76,16 @@ async def test_wrong_usage_is_told_before_anything_is_asked(
     async with stage(database, tmp_path, running=False) as on:
         for arguments, said in [
             (["nix", "BTCUSDT", "--from", ago(hours=1)], "there is no venue 'nix' in the configuration; there is fmfw"),
-            (["fmfw", "BTCUSDT", "--from", ago(hours=1), "--streams", "books"],
-             "there is no stream 'books' whose past fmfw keeps; there is candles, derivatives, trades"),
+            (
+                ["fmfw", "BTCUSDT", "--from", ago(hours=1), "--streams", "books"],
+                "there is no stream 'books' whose past fmfw keeps; there is candles, derivatives, trades",
+            ),
             (["fmfw", "BTCUSDT", "--from", ago(hours=1), "--streams", ","], "names nothing"),
             (["fmfw", "BTCUSDT", "--from", ago(hours=1), "--to", ago(hours=2)], "is not before --to"),
             (["fmfw", "BTCUSDT", "--from", ago(hours=-1)], "is the future"),
             (["fmfw", "BTCUSDD", "--from", ago(hours=1)], "did you mean BTCUSDT"),
             (["fmfw", "BTCUSDT"], "--from"),
-        ]:  # fmt: skip
+        ]:
             status, out, err = await run(on, capsys, *arguments)
             assert (status, out) == (2, "")
             assert said in err

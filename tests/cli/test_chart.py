@@ -37,11 +37,13 @@ async def test_a_chart_is_written_under_the_market_s_name(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--out", "x.jpg"), "ends with none of .png, .svg"), (("--style", "pink"), "there is dark, light"),
-        (("--period", "1x"), "is not a length of time"), (("--from", "soon"), "is not a time"),
+        (("--out", "x.jpg"), "ends with none of .png, .svg"),
+        (("--style", "pink"), "there is dark, light"),
+        (("--period", "1x"), "is not a length of time"),
+        (("--from", "soon"), "is not a time"),
         (("--from", "2026-11-02", "--to", "2026-11-01"), "is not before --to"),
     ],
-)  # fmt: skip
+)
 def test_wrong_usage_is_told_with_what_would_be_right(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
 ) -> None:

@@ -63,8 +63,9 @@ async def test_an_export_tells_what_it_wrote_and_verifies_until_it_is_changed(
     assert told.splitlines()[1].endswith("  manifest.json")
     assert whole(Path("out"))
     assert (await run(capsys, "export", "--verify", "out"))[:2] == (
-        0, "out: 3,600 rows in 2 files are as the manifest says\n"
-    )  # fmt: skip
+        0,
+        "out: 3,600 rows in 2 files are as the manifest says\n",
+    )
 
     empty("name=BTC*/**/rows.parquet")
     status, told, error = await run(capsys, "export", "--verify", "out")
@@ -113,15 +114,18 @@ async def test_names_that_the_database_lacks_are_wrong_usage(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--out", "x"), "name one or more of trades, ticks, books"), (("trade", "--out", "x"), "did you mean trades"),
-        (("trades",), "name the folder to make"), (("trades", "--out", "x", "--format", "xls"), "there is arrow, csv"),
+        (("--out", "x"), "name one or more of trades, ticks, books"),
+        (("trade", "--out", "x"), "did you mean trades"),
+        (("trades",), "name the folder to make"),
+        (("trades", "--out", "x", "--format", "xls"), "there is arrow, csv"),
         (("trades", "--out", "x", "--from", "soon"), "is not a time"),
         (("trades", "--out", "x", "--from", "2026-11-02", "--to", "2026-11-01"), "is not before --to"),
-        (("trades", "--out", "x", "--anyway"), "belongs to --seal"), (("--seal", "x", "--out", "x"), "is not a date"),
+        (("trades", "--out", "x", "--anyway"), "belongs to --seal"),
+        (("--seal", "x", "--out", "x"), "is not a date"),
         (("--seal", "2026-11-01", "--from", "2026-11-01", "--out", "x"), "leave out --from"),
         (("trades", "--verify", "x"), "stands alone"),
     ],
-)  # fmt: skip
+)
 async def test_wrong_usage_is_told_with_what_would_be_right(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
 ) -> None:

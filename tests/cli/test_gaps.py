@@ -84,11 +84,16 @@ async def test_newest_come_first_with_their_lengths_and_causes(
 @pytest.mark.parametrize(
     ("options", "count"),
     [
-        (["--venue", "fmex"], 1), (["--symbol", "BTC*"], 3), (["--symbol", "BTC_?"], 1), (["--stream", "trades"], 3),
-        (["--state", "open"], 3), (["--venue", "fmfw", "--state", "repaired"], 1),
-        (["--limit", "2"], 2), (["--limit", "2", "--all"], 5),
+        (["--venue", "fmex"], 1),
+        (["--symbol", "BTC*"], 3),
+        (["--symbol", "BTC_?"], 1),
+        (["--stream", "trades"], 3),
+        (["--state", "open"], 3),
+        (["--venue", "fmfw", "--state", "repaired"], 1),
+        (["--limit", "2"], 2),
+        (["--limit", "2", "--all"], 5),
     ],
-)  # fmt: skip
+)
 async def test_only_what_is_asked_for_is_listed(
     database: str, configured: list[str], capsys: pytest.CaptureFixture[str], options: list[str], count: int
 ) -> None:

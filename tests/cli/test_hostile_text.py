@@ -59,7 +59,7 @@ TABLES = (
     "insert into rates (time, venue_id, name, value, received_at) select now(), venue_id, $1, 1, now() from venues",
     """insert into audits (time, instrument_id, verdict, trades, differs, reason, audited_at)
        select now() - interval '1 hour', instrument_id, 'unexplained', 1, $1, $1, now() from instruments""",
-)  # fmt: skip
+)
 
 timescaledb = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -146,15 +146,27 @@ async def test_tables_full_of_it_are_shown_as_text(
 
 CHOICE = Choice(EVIL, EVIL, datetime.now(UTC), datetime.now(UTC), PARTS, again=False)
 MINUTES = Minutes(EVIL, EVIL, 1, 2, 3, 4, 5, "")
-SPOILT = {"venue": EVIL, "symbol": EVIL, "time": datetime.now(UTC), "volume": Decimal(1), "trades": 1,
-          "candle_volume": None, "differs": EVIL}  # fmt: skip
+SPOILT = {
+    "venue": EVIL,
+    "symbol": EVIL,
+    "time": datetime.now(UTC),
+    "volume": Decimal(1),
+    "trades": 1,
+    "candle_volume": None,
+    "differs": EVIL,
+}
 DAMAGED = Replayed(tables={EVIL: TableCount(1, 1, 0, 0)}, damages=[EVIL])
 DIFFERENT = Compared(
-    DAMAGED, (datetime.now(UTC), datetime.now(UTC)),
-    {EVIL: TableDifference(1, 1, 1, 1, {EVIL: 1}, [Example("differs", EVIL, EVIL, datetime.now(UTC), {EVIL: EVIL},
-                                                           {EVIL: 1})])},
-    {EVIL: 1}, [EVIL],
-)  # fmt: skip
+    DAMAGED,
+    (datetime.now(UTC), datetime.now(UTC)),
+    {
+        EVIL: TableDifference(
+            1, 1, 1, 1, {EVIL: 1}, [Example("differs", EVIL, EVIL, datetime.now(UTC), {EVIL: EVIL}, {EVIL: 1})]
+        )
+    },
+    {EVIL: 1},
+    [EVIL],
+)
 
 
 PRINTERS: dict[str, Callable[[], object]] = {

@@ -110,8 +110,11 @@ async def test_rows_that_somebody_touched_are_found(
         status, answer = await diff(on, capsys)
         assert status == 1
         assert found(answer) == {
-            "trades": (0, 0, 1), "books": (deleted, 0, 0), "ticks": (0, 1, 0), "candles": (0, 0, bars)
-        }  # fmt: skip
+            "trades": (0, 0, 1),
+            "books": (deleted, 0, 0),
+            "ticks": (0, 1, 0),
+            "candles": (0, 0, bars),
+        }
         assert answer["tables"]["trades"]["columns"] == {"price": 1, "size": 1}
         [example] = answer["tables"]["ticks"]["examples"]
         assert (example["kind"], example["live"]["bid"], example["replayed"]) == ("extra", 1, None)

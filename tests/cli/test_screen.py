@@ -80,9 +80,14 @@ def run(folder: Path, stdout: int, *arguments: str) -> subprocess.CompletedProce
     config = folder / "collector.toml"
     config.write_text(f'data_dir = "{folder}"\n[database]\ndsn = "postgresql://nobody@127.0.0.1:1/x"\n')
     return subprocess.run(
-        [sys.executable, "-m", "collector.cli", *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True,
-        timeout=60, check=False, env={**os.environ, "COLLECTOR_CONFIG": str(config)},
-    )  # fmt: skip
+        [sys.executable, "-m", "collector.cli", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLLECTOR_CONFIG": str(config)},
+    )
 
 
 @pytest.mark.parametrize("command", ["check --offline", "check --offline --json", "--version"])
@@ -104,6 +109,8 @@ def test_no_output_at_all_is_nobody_s_trouble(tmp_path: Path) -> None:
     done = run(tmp_path, subprocess.DEVNULL, "check", "--offline")
     closed = subprocess.run(
         ["/bin/sh", "-c", '"$0" -m collector.cli check --offline >&- 2>&-', sys.executable],
-        env={**os.environ, "COLLECTOR_CONFIG": str(tmp_path / "collector.toml")}, timeout=60, check=False,
-    )  # fmt: skip
+        env={**os.environ, "COLLECTOR_CONFIG": str(tmp_path / "collector.toml")},
+        timeout=60,
+        check=False,
+    )
     assert closed.returncode == done.returncode == 1

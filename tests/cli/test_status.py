@@ -134,9 +134,16 @@ async def test_words_of_a_venue_are_neither_markup_nor_orders_to_the_terminal(da
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "-"), (0.0, "0 ms"), (0.25, "250 ms"), (5, "5.0 s"), (65, "1 min 5 s"), (7260, "2 h 1 min"),
-     (90_000, "1 d 1 h")],
-)  # fmt: skip
+    [
+        (None, "-"),
+        (0.0, "0 ms"),
+        (0.25, "250 ms"),
+        (5, "5.0 s"),
+        (65, "1 min 5 s"),
+        (7260, "2 h 1 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
 def test_spans_are_told_in_two_units_at_most(seconds: float | None, text: str) -> None:
     assert span(seconds) == text
 
@@ -153,24 +160,36 @@ async def test_the_terminal_shows_what_the_page_shows(daemon: WatchedDaemon) -> 
     status = orjson.loads(orjson.dumps(snapshot(daemon.observed)))
     [venue] = status["venues"]
     venue |= {
-        "clock_offset_seconds": -1.234, "gaps": {"disconnect": 41, "silent loss": 2},
+        "clock_offset_seconds": -1.234,
+        "gaps": {"disconnect": 41, "silent loss": 2},
         "rest": {"calls": 4242, "failed": 17, "throttled": 5, "allowed_per_second": 9.0, "pause_seconds": 31.0},
         "repair": {"state": "repairing", "waiting": 71, "repaired": 72, "lost": 73, "rows": 1, "trouble": "HTTP 503"},
-    }  # fmt: skip
+    }
     venue["connections"][0] |= {"reconnects": 9, "losses": {"silent": 6, "refused": 3}}
     status["journal"] |= {"backlog_bytes": 5_000_000, "backlog_seconds": 77.0, "used_bytes": 6_000_000_000}
     status["disk"] = {"free_bytes": 8_000_000_000, "size_bytes": 9_000_000_000}
     status["audit"] = dict.fromkeys(("checked", "unexplained", "open_alarms"), 11) | {
-        "last_minute": "2026-11-21T10:00:00Z", "trouble": "away"
-    }  # fmt: skip
+        "last_minute": "2026-11-21T10:00:00Z",
+        "trouble": "away",
+    }
     status["configuration"] |= {"refused": ["venues.fmfw.symbols: none"], "needs_restart": ["journal"]}
     text = io.StringIO()
 
     show(status, Screen(file=text, width=250), None)
 
     for word in (
-        "-1.234 s", "41 disconnect, 2 silent loss", "4,242 calls, 17 failed, 5 throttled, pause 31.0 s", "71 waiting",
-        "73 lost: HTTP 503", "9 (6 silent, 3 refused)", "5.0 MB, the oldest for 1 min 17 s", "6.0 GB, 8.0 GB of 9.0 GB",
-        "11 minutes, 11 unexplained", "10:00:00Z: away", "venues.fmfw.symbols: none", "journal", "fake-1",
-    ):  # fmt: skip
+        "-1.234 s",
+        "41 disconnect, 2 silent loss",
+        "4,242 calls, 17 failed, 5 throttled, pause 31.0 s",
+        "71 waiting",
+        "73 lost: HTTP 503",
+        "9 (6 silent, 3 refused)",
+        "5.0 MB, the oldest for 1 min 17 s",
+        "6.0 GB, 8.0 GB of 9.0 GB",
+        "11 minutes, 11 unexplained",
+        "10:00:00Z: away",
+        "venues.fmfw.symbols: none",
+        "journal",
+        "fake-1",
+    ):
         assert word in text.getvalue(), word

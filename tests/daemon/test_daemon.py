@@ -22,8 +22,13 @@ async def test_tables_equal_what_was_sent(database: str, tmp_path: Path) -> None
         await until(lambda: live(daemon) and daemon.statistics.total.stored > 8000, "8,000 rows")
         verdicts = await on.compare(daemon)
         assert {verdict.table for verdict in verdicts} == {
-            "trades", "ticks", "books", "candles", "derivatives", "rates",
-        }  # fmt: skip
+            "trades",
+            "ticks",
+            "books",
+            "candles",
+            "derivatives",
+            "rates",
+        }
         assert all_equal(verdicts)
         assert daemon.statistics.total.quarantined == 0
         await on.counts_add_up()

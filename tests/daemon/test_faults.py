@@ -29,9 +29,15 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 
 CHANNELS = ("trades", "candles/M1", "orderbook/top/100ms", "price/rate/3s")
 REFUSED_FRAMES = (
-    "garbage", "truncated", "wrong_types", "unknown_channel", "nan_price", "negative_size", "year_9999",
+    "garbage",
+    "truncated",
+    "wrong_types",
+    "unknown_channel",
+    "nan_price",
+    "negative_size",
+    "year_9999",
     "unknown_symbol",
-)  # fmt: skip
+)
 THIRTY_DIGITS = "123456789012345678901234567890"
 
 
@@ -104,8 +110,9 @@ async def test_a_lost_sequence_renews_that_book_alone(
         )
         assert all_equal(await on.compare(daemon))
         assert [(one["method"], one["ch"], one["params"]["symbols"]) for one in asked] == [
-            ("unsubscribe", "orderbook/full", ["ETHBTC"]), ("subscribe", "orderbook/full", ["ETHBTC"]),
-        ]  # fmt: skip
+            ("unsubscribe", "orderbook/full", ["ETHBTC"]),
+            ("subscribe", "orderbook/full", ["ETHBTC"]),
+        ]
         assert on.venue.opened == opened
         assert await ended_sessions(on) == []
         [(symbol, stream, cause, span, missing)] = await on.query(
@@ -199,9 +206,10 @@ async def test_a_silent_line_is_given_up_and_made_again(
 ) -> None:
     limits = FmfwAdapter.limits
     monkeypatch.setattr(
-        FmfwAdapter, "limits",
+        FmfwAdapter,
+        "limits",
         lambda self, settings: replace(limits(self, settings), silence_seconds=1.5, ping_seconds=0.5),
-    )  # fmt: skip
+    )
     async with stage(database, tmp_path) as on, on.daemon() as daemon:
         await recording(daemon)
         on.venue.fault("freeze")
@@ -275,8 +283,9 @@ async def test_fields_that_nobody_knows_are_passed_over(database: str, tmp_path:
             assert all_equal(await on.compare(daemon))
             # What stands where symbols and currencies do is told: it could be one. Everywhere else it is no fault.
             assert set(await on.query("select distinct error from quarantine")) == {
-                ("symbol: 'zz_unknown' is not one of this session",), ("[1, '2', None] is not an object",),
-            }  # fmt: skip
+                ("symbol: 'zz_unknown' is not one of this session",),
+                ("[1, '2', None] is not an object",),
+            }
             await on.counts_add_up()
 
 
@@ -370,9 +379,22 @@ async def test_many_faults_at_random_leave_trades_and_counts_right(database: str
         await recording(daemon)
         symbols = list(on.venue.exchange.markets)
         for _ in range(60):
-            fault = random.choice((*REFUSED_FRAMES, "long_numbers", "repeat_update", "repeat_trades",
-                                   "remove_unknown_level", "null_fields", "unknown_fields", "late_acks",
-                                   "skip_sequence", "huge_snapshot", "zero_level_in_snapshot", "cut"))  # fmt: skip
+            fault = random.choice(
+                (
+                    *REFUSED_FRAMES,
+                    "long_numbers",
+                    "repeat_update",
+                    "repeat_trades",
+                    "remove_unknown_level",
+                    "null_fields",
+                    "unknown_fields",
+                    "late_acks",
+                    "skip_sequence",
+                    "huge_snapshot",
+                    "zero_level_in_snapshot",
+                    "cut",
+                )
+            )
             if fault in (*REFUSED_FRAMES, "long_numbers"):
                 on.venue.fault(fault, channel=random.choice(CHANNELS))
             elif fault == "skip_sequence":

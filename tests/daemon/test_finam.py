@@ -97,8 +97,13 @@ async def test_instruments_tell_steps_rights_and_hours(database: str, tmp_path: 
         assert row == ("equity", "0.0001", "1000.0", "RUB", "0", "MISX", False)
         delayed = await on.query("select symbol from instruments where (details ->> 'delay_minutes')::int > 0")
         assert delayed == [("AAPL@XNGS",)]
-        shown = [status for one in daemon.workers.values() for feed in one.worker.connections.values()
-                 for status in feed.statuses() if status.symbol == "AAPL@XNGS"]  # fmt: skip
+        shown = [
+            status
+            for one in daemon.workers.values()
+            for feed in one.worker.connections.values()
+            for status in feed.statuses()
+            if status.symbol == "AAPL@XNGS"
+        ]
         assert all("delayed by 15 min" in status.reason for status in shown)
 
 
@@ -109,8 +114,10 @@ async def test_burst_beyond_the_list_is_a_gap_and_other_symbols_lose_nothing(dat
         while not await on.query("select 1 from gaps where cause = 'latest trades did not reach back'"):
             await on.ledger.ask("state")
         assert all_equal(await on.compare(daemon))
-        lost = await on.query("select distinct i.symbol from gaps join instruments i using (instrument_id) "
-                              "where cause = 'latest trades did not reach back'")  # fmt: skip
+        lost = await on.query(
+            "select distinct i.symbol from gaps join instruments i using (instrument_id) "
+            "where cause = 'latest trades did not reach back'"
+        )
         assert lost == [("GAZP@MISX",)]
 
 
@@ -118,8 +125,9 @@ async def test_secrets_and_tokens_are_neither_in_the_journal_nor_in_the_tables(d
     async with stage(database, tmp_path, extra=QUICK + 'transport = "stream"') as on, on.daemon() as daemon:
         await until(lambda: ready(daemon, 500), "rows")
         assert all_equal(await on.compare(daemon))
-        told = repr(daemon.config) + "".join(repr(feed.plan) + repr(feed) for one in daemon.workers.values()
-                                             for feed in one.worker.connections.values())  # fmt: skip
+        told = repr(daemon.config) + "".join(
+            repr(feed.plan) + repr(feed) for one in daemon.workers.values() for feed in one.worker.connections.values()
+        )
     written = b"".join(path.read_bytes() for path in (tmp_path / "data" / "journal").glob("*.seg"))
     assert b"SBER@MISX" in written
     for secret in ("tapi_sk_", "tapi_ak_"):
@@ -215,8 +223,9 @@ async def test_book_that_lost_a_change_is_taken_anew_once_it_crosses(database: s
         await on.ledger.tell("faults", {"fault": "lose_book", "symbol": "SBER@MISX", "count": 400})
         while not await on.query("select 1 from gaps where cause = 'book crossed' and to_time is not null"):
             await on.ledger.ask("state")
-        lost = await on.query("select distinct i.symbol from gaps join instruments i using (instrument_id) "
-                              "where cause = 'book crossed'")  # fmt: skip
+        lost = await on.query(
+            "select distinct i.symbol from gaps join instruments i using (instrument_id) where cause = 'book crossed'"
+        )
         assert lost == [("SBER@MISX",)]
         assert all_equal(await on.compare(daemon))
 

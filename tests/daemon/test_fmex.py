@@ -182,7 +182,7 @@ async def test_trades_and_bars_of_an_outage_come_with_the_next_connection(databa
         found = await gaps(on)
         assert {gap[1:3] for gap in found} == {
             (stream, "disconnect") for stream in ("trades", "ticks", "books", "candles")
-        }  # fmt: skip
+        }
         assert all(ended for *_, ended in found)
 
 
@@ -226,8 +226,17 @@ async def test_a_line_that_falls_silent_is_made_anew(database: str, tmp_path: Pa
 
 
 async def test_bad_frames_are_quarantined_and_nothing_else_is_touched(database: str, tmp_path: Path) -> None:
-    frames = ("garbage", "truncated", "wrong_types", "unknown_type", "nan_price", "negative_amount", "year_9999",
-              "unknown_symbol", "odd_list")  # fmt: skip
+    frames = (
+        "garbage",
+        "truncated",
+        "wrong_types",
+        "unknown_type",
+        "nan_price",
+        "negative_amount",
+        "year_9999",
+        "unknown_symbol",
+        "odd_list",
+    )
     async with fmex(database, tmp_path) as on, on.daemon() as daemon:
         await recording(daemon)
         for fault in frames:
@@ -245,9 +254,7 @@ async def test_a_topic_that_is_refused_is_told_once_and_the_rest_goes_on(databas
         with capture_logs() as logs:
             async with on.daemon() as daemon:
                 await recording(daemon)
-                states = {
-                    (status.symbol, str(status.state)) for status in socket_of(daemon).statuses()
-                }  # fmt: skip
+                states = {(status.symbol, str(status.state)) for status in socket_of(daemon).statuses()}
                 assert ("ethusd_p", "refused") in states
                 assert ("ethusd_p", "flowing") not in states
                 assert ("btcusd_p", "refused") not in states

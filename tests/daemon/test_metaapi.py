@@ -90,8 +90,9 @@ async def resumed(on: MetaapiStage, daemon: Daemon, rows: int = 300) -> None:
 async def gaps(on: MetaapiStage, cause: str) -> list[tuple[Any, ...]]:
     return await on.query(
         "select stream, count(*), bool_and(to_time is not null and to_time >= from_time)"
-        " from gaps where cause = $1 group by stream order by stream", cause,
-    )  # fmt: skip
+        " from gaps where cause = $1 group by stream order by stream",
+        cause,
+    )
 
 
 async def surplus(on: MetaapiStage, tables: tuple[str, ...] = ("trades", "ticks", "books")) -> int:
@@ -130,19 +131,25 @@ async def test_what_a_cut_line_has_cost_is_had_again_from_history(database: str,
             await on.ledger.pause()
             states = await on.query("select distinct stream, state from gaps where cause <> 'starting' order by stream")
             assert states == [
-                ("books", "unrecoverable"), ("candles", "repaired"), ("ticks", "repaired"), ("trades", "repaired"),
-            ]  # fmt: skip
+                ("books", "unrecoverable"),
+                ("candles", "repaired"),
+                ("ticks", "repaired"),
+                ("trades", "repaired"),
+            ]
             quoted = on.venue.accounts["demo"].broker.quoted
             # Of the tick that stands when a symbol is subscribed there may be several, so each counts once.
             happened = {
                 (symbol, tick.time_ms)
-                for symbol, one in quoted.items() for tick in one.ticks if tick.time_ms >= since_ms
-            }  # fmt: skip
+                for symbol, one in quoted.items()
+                for tick in one.ticks
+                if tick.time_ms >= since_ms
+            }
             for _ in range(100):
                 stored = await on.query(
                     "select symbol, (extract(epoch from time) * 1000)::bigint from v_ticks"
-                    " where time >= timestamptz 'epoch' + $1 * interval '1 ms'", since_ms,
-                )  # fmt: skip
+                    " where time >= timestamptz 'epoch' + $1 * interval '1 ms'",
+                    since_ms,
+                )
                 if set(stored) == happened:
                     break
                 await asyncio.sleep(0.1)

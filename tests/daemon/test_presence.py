@@ -39,8 +39,10 @@ def test_a_folder_in_its_place_is_told_once_by_its_name(tmp_path: Path, name: st
 
     [line] = logs
     assert (line["event"], line["path"], line["reason"]) == (
-        "note_not_left", str(tmp_path / name), os.strerror(errno.EISDIR)
-    )  # fmt: skip
+        "note_not_left",
+        str(tmp_path / name),
+        os.strerror(errno.EISDIR),
+    )
     assert presence.read(tmp_path) is None
 
     (tmp_path / name).rmdir()

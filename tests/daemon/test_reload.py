@@ -158,9 +158,15 @@ async def test_command_tells_what_came_of_it(tmp_path: Path, database: str) -> N
 async def command(on: Stage, *arguments: str) -> tuple[int, str]:
     """Run the command line with the stage's configuration; returns its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "collector.cli", *arguments, "--config", str(on.config),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "collector.cli",
+        *arguments,
+        "--config",
+        str(on.config),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     async with asyncio.timeout(PATIENCE_SECONDS):
         said, _ = await process.communicate()
     assert process.returncode is not None

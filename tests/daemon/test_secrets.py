@@ -32,16 +32,57 @@ from collector.supervise.parts import Supervised
 from tests.kit.stage import until
 from tests.kit.watched import serving, watched
 
-PATHS = ("/", "/instrument", "/api/status", "/api/day", "/api/instrument?venue=finam&symbol=SBER@MISX", "/metrics",
-         "/healthz", "/readyz", "/nothing", "/api/instrument/candles?venue=metaapi&symbol=EURUSD&period=x")  # fmt: skip
-COMMANDS = (["check"], ["check", "--json"], ["check", "--offline"], ["status"], ["status", "--json"],
-            ["plan", "--json"], ["gaps", "--json"], ["quarantine", "list"])  # fmt: skip
+PATHS = (
+    "/",
+    "/instrument",
+    "/api/status",
+    "/api/day",
+    "/api/instrument?venue=finam&symbol=SBER@MISX",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/nothing",
+    "/api/instrument/candles?venue=metaapi&symbol=EURUSD&period=x",
+)
+COMMANDS = (
+    ["check"],
+    ["check", "--json"],
+    ["check", "--offline"],
+    ["status"],
+    ["status", "--json"],
+    ["plan", "--json"],
+    ["gaps", "--json"],
+    ["quarantine", "list"],
+)
 FAULTS = {
-    "metaapi": ["update", "garbage", "unknown_packet", "disconnected", "refuse_symbol", "429", "rest_429", "5xx", "cut",
-                "refuse_subscribe", "downgrade"],
-    "finam": ["expire", "401", "429", "5xx", "envoy", "garbage", "hang_up", "403", "crossed_book", "cut", "ws_garbage",
-              "ws_error"],
-}  # fmt: skip
+    "metaapi": [
+        "update",
+        "garbage",
+        "unknown_packet",
+        "disconnected",
+        "refuse_symbol",
+        "429",
+        "rest_429",
+        "5xx",
+        "cut",
+        "refuse_subscribe",
+        "downgrade",
+    ],
+    "finam": [
+        "expire",
+        "401",
+        "429",
+        "5xx",
+        "envoy",
+        "garbage",
+        "hang_up",
+        "403",
+        "crossed_book",
+        "cut",
+        "ws_garbage",
+        "ws_error",
+    ],
+}
 PATIENCE_SECONDS = 60.0
 
 
@@ -78,9 +119,16 @@ class Staged:
     async def command(self, *arguments: str, config: Path | None = None, **environ: str) -> str:
         """All that a command prints."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "collector.cli", *arguments, "--config", str(config or self.config),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, **environ},
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "collector.cli",
+            *arguments,
+            "--config",
+            str(config or self.config),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **environ},
+        )
         try:
             out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
         except TimeoutError:
@@ -226,7 +274,7 @@ async def test_no_secret_is_told_by_what_fails_before_a_start(database: str, tmp
         changes = {
             "refused logins": lambda text: text.replace(password, "wrong-hunter22").replace("simulated", "refused77"),
             "nobody there": lambda text: re.sub(r"127\.0\.0\.1:\d\d+", "127.0.0.1:1", text),
-            "bad TLS": lambda text: re.sub("(rest_url|base_url) = \"http:", "\\1 = \"https:", text),
+            "bad TLS": lambda text: re.sub('(rest_url|base_url) = "http:', '\\1 = "https:', text),
             "an address that cannot be read": lambda text: text.replace(f":{password}@", f":{password}/%zz@"),
             "a driver's option": lambda text: text.replace("sslmode=disable", "sslmode=unheard-of"),
             "no address at all": lambda text: text.replace("postgresql://", "mysql://"),
@@ -234,7 +282,7 @@ async def test_no_secret_is_told_by_what_fails_before_a_start(database: str, tmp
             "a token with a line's end": lambda text: token.sub(r'token = "\1\\n x"', text),
             "secrets under wrong names": lambda text: text.replace("token =", "tokn =").replace("secret =", "secrt ="),
             "a file that is not TOML": lambda text: token.sub(r'token = "\1', text),
-        }  # fmt: skip
+        }
         told: dict[str, str] = {}
 
         async def fails(number: int, what: str) -> None:

@@ -52,8 +52,9 @@ async def test_a_bug_is_told_each_time_and_counted_and_the_part_is_started_again
         part = await until_steady(Work(clock, ValueError("x"), ExceptionGroup("g", [KeyError("y")])), clock)
     assert part.failures == 2
     assert [(one["event"], one["log_level"], one["reason"]) for one in logs] == [
-        ("part_failed", "error", "ValueError: x"), ("part_failed", "error", "KeyError: 'y'"),
-    ]  # fmt: skip
+        ("part_failed", "error", "ValueError: x"),
+        ("part_failed", "error", "KeyError: 'y'"),
+    ]
 
 
 async def test_what_only_has_to_be_waited_for_is_told_once_and_is_no_crash() -> None:
@@ -69,8 +70,9 @@ async def test_what_only_has_to_be_waited_for_is_told_once_and_is_no_crash() -> 
         await asyncio.wait([task])
     assert part.failures == 0
     assert [(one["event"], one["reason"]) for one in logs] == [
-        ("part_waits", "the port is taken"), ("part_waits", "another trouble"),
-    ]  # fmt: skip
+        ("part_waits", "the port is taken"),
+        ("part_waits", "another trouble"),
+    ]
     assert troubles == ["the port is taken", "another trouble"]
 
 

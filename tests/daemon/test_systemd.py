@@ -57,10 +57,14 @@ def test_nothing_happens_without_systemd() -> None:
 
 @pytest.mark.parametrize(
     ("variables", "seconds"),
-    [({}, None), ({"WATCHDOG_USEC": "x"}, None), ({"WATCHDOG_USEC": "0"}, None),
-     ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "1"}, None),
-     ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}, 0.5)],
-)  # fmt: skip
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "x"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}, 0.5),
+    ],
+)
 def test_the_watchdog_is_fed_only_where_this_process_is_watched(
     variables: dict[str, str], seconds: float | None
 ) -> None:

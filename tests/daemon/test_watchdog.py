@@ -52,13 +52,23 @@ async def start(tmp_path: Path, dsn: str) -> asyncio.subprocess.Process:
         'ws_url = "ws://127.0.0.1:9/api/3/ws/public"\n'
     )
     environment = {
-        **os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6)),
-    }  # fmt: skip
+        **os.environ,
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+        "WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6)),
+    }
     environment.pop("WATCHDOG_PID", None)
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", BLOCKED_ONCE, str(tmp_path / "blocked"), "run", "--config", str(config),
-        env=environment, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+        sys.executable,
+        "-c",
+        BLOCKED_ONCE,
+        str(tmp_path / "blocked"),
+        "run",
+        "--config",
+        str(config),
+        env=environment,
+        cwd=ROOT,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
 
 
 async def hear(systemd: socket.socket, wanted: bytes, seconds: float) -> bool:

@@ -34,11 +34,14 @@ def test_every_decimal_comes_back_the_same(prices: list[Decimal]) -> None:
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
-        ("1.50", pa.decimal128(38, 2)), ("123456789012345678901234.567891", pa.decimal128(38, 6)),
-        ("9" * 38, pa.decimal128(38, 0)), ("9" * 39, pa.decimal256(76, 0)), ("-0." + "1" * 38, pa.decimal256(76, 38)),
+        ("1.50", pa.decimal128(38, 2)),
+        ("123456789012345678901234.567891", pa.decimal128(38, 6)),
+        ("9" * 38, pa.decimal128(38, 0)),
+        ("9" * 39, pa.decimal256(76, 0)),
+        ("-0." + "1" * 38, pa.decimal256(76, 38)),
         ("9" * 70 + ".1234567", pa.string()),
     ],
-)  # fmt: skip
+)
 def test_a_column_has_the_smallest_type_that_is_exact(number: str, kind: pa.DataType) -> None:
     column = read(f"{number}\n1\n", "numeric")["c0"]
 
@@ -49,11 +52,14 @@ def test_a_column_has_the_smallest_type_that_is_exact(number: str, kind: pa.Data
 @pytest.mark.parametrize(
     ("digits", "kind"),
     [
-        (Digits(20, 18), pa.decimal128(38, 18)), (Digits(0, 0), pa.decimal128(38, 18)),
-        (Digits(21, 17), pa.decimal128(38, 17)), (Digits(8, 30), pa.decimal128(38, 30)),
-        (Digits(9, 30), pa.decimal256(76, 30)), (Digits(60, 17), pa.string()),
+        (Digits(20, 18), pa.decimal128(38, 18)),
+        (Digits(0, 0), pa.decimal128(38, 18)),
+        (Digits(21, 17), pa.decimal128(38, 17)),
+        (Digits(8, 30), pa.decimal128(38, 30)),
+        (Digits(9, 30), pa.decimal256(76, 30)),
+        (Digits(60, 17), pa.string()),
     ],
-)  # fmt: skip
+)
 def test_files_share_one_type_as_long_as_it_is_exact(digits: Digits, kind: pa.DataType) -> None:
     assert decimal_type(digits) == kind
 
@@ -94,14 +100,17 @@ def test_arrays_of_numbers_may_be_empty_or_missing() -> None:
 
 def test_times_are_utc_to_the_microsecond() -> None:
     assert only("2026-11-21 13:20:33.123456+00\n2026-11-21 13:20:33+00\n", "timestamptz") == [
-        datetime(2026, 11, 21, 13, 20, 33, 123456, UTC), datetime(2026, 11, 21, 13, 20, 33, 0, UTC),
-    ]  # fmt: skip
+        datetime(2026, 11, 21, 13, 20, 33, 123456, UTC),
+        datetime(2026, 11, 21, 13, 20, 33, 0, UTC),
+    ]
 
 
 def test_lengths_of_time_are_lengths_of_time() -> None:
     assert only("PT0S\nP1DT2H3M4.5S\nPT-0.25S\n", "interval") == [
-        timedelta(0), timedelta(days=1, hours=2, minutes=3, seconds=4.5), timedelta(seconds=-0.25),
-    ]  # fmt: skip
+        timedelta(0),
+        timedelta(days=1, hours=2, minutes=3, seconds=4.5),
+        timedelta(seconds=-0.25),
+    ]
 
 
 def test_a_length_in_months_is_refused() -> None:

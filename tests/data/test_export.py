@@ -207,10 +207,12 @@ async def test_what_is_there_is_replaced_only_when_asked_and_only_an_export(mark
 @pytest.mark.parametrize(
     ("choice", "what"),
     [
-        (Choice(("trade",)), "table"), (Choice(("trades",), venues=("fmwf",)), "venue"),
-        (Choice(("trades",), symbols=("BTCUSD",)), "symbol"), (Choice(("trades",), ("finam",), ("BTC*",)), "symbol"),
+        (Choice(("trade",)), "table"),
+        (Choice(("trades",), venues=("fmwf",)), "venue"),
+        (Choice(("trades",), symbols=("BTCUSD",)), "symbol"),
+        (Choice(("trades",), ("finam",), ("BTC*",)), "symbol"),
     ],
-)  # fmt: skip
+)
 async def test_names_that_mean_nothing_are_told(market: str, tmp_path: Path, choice: Choice, what: str) -> None:
     with pytest.raises(UnknownError) as caught:
         await export(market, choice, tmp_path / "out", "csv")

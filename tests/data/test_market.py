@@ -78,10 +78,14 @@ async def test_trades_of_a_span_come_in_order_with_keys_that_nulls_do_not_harm(m
 @pytest.mark.parametrize(
     "given",
     [
-        "2026-11-11T01:00+01:00", "2026-11-11", "2026-11-11T00:00", date(2026, 11, 11), datetime(2026, 11, 11),  # noqa: DTZ001
+        "2026-11-11T01:00+01:00",
+        "2026-11-11",
+        "2026-11-11T00:00",
+        date(2026, 11, 11),
+        datetime(2026, 11, 11),  # noqa: DTZ001
         pd.Timestamp("2026-11-11", tz="UTC"),
     ],
-)  # fmt: skip
+)
 async def test_a_time_may_be_written_in_many_ways(recorded: str, given: Any) -> None:
     async with AsyncMarket(recorded) as market:
         frame = await market.trades(*BTC, given)
@@ -101,20 +105,34 @@ async def test_bars_are_made_of_trades(market: Market[pd.DataFrame]) -> None:
 
 async def test_every_question_is_answered(market: Market[pd.DataFrame]) -> None:
     answers = {
-        "instruments": market.instruments("fmfw"), "instrument_at": market.instrument_at(*BTC),
-        "ticks": market.ticks(*BTC), "candles": market.candles(*BTC, "1m", "2026-11-10", series="mark"),
+        "instruments": market.instruments("fmfw"),
+        "instrument_at": market.instrument_at(*BTC),
+        "ticks": market.ticks(*BTC),
+        "candles": market.candles(*BTC, "1m", "2026-11-10", series="mark"),
         "spread": market.spread(*BTC, "1m", HOUR, HOUR + timedelta(minutes=2)),
         "trades_with_quotes": market.trades_with_quotes(*BTC, HOUR, HOUR + timedelta(minutes=1)),
-        "book_at": market.book_at(*BTC, "2026-11-10T12:00:10Z"), "vwap": market.vwap(*BTC),
+        "book_at": market.book_at(*BTC, "2026-11-10T12:00:10Z"),
+        "vwap": market.vwap(*BTC),
         "last": market.last_prices(),
-        "coverage": market.coverage(*BTC), "gaps": market.gaps("fmfw", stream="trades"),
+        "coverage": market.coverage(*BTC),
+        "gaps": market.gaps("fmfw", stream="trades"),
         "sql": market.sql("select $1::int + 1 as n", 41),
-    }  # fmt: skip
+    }
 
     assert {name: len(frame) for name, frame in answers.items()} == {
-        "instruments": 2, "instrument_at": 0, "ticks": 0, "candles": 10, "spread": 0, "trades_with_quotes": 59,
-        "book_at": 3, "vwap": 1, "last": 3, "coverage": 3, "gaps": 1, "sql": 1,
-    }  # fmt: skip
+        "instruments": 2,
+        "instrument_at": 0,
+        "ticks": 0,
+        "candles": 10,
+        "spread": 0,
+        "trades_with_quotes": 59,
+        "book_at": 3,
+        "vwap": 1,
+        "last": 3,
+        "coverage": 3,
+        "gaps": 1,
+        "sql": 1,
+    }
     assert answers["sql"]["n"][0] == 42
     assert answers["instruments"]["common_name"][0] == "BTC/USDT"
     assert answers["book_at"]["age"][0] == pd.Timedelta(seconds=7)
@@ -141,15 +159,18 @@ async def test_floats_are_given_to_those_who_ask(recorded: str) -> None:
     ("ask", "told"),
     [
         (lambda m: m.trades("fmfw", "NIX"), "(?s)no instrument NIX at the venue fmfw.*v_instruments lists"),
-        (lambda m: m.ohlcv(*BTC, "1x"), "not a length of time"), (lambda m: m.ohlcv(*BTC, "0m"), "not a length"),
+        (lambda m: m.ohlcv(*BTC, "1x"), "not a length of time"),
+        (lambda m: m.ohlcv(*BTC, "0m"), "not a length"),
         (lambda m: m.candles(*BTC, "7m"), "no period of candles; there is 1m"),
-        (lambda m: m.trades(*BTC, "soon"), "'soon' is not a time"), (lambda m: m.sql("selec 1"), "syntax error"),
+        (lambda m: m.trades(*BTC, "soon"), "'soon' is not a time"),
+        (lambda m: m.sql("selec 1"), "syntax error"),
         (lambda m: m.sql("delete from trades returning 1"), "read-only|permission denied"),
-        (lambda m: m.sql("create table x ()"), "gives no rows"), (lambda m: m.sql("select $1::int"), "no parameter"),
+        (lambda m: m.sql("create table x ()"), "gives no rows"),
+        (lambda m: m.sql("select $1::int"), "no parameter"),
         (lambda m: m.sql("select $1::int", "x"), "invalid input for query argument"),
         (lambda m: m.sql("select interval '1 month'"), "months"),
     ],
-)  # fmt: skip
+)
 async def test_a_wrong_question_is_told_and_the_next_one_answered(
     market: Market[pd.DataFrame], ask: Any, told: str
 ) -> None:

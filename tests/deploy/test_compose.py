@@ -105,9 +105,15 @@ def test_no_secret_is_in_the_environment_or_in_a_layer() -> None:
     assert not [line for line in ignored if line.startswith("!deploy")]
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     assert {word for line in copied for word in line.split()} == {
-        "requirements.lock", "requirements-analysts.lock", "requirements-build.lock", "pyproject.toml", "README.md",
-        "LICENSE", "migrations", "collector",
-    }  # fmt: skip
+        "requirements.lock",
+        "requirements-analysts.lock",
+        "requirements-build.lock",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "migrations",
+        "collector",
+    }
 
 
 def test_images_are_pinned_and_ours_runs_as_an_ordinary_user() -> None:
@@ -166,10 +172,14 @@ async def test_logins_of_the_stack_can_do_their_work_and_no_more(tmp_path: Path,
     held = make_secrets(tmp_path)
     administrator = urlsplit(superuser_dsn)
     environment = {
-        "PATH": f"{programs}:{os.environ['PATH']}", "SECRETS": str(tmp_path / "secrets"),
-        "POSTGRES_USER": str(administrator.username), "POSTGRES_DB": "market", "PGHOST": "127.0.0.1",
-        "PGPORT": str(administrator.port), "PGPASSWORD": str(administrator.password),
-    }  # fmt: skip
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "SECRETS": str(tmp_path / "secrets"),
+        "POSTGRES_USER": str(administrator.username),
+        "POSTGRES_DB": "market",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(administrator.port),
+        "PGPASSWORD": str(administrator.password),
+    }
 
     script = str(ROOT / "deploy/database/logins.sh")
     done = await asyncio.to_thread(subprocess.run, [script], env=environment, capture_output=True, text=True)
@@ -198,8 +208,9 @@ def test_the_demo_records_what_the_simulator_offers(tmp_path: Path) -> None:
     options = command[command.index("--port") :]
     started = subprocess.Popen(
         [Path(sys.executable).parent / "collector", "simulate", *options, "--write-config", written],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         assert started.stdout is not None
         if not started.stdout.readline():

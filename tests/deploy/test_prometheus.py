@@ -80,8 +80,12 @@ CASES = [
         OF_LINE,
         "fmfw-1 is live but brought no frame for 20m 0s",
     ),
-    Case("CollectorWorkerFails", {f"collector_worker_failures_total{{{FMFW}}}": "0x15 1x15"}, OF_FMFW,
-         "The worker of fmfw crashed"),
+    Case(
+        "CollectorWorkerFails",
+        {f"collector_worker_failures_total{{{FMFW}}}": "0x15 1x15"},
+        OF_FMFW,
+        "The worker of fmfw crashed",
+    ),
     Case(
         "CollectorAdapterFails",
         {f'collector_adapter_failures_total{{{FMFW}, place="address"}}': "0x15 1x15"},
@@ -94,10 +98,18 @@ CASES = [
         {**without(OF_FMFW, "job"), "stream": "trades"},
         "fmfw refuses 2 subscriptions to trades",
     ),
-    Case("CollectorSymbolsUnknown", {f"collector_venue_problems{{{FMFW}}}": "0 3x30"}, OF_FMFW,
-         "fmfw does not have 3 of the configured symbols"),
-    Case("CollectorDatabaseAway", {f"collector_database_connected{{{AT}}}": "1 0x30"}, OF_ALL,
-         "c:8080 cannot reach its database"),
+    Case(
+        "CollectorSymbolsUnknown",
+        {f"collector_venue_problems{{{FMFW}}}": "0 3x30"},
+        OF_FMFW,
+        "fmfw does not have 3 of the configured symbols",
+    ),
+    Case(
+        "CollectorDatabaseAway",
+        {f"collector_database_connected{{{AT}}}": "1 0x30"},
+        OF_ALL,
+        "c:8080 cannot reach its database",
+    ),
     Case(
         "CollectorBehind",
         {
@@ -117,34 +129,74 @@ CASES = [
         without(OF_ALL, "job"),
         "One row in a hundred takes 4.97s from receipt to commit",
     ),
-    Case("CollectorJournalFault", {f"collector_journal_fault{{{AT}}}": "0 1x30"}, OF_ALL,
-         "The disk of c:8080 refuses the journal"),
-    Case("CollectorDiskBudget", {f"collector_journal_refusing{{{AT}}}": "0 1x30"}, OF_ALL,
-         "c:8080 records nothing: its disk is full"),
-    Case("CollectorHeldBack", {f"collector_journal_full{{{AT}}}": "0 1x30"}, OF_ALL,
-         "c:8080 reads nothing: its disk is too slow"),
-    Case("CollectorCountsDoNotAddUp", {f"collector_items_add_up{{{AT}}}": "1 0x30"}, OF_ALL,
-         "Items of c:8080 are unaccounted for"),
-    Case("CollectorMinutesUnexplained", {f"collector_audit_alarms{{{AT}}}": "0 2x30"}, OF_ALL,
-         "2 minutes of c:8080 do not add up to the venue's candles"),
+    Case(
+        "CollectorJournalFault",
+        {f"collector_journal_fault{{{AT}}}": "0 1x30"},
+        OF_ALL,
+        "The disk of c:8080 refuses the journal",
+    ),
+    Case(
+        "CollectorDiskBudget",
+        {f"collector_journal_refusing{{{AT}}}": "0 1x30"},
+        OF_ALL,
+        "c:8080 records nothing: its disk is full",
+    ),
+    Case(
+        "CollectorHeldBack",
+        {f"collector_journal_full{{{AT}}}": "0 1x30"},
+        OF_ALL,
+        "c:8080 reads nothing: its disk is too slow",
+    ),
+    Case(
+        "CollectorCountsDoNotAddUp",
+        {f"collector_items_add_up{{{AT}}}": "1 0x30"},
+        OF_ALL,
+        "Items of c:8080 are unaccounted for",
+    ),
+    Case(
+        "CollectorMinutesUnexplained",
+        {f"collector_audit_alarms{{{AT}}}": "0 2x30"},
+        OF_ALL,
+        "2 minutes of c:8080 do not add up to the venue's candles",
+    ),
     Case(
         "CollectorQuarantine",
         {f'collector_items_total{{{AT}, table="trades", outcome="quarantined"}}': "0x5 0+1x25"},
         {**without(OF_ALL, "job"), "table": "trades"},
         "14 items for trades could not be understood",
     ),
-    Case("CollectorVenueClockOff", {f"collector_venue_clock_offset_seconds{{{FMFW}}}": "-9x30"}, OF_FMFW,
-         "The clocks of c:8080 and fmfw are 9s apart"),
-    Case("CollectorThrottled", {f"collector_rest_throttled_total{{{FMFW}}}": "0+1x30"}, OF_FMFW,
-         "fmfw answered 15 calls with 429"),
+    Case(
+        "CollectorVenueClockOff",
+        {f"collector_venue_clock_offset_seconds{{{FMFW}}}": "-9x30"},
+        OF_FMFW,
+        "The clocks of c:8080 and fmfw are 9s apart",
+    ),
+    Case(
+        "CollectorThrottled",
+        {f"collector_rest_throttled_total{{{FMFW}}}": "0+1x30"},
+        OF_FMFW,
+        "fmfw answered 15 calls with 429",
+    ),
     Case("CollectorLoopLate", {f"collector_loop_late_seconds{{{AT}}}": "3x30"}, OF_ALL, "c:8080 stood still for 3s"),
-    Case("CollectorPartTroubled", {f'collector_part_troubled{{{AT}, part="audit"}}': "1x30"},
-         {**OF_ALL, "part": "audit"}, "audit of c:8080 does not do its work"),
-    Case("CollectorLogLost", {f"collector_log_lines_lost_total{{{AT}}}": "0x5 7x25"}, OF_ALL,
-         "The log of c:8080 has lost lines"),
-    Case("CollectorMemoryHigh", {f"collector_memory_bytes{{{AT}}}": "2147483648x30"}, OF_ALL,
-         "c:8080 holds 2GiB of memory"),
-]  # fmt: skip
+    Case(
+        "CollectorPartTroubled",
+        {f'collector_part_troubled{{{AT}, part="audit"}}': "1x30"},
+        {**OF_ALL, "part": "audit"},
+        "audit of c:8080 does not do its work",
+    ),
+    Case(
+        "CollectorLogLost",
+        {f"collector_log_lines_lost_total{{{AT}}}": "0x5 7x25"},
+        OF_ALL,
+        "The log of c:8080 has lost lines",
+    ),
+    Case(
+        "CollectorMemoryHigh",
+        {f"collector_memory_bytes{{{AT}}}": "2147483648x30"},
+        OF_ALL,
+        "c:8080 holds 2GiB of memory",
+    ),
+]
 
 GOOD_DAY = {
     f"up{{{AT}}}": "1x60",
@@ -177,8 +229,9 @@ GOOD_DAY = {
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    found = subprocess.run([ROOT / "scripts/debian-program", "prometheus", "promtool"], capture_output=True, text=True,
-                           check=False)  # fmt: skip
+    found = subprocess.run(
+        [ROOT / "scripts/debian-program", "prometheus", "promtool"], capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() or pytest.skip(f"promtool is not to be had: {found.stderr.strip()[-200:]}")
 
 
@@ -205,8 +258,9 @@ def run_tests(promtool: str, folder: Path, tests: list[dict[str, Any]]) -> None:
 
 
 def test_configuration_and_rules_are_valid(promtool: str) -> None:
-    done = subprocess.run([promtool, "check", "config", str(FOLDER / "prometheus.yml")], capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [promtool, "check", "config", str(FOLDER / "prometheus.yml")], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(ALERTS)} rules found" in done.stdout

@@ -222,9 +222,7 @@ class FakeConversation:
         return ()
 
 
-LIMITS = Limits(
-    rest_per_second=1000, messages_per_second=1000, connections=10, silence_seconds=30, ping_seconds=10
-)  # fmt: skip
+LIMITS = Limits(rest_per_second=1000, messages_per_second=1000, connections=10, silence_seconds=30, ping_seconds=10)
 
 
 @dataclass

@@ -223,9 +223,7 @@ async def polled(place: Place, *answers: tuple[int, dict[str, str], bytes]) -> A
     intake, failures = ParsingIntake(adapter), AdapterFailures("fake")
     rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, FakeSession({}))
     plan = PollPlan(BAD, (Subscription("quotes", "ticks", ("A",)),), {"venue": "fake"}, ("quotes",))
-    feed = PollFeed(
-        plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1), failures=failures
-    )  # fmt: skip
+    feed = PollFeed(plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1), failures=failures)
     task = asyncio.ensure_future(feed.run())
     try:
         yield feed, intake

@@ -40,10 +40,16 @@ class Foreign:
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Run a driver script; it ends with the context."""
         process = await asyncio.create_subprocess_exec(
-            self.python, HERE / script, *arguments,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            limit=MOST_OUTPUT_BYTES, cwd=self.folder, env={**os.environ, **(environment or {})},
-        )  # fmt: skip
+            self.python,
+            HERE / script,
+            *arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            limit=MOST_OUTPUT_BYTES,
+            cwd=self.folder,
+            env={**os.environ, **(environment or {})},
+        )
         try:
             yield process
         finally:

@@ -99,8 +99,10 @@ def serve(rest_url):
             return bridge.call(context, f"instruments/{request.symbol}/trades/latest", market.LatestTradesResponse())
 
         def Bars(self, request, context):  # noqa: N802
-            span = {"interval.start_time": moment(request.interval.start_time),
-                    "interval.end_time": moment(request.interval.end_time)}  # fmt: skip
+            span = {
+                "interval.start_time": moment(request.interval.start_time),
+                "interval.end_time": moment(request.interval.end_time),
+            }
             path = f"instruments/{request.symbol}/bars"
             return bridge.call(context, path, market.BarsResponse(), timeframe=request.timeframe, **span)
 

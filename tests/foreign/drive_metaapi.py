@@ -127,9 +127,13 @@ async def main(port, token, account_id, timeframe, *symbols):
                     break
                 await asyncio.sleep(0.05)
             await asyncio.sleep(0.3)
-            facts = {"connects": listener.connects, "disconnects": listener.disconnects,
-                     "specifications": listener.specifications, "synchronized": connection.synchronized,
-                     "price": plain(connection.terminal_state.price(symbols[0]))}  # fmt: skip
+            facts = {
+                "connects": listener.connects,
+                "disconnects": listener.disconnects,
+                "specifications": listener.specifications,
+                "synchronized": connection.synchronized,
+                "price": plain(connection.terminal_state.price(symbols[0])),
+            }
             say({**listener.held, **facts})
         elif command == "forget":
             for held in listener.held.values():

@@ -26,9 +26,13 @@ pytestmark = [pytest.mark.foreign, pytest.mark.timeout(1200)]
 
 SYMBOLS = ("EURUSD", "Si-12.26")
 NAMES = (
-    "mt-provisioning-api-v1.localhost", "mt-client-api-v1.london-a.localhost", "mt-client-api-v1.london-b.localhost",
-    "mt-client-api-v1.london.localhost", "mt-market-data-client-api-v1.london.localhost", "127.0.0.1",
-)  # fmt: skip
+    "mt-provisioning-api-v1.localhost",
+    "mt-client-api-v1.london-a.localhost",
+    "mt-client-api-v1.london-b.localhost",
+    "mt-client-api-v1.london.localhost",
+    "mt-market-data-client-api-v1.london.localhost",
+    "127.0.0.1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +126,12 @@ async def test_the_sdk_synchronises_and_pages_through_the_whole_past(
 
 @pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 async def test_the_listener_is_given_what_our_tables_hold(
-    sdk: Foreign, names_certificate: Callable[[str], Path], database: str, tmp_path: Path,
+    sdk: Foreign,
+    names_certificate: Callable[[str], Path],
+    database: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(names_certificate("client.pem")))
     async with simulated(names_certificate, running=False) as venue, aiohttp.ClientSession() as http:
         on = MetaapiStage(venue, tmp_path, database, http, "quotes_interval_ms = 1\ncandles_interval_ms = 1")
@@ -167,8 +174,9 @@ async def test_the_listener_is_given_what_our_tables_hold(
     )
     books = await on.query(
         f"select symbol, {time}, bid_prices::float8[], bid_sizes::float8[], ask_prices::float8[], ask_sizes::float8[]"
-        f" from v_books {since}", began_ms,
-    )  # fmt: skip
+        f" from v_books {since}",
+        began_ms,
+    )
     assert len(books) > 20
     assert sorted(map(list, books)) == sorted(map(of_book, held["books"]))
     candles = await on.query(

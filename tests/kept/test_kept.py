@@ -21,8 +21,19 @@ from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 
 KEPT = sorted(path for path in Path(__file__).parent.iterdir() if (path / "rows.json").exists())
-TABLES = ("trades", "ticks", "books", "candles", "derivatives", "rates", "instruments", "sessions", "gaps", "outcomes",
-          "quarantine")  # fmt: skip
+TABLES = (
+    "trades",
+    "ticks",
+    "books",
+    "candles",
+    "derivatives",
+    "rates",
+    "instruments",
+    "sessions",
+    "gaps",
+    "outcomes",
+    "quarantine",
+)
 GONE = "an-adapter-of-before"
 
 

@@ -16,9 +16,14 @@ from playwright.async_api import Browser, Page, async_playwright
 PATIENCE_MS = 30_000
 CONTRAST = Path(__file__).with_name("contrast.js")
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 """It runs as root where the tests do, and talks to nobody but the page's origin."""
 
 

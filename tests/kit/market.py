@@ -28,9 +28,10 @@ class Market:
                 select venue_id, $2, 'A', 'B', 'spot', 0.010, 0.001 from venues where code = $1
                 on conflict (venue_id, symbol) do update set kind = 'spot' returning instrument_id
                 """,
-                venue, symbol,
+                venue,
+                symbol,
             )
-        )  # fmt: skip
+        )
 
     async def session(
         self, *symbols: str, stream: str = "trades", since: float = 26 * 3600, until: float | None = None
@@ -44,22 +45,34 @@ class Market:
             insert into sessions (session_id, venue_id, worker, opened_at, closed_at, details)
             select (select count(*) from sessions), venue_id, 'fake-1', $1, $2, $3 from venues where code = 'fake'
             """,
-            opened, None if until is None else NOW - timedelta(seconds=until),
+            opened,
+            None if until is None else NOW - timedelta(seconds=until),
             orjson.dumps({"subscriptions": [["deals", stream, list(symbols)]]}).decode(),
-        )  # fmt: skip
+        )
 
     async def gap(
-        self, symbol: str, since: float, until: float | None, state: str = "open", stream: str = "trades",
-        cause: str = "disconnect", reason: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        symbol: str,
+        since: float,
+        until: float | None,
+        state: str = "open",
+        stream: str = "trades",
+        cause: str = "disconnect",
+        reason: str | None = None,
+    ) -> None:
         await self._connection.execute(
             """
             insert into gaps (instrument_id, stream, from_time, to_time, cause, reason, state)
             values ($1, $2, $3, $4, $5, $6, $7)
             """,
-            await self.instrument(symbol), stream, NOW - timedelta(seconds=since),
-            None if until is None else NOW - timedelta(seconds=until), cause, reason, state,
-        )  # fmt: skip
+            await self.instrument(symbol),
+            stream,
+            NOW - timedelta(seconds=since),
+            None if until is None else NOW - timedelta(seconds=until),
+            cause,
+            reason,
+            state,
+        )
 
     async def quarantine(self, error: str, stream: str = "trades") -> None:
         await self._connection.execute(
@@ -88,9 +101,15 @@ class Market:
         )
 
     async def book(
-        self, symbol: str, seq: int, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]],
-        *, snapshot: bool, ago: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        symbol: str,
+        seq: int,
+        bids: Sequence[tuple[str, str]],
+        asks: Sequence[tuple[str, str]],
+        *,
+        snapshot: bool,
+        ago: float = 0.0,
+    ) -> None:
         columns = [f"{{{','.join(level[part] for level in side)}}}" for side in (bids, asks) for part in (0, 1)]
         await self._connection.execute(
             """
@@ -99,8 +118,12 @@ class Market:
             values ($1, $1, $2, $3, $4, $5::text::numeric[], $6::text::numeric[], $7::text::numeric[],
                     $8::text::numeric[])
             """,
-            NOW - timedelta(seconds=ago), await self.instrument(symbol), seq, snapshot, *columns,
-        )  # fmt: skip
+            NOW - timedelta(seconds=ago),
+            await self.instrument(symbol),
+            seq,
+            snapshot,
+            *columns,
+        )
 
 
 @asynccontextmanager

@@ -74,10 +74,14 @@ class Stage:
 
     @asynccontextmanager
     async def process(
-        self, *, environ: Mapping[str, str] | None = None, most_file_bytes: int | None = None,
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        most_file_bytes: int | None = None,
         most_files: int | None = None,
-        program: Sequence[str] = ("-m", "collector.cli"), stderr: int | None = None,
-    ) -> AsyncIterator[asyncio.subprocess.Process]:  # fmt: skip
+        program: Sequence[str] = ("-m", "collector.cli"),
+        stderr: int | None = None,
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         """A daemon in a process of its own, killed at the end if it still runs; its files may be limited.
 
         `program` takes the command line, `stderr` its log instead of the file `daemon.log`.
@@ -91,10 +95,15 @@ class Stage:
 
         with (self.folder / "daemon.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *program, "run", "--config", str(self.config),
-                stderr=log if stderr is None else stderr, preexec_fn=limit,
+                sys.executable,
+                *program,
+                "run",
+                "--config",
+                str(self.config),
+                stderr=log if stderr is None else stderr,
+                preexec_fn=limit,
                 env={**os.environ, "COLLECTOR_LOG__FORMAT": "json", **(environ or {})},
-            )  # fmt: skip
+            )
         try:
             yield process
         finally:

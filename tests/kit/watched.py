@@ -106,10 +106,17 @@ class WatchedDaemon:
         self.normaliser = Normaliser(lambda _: self.adapter)
         self.intake = JournalledIntake(self.journal, self.normaliser, self.clock, batch_rows=1000, queue_bytes=1 << 20)
         self.recorder = Recorder(
-            self.journal, self.intake, cast(Any, self.writer), lambda: self.normaliser, self.statistics, self.changes,
+            self.journal,
+            self.intake,
+            cast(Any, self.writer),
+            lambda: self.normaliser,
+            self.statistics,
+            self.changes,
             self.clock,
-            batch_rows=1000, flush_seconds=0.1, rename=lambda: None,
-        )  # fmt: skip
+            batch_rows=1000,
+            flush_seconds=0.1,
+            rename=lambda: None,
+        )
         self.recorder.committed = self.journal.end
         self.repairers: dict[str, Any] = {}
         self.auditing = Auditing(
@@ -128,11 +135,22 @@ class WatchedDaemon:
     def observed(self) -> Observed:
         """The parts as they are now."""
         return Observed(
-            clock=self.clock, started_ns=self.started_ns, started=self.started, stopping=self.stopping,
-            config=lambda: self.config, configuration=lambda: self.reloading.facts(), statistics=self.statistics,
-            workers=self.workers, parts=self.parts, journal=self.journal, intake=self.intake, recorder=self.recorder,
-            database=self.database, writer=self.writer, auditing=self.auditing,
-        )  # fmt: skip
+            clock=self.clock,
+            started_ns=self.started_ns,
+            started=self.started,
+            stopping=self.stopping,
+            config=lambda: self.config,
+            configuration=lambda: self.reloading.facts(),
+            statistics=self.statistics,
+            workers=self.workers,
+            parts=self.parts,
+            journal=self.journal,
+            intake=self.intake,
+            recorder=self.recorder,
+            database=self.database,
+            writer=self.writer,
+            auditing=self.auditing,
+        )
 
     def listens(self, address: str | None) -> None:
         """Take note of where the page is."""
@@ -156,18 +174,29 @@ class WatchedDaemon:
         return RestClient("fake", self.adapter, LIMITS, FakeNetwork(), self.clock, FakeSession({}))
 
     def add_connection(
-        self, worker: VenueWorker, *symbols: str, state: ConnectionState = ConnectionState.LIVE, age: float = 60.0,
+        self,
+        worker: VenueWorker,
+        *symbols: str,
+        state: ConnectionState = ConnectionState.LIVE,
+        age: float = 60.0,
         stream: str = "trades",
-    ) -> ConnectionFeed:  # fmt: skip
+    ) -> ConnectionFeed:
         """Give a worker a connection that has been in `state` for `age` seconds, its subscriptions flowing if live."""
         name = f"{worker.venue}-{len(worker.connections) + 1}"
         plan = ConnectionPlan(
             name, "ws://fake", (Subscription("deals", stream, symbols),), {"venue": worker.venue, "worker": name}
         )
         feed = ConnectionFeed(
-            plan, self.adapter, LIMITS, network=FakeNetwork(), intake=FakeIntake(), sending=cast(Any, None),
-            clock=self.clock, random=Random(1), failures=worker.failures,
-        )  # fmt: skip
+            plan,
+            self.adapter,
+            LIMITS,
+            network=FakeNetwork(),
+            intake=FakeIntake(),
+            sending=cast(Any, None),
+            clock=self.clock,
+            random=Random(1),
+            failures=worker.failures,
+        )
         feed.state, feed.since_ns = state, self.clock.now_ns() - int(age * 1e9)
         if state is ConnectionState.LIVE:
             since = self.clock.monotonic() - age

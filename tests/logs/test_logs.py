@@ -192,9 +192,12 @@ def test_a_fault_that_repeats_is_held_back_and_counted(configured: Configured) -
     tell("journal_damaged")
 
     assert told == [
-        {"event": "journal_damaged"}, {"event": "journal_damaged"}, {"event": "journal_damaged", "held_back_s": 58.0},
-        {"event": "other"}, {"event": "journal_damaged", "not_told": 7},
-    ]  # fmt: skip
+        {"event": "journal_damaged"},
+        {"event": "journal_damaged"},
+        {"event": "journal_damaged", "held_back_s": 58.0},
+        {"event": "other"},
+        {"event": "journal_damaged", "not_told": 7},
+    ]
 
 
 def test_the_log_is_limited_but_not_for_the_curious(configured: Configured) -> None:

@@ -76,17 +76,24 @@ def test_a_place_that_takes_nothing_neither_ends_nor_holds_up_the_work(
 ) -> None:
     with ExitStack() as stack:
         done = subprocess.run(
-            [sys.executable, "-c", RECORDER], stdout=subprocess.PIPE, stderr=place(stack, tmp_path), text=True,
-            timeout=PATIENCE_SECONDS, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", RECORDER],
+            stdout=subprocess.PIPE,
+            stderr=place(stack, tmp_path),
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
     assert (done.stdout, done.returncode) == ("recorded, lost some\n", 0)
 
 
 def test_a_descriptor_that_is_closed_is_no_reason_either() -> None:
     done = subprocess.run(
-        ["/bin/sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, RECORDER], stdout=subprocess.PIPE, text=True,
-        timeout=PATIENCE_SECONDS, check=False,
-    )  # fmt: skip
+        ["/bin/sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, RECORDER],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
     assert (done.stdout, done.returncode) == ("recorded, lost none\n", 0)
 
 
@@ -94,9 +101,12 @@ def test_a_file_and_a_pipe_that_is_read_get_every_line_in_order(tmp_path: Path) 
     program = RECORDER.replace("range(4000)", "range(500)").replace("DRAIN_SECONDS = 0.2", "DRAIN_SECONDS = 30")
     with (tmp_path / "log").open("wb") as file:
         done = subprocess.run(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=file,
-            timeout=PATIENCE_SECONDS, check=True,
-        )  # fmt: skip
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            timeout=PATIENCE_SECONDS,
+            check=True,
+        )
     assert done.stdout == b"recorded, lost none\n"
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["segment"] for line in lines] == list(range(500))

@@ -185,9 +185,7 @@ def test_line_that_is_away_while_the_clock_is_set_back_is_missing_in_both_times(
     out.gaps.clear()
     of.clock_was_set(-HOUR, NOON + 15 * S - HOUR, out)  # five seconds after the last sign of life
     of.open(2, HEADER, NOON + 16 * S - HOUR, out).frame(b"ack", NOON + 20 * S - HOUR, out)
-    assert told(out) == [
-        (10 * S, 15 * S), (10 * S - HOUR, None), (10 * S - HOUR, 20 * S - HOUR)
-    ]  # fmt: skip
+    assert told(out) == [(10 * S, 15 * S), (10 * S - HOUR, None), (10 * S - HOUR, 20 * S - HOUR)]
 
 
 def test_line_that_lives_while_the_clock_is_set_back_is_missing_nothing_then() -> None:

@@ -85,9 +85,7 @@ async def own_content(dsn: str) -> list[str]:
 
 def differences(one: Content, other: Content) -> dict[str, list[str]]:
     """What is in one and not in the other, a few of each table."""
-    return {
-        table: sorted(set(one[table]) ^ set(other[table]))[:6] for table in one if one[table] != other[table]
-    }  # fmt: skip
+    return {table: sorted(set(one[table]) ^ set(other[table]))[:6] for table in one if one[table] != other[table]}
 
 
 async def replayed(journal: Path, dsn: str, start: Position | None = None) -> None:
@@ -166,8 +164,13 @@ BAR = Candle(Instrument("fmfw", "BTCUSDT"), 1_633_806_840_000_000, 60, "trade", 
     "states",
     [
         pytest.param(
-            [BAR._replace(close="7", closed=False), BAR._replace(received_us=2_000_000),
-             BAR._replace(received_us=3_000_000), BAR._replace(received_us=4_000_000)], id="the same again",
+            [
+                BAR._replace(close="7", closed=False),
+                BAR._replace(received_us=2_000_000),
+                BAR._replace(received_us=3_000_000),
+                BAR._replace(received_us=4_000_000),
+            ],
+            id="the same again",
         ),
         pytest.param(
             [BAR._replace(received_us=2_000_000), BAR._replace(received_us=3_000_000, closed=False)], id="open again"
@@ -180,7 +183,7 @@ BAR = Candle(Instrument("fmfw", "BTCUSDT"), 1_633_806_840_000_000, 60, "trade", 
             [BAR._replace(received_us=2_000_000), BAR._replace(received_us=3_000_000, close="4.0")], id="other digits"
         ),
     ],
-)  # fmt: skip
+)
 async def test_bar_that_is_told_again_is_the_same_row_wherever_the_batches_were_cut(
     database: str, database_server: DatabaseServer, states: list[Candle]
 ) -> None:

@@ -146,8 +146,9 @@ def test_new_run_closes_all_sessions_of_the_last_one() -> None:
     of.close_all("the daemon was ended without warning", 5 * S, out)
     assert of.sessions == {}
     assert [(one.session_id, one.closed_us) for one in out.sessions if one.closed_us] == [
-        (7, 5_000_000), (9, 5_000_000),
-    ]  # fmt: skip
+        (7, 5_000_000),
+        (9, 5_000_000),
+    ]
 
 
 def test_fork_goes_its_own_way_from_the_same_state() -> None:
@@ -193,5 +194,7 @@ def test_gap_of_an_ended_session_is_no_finding_of_the_next_ones_parser() -> None
         (10_000_000, None, "stopped")
     ]
     assert [(gap.to_us, gap.cause) for gap in out.gaps if gap.instrument.symbol == "A"] == [
-        (None, "stopped"), (31_000_000, "stopped"), (None, "killed"),
-    ]  # fmt: skip
+        (None, "stopped"),
+        (31_000_000, "stopped"),
+        (None, "killed"),
+    ]

@@ -16,9 +16,13 @@ from collector.normalise.entries import Answer
 from collector.normalise.normaliser import Normaliser
 
 GOOD: dict[str, Any] = {
-    "venue": "fmfw", "adapter": "fmfw", "worker": "fmfw-1", "url": "", "symbols": ["BTCUSDT"],
+    "venue": "fmfw",
+    "adapter": "fmfw",
+    "worker": "fmfw-1",
+    "url": "",
+    "symbols": ["BTCUSDT"],
     "subscriptions": [["trades", "trades", ["BTCUSDT"]]],
-}  # fmt: skip
+}
 TRADE = b'{"ch":"trades","update":{"BTCUSDT":[{"t":1700000000000,"i":1,"p":"1.5","q":"2","s":"buy"}]}}'
 S = 1_000_000_000
 BTC = Instrument("fmfw", "BTCUSDT")

@@ -19,9 +19,13 @@ S = 1_000_000_000
 US = 1_000_000
 BTC, ETH = Instrument("fmfw", "BTCUSDT"), Instrument("fmfw", "ETHUSDT")
 HEADER: dict[str, Any] = {
-    "venue": "fmfw", "adapter": "fmfw", "worker": "fmfw-1", "url": "", "symbols": ["BTCUSDT", "ETHUSDT"],
+    "venue": "fmfw",
+    "adapter": "fmfw",
+    "worker": "fmfw-1",
+    "url": "",
+    "symbols": ["BTCUSDT", "ETHUSDT"],
     "subscriptions": [["trades", "trades", ["BTCUSDT"]], ["orderbook/full", "books", ["BTCUSDT", "ETHUSDT"]]],
-}  # fmt: skip
+}
 ACKNOWLEDGED = b'{"ch":"subscription","result":{"ch":"%s","subscriptions":%s},"id":1}'
 
 

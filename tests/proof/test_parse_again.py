@@ -135,9 +135,10 @@ async def test_bad_items_of_a_good_frame_are_counted_once(
 
     right = FmfwParser.frame
     monkeypatch.setattr(
-        FmfwParser, "frame",
+        FmfwParser,
+        "frame",
         lambda self, payload, at, out: right(self, payload.replace(b'"two"', b'"2.0"'), at, out),
-    )  # fmt: skip
+    )
     [outcome] = await again(tmp_path, database)
     assert (outcome.result, outcome.rows, outcome.new) == ("stored", {"trades": 3}, 1)
     assert await ask(database, COUNTS) == [("trades", 3, 3, 0, 0)]

@@ -71,9 +71,10 @@ async def test_server_that_lacks_a_library(database_server: DatabaseServer, data
     await superuser(database_server, database, "alter database {name} set session_preload_libraries = 'nosuch'")
     async with stage(database, tmp_path) as on:
         await waits_and_then_stores(
-            on, "nosuch",
+            on,
+            "nosuch",
             lambda: superuser(database_server, database, f"{RESET} session_preload_libraries"),
-        )  # fmt: skip
+        )
 
 
 @timescaledb
@@ -82,8 +83,9 @@ async def test_migration_that_fails(database_server: DatabaseServer, tmp_path: P
         connection = await asyncpg.connect(database)
         await connection.execute("create table quarantine ()")
         async with stage(database, tmp_path) as on:
-            await waits_and_then_stores(on, '"quarantine" already exists',
-                                        lambda: connection.execute("drop table quarantine"))  # fmt: skip
+            await waits_and_then_stores(
+                on, '"quarantine" already exists', lambda: connection.execute("drop table quarantine")
+            )
         await connection.close()
 
 
@@ -109,8 +111,16 @@ async def test_options_of_the_address_that_libpq_knows_do_no_harm(database: str,
                 )
                 assert ("mine",) in names
     [told] = [entry["options"] for entry in logs if entry["event"] == "database_options_passed_over"]
-    assert told == ["channel_binding", "client_encoding", "gssencmode", "keepalives", "keepalives_count",
-                    "keepalives_idle", "keepalives_interval", "tcp_user_timeout"]  # fmt: skip
+    assert told == [
+        "channel_binding",
+        "client_encoding",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "tcp_user_timeout",
+    ]
 
 
 def test_option_that_cannot_be_kept_is_a_fault_of_the_configuration(tmp_path: Path) -> None:

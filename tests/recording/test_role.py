@@ -17,11 +17,21 @@ from tests.kit.stage import all_equal, live, stage, until
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 DESTROYS = (
-    "drop table trades cascade", "drop schema public cascade", "truncate trades", "delete from trades",
-    "update trades set price = 0", "update ticks set bid = 0", "delete from candles", "delete from gaps",
-    "delete from quarantine", "truncate journal_position", "alter table trades drop column price",
-    "create table mine (x int)", "select drop_chunks('trades', now())", "alter role current_user superuser",
-)  # fmt: skip
+    "drop table trades cascade",
+    "drop schema public cascade",
+    "truncate trades",
+    "delete from trades",
+    "update trades set price = 0",
+    "update ticks set bid = 0",
+    "delete from candles",
+    "delete from gaps",
+    "delete from quarantine",
+    "truncate journal_position",
+    "alter table trades drop column price",
+    "create table mine (x int)",
+    "select drop_chunks('trades', now())",
+    "alter role current_user superuser",
+)
 
 
 async def test_daemon_with_a_writers_rights_records_repairs_and_audits_and_can_destroy_nothing(

@@ -80,8 +80,10 @@ async def test_symbol_that_the_venue_does_not_have_is_missed_until_it_is_asked_f
             await on.ledger.pause()
             await settled(daemon.observed)
             assert await on.query("select from v_gaps where to_time is null") == []
-            assert await on.query("select count(*), bool_and(to_time is not null) from wanted w join instruments i"
-                                  " using (instrument_id) where symbol = 'NOSUCH'") == [(4, True)]  # fmt: skip
+            assert await on.query(
+                "select count(*), bool_and(to_time is not null) from wanted w join instruments i"
+                " using (instrument_id) where symbol = 'NOSUCH'"
+            ) == [(4, True)]
 
 
 async def test_first_minute_of_a_recording_is_audited(database: str, tmp_path: Path) -> None:

@@ -61,8 +61,11 @@ async def recorded(daemon: Daemon, rows: int) -> None:
 
 async def segments_later(daemon: Daemon, count: int) -> None:
     first = daemon.journal.end.segment
-    await until(lambda: daemon.recorder.committed is not None and daemon.recorder.committed.segment >= first + count,
-                f"{count} segments more", 60)  # fmt: skip
+    await until(
+        lambda: daemon.recorder.committed is not None and daemon.recorder.committed.segment >= first + count,
+        f"{count} segments more",
+        60,
+    )
 
 
 def spoil(on: Stage, count: int) -> None:

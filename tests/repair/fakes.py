@@ -125,10 +125,18 @@ class Scene:
         self.commits: list[Callable[[], None]] = []
         self.rest: RestClient | None = RestClient("fake", self.adapter, LIMITS, Endless(), self.clock, FakeSession({}))
         self.repairer = Repairer(
-            "fake", self.adapter, None, RepairOptions(max_age_seconds, 1000.0), rest=lambda: self.rest,
-            intake=self.intake, committed=self._committed, settled=lambda: None, ledger=self.table, clock=self.clock,
+            "fake",
+            self.adapter,
+            None,
+            RepairOptions(max_age_seconds, 1000.0),
+            rest=lambda: self.rest,
+            intake=self.intake,
+            committed=self._committed,
+            settled=lambda: None,
+            ledger=self.table,
+            clock=self.clock,
             random=Random(1),
-        )  # fmt: skip
+        )
 
     async def _committed(self) -> None:
         self.table.events.append(("committed",))

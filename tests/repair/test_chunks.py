@@ -36,8 +36,11 @@ def test_overlapping_backfills_share_their_whole_pieces(one: int, other: int) ->
 def test_neighbours_are_of_different_instruments_and_the_oldest_come_first() -> None:
     chunks = cut(ADAPTER, MINUTES, [A, Instrument("fake", "B")], ["trades"], (0, 2 * PIECE_US))
     assert [(chunk.instrument.symbol, chunk.from_us) for chunk in chunks] == [
-        ("A", 0), ("B", 0), ("A", PIECE_US), ("B", PIECE_US),
-    ]  # fmt: skip
+        ("A", 0),
+        ("B", 0),
+        ("A", PIECE_US),
+        ("B", PIECE_US),
+    ]
 
 
 def test_piece_is_done_when_one_span_holds_all_of_it() -> None:

@@ -54,10 +54,12 @@ async def test_cut_line_costs_no_trade_and_no_candle(database: str, tmp_path: Pa
             " from gaps where cause = 'disconnect' group by 1, 2 order by 1"
         )
         assert states == [
-            ("books", "unrecoverable", symbols, True, None), ("candles", "repaired", symbols, True, True),
+            ("books", "unrecoverable", symbols, True, None),
+            ("candles", "repaired", symbols, True, True),
             ("derivatives", "unrecoverable", 2, True, False),
-            ("ticks", "unrecoverable", symbols, True, None), ("trades", "repaired", symbols, True, True),
-        ]  # fmt: skip
+            ("ticks", "unrecoverable", symbols, True, None),
+            ("trades", "repaired", symbols, True, True),
+        ]
         [(slowest,)] = await on.query(
             "select extract(epoch from max(filled_at - to_time)) from gaps where cause = 'disconnect'"
         )

@@ -38,10 +38,16 @@ async def job(on: Stage, **changed: Any) -> AsyncIterator[Job]:
     async with (
         AiohttpNetwork.open() as network,
         Job(
-            "fmfw", venues.find("fmfw"), settings, rate_share=1.0, dsn=on.dsn, network=network, clock=SystemClock(),
+            "fmfw",
+            venues.find("fmfw"),
+            settings,
+            rate_share=1.0,
+            dsn=on.dsn,
+            network=network,
+            clock=SystemClock(),
             random=Random(1),
         ) as one,
-    ):  # fmt: skip
+    ):
         yield one
 
 
@@ -183,8 +189,21 @@ async def test_killed_backfill_goes_on_where_it_was(database: str, tmp_path: Pat
         on.config.write_text(on.config.read_text() + "rest_per_second = 10\n")
         span = an_hour(on)
         times = [f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(us // 1_000_000))}" for us in span]
-        command = [sys.executable, "-m", "collector.cli", "backfill", "fmfw", "*", "--from", times[0], "--to",
-                   times[1], "--json", "--config", str(on.config)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "collector.cli",
+            "backfill",
+            "fmfw",
+            "*",
+            "--from",
+            times[0],
+            "--to",
+            times[1],
+            "--json",
+            "--config",
+            str(on.config),
+        ]
         first = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )

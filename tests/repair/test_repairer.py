@@ -51,9 +51,11 @@ async def test_stream_without_a_past_is_given_up_and_one_with_a_part_of_it_is_fe
 
 async def test_trades_come_first_and_the_short_before_the_long() -> None:
     scene = Scene(
-        gap(1, "candles"), gap(2, seconds=300), gap(3, from_us=HOUR_US, seconds=1),
+        gap(1, "candles"),
+        gap(2, seconds=300),
+        gap(3, from_us=HOUR_US, seconds=1),
         gap(4, "candles", from_us=HOUR_US, seconds=2),
-    )  # fmt: skip
+    )
     scene.repairer._work = _nothing  # type: ignore[assignment]  the line alone is looked at
     task = asyncio.ensure_future(scene.repairer.run())
     await until(lambda: scene.repairer.waiting == 4, "four in the line")
@@ -119,9 +121,15 @@ async def test_gaps_side_by_side_are_put_off_together() -> None:
     scene.adapter.errors = [VenueError("fake", "status 503")]
     await scene.run()
     assert [event[:2] for event in scene.told()] == [
-        ("begin", 1), ("begin", 2), ("put off", 1), ("put off", 2),
-        ("begin", 1), ("begin", 2), ("repaired", 1), ("repaired", 2),
-    ]  # fmt: skip
+        ("begin", 1),
+        ("begin", 2),
+        ("put off", 1),
+        ("put off", 2),
+        ("begin", 1),
+        ("begin", 2),
+        ("repaired", 1),
+        ("repaired", 2),
+    ]
     assert len(scene.adapter.asked) == 2
 
 

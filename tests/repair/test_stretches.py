@@ -38,8 +38,11 @@ def test_a_stretch_stops_at_its_greatest_length() -> None:
 def test_a_gap_that_is_too_long_or_partly_filled_stays_alone() -> None:
     half_done = gap(3, from_us=300_000_000)._replace(done_us=302_000_000)
     assert joined(gap(1, seconds=290), gap(2, from_us=291_000_000), half_done, gap(4, from_us=310_000_000)) == [
-        [1], [2], [3], [4],
-    ]  # fmt: skip
+        [1],
+        [2],
+        [3],
+        [4],
+    ]
 
 
 def test_other_streams_and_instruments_are_asked_for_by_themselves() -> None:

@@ -29,12 +29,18 @@ def bars(on: Stage, symbol: str, since_us: int, until_us: int | None = None) -> 
     market = on.venue.exchange.markets[symbol]
     price, instrument = market.instrument.price_text, market.instrument
     return [
-        (bar.start * 1000, Decimal(price(bar.open)), Decimal(price(bar.high)), Decimal(price(bar.low)),
-         Decimal(price(bar.close)), Decimal(instrument.size_text(bar.volume)))
+        (
+            bar.start * 1000,
+            Decimal(price(bar.open)),
+            Decimal(price(bar.high)),
+            Decimal(price(bar.low)),
+            Decimal(price(bar.close)),
+            Decimal(instrument.size_text(bar.volume)),
+        )
         for bar in market.series.bars(
             "M1", since_us // 60_000_000 * 60_000, None if until_us is None else until_us // 1000
         )
-    ]  # fmt: skip
+    ]
 
 
 async def stored_trades(on: Stage, symbol: str, since_us: int) -> list[tuple[Any, ...]]:
@@ -42,8 +48,9 @@ async def stored_trades(on: Stage, symbol: str, since_us: int) -> list[tuple[Any
         "select (extract(epoch from time) * 1000000)::bigint, price, size, side::int from v_trades"
         " where symbol = $1 and time >= timestamptz 'epoch' + $2::bigint * interval '1 microsecond'"
         " order by 1, 2, 3, 4",
-        symbol, since_us,
-    )  # fmt: skip
+        symbol,
+        since_us,
+    )
 
 
 async def stored_bars(on: Stage, symbol: str, since_us: int) -> list[tuple[Any, ...]]:
@@ -51,8 +58,9 @@ async def stored_bars(on: Stage, symbol: str, since_us: int) -> list[tuple[Any, 
         "select (extract(epoch from time) * 1000000)::bigint, open, high, low, close, volume from v_candles"
         " where symbol = $1 and period = 60 and series = 'trade'"
         " and time >= timestamptz 'epoch' + $2::bigint * interval '1 microsecond' order by 1",
-        symbol, since_us // 60_000_000 * 60_000_000,
-    )  # fmt: skip
+        symbol,
+        since_us // 60_000_000 * 60_000_000,
+    )
 
 
 async def everything_is_there(on: Stage, since_us: int) -> None:

@@ -91,10 +91,22 @@ async def test_the_doors_are_shut_when_the_context_ends() -> None:
 async def test_a_process_tells_its_addresses_first_and_stops_cleanly(tmp_path, stop) -> None:
     file = tmp_path / "collector.toml"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "collector.simulator", "--venues", "fmfw", "--seed", "5", "--rate", "100",
-        "--symbols", "3", "--write-config", str(file),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "collector.simulator",
+        "--venues",
+        "fmfw",
+        "--seed",
+        "5",
+        "--rate",
+        "100",
+        "--symbols",
+        "3",
+        "--write-config",
+        str(file),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     assert process.stdout is not None
     addresses = json.loads(await asyncio.wait_for(process.stdout.readline(), 10))
     async with aiohttp.ClientSession() as session:

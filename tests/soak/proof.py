@@ -87,13 +87,15 @@ async def _lost(on: Stage, connection: asyncpg.Connection, symbol: str, table: s
     assert sent, (symbol, table)
     assert not stored - sent, (symbol, table, "never sent", list(stored - sent)[:3])
     gaps = [
-        Span(*row) for row in await connection.fetch(
+        Span(*row)
+        for row in await connection.fetch(
             "select (extract(epoch from from_time) * 1000000)::bigint,"
             " (extract(epoch from coalesce(to_time, now())) * 1000000)::bigint"
             " from v_gaps where venue = 'fmfw' and symbol = $1 and stream = $2",
-            symbol, table,
+            symbol,
+            table,
         )
-    ]  # fmt: skip
+    ]
     missing = sent - stored
     for row in missing:
         assert any(gap.holds(int(row[0])) for gap in gaps), (symbol, table, "lost outside of gaps", row, gaps)

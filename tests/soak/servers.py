@@ -22,9 +22,7 @@ from collector.store.migrate import migrate
 from tests.databases import TIMESCALEDB, installation_for, open_folder
 
 END_SECONDS = 30.0
-DURABLE = (
-    "synchronous_commit = on", "fsync = on", "full_page_writes = on", "autovacuum = on", "max_wal_size = '2GB'"
-)  # fmt: skip
+DURABLE = ("synchronous_commit = on", "fsync = on", "full_page_writes = on", "autovacuum = on", "max_wal_size = '2GB'")
 """What the embedded server of a daemon is set to."""
 
 

@@ -149,7 +149,9 @@ async def gaps_of(
         "select state, (extract(epoch from from_time) * 1000000)::bigint,"
         " (extract(epoch from coalesce(to_time, now())) * 1000000)::bigint"
         " from v_gaps where venue = $1 and symbol = $2 and stream = $3",
-        venue, symbol, stream,
-    )  # fmt: skip
+        venue,
+        symbol,
+        stream,
+    )
     repaired = [Span(*row[1:]) for row in found if row[0] == "repaired"]
     return repaired, [Span(*row[1:]) for row in found if row[0] != "repaired"]

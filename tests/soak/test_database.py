@@ -48,8 +48,11 @@ def frames(status: Status) -> int:
 
 async def worked_off(daemon: Recording) -> None:
     """Wait until no more than a second's worth waits."""
-    await daemon.until(lambda status: status["database"]["state"] == "connected" and backlog(status) < 2 << 20,
-                       "a journal that has been worked off", 600)  # fmt: skip
+    await daemon.until(
+        lambda status: status["database"]["state"] == "connected" and backlog(status) < 2 << 20,
+        "a journal that has been worked off",
+        600,
+    )
 
 
 async def test_stop_of_five_seconds(tmp_path: Path, measured: Measured, rate: float) -> None:
@@ -91,9 +94,13 @@ async def test_stop_of_minutes(tmp_path: Path, minutes: int, measured: Measured)
         # What comes meanwhile has to be worked off as well.
         times = (backlog(last) + live_bytes * seconds) / seconds / live_bytes
         measured(
-            frames_per_second=live_frames, backlog_mb=backlog(last) / 1e6, worked_off_seconds=seconds,
-            times_the_live_rate=times, memory_mb=max(memory), memory_at_start_mb=memory[0],
-        )  # fmt: skip
+            frames_per_second=live_frames,
+            backlog_mb=backlog(last) / 1e6,
+            worked_off_seconds=seconds,
+            times_the_live_rate=times,
+            memory_mb=max(memory),
+            memory_at_start_mb=memory[0],
+        )
         assert await proved(on, daemon, since_us) == 0
         peak = daemon.memory_mb("VmHWM")
         measured(peak_memory_mb=peak, books=await on.rows("books"), trades=await on.rows("trades"))

@@ -40,8 +40,16 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize("trades", [60_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 async def test_a_day_at_full_speed(folder: Path, trades: int, measured: Measured) -> None:
     venue_command = (
-        sys.executable, "-m", "benchmarks.venue", "--frames", str(trades), "--symbols", str(SYMBOLS), "--trades", "1"
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "benchmarks.venue",
+        "--frames",
+        str(trades),
+        "--symbols",
+        str(SYMBOLS),
+        "--trades",
+        "1",
+    )
     async with program("venue", *venue_command, log=folder / "venue.log") as venue:
         addresses = await venue.first_line()
         async with (
@@ -62,8 +70,14 @@ async def test_a_day_at_full_speed(folder: Path, trades: int, measured: Measured
             peak = daemon.program.memory_mb("VmHWM")
     third = max(1, len(memory) // 3)
     first, last = statistics.median(memory[:third]), statistics.median(memory[-third:])
-    measured(trades=stored, seconds=seconds, rows_per_second=round(stored / seconds), memory_mb_first_third=first,
-             memory_mb_last_third=last, peak_memory_mb=peak)  # fmt: skip
+    measured(
+        trades=stored,
+        seconds=seconds,
+        rows_per_second=round(stored / seconds),
+        memory_mb_first_third=first,
+        memory_mb_last_third=last,
+        peak_memory_mb=peak,
+    )
     assert stored == trades
     assert peak < MEMORY_MB
     if trades > 500_000:  # a short run is all start

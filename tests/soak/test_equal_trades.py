@@ -100,8 +100,10 @@ class Scene(Stage):
         """Compare the table with the truth; returns how many trades are missing, and fails for one that never was."""
         rows = await self.query(
             "select (extract(epoch from time) * 1000000)::bigint, price, size, side::int from v_trades"
-            " where venue = $1 and symbol = $2", self.past.venue, self.past.symbol,
-        )  # fmt: skip
+            " where venue = $1 and symbol = $2",
+            self.past.venue,
+            self.past.symbol,
+        )
         true, stored = Counter(deal[:4] for deal in self.deals), Counter(map(tuple, rows))
         assert not stored - true, "trades that never were"
         return (true - stored).total()
@@ -145,9 +147,14 @@ def shorten_pages(kind: type[LongPast], patch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("kind", ALL)
 async def test_backfill_of_many_gaps_finds_every_trade_once(
-    database: str, tmp_path: Path, kind: type[LongPast], trades: int, gaps: int, measured: Measured,
+    database: str,
+    tmp_path: Path,
+    kind: type[LongPast],
+    trades: int,
+    gaps: int,
+    measured: Measured,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     changed = dict(kind.settings)
     if trades < 1_000_000:
         shorten_pages(kind, monkeypatch)
@@ -163,18 +170,33 @@ async def test_backfill_of_many_gaps_finds_every_trade_once(
         async with (
             AiohttpNetwork.open() as network,
             Job(
-                kind.venue, venues.find(kind.venue), settings, rate_share=1.0, dsn=database, network=network,
-                clock=SystemClock(), random=Random(1),
+                kind.venue,
+                venues.find(kind.venue),
+                settings,
+                rate_share=1.0,
+                dsn=database,
+                network=network,
+                clock=SystemClock(),
+                random=Random(1),
             ) as job,
-        ):  # fmt: skip
+        ):
             await job.listed()
             span = since_us, on.deals[-1].time_us + 1
             await job.plan([on.past.symbol], list(kind.streams), span, again=False)
             outcome = await job.run(tmp_path / "backfill")
         seconds = time.monotonic() - began
         lost = await on.lost()
-        measured(venue=kind.venue, trades=len(on.deals), told=told, missing=missing, equal_share=share, lost=lost,
-                 pieces=len(job.left), answers=outcome.answers, seconds=seconds)  # fmt: skip
+        measured(
+            venue=kind.venue,
+            trades=len(on.deals),
+            told=told,
+            missing=missing,
+            equal_share=share,
+            lost=lost,
+            pieces=len(job.left),
+            answers=outcome.answers,
+            seconds=seconds,
+        )
         assert outcome.refused == {}
         assert lost == 0
         assert outcome.gaps == gaps * len(kind.streams)

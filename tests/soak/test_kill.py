@@ -59,9 +59,13 @@ async def test_kills_at_any_moment_lose_nothing(
         gaps = await on.query("select count(*) from gaps where cause = 'killed'")
         assert gaps[0][0] > 0
         measured(
-            kills=kills, seconds=seconds, repair_and_comparison_seconds=proving, trades=trades, gaps=gaps[0][0],
+            kills=kills,
+            seconds=seconds,
+            repair_and_comparison_seconds=proving,
+            trades=trades,
+            gaps=gaps[0][0],
             quotes_and_books_in_gaps=lost,
-        )  # fmt: skip
+        )
 
 
 async def killed_at(on: Stage, step: str, call: int) -> Span:

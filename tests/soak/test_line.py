@@ -71,8 +71,12 @@ async def test_cut_line_that_stays_away(
         back_us = now_us()
         lost = await proved(on, daemon, since_us, [Span(cut_us, back_us)])
         repair = await slowest_repair(on)
-        measured(seconds_away=(back_us - cut_us) / 1e6, trades_repaired_after_seconds=repair,
-                 trades=await on.rows("trades"), quotes_and_books_in_gaps=lost)  # fmt: skip
+        measured(
+            seconds_away=(back_us - cut_us) / 1e6,
+            trades_repaired_after_seconds=repair,
+            trades=await on.rows("trades"),
+            quotes_and_books_in_gaps=lost,
+        )
         assert await on.query("select sum(filled_rows) > 0 from gaps where stream = 'trades'") == [(True,)]
         if seconds >= 60:
             assert repair < SECONDS_TO_REPAIR
@@ -145,8 +149,9 @@ async def test_venue_that_answers_with_errors(
         await daemon.until(lambda status: not on.venue.faults.listing() and all_back(status), "a line", seconds + 120)
         back_us, away = now_us(), time.monotonic() - began
         lost = await proved(on, daemon, since_us, [Span(fell_us, back_us)])
-        measured(seconds_away=away, trades_repaired_after_seconds=await slowest_repair(on),
-                 quotes_and_books_in_gaps=lost)  # fmt: skip
+        measured(
+            seconds_away=away, trades_repaired_after_seconds=await slowest_repair(on), quotes_and_books_in_gaps=lost
+        )
         assert away >= seconds
 
 

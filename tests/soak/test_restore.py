@@ -143,6 +143,13 @@ async def test_restores_and_kills_in_any_order_change_nothing(
     segments = await counted(tmp_path, database)
     assert core.intake.unaccounted == 0
     measured(
-        rounds=rounds, restores=restores, kills=kills, cuts=cuts, trades=len(found["trades"]), segments=segments,
-        gaps=len(found["gaps"]), quarantined=len(found["quarantine"]), lost=len(lost),
-    )  # fmt: skip
+        rounds=rounds,
+        restores=restores,
+        kills=kills,
+        cuts=cuts,
+        trades=len(found["trades"]),
+        segments=segments,
+        gaps=len(found["gaps"]),
+        quarantined=len(found["quarantine"]),
+        lost=len(lost),
+    )

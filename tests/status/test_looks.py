@@ -102,9 +102,14 @@ async def test_every_path_answers_though_every_part_fails(
                 pass
             told = json.loads((await answer.content.readline()).removeprefix(b"data: "))
     assert statuses == {
-        "/": 200, "/healthz": 200, "/readyz": 503, "/metrics": 200, "/api/status": 200, "/api/day": 200,
+        "/": 200,
+        "/healthz": 200,
+        "/readyz": 503,
+        "/metrics": 200,
+        "/api/status": 200,
+        "/api/day": 200,
         "/api/instrument": 400,
-    }  # fmt: skip
+    }
     assert told["journal"] is None
     assert daemon.statistics.looks.failures > 10
 
@@ -151,9 +156,18 @@ async def test_metrics_without_a_group_that_fails_hold_the_others(
 
 def test_verdicts_on_nothing_known_are_not_ready(daemon: WatchedDaemon) -> None:
     verdict = health.judge(
-        started=True, stopping=False, enabled=["fake"], venues=(), totals=None, audit=None, journal=None, database=None,
-        process=None, parts=(), unseen={},
-    )  # fmt: skip
+        started=True,
+        stopping=False,
+        enabled=["fake"],
+        venues=(),
+        totals=None,
+        audit=None,
+        journal=None,
+        database=None,
+        process=None,
+        parts=(),
+        unseen={},
+    )
     assert (verdict.healthy, verdict.ready) == (True, False)
 
 

@@ -69,14 +69,28 @@ def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(record
     connection = status["venues"][0]["connections"][0]
     subscriptions = connection.pop("subscriptions")
     assert connection == {
-        "name": "fake-1", "state": "live", "since": "2023-11-14T22:12:20.000Z", "state_seconds": 60.0, "reason": "",
-        "frames": 7, "bytes": 700, "reconnects": 2, "losses": {}, "last_frame_age_seconds": 0.5,
-    }  # fmt: skip
+        "name": "fake-1",
+        "state": "live",
+        "since": "2023-11-14T22:12:20.000Z",
+        "state_seconds": 60.0,
+        "reason": "",
+        "frames": 7,
+        "bytes": 700,
+        "reconnects": 2,
+        "losses": {},
+        "last_frame_age_seconds": 0.5,
+    }
     assert subscriptions[1] == {
-        "channel": "deals", "stream": "trades", "symbol": "B", "state": "flowing",
-        "since": "2023-11-14T22:12:20.000Z", "reason": "", "last_record_age_seconds": 2.0,
-        "records_per_second": None, "commit_lag_seconds": None,
-    }  # fmt: skip
+        "channel": "deals",
+        "stream": "trades",
+        "symbol": "B",
+        "state": "flowing",
+        "since": "2023-11-14T22:12:20.000Z",
+        "reason": "",
+        "last_record_age_seconds": 2.0,
+        "records_per_second": None,
+        "commit_lag_seconds": None,
+    }
     assert status["now"] == "2023-11-14T22:13:20.000Z"
     assert status["uptime_seconds"] == 3600
     assert status["process"]["rss_bytes"] > 1_000_000
@@ -420,8 +434,12 @@ def test_candles_that_cannot_be_fetched_are_a_warning_and_what_is_not_judged_is_
     assert status.audit.fetching == (facts.FetchFacts("fake", 3, 1, 0, "has no such thing"),)
     ticks, trades = status.audit.unjudged
     assert (ticks.venue, ticks.stream, ticks.reason, ticks.instruments, len(ticks.symbols)) == (
-        "fake", "ticks", "no sums", 30, 20,
-    )  # fmt: skip
+        "fake",
+        "ticks",
+        "no sums",
+        30,
+        20,
+    )
     assert (trades.stream, trades.symbols) == ("trades", ("A",))
     assert "the venue refuses them: has no such thing" in trades.reason
     assert "1 instruments of fake cannot be audited, for want of candles" in texts(status.health.warnings)

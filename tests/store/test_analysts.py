@@ -65,8 +65,12 @@ async def tick(on: asyncpg.Connection, seconds: float, bid: str | None, ask: str
     at = NOON + seconds * S
     await on.execute(
         "insert into ticks (time, instrument_id, tick_key, bid, ask, received_at) values "
-        "($1, 1, $2, $3::text::numeric, $4::text::numeric, $1)", at, int(seconds * 1000), bid, ask
-    )  # fmt: skip
+        "($1, 1, $2, $3::text::numeric, $4::text::numeric, $1)",
+        at,
+        int(seconds * 1000),
+        bid,
+        ask,
+    )
 
 
 async def book(
@@ -74,9 +78,7 @@ async def book(
 ) -> None:
     """A row of books; sides are written `price:size price:size`."""
     at = NOON + seconds * S
-    sides = [
-        [Decimal(level.split(":")[part]) for level in side.split()] for side in (bids, asks) for part in (0, 1)
-    ]  # fmt: skip
+    sides = [[Decimal(level.split(":")[part]) for level in side.split()] for side in (bids, asks) for part in (0, 1)]
     await on.execute("insert into books values ($1, 1, $2, $3, $4, $5, $6, $7, $1)", at, seq, snapshot, *sides)
 
 
@@ -85,8 +87,11 @@ async def gap(
 ) -> None:
     await on.execute(
         "insert into gaps (instrument_id, stream, from_time, to_time, cause, state) values (1, $1, $2, $3, 'x', $4)",
-        stream, NOON + start * S, None if end is None else NOON + end * S, state,
-    )  # fmt: skip
+        stream,
+        NOON + start * S,
+        None if end is None else NOON + end * S,
+        state,
+    )
 
 
 BARS = "select * from ohlcv('fmfw', 'BTCUSDT', $1, $2, $3)"
@@ -127,8 +132,10 @@ async def test_time_before_recording_began_is_missing_unless_it_was_backfilled(d
             await trade(on, hours * 3600 + 60, "10")
         await on.execute(
             "insert into backfills values (1, 'trades', '', $1, $2), (1, 'trades', '', $2, $3)",
-            NOON - timedelta(hours=50), NOON - timedelta(hours=49, minutes=30), NOON - timedelta(hours=49),
-        )  # fmt: skip
+            NOON - timedelta(hours=50),
+            NOON - timedelta(hours=49, minutes=30),
+            NOON - timedelta(hours=49),
+        )
         found = await rows(on, BARS, timedelta(hours=1), NOON - timedelta(days=9), NOON)
     assert [row[-2] for row in found] == [False, True, True, False]
 
@@ -140,8 +147,10 @@ async def test_a_bar_that_the_span_cuts_or_that_is_not_over_is_partial(database:
         inner = await rows(on, BARS, timedelta(hours=1), NOON + timedelta(minutes=5), NOON + timedelta(minutes=150))
         whole = await rows(on, BARS, timedelta(hours=1), NOON, NOON + timedelta(days=9))
     assert [(row[0], row[-1]) for row in inner] == [
-        (NOON, True), (NOON + timedelta(hours=1), False), (NOON + timedelta(hours=2), True),
-    ]  # fmt: skip
+        (NOON, True),
+        (NOON + timedelta(hours=1), False),
+        (NOON + timedelta(hours=2), True),
+    ]
     assert [row[-1] for row in whole] == [False, False, False, True]  # the last is after what the tables know
 
 
@@ -179,13 +188,17 @@ async def test_bars_without_trades_are_there_for_those_who_ask(database: str) ->
         await trade(on, 30, "10")
         await gap(on, "trades", 130, 140)
         found = await rows(
-            on, "select time, close, volume, trades, gap from ohlcv('fmfw', 'BTCUSDT', '1 min', $1, $2, true)",
-            NOON, NOON + 200 * S,
-        )  # fmt: skip
+            on,
+            "select time, close, volume, trades, gap from ohlcv('fmfw', 'BTCUSDT', '1 min', $1, $2, true)",
+            NOON,
+            NOON + 200 * S,
+        )
     assert found == [
-        (NOON, 10, 1, 1, False), (NOON + 60 * S, None, 0, 0, False), (NOON + 120 * S, None, 0, 0, True),
+        (NOON, 10, 1, 1, False),
+        (NOON + 60 * S, None, 0, 0, False),
+        (NOON + 120 * S, None, 0, 0, True),
         (NOON + 180 * S, None, 0, 0, False),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +235,7 @@ async def test_the_last_price_is_that_of_the_last_trade(database: str) -> None:
         await trade(on, 1, "10")
         assert await rows(on, "select * from last_prices()") == [
             ("fmfw", "BTCUSDT", "BTC/USDT", NOON + 5 * S, 11, 7, 1)
-        ]  # fmt: skip
+        ]
 
 
 async def test_trades_are_joined_with_the_quote_that_stood_then(database: str) -> None:
@@ -233,9 +246,11 @@ async def test_trades_are_joined_with_the_quote_that_stood_then(database: str) -
         for seconds in (-1, 1, 2, 9):
             await trade(on, seconds, "10")
         found = await rows(
-            on, "select time, price, bid, ask, mid, quoted_at from trades_with_quotes('fmfw', 'BTCUSDT', $1, $2)",
-            NOON - 1 * S, NOON + 10 * S,
-        )  # fmt: skip
+            on,
+            "select time, price, bid, ask, mid, quoted_at from trades_with_quotes('fmfw', 'BTCUSDT', $1, $2)",
+            NOON - 1 * S,
+            NOON + 10 * S,
+        )
     assert found == [
         (NOON - S, 10, None, None, None, None),
         (NOON + S, 10, 9, 11, 10, NOON),
@@ -250,9 +265,12 @@ async def test_the_spread_is_told_step_by_step(database: str) -> None:
         await tick(on, 121, "10", "10.5")
         await gap(on, "ticks", 59, 61)
         found = await rows(
-            on, "select time, bid, ask, spread, mid, relative_spread, quoted_at, gap "
-            "from spread_series('fmfw', 'BTCUSDT', '1 min', $1, $2)", NOON, NOON + 240 * S,
-        )  # fmt: skip
+            on,
+            "select time, bid, ask, spread, mid, relative_spread, quoted_at, gap "
+            "from spread_series('fmfw', 'BTCUSDT', '1 min', $1, $2)",
+            NOON,
+            NOON + 240 * S,
+        )
     first, second = NOON + S, NOON + 121 * S
     assert found[:2] == [
         (NOON + 60 * S, 9, 11, 2, 10, Decimal("0.2"), first, True),
@@ -260,8 +278,12 @@ async def test_the_spread_is_told_step_by_step(database: str) -> None:
     ]
     [(at, bid, ask, spread, mid, relative, quoted, lost)] = found[2:]
     assert (at, bid, ask, spread, mid) == (
-        NOON + 180 * S, 10, Decimal("10.5"), Decimal("0.5"), Decimal("10.25"),
-    )  # fmt: skip
+        NOON + 180 * S,
+        10,
+        Decimal("10.5"),
+        Decimal("0.5"),
+        Decimal("10.25"),
+    )
     assert (quoted, lost) == (second, False)
     assert abs(relative - Decimal("0.5") / Decimal("10.25")) < Decimal("1e-15")
 
@@ -286,11 +308,14 @@ async def test_a_book_is_rebuilt_from_its_snapshot_and_the_changes_after_it(data
         nothing = await rows(on, BOOK, NOON - 3600 * S, 10)
     known = (NOON + 2 * S, timedelta(seconds=0.5), True)
     assert at_two == [
-        (1, Decimal("9.5"), 5, Decimal("11.5"), 9, *known), (2, 9, 2, 12, 2, *known),
-    ]  # fmt: skip
+        (1, Decimal("9.5"), 5, Decimal("11.5"), 9, *known),
+        (2, 9, 2, 12, 2, *known),
+    ]
     assert [row[:5] for row in at_three] == [
-        (1, Decimal("9.5"), 5, None, None), (2, 9, 2, None, None), (3, 8, 3, None, None),
-    ]  # fmt: skip
+        (1, Decimal("9.5"), 5, None, None),
+        (2, 9, 2, None, None),
+        (3, 8, 3, None, None),
+    ]
     assert at_three[0][5:] == (NOON + 3 * S, 7 * S, True)
     assert [row[:5] for row in earlier] == [(1, 50, 1, 60, 1)]
     assert nothing == []
@@ -387,8 +412,13 @@ T = 1_700_000_000_000_000
 
 def spec(at: int, price_step: str = "0.01", symbol: str = "BTCUSDT", **other: Any) -> InstrumentSpec:
     said: dict[str, Any] = {
-        "base": "BTC", "quote": "USDT", "kind": "spot", "size_step": "0.001", "status": "working", "details": "{}",
-    } | other  # fmt: skip
+        "base": "BTC",
+        "quote": "USDT",
+        "kind": "spot",
+        "size_step": "0.001",
+        "status": "working",
+        "details": "{}",
+    } | other
     return InstrumentSpec(Instrument("fmfw", symbol), price_step=price_step, received_us=T + at, **said)
 
 
@@ -435,8 +465,11 @@ async def test_versions_told_in_any_order_come_to_the_same(database: str) -> Non
     on = await asyncpg.connect(database)
     try:
         assert await rows(on, VERSIONS) == [
-            (0, 20, Decimal("0.01")), (20, 40, Decimal("0.1")), (40, 50, Decimal("0.01")), (50, None, 1),
-        ]  # fmt: skip
+            (0, 20, Decimal("0.01")),
+            (20, 40, Decimal("0.1")),
+            (40, 50, Decimal("0.01")),
+            (50, None, 1),
+        ]
         assert await on.fetchval("select price_step from instruments") == 1
     finally:
         await on.close()
@@ -454,9 +487,14 @@ async def test_what_was_said_nobody_knows_when_is_no_version_and_hides_nothing(d
 
 async def test_a_changed_expiry_status_name_or_detail_is_a_version(database: str) -> None:
     await tell(
-        database, spec(0), spec(1, status="suspended"), spec(2, expiry_us=T + 9), spec(3, name="Bitcoin"),
-        spec(4, details='{"a": 1}'), spec(5, size_step="1"),
-    )  # fmt: skip
+        database,
+        spec(0),
+        spec(1, status="suspended"),
+        spec(2, expiry_us=T + 9),
+        spec(3, name="Bitcoin"),
+        spec(4, details='{"a": 1}'),
+        spec(5, size_step="1"),
+    )
     on = await asyncpg.connect(database)
     try:
         assert await on.fetchval("select count(*) from v_instrument_versions where venue = 'fmfw'") == 6
@@ -470,8 +508,9 @@ async def test_prices_off_the_tick_that_was_valid_then_are_flagged_and_not_alter
     try:
         await on.execute(
             "insert into trades select timestamptz 'epoch' + t * interval '1 us', 1, t, null, p, s, 1, now() "
-            "from (values ($1::bigint - 1, 10.3, 1), ($1, 10.3, 1), ($1 + 60000000, 10.3, 0.0005)) v (t, p, s)", T
-        )  # fmt: skip
+            "from (values ($1::bigint - 1, 10.3, 1), ($1, 10.3, 1), ($1 + 60000000, 10.3, 0.0005)) v (t, p, s)",
+            T,
+        )
         found = await rows(on, "select price, price_step, off_tick, off_lot from v_trades_checked order by time")
     finally:
         await on.close()
@@ -505,8 +544,13 @@ async def test_common_names_are_the_same_at_all_venues_and_no_two_alike_at_one(d
             await on.execute(
                 "insert into instruments (venue_id, symbol, base, quote, kind, expiry) "
                 "values ($1, $2, $3, $4, $5, $6::text::timestamptz)",
-                "ab".index(venue) + 1, symbol, base, quote, kind, expiry,
-            )  # fmt: skip
+                "ab".index(venue) + 1,
+                symbol,
+                base,
+                quote,
+                kind,
+                expiry,
+            )
         found = await rows(on, "select venue, symbol, common_name from v_instruments")
     finally:
         await on.close()

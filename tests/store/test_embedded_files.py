@@ -67,9 +67,15 @@ def postgres(folder: Path, used_once: Path) -> Path:
 
 
 FILES = [
-    "log/start.log", "port", "port.new", "collector.pgpass.new", "analyst.pgpass.new",
-    "data/collector.conf.new", "log/server-29990101-000000.log", "socket/.s.PGSQL.15432.lock",
-]  # fmt: skip
+    "log/start.log",
+    "port",
+    "port.new",
+    "collector.pgpass.new",
+    "analyst.pgpass.new",
+    "data/collector.conf.new",
+    "log/server-29990101-000000.log",
+    "socket/.s.PGSQL.15432.lock",
+]
 
 
 @only_root

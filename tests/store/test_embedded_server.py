@@ -104,9 +104,13 @@ def child(data_dir: Path, installation: Installation, *program: str) -> subproce
     modules = [str(Path(collector.__file__).parents[1]), *(path for path in sys.path if "site-packages" in path)]
     return subprocess.Popen(
         [*(program or [sys.executable]), "-c", CHILD, str(data_dir), str(installation.major), installation.kind.value],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
         env={**os.environ, "COLLECTOR_SERVER_DIR": str(server_folder()), "PYTHONPATH": os.pathsep.join(modules)},
-    )  # fmt: skip
+    )
 
 
 def server_pid(process: subprocess.Popen[str]) -> int:
@@ -341,8 +345,11 @@ async def test_the_hint_for_people_is_a_command_that_works_even_where_there_is_n
         done = await asyncio.to_thread(
             subprocess.run,
             [*shlex.split(f"env {hint.command}"), "-XAtc", "select current_user"],
-            check=False, capture_output=True, text=True, timeout=WAIT_SECONDS,
-        )  # fmt: skip
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS,
+        )
     assert (done.stdout.strip(), done.stderr) == ("analyst", "")
 
 

@@ -75,9 +75,13 @@ async def test_two_processes_at_once_make_the_tables_once(empty_database: str) -
 
     async def run() -> str:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, empty_database,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable,
+            "-c",
+            program,
+            empty_database,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
         output, errors = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, errors.decode()
         return output.decode().strip()

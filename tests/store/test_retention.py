@@ -51,9 +51,7 @@ async def staged(dsn: str, *, rolled: bool = True) -> AsyncIterator[asyncpg.Conn
 async def apply(dsn: str, *rules: Rule, keep_backfills: bool = True, days: float = 7) -> dict[str, int]:
     rules = rules or (Rule("trades", None, KEEP), Rule("rates", None, KEEP))
     repaired_for = timedelta(days=days)
-    return await Retention(
-        lambda: dsn, rules, keep_backfills=keep_backfills, repaired_for=repaired_for
-    ).apply(NOW_US)  # fmt: skip
+    return await Retention(lambda: dsn, rules, keep_backfills=keep_backfills, repaired_for=repaired_for).apply(NOW_US)
 
 
 async def rows(on: asyncpg.Connection, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -133,8 +131,12 @@ async def test_nothing_goes_while_a_gap_in_it_is_to_be_repaired(database: str) -
             "(1, 'trades', $1, $2, 'disconnect'), (1, 'books', $3, $2, 'disconnect'), "
             "(1, 'trades', $3, null, 'lasts'), "
             "(1, 'trades', $4, $5, 'too old to be repaired')",
-            NOW - 50 * DAY, NOW - 2 * DAY, NOW - 59 * DAY, NOW - 58 * DAY, NOW - 57 * DAY,
-        )  # fmt: skip
+            NOW - 50 * DAY,
+            NOW - 2 * DAY,
+            NOW - 59 * DAY,
+            NOW - 58 * DAY,
+            NOW - 57 * DAY,
+        )
         await apply(database)
         assert 50 * DAY <= await oldest(on) <= 51 * DAY
         assert await oldest(on, "rates") <= KEEP + 8 * DAY
@@ -158,9 +160,7 @@ async def test_a_backfill_of_old_data_is_kept_unless_told(database: str, *, keep
         )
         for _ in range(2):
             await apply(database, keep_backfills=keep_backfills)
-        kept = await rows(
-            on, "select instrument_id, count(*) from trades where time < $1 group by 1", NOW - KEEP - DAY
-        )  # fmt: skip
+        kept = await rows(on, "select instrument_id, count(*) from trades where time < $1 group by 1", NOW - KEEP - DAY)
         states = await rows(
             on,
             "select state, count(*) from coverage where symbol = 'BTCUSDT' and stream = 'trades' group by 1 order by 1",

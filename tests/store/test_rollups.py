@@ -50,11 +50,13 @@ def many(count: int, seed: int, *, first_us: int = DAY, span_us: int = 3 * 86_40
     random = Random(seed)
     return [
         trade(
-            seed * 1_000_000 + number, first_us + random.randrange(span_us // 1_000_000) * 1_000_000,
-            f"{random.randrange(10**40)}.{random.randrange(10**20):020}", random.choice((BTC, ETH)),
+            seed * 1_000_000 + number,
+            first_us + random.randrange(span_us // 1_000_000) * 1_000_000,
+            f"{random.randrange(10**40)}.{random.randrange(10**20):020}",
+            random.choice((BTC, ETH)),
         )
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def batch(trades: list[Trade]) -> Batch:
@@ -121,8 +123,9 @@ async def bars_equal(dsn: str, since: str = "2023-12-31Z", until: str = "2024-01
             found = await rows(
                 dsn,
                 "select time, open, high, low, close, volume, quote_volume, trades "
-                f"from ohlcv('fmfw', $1, '{period}', '{since}', '{until}')", symbol,
-            )  # fmt: skip
+                f"from ohlcv('fmfw', $1, '{period}', '{since}', '{until}')",
+                symbol,
+            )
             assert [tuple(map(str, row)) for row in found] == [tuple(map(str, row[1:])) for row in wanted], (
                 asked,
                 period,

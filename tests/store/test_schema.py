@@ -130,8 +130,11 @@ async def test_the_facts_are_hypertables_where_timescaledb_is(database: str) -> 
     chunks = {row["name"]: row["time_interval"] for row in rows}
     assert set(chunks) == {*FACTS, "audits"}
     assert (chunks["trades"], chunks["ticks"], chunks["books"], chunks["candles"]) == (
-        timedelta(days=1), timedelta(days=1), timedelta(hours=6), timedelta(days=90),
-    )  # fmt: skip
+        timedelta(days=1),
+        timedelta(days=1),
+        timedelta(hours=6),
+        timedelta(days=90),
+    )
 
 
 @pytest.mark.parametrize(

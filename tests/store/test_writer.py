@@ -45,10 +45,18 @@ def candle(close: str, *, received_us: int = T, closed: bool = False) -> Candle:
 def records(*rows: Any) -> Records:
     made = Records()
     lists: dict[type, list[Any]] = {
-        Trade: made.trades, Tick: made.ticks, Book: made.books, Candle: made.candles, Rate: made.rates,
-        Derivative: made.derivatives, Gap: made.gaps, Session: made.sessions, Quarantined: made.quarantine,
-        InstrumentSpec: made.instruments, News: made.news,
-    }  # fmt: skip
+        Trade: made.trades,
+        Tick: made.ticks,
+        Book: made.books,
+        Candle: made.candles,
+        Rate: made.rates,
+        Derivative: made.derivatives,
+        Gap: made.gaps,
+        Session: made.sessions,
+        Quarantined: made.quarantine,
+        InstrumentSpec: made.instruments,
+        News: made.news,
+    }
     for row in rows:
         lists[type(row)].append(row)
     made.items = made.rows + sum(bad.items for bad in made.quarantine)
@@ -183,8 +191,9 @@ async def test_what_the_parser_quarantined_is_kept_with_its_bytes(database: str)
         outcome = await writer.commit(batch(bad, lost))
     assert outcome.counts == {"ticks": TableCount(2, 0, 0, 2), "frames": TableCount(1, 0, 0, 1)}
     assert await rows_of(database, "select payload from quarantine order by quarantine_id") == [
-        (bad.payload,), (lost.payload,),
-    ]  # fmt: skip
+        (bad.payload,),
+        (lost.payload,),
+    ]
 
 
 async def test_replay_does_not_quarantine_again_and_leaves_the_position(database: str) -> None:
@@ -348,5 +357,6 @@ async def test_a_commit_whose_answer_was_lost_is_counted_and_quarantined_once(da
     assert later.counts == {"trades": TableCount(1, 0, 1, 0)}
     assert await rows_of(database, "select count(*) from quarantine") == [(1,)]
     assert await rows_of(database, "select table_name, items from journal_counts order by 1") == [
-        ("ticks", 3), ("trades", 2)
-    ]  # fmt: skip
+        ("ticks", 3),
+        ("trades", 2),
+    ]

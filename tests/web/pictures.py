@@ -83,9 +83,16 @@ async def take_all(browser: Browser, daemon: Daemon, running: simulator.Running)
 
 
 async def take(
-    browser: Browser, name: str, address: str, *, wait: str, size: tuple[int, int] = WIDE, dark: bool = False,
-    at: str | None = None, settle: float = 6,
-) -> None:  # fmt: skip
+    browser: Browser,
+    name: str,
+    address: str,
+    *,
+    wait: str,
+    size: tuple[int, int] = WIDE,
+    dark: bool = False,
+    at: str | None = None,
+    settle: float = 6,
+) -> None:
     """Take one picture, once `wait` is to be seen; of the page's top, or from the element `at` on."""
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"

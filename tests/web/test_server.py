@@ -140,9 +140,18 @@ async def test_nothing_but_reading_is_allowed(client: aiohttp.ClientSession, met
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "203.0.113.9", "[::2]",
-     "", "localhost@evil.example", "0.0.0.0"],
-)  # fmt: skip
+    [
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "203.0.113.9",
+        "[::2]",
+        "",
+        "localhost@evil.example",
+        "0.0.0.0",
+    ],
+)
 async def test_request_under_a_foreign_name_gets_nothing(client: aiohttp.ClientSession, host: str) -> None:
     async with client.get("/api/status", headers={"Host": host}) as answer:
         assert answer.status == 421

@@ -10,21 +10,44 @@ MINUTE_US: Final = 60_000_000
 _MOSCOW: Final = timedelta(hours=3)
 
 FRAMES: Final = {
-    "TIME_FRAME_M1": 1, "TIME_FRAME_M5": 5, "TIME_FRAME_M15": 15, "TIME_FRAME_M30": 30, "TIME_FRAME_H1": 60,
-    "TIME_FRAME_H2": 120, "TIME_FRAME_H4": 240, "TIME_FRAME_H8": 480, "TIME_FRAME_D": 1440,
-    "TIME_FRAME_W": 0, "TIME_FRAME_MN": 0, "TIME_FRAME_QR": 0,
-}  # fmt: skip
+    "TIME_FRAME_M1": 1,
+    "TIME_FRAME_M5": 5,
+    "TIME_FRAME_M15": 15,
+    "TIME_FRAME_M30": 30,
+    "TIME_FRAME_H1": 60,
+    "TIME_FRAME_H2": 120,
+    "TIME_FRAME_H4": 240,
+    "TIME_FRAME_H8": 480,
+    "TIME_FRAME_D": 1440,
+    "TIME_FRAME_W": 0,
+    "TIME_FRAME_MN": 0,
+    "TIME_FRAME_QR": 0,
+}
 """Minutes of each frame; 0 where the calendar decides."""
 
-LONGEST_DAYS: Final = {"TIME_FRAME_M1": 7, "TIME_FRAME_D": 365, "TIME_FRAME_W": 1825, "TIME_FRAME_MN": 1825,
-                       "TIME_FRAME_QR": 1825}  # fmt: skip
+LONGEST_DAYS: Final = {
+    "TIME_FRAME_M1": 7,
+    "TIME_FRAME_D": 365,
+    "TIME_FRAME_W": 1825,
+    "TIME_FRAME_MN": 1825,
+    "TIME_FRAME_QR": 1825,
+}
 """The longest span of one request; 30 days for the others."""
 
 NUMBERS: Final = {
-    1: "TIME_FRAME_M1", 5: "TIME_FRAME_M5", 9: "TIME_FRAME_M15", 11: "TIME_FRAME_M30", 12: "TIME_FRAME_H1",
-    13: "TIME_FRAME_H2", 15: "TIME_FRAME_H4", 17: "TIME_FRAME_H8", 19: "TIME_FRAME_D", 20: "TIME_FRAME_W",
-    21: "TIME_FRAME_MN", 22: "TIME_FRAME_QR",
-}  # fmt: skip
+    1: "TIME_FRAME_M1",
+    5: "TIME_FRAME_M5",
+    9: "TIME_FRAME_M15",
+    11: "TIME_FRAME_M30",
+    12: "TIME_FRAME_H1",
+    13: "TIME_FRAME_H2",
+    15: "TIME_FRAME_H4",
+    17: "TIME_FRAME_H8",
+    19: "TIME_FRAME_D",
+    20: "TIME_FRAME_W",
+    21: "TIME_FRAME_MN",
+    22: "TIME_FRAME_QR",
+}
 
 
 class Bar:

@@ -57,8 +57,14 @@ class Fault:
     struck: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        return {"fault": self.name, "symbol": self.symbol, "method": self.method, "left": self.left,
-                "struck": self.struck, **self.options}  # fmt: skip
+        return {
+            "fault": self.name,
+            "symbol": self.symbol,
+            "method": self.method,
+            "left": self.left,
+            "struck": self.struck,
+            **self.options,
+        }
 
 
 class Faults:
@@ -72,9 +78,15 @@ class Faults:
         return f"<Faults {', '.join(fault.name for fault in self.armed) or 'none'}>"
 
     def ask(
-        self, name: str, *, symbol: str | None = None, method: str | None = None, count: int | None = None,
-        seconds: float | None = None, **options: float,
-    ) -> Fault:  # fmt: skip
+        self,
+        name: str,
+        *,
+        symbol: str | None = None,
+        method: str | None = None,
+        count: int | None = None,
+        seconds: float | None = None,
+        **options: float,
+    ) -> Fault:
         """Make a fault, and arm it if it is of that kind. Raises `FaultError`."""
         kind = KINDS.get(name)
         if kind is None:

@@ -64,18 +64,32 @@ def instruments(count: int | None) -> list[Instrument]:
 def asset(one: Instrument) -> dict[str, Any]:
     """Make a row of the list of assets."""
     return {
-        "symbol": one.symbol, "id": one.id, "ticker": one.ticker, "mic": one.mic, "isin": _isin(one),
-        "type": one.kind, "name": one.name, "is_archived": False,
-    }  # fmt: skip
+        "symbol": one.symbol,
+        "id": one.id,
+        "ticker": one.ticker,
+        "mic": one.mic,
+        "isin": _isin(one),
+        "type": one.kind,
+        "name": one.name,
+        "is_archived": False,
+    }
 
 
 def full_asset(one: Instrument, now_us: int) -> dict[str, Any]:
     """Make the answer that describes one instrument."""
     answer: dict[str, Any] = {
-        "board": "TQBR" if one.mic == "MISX" else one.mic, "id": one.id, "ticker": one.ticker, "mic": one.mic,
-        "isin": _isin(one), "type": one.kind, "name": one.name, "decimals": one.decimals,
-        "min_step": str(one.step), "lot_size": {"value": f"{one.lot}.0"}, "quote_currency": one.currency,
-    }  # fmt: skip
+        "board": "TQBR" if one.mic == "MISX" else one.mic,
+        "id": one.id,
+        "ticker": one.ticker,
+        "mic": one.mic,
+        "isin": _isin(one),
+        "type": one.kind,
+        "name": one.name,
+        "decimals": one.decimals,
+        "min_step": str(one.step),
+        "lot_size": {"value": f"{one.lot}.0"},
+        "quote_currency": one.currency,
+    }
     if one.kind == "FUTURES":
         # Midnight in Moscow, which is nine in the evening of the day before in UTC.
         expiry = datetime.fromtimestamp(now_us // 1_000_000, UTC).date() + timedelta(days=26)
@@ -89,14 +103,21 @@ def parameters(one: Instrument, account_id: str) -> dict[str, Any]:
     """Make the answer with an account's trading parameters."""
     margin = {"currency_code": one.currency, "units": str(one.start // 100), "nanos": 250_000_000}
     return {
-        "symbol": one.symbol, "account_id": account_id, "tradeable": True, "is_tradable": True,
+        "symbol": one.symbol,
+        "account_id": account_id,
+        "tradeable": True,
+        "is_tradable": True,
         "longable": {"value": "AVAILABLE", "halted_days": 0},
         "shortable": {"value": "NOT_AVAILABLE", "halted_days": 0},
-        "long_risk_rate": {"value": "25.0"}, "short_risk_rate": {"value": "33.5"},
-        "long_initial_margin": margin, "short_initial_margin": margin,
-        "long_collateral": margin, "short_collateral": margin,
-        "price_type": "POSITIVE" if one.quoted else "ANY", "trade_lot_size": str(one.lot),
-    }  # fmt: skip
+        "long_risk_rate": {"value": "25.0"},
+        "short_risk_rate": {"value": "33.5"},
+        "long_initial_margin": margin,
+        "short_initial_margin": margin,
+        "long_collateral": margin,
+        "short_collateral": margin,
+        "price_type": "POSITIVE" if one.quoted else "ANY",
+        "trade_lot_size": str(one.lot),
+    }
 
 
 def _isin(one: Instrument) -> str:

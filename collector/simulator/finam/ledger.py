@@ -12,10 +12,19 @@ from collector.simulator.finam.news import Headline
 from collector.simulator.finam.payloads import Row, bar_row, trade_row
 
 PERIODS: Final = {
-    "TIME_FRAME_M1": 60, "TIME_FRAME_M5": 300, "TIME_FRAME_M15": 900, "TIME_FRAME_M30": 1800, "TIME_FRAME_H1": 3600,
-    "TIME_FRAME_H2": 7200, "TIME_FRAME_H4": 14400, "TIME_FRAME_H8": 28800, "TIME_FRAME_D": 86400,
-    "TIME_FRAME_W": 604800, "TIME_FRAME_MN": 2_592_000, "TIME_FRAME_QR": 7_776_000,
-}  # fmt: skip
+    "TIME_FRAME_M1": 60,
+    "TIME_FRAME_M5": 300,
+    "TIME_FRAME_M15": 900,
+    "TIME_FRAME_M30": 1800,
+    "TIME_FRAME_H1": 3600,
+    "TIME_FRAME_H2": 7200,
+    "TIME_FRAME_H4": 14400,
+    "TIME_FRAME_H8": 28800,
+    "TIME_FRAME_D": 86400,
+    "TIME_FRAME_W": 604800,
+    "TIME_FRAME_MN": 2_592_000,
+    "TIME_FRAME_QR": 7_776_000,
+}
 """Frames in the tables' numbers."""
 
 COLUMNS: Final = {
@@ -63,7 +72,9 @@ class Ledger:
         if not symbol:
             return {"news": list(self.news.values())}
         tables: dict[str, dict[Any, Row]] = {
-            "trades": self.trades.get(symbol, {}), "ticks": self.ticks.get(symbol, {}),
-            "books": self.books.get(symbol, {}), "candles": self.bars.get(symbol, {}),
-        }  # fmt: skip
+            "trades": self.trades.get(symbol, {}),
+            "ticks": self.ticks.get(symbol, {}),
+            "books": self.books.get(symbol, {}),
+            "candles": self.bars.get(symbol, {}),
+        }
         return {table: list(rows.values()) for table, rows in tables.items() if rows}

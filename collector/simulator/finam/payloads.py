@@ -32,15 +32,24 @@ def quote(market: Market, *, crossed: bool = False) -> dict[str, Any]:
         return boxed(decimal(side.get(value, 0)) if value is not None else "0")
 
     return {
-        "symbol": one.symbol, "timestamp": timestamp(market.changed_us),
-        "ask": price(ask), "ask_size": size(market.asks, market.best_ask),
-        "bid": price(bid), "bid_size": size(market.bids, market.best_bid),
-        "last": price(market.last), "last_size": boxed(decimal(market.last_size)),
-        "volume": boxed(large(market.volume)), "turnover": boxed(large(market.turnover, one.decimals)),
-        "open": price(market.open), "high": price(market.high), "low": price(market.low), "close": price(market.close),
-        "change": price(market.last - market.close), "open_interest": boxed(large(market.open_interest)),
+        "symbol": one.symbol,
+        "timestamp": timestamp(market.changed_us),
+        "ask": price(ask),
+        "ask_size": size(market.asks, market.best_ask),
+        "bid": price(bid),
+        "bid_size": size(market.bids, market.best_bid),
+        "last": price(market.last),
+        "last_size": boxed(decimal(market.last_size)),
+        "volume": boxed(large(market.volume)),
+        "turnover": boxed(large(market.turnover, one.decimals)),
+        "open": price(market.open),
+        "high": price(market.high),
+        "low": price(market.low),
+        "close": price(market.close),
+        "change": price(market.last - market.close),
+        "open_interest": boxed(large(market.open_interest)),
         "is_data_snapshot": False,
-    }  # fmt: skip
+    }
 
 
 def quote_row(full: dict[str, Any], time_us: int) -> Row:
@@ -55,10 +64,14 @@ def quote_row(full: dict[str, Any], time_us: int) -> Row:
 def trade(one: Instrument, what: Trade, *, snapshot: bool = False) -> dict[str, Any]:
     """Make one trade."""
     return {
-        "trade_id": str(what.id), "mpid": "", "timestamp": timestamp(what.time_us),
-        "price": boxed(decimal(what.price, one.decimals)), "size": boxed(decimal(what.size)),
-        "side": "SIDE_BUY" if what.buy else "SIDE_SELL", "is_data_snapshot": snapshot,
-    }  # fmt: skip
+        "trade_id": str(what.id),
+        "mpid": "",
+        "timestamp": timestamp(what.time_us),
+        "price": boxed(decimal(what.price, one.decimals)),
+        "size": boxed(decimal(what.size)),
+        "side": "SIDE_BUY" if what.buy else "SIDE_SELL",
+        "is_data_snapshot": snapshot,
+    }
 
 
 def trade_row(one: Instrument, what: Trade) -> Row:
@@ -73,12 +86,15 @@ def book(market: Market, *, crossed: bool = False) -> list[dict[str, Any]]:
     stamp, places = timestamp(market.changed_us), market.instrument.decimals
     return [
         {
-            "price": boxed(decimal(price, places)), side: boxed(decimal(size)), "action": "ACTION_ADD", "mpid": "",
+            "price": boxed(decimal(price, places)),
+            side: boxed(decimal(size)),
+            "action": "ACTION_ADD",
+            "mpid": "",
             "timestamp": stamp,
         }
         for side, rows in (("sell_size", asks), ("buy_size", bids))
         for price, size in rows
-    ]  # fmt: skip
+    ]
 
 
 def changes(market: Market, levels: Iterable[Level]) -> list[dict[str, Any]]:
@@ -111,9 +127,7 @@ def book_row(rows: list[dict[str, Any]], time_us: int, *, snapshot: bool) -> Row
             sides[side][row["price"]["value"]] = "0" if row["action"] == "ACTION_REMOVE" else size
     bids = sorted(sides["buy_size"].items(), key=lambda level: -float(level[0]))
     asks = sorted(sides["sell_size"].items(), key=lambda level: float(level[0]))
-    text = "|".join(
-        ",".join(_short(level[part]) for level in side) for side in (bids, asks) for part in (0, 1)
-    )  # fmt: skip
+    text = "|".join(",".join(_short(level[part]) for level in side) for side in (bids, asks) for part in (0, 1))
     levels = zlib.crc32(orjson.dumps(asks) + orjson.dumps(bids))
     return [time_us, zlib.crc32(text.encode()), snapshot, levels]
 
@@ -126,10 +140,13 @@ def bar(one: Instrument, what: Bar, *, snapshot: bool = False) -> dict[str, Any]
     """Make one bar."""
     return {
         "timestamp": timestamp(what.start_us),
-        "open": boxed(decimal(what.open, one.decimals)), "high": boxed(decimal(what.high, one.decimals)),
-        "low": boxed(decimal(what.low, one.decimals)), "close": boxed(decimal(what.close, one.decimals)),
-        "volume": boxed(large(what.volume)), "is_data_snapshot": snapshot,
-    }  # fmt: skip
+        "open": boxed(decimal(what.open, one.decimals)),
+        "high": boxed(decimal(what.high, one.decimals)),
+        "low": boxed(decimal(what.low, one.decimals)),
+        "close": boxed(decimal(what.close, one.decimals)),
+        "volume": boxed(large(what.volume)),
+        "is_data_snapshot": snapshot,
+    }
 
 
 def bar_row(one: Instrument, what: Bar, period: int) -> Row:

@@ -29,9 +29,12 @@ def method_of(path: str) -> tuple[str, str | None] | None:
     """Name the method and the symbol of a path below `/v1`; None for a path that does not exist."""
     parts = path.strip("/").split("/")
     plain = {
-        ("exchanges",): "Exchanges", ("assets",): "Assets", ("assets", "all"): "AllAssets",
-        ("assets", "clock"): "Clock", ("usage",): "GetUsageMetrics",
-    }.get(tuple(parts))  # fmt: skip
+        ("exchanges",): "Exchanges",
+        ("assets",): "Assets",
+        ("assets", "all"): "AllAssets",
+        ("assets", "clock"): "Clock",
+        ("usage",): "GetUsageMetrics",
+    }.get(tuple(parts))
     if plain is not None:
         return plain, None
     match parts:
@@ -46,19 +49,36 @@ def method_of(path: str) -> tuple[str, str | None] | None:
     return (method, symbol) if method else None
 
 
-_OF_ASSET: Final = {"params": "GetAssetParams", "schedule": "Schedule", "constituents": "GetConstituents",
-                    "options": "OptionsChain"}  # fmt: skip
-_OF_INSTRUMENT: Final = {"quotes/latest": "LastQuote", "orderbook": "OrderBook", "trades/latest": "LatestTrades",
-                         "bars": "Bars"}  # fmt: skip
+_OF_ASSET: Final = {
+    "params": "GetAssetParams",
+    "schedule": "Schedule",
+    "constituents": "GetConstituents",
+    "options": "OptionsChain",
+}
+_OF_INSTRUMENT: Final = {
+    "quotes/latest": "LastQuote",
+    "orderbook": "OrderBook",
+    "trades/latest": "LatestTrades",
+    "bars": "Bars",
+}
 
 
 class Rest:
     """Answers the methods. `trades_kept` is how many a list of latest trades holds."""
 
     def __init__(
-        self, exchange: Exchange, ledger: Ledger, faults: Faults, now_us: Callable[[], int], *, account: str,
-        trades_kept: int, page: int, range_error: str, schedule: str,
-    ) -> None:  # fmt: skip
+        self,
+        exchange: Exchange,
+        ledger: Ledger,
+        faults: Faults,
+        now_us: Callable[[], int],
+        *,
+        account: str,
+        trades_kept: int,
+        page: int,
+        range_error: str,
+        schedule: str,
+    ) -> None:
         self._exchange = exchange
         self._ledger = ledger
         self._faults = faults
@@ -69,13 +89,22 @@ class Rest:
         self._range_error = range_error
         self.schedule = schedule
         self._methods: dict[str, Callable[[Mapping[str, str]], Any]] = {
-            "Exchanges": self._exchanges, "Assets": self._assets, "AllAssets": self._all_assets, "Clock": self._clock,
-        }  # fmt: skip
+            "Exchanges": self._exchanges,
+            "Assets": self._assets,
+            "AllAssets": self._all_assets,
+            "Clock": self._clock,
+        }
         self._market_methods: dict[str, Callable[[Market, Mapping[str, str]], Any]] = {
-            "GetAsset": self._asset, "GetAssetParams": self._params, "Schedule": self._schedule,
-            "GetConstituents": self._constituents, "OptionsChain": self._options, "LastQuote": self._quote,
-            "OrderBook": self._book, "LatestTrades": self._trades, "Bars": self._bars,
-        }  # fmt: skip
+            "GetAsset": self._asset,
+            "GetAssetParams": self._params,
+            "Schedule": self._schedule,
+            "GetConstituents": self._constituents,
+            "OptionsChain": self._options,
+            "LastQuote": self._quote,
+            "OrderBook": self._book,
+            "LatestTrades": self._trades,
+            "Bars": self._bars,
+        }
 
     def answer(self, method: str, symbol: str | None, query: Mapping[str, str]) -> Any:
         """Answer a method. Raises `ApiError`."""
@@ -137,8 +166,11 @@ class Rest:
             spans = [("CORE_TRADING", midnight - 3 * _DAY_US, midnight - 2 * _DAY_US)]
         else:
             early = midnight + 7 * 3_600_000_000
-            spans = [("EARLY_TRADING", midnight, early), ("CORE_TRADING", early, midnight + _DAY_US),
-                     ("EARLY_TRADING", midnight + _DAY_US, midnight + 2 * _DAY_US)]  # fmt: skip
+            spans = [
+                ("EARLY_TRADING", midnight, early),
+                ("CORE_TRADING", early, midnight + _DAY_US),
+                ("EARLY_TRADING", midnight + _DAY_US, midnight + 2 * _DAY_US),
+            ]
         return {
             "symbol": market.symbol,
             "sessions": [
@@ -164,14 +196,19 @@ class Rest:
             "symbol": market.symbol,
             "options": [
                 {
-                    "symbol": f"{market.instrument.ticker}{side[5]}{strike}@{market.instrument.mic}", "type": side,
-                    "contract_size": boxed("1.0"), "trade_first_day": day, "trade_last_day": day,
-                    "strike": boxed(f"{strike}.0"), "multiplier": boxed("1.0"), "expiration_first_day": day,
+                    "symbol": f"{market.instrument.ticker}{side[5]}{strike}@{market.instrument.mic}",
+                    "type": side,
+                    "contract_size": boxed("1.0"),
+                    "trade_first_day": day,
+                    "trade_last_day": day,
+                    "strike": boxed(f"{strike}.0"),
+                    "multiplier": boxed("1.0"),
+                    "expiration_first_day": day,
                     "expiration_last_day": day,
                 }
                 for side in ("TYPE_CALL", "TYPE_PUT")
             ],
-        }  # fmt: skip
+        }
 
     # -- market data -------------------------------------------------------------------------------------------------
 

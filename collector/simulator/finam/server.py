@@ -126,9 +126,11 @@ class Doors:
         if error.status == 429 and self.venue.settings.retry_after:
             headers["Retry-After"] = str(self.venue.quotas.seconds_left())
         return web.Response(
-            status=error.status, body=orjson.dumps(status(error.code, error.message)),
-            content_type="application/json", headers=headers,
-        )  # fmt: skip
+            status=error.status,
+            body=orjson.dumps(status(error.code, error.message)),
+            content_type="application/json",
+            headers=headers,
+        )
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """Serve one client's socket from its opening to its end."""

@@ -74,10 +74,16 @@ class FinamVenue:
         )
         self.quotas = Quotas(self.settings.quota, self._clock_ns)
         self.rest = Rest(
-            self.exchange, self.ledger, self.faults, self.now_us, account=ACCOUNT,
-            trades_kept=self.settings.trades_kept, page=self.settings.page, range_error=self.settings.range_error,
+            self.exchange,
+            self.ledger,
+            self.faults,
+            self.now_us,
+            account=ACCOUNT,
+            trades_kept=self.settings.trades_kept,
+            page=self.settings.page,
+            range_error=self.settings.range_error,
             schedule=self.settings.schedule,
-        )  # fmt: skip
+        )
         self.hub = Hub(self.exchange, self.ledger, self.faults, self.now_us, as_object=self.settings.payload_as_object)
         self._sliced = time.monotonic()
         self._credit = 0.0
@@ -107,8 +113,10 @@ class FinamVenue:
     def _news_config(self) -> tuple[str, ...]:
         feeds = ", ".join(f'{source} = "{self.address["news_url"]}{path}"' for source, path in PATHS.items())
         return (
-            'streams = ["trades", "ticks", "books", "candles", "news"]', f"news = {{ {feeds} }}", "news_seconds = 1"
-        )  # fmt: skip
+            'streams = ["trades", "ticks", "books", "candles", "news"]',
+            f"news = {{ {feeds} }}",
+            "news_seconds = 1",
+        )
 
     def headlines(self, source: str) -> bytes:
         """Answer a feed of headlines."""
@@ -216,7 +224,13 @@ class FinamVenue:
     def state(self) -> dict[str, Any]:
         """Tell how the venue stands."""
         return {
-            "running": self.running, "held": self.held, "rate": self.rate, "events": self.exchange.events,
-            "trades": self.exchange.trades, "sockets": len(self.hub.clients), "sessions": self.sessions.given,
-            "calls": self.quotas.calls, "refused": self.quotas.refused,
-        }  # fmt: skip
+            "running": self.running,
+            "held": self.held,
+            "rate": self.rate,
+            "events": self.exchange.events,
+            "trades": self.exchange.trades,
+            "sockets": len(self.hub.clients),
+            "sessions": self.sessions.given,
+            "calls": self.quotas.calls,
+            "refused": self.quotas.refused,
+        }

@@ -6,9 +6,19 @@ _YEAR_9999_MS: Final = 253_388_592_000_000
 _THIRTY: Final = "123456789012345678901234567890"
 
 FRAMES: Final = frozenset(
-    {"garbage", "truncated", "wrong_types", "unknown_type", "nan_price", "long_numbers", "negative_amount",
-     "year_9999", "unknown_symbol", "odd_list"}
-)  # fmt: skip
+    {
+        "garbage",
+        "truncated",
+        "wrong_types",
+        "unknown_type",
+        "nan_price",
+        "long_numbers",
+        "negative_amount",
+        "year_9999",
+        "unknown_symbol",
+        "odd_list",
+    }
+)
 
 
 def spoilt(fault: str, symbol: str, now_ms: int) -> str:

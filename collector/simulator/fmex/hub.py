@@ -21,9 +21,15 @@ class Hub:
     """The venue's publisher. With `echo` types have the case of the subscription, else all are in lower case."""
 
     def __init__(
-        self, markets: Mapping[str, Market], ledger: Ledger, faults: Faults, *, echo: bool, ticker_ts: bool,
+        self,
+        markets: Mapping[str, Market],
+        ledger: Ledger,
+        faults: Faults,
+        *,
+        echo: bool,
+        ticker_ts: bool,
         index_step_ms: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.markets = markets
         self.ledger = ledger
         self.faults = faults

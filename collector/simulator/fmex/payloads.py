@@ -47,10 +47,19 @@ def ticker(market: Market, day: Bar) -> Ticker:
     last = market.trades[-1] if market.trades else Trade(0, 0, day.close, 0, True)
     return Ticker(
         (
-            price(last.price), amount(last.size), price(bid), amount(bid_size), price(ask), amount(ask_size),
-            price(day.open), price(day.high), price(day.low), amount(day.volume), number(day.value, DECIMALS),
+            price(last.price),
+            amount(last.size),
+            price(bid),
+            amount(bid_size),
+            price(ask),
+            amount(ask_size),
+            price(day.open),
+            price(day.high),
+            price(day.low),
+            amount(day.volume),
+            number(day.value, DECIMALS),
         )
-    )  # fmt: skip
+    )
 
 
 class Sides(NamedTuple):

@@ -38,9 +38,15 @@ class Rest:
     """Answers the public paths below `/v2/`."""
 
     def __init__(
-        self, markets: Mapping[str, Market], hub: Hub, depth: Depth, ledger: Ledger, faults: Faults,
-        now_ms: Callable[[], int], index_ms: Callable[[], int],
-    ) -> None:  # fmt: skip
+        self,
+        markets: Mapping[str, Market],
+        hub: Hub,
+        depth: Depth,
+        ledger: Ledger,
+        faults: Faults,
+        now_ms: Callable[[], int],
+        index_ms: Callable[[], int],
+    ) -> None:
         self._markets = markets
         self._hub = hub
         self._depth = depth
@@ -166,9 +172,7 @@ class Rest:
             raise RestError(40_003, "invalid symbol")
         now_ms, step_ms = self._index_ms(), self._hub.index_step_ms
         market = next(one for one in self._markets.values() if name.startswith(one.contract.prefix))
-        pairs = [
-            indexes.values(market, now_ms - back * step_ms, step_ms)[name] for back in range(_INDEX_VALUES)
-        ]  # fmt: skip
+        pairs = [indexes.values(market, now_ms - back * step_ms, step_ms)[name] for back in range(_INDEX_VALUES)]
         return "[" + ",".join(f"[{time_ms},{value.sent}]" for time_ms, value in pairs) + "]"
 
     def _exchange(self) -> str:

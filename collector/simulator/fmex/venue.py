@@ -86,13 +86,15 @@ class FmexVenue:
         self.faults = faults(time.monotonic)
         self.window = SlidingWindow(self.settings.rest_limit)
         self.hub = Hub(
-            self.markets, self.ledger, self.faults, echo=self.settings.case == "echo",
-            ticker_ts=self.settings.ticker_ts, index_step_ms=self.settings.index_step_ms,
-        )  # fmt: skip
+            self.markets,
+            self.ledger,
+            self.faults,
+            echo=self.settings.case == "echo",
+            ticker_ts=self.settings.ticker_ts,
+            index_step_ms=self.settings.index_step_ms,
+        )
         self.depth = Depth(self.hub, self.markets, Random(options.seed + 1))  # noqa: S311
-        self.rest = Rest(
-            self.markets, self.hub, self.depth, self.ledger, self.faults, self.now_ms, self._index_ms
-        )  # fmt: skip
+        self.rest = Rest(self.markets, self.hub, self.depth, self.ledger, self.faults, self.now_ms, self._index_ms)
         self.commands = Commands(self, of_command=self.settings.topics == "command")
         self._frozen: dict[Connection, dict[str, str]] = {}
         self._later: list[tuple[float, int, Connection, Callable[[], None]]] = []
@@ -113,9 +115,7 @@ class FmexVenue:
         streams = '"trades", "ticks", "books", "candles", "derivatives", "rates"'
         lines = [f'{key} = "{value}"' for key, value in self.address.items()]
         statistics = f'statistics_url = "{self.address["rest_url"]}/api/contracts/web/v3/public/statistics"'
-        return "\n".join(
-            ["[venues.fmex]", 'symbols = ["*"]', f"streams = [{streams}]", *lines, statistics, ""]
-        )  # fmt: skip
+        return "\n".join(["[venues.fmex]", 'symbols = ["*"]', f"streams = [{streams}]", *lines, statistics, ""])
 
     @property
     def running(self) -> bool:

@@ -17,9 +17,17 @@ from collector.simulator.fmfw.ledger import Ranges
 from collector.simulator.fmfw.venue import FmfwVenue
 
 _SECONDS: Final = {
-    "M1": 60, "M3": 180, "M5": 300, "M15": 900, "M30": 1800, "H1": 3600, "H4": 14400, "D1": 86400, "D7": 604800,
+    "M1": 60,
+    "M3": 180,
+    "M5": 300,
+    "M15": 900,
+    "M30": 1800,
+    "H1": 3600,
+    "H4": 14400,
+    "D1": 86400,
+    "D7": 604800,
     "1M": 2_592_000,
-}  # fmt: skip
+}
 
 COLUMNS: Final = {
     "trades": ["time_us", "price", "size", "side"],

@@ -40,8 +40,14 @@ class Page:
         return [items[position] for position in self.window(0, len(items))]
 
 
-def page(query: Query, *, single: bool, by: bool = False, names: tuple[str, str] = ("from", "till"),
-         default_limit: int | None = None) -> Page:  # fmt: skip
+def page(
+    query: Query,
+    *,
+    single: bool,
+    by: bool = False,
+    names: tuple[str, str] = ("from", "till"),
+    default_limit: int | None = None,
+) -> Page:
     """Read paging parameters; `single` is the form with a symbol in the path (limit 100 and an offset)."""
     by_value = query.get("by", "timestamp") if by else "timestamp"
     if by_value not in ("timestamp", "id"):

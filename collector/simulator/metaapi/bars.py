@@ -14,11 +14,28 @@ _WEEK: Final = 7 * _DAY
 _FIRST_SUNDAY: Final = 3 * _DAY  # 1970-01-04
 
 MT5: Final = {
-    "1m": _MINUTE, "2m": 2 * _MINUTE, "3m": 3 * _MINUTE, "4m": 4 * _MINUTE, "5m": 5 * _MINUTE, "6m": 6 * _MINUTE,
-    "10m": 10 * _MINUTE, "12m": 12 * _MINUTE, "15m": 15 * _MINUTE, "20m": 20 * _MINUTE, "30m": 30 * _MINUTE,
-    "1h": 60 * _MINUTE, "2h": 120 * _MINUTE, "3h": 180 * _MINUTE, "4h": 240 * _MINUTE, "6h": 360 * _MINUTE,
-    "8h": 480 * _MINUTE, "12h": 720 * _MINUTE, "1d": _DAY, "1w": _WEEK, "1mn": 30 * _DAY,
-}  # fmt: skip
+    "1m": _MINUTE,
+    "2m": 2 * _MINUTE,
+    "3m": 3 * _MINUTE,
+    "4m": 4 * _MINUTE,
+    "5m": 5 * _MINUTE,
+    "6m": 6 * _MINUTE,
+    "10m": 10 * _MINUTE,
+    "12m": 12 * _MINUTE,
+    "15m": 15 * _MINUTE,
+    "20m": 20 * _MINUTE,
+    "30m": 30 * _MINUTE,
+    "1h": 60 * _MINUTE,
+    "2h": 120 * _MINUTE,
+    "3h": 180 * _MINUTE,
+    "4h": 240 * _MINUTE,
+    "6h": 360 * _MINUTE,
+    "8h": 480 * _MINUTE,
+    "12h": 720 * _MINUTE,
+    "1d": _DAY,
+    "1w": _WEEK,
+    "1mn": 30 * _DAY,
+}
 MT4: Final = ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1mn")
 
 

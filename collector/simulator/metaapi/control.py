@@ -36,9 +36,10 @@ def expected(venue: MetaapiVenue, symbol: str | None) -> dict[str, Any]:
     The words are the same for every simulated venue: see the path `/_sim/expected` of any of them.
     """
     names = [
-        venue.name_of(venue.accounts[name], one) for name in venue.settings.accounts
+        venue.name_of(venue.accounts[name], one)
+        for name in venue.settings.accounts
         for one in venue.accounts[name].broker.quoted
-    ]  # fmt: skip
+    ]
     if symbol is None:
         return {"venue": "metaapi", "columns": COLUMNS, "symbols": ["", *names]}
     if not symbol:

@@ -38,7 +38,7 @@ KINDS: Final = {
     "silent_status": "no heartbeat of terminals",
     "no_pong": "pings are not answered",
     "as_text": "responses and packets are texts that hold JSON",
-}  # fmt: skip
+}
 AT_ONCE: Final = frozenset(list(KINDS)[:13])
 LASTING: Final = frozenset({"401", "silent_status", "no_pong", "as_text"})
 
@@ -71,9 +71,15 @@ class Faults:
         self.struck: dict[str, int] = {}
 
     def ask(
-        self, name: str, *, symbol: str | None = None, account: str | None = None, count: int | None = None,
-        seconds: float | None = None, **options: float,
-    ) -> Fault:  # fmt: skip
+        self,
+        name: str,
+        *,
+        symbol: str | None = None,
+        account: str | None = None,
+        count: int | None = None,
+        seconds: float | None = None,
+        **options: float,
+    ) -> Fault:
         """Make a fault, and arm it if it is of that kind. Raises `FaultError` for what does not exist."""
         if name not in KINDS:
             raise FaultError(f"no fault is called {name!r}; there are {', '.join(KINDS)}")

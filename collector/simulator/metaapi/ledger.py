@@ -93,8 +93,17 @@ class Ledger:
 
     def candle(self, name: str, quoted: Quoted, timeframe: str, bar: Bar) -> None:
         price = quoted.symbol.price
-        row = [bar.start * 1000, _PERIODS[timeframe], "bid", price(bar.open), price(bar.high), price(bar.low),
-               price(bar.close), str(bar.volume), None]  # fmt: skip
+        row = [
+            bar.start * 1000,
+            _PERIODS[timeframe],
+            "bid",
+            price(bar.open),
+            price(bar.high),
+            price(bar.low),
+            price(bar.close),
+            str(bar.volume),
+            None,
+        ]
         self._put(name, "candles", (timeframe, bar.start), row)
 
     def book(

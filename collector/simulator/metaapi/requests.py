@@ -53,8 +53,12 @@ class Requests:
             session.send(event("processingError", orjson.dumps({"requestId": identity, **error.body}).decode()))
             return
         stamp = utc(venue.now_ms())
-        head = {"type": "response", "accountId": request.get("accountId"), "requestId": identity,
-                "timestamps": {"serverProcessingStarted": stamp, "serverProcessingFinished": stamp}}  # fmt: skip
+        head = {
+            "type": "response",
+            "accountId": request.get("accountId"),
+            "requestId": identity,
+            "timestamps": {"serverProcessingStarted": stamp, "serverProcessingFinished": stamp},
+        }
         body = orjson.dumps(head).decode()[:-1] + "".join(f',"{name}":{text}' for name, text in answer.items()) + "}"
         as_text = venue.faults.take("as_text") is not None
         session.send(event("response", body, as_text=as_text))
@@ -109,10 +113,14 @@ class Requests:
         venue = self._venue
         if venue.faults.take("refuse_subscribe") is not None:
             raise RefusedError(
-                "TooManyRequestsError", "The server is full",
-                metadata={"type": "LIMIT_ACCOUNT_SUBSCRIPTIONS_PER_SERVER", "changeClientIdHeader": True,
-                          "recommendedRetryTime": utc(venue.now_ms() + 1000)},
-            )  # fmt: skip
+                "TooManyRequestsError",
+                "The server is full",
+                metadata={
+                    "type": "LIMIT_ACCOUNT_SUBSCRIPTIONS_PER_SERVER",
+                    "changeClientIdHeader": True,
+                    "recommendedRetryTime": utc(venue.now_ms() + 1000),
+                },
+            )
         if instance not in account.instances:
             return  # answered, but nothing runs there
         stream = venue.open_stream(session, account, instance, session_id)
@@ -120,10 +128,16 @@ class Requests:
 
     def _too_many(self, seconds: float) -> RefusedError:
         return RefusedError(
-            "TooManyRequestsError", "One user can send no more requests", numericCode=429,
-            metadata={"periodInMinutes": 60, "maxRequestsForPeriod": 10000, "type": "LIMIT_REQUEST_RATE_PER_USER",
-                      "recommendedRetryTime": utc(self._venue.now_ms() + int(seconds * 1000))},
-        )  # fmt: skip
+            "TooManyRequestsError",
+            "One user can send no more requests",
+            numericCode=429,
+            metadata={
+                "periodInMinutes": 60,
+                "maxRequestsForPeriod": 10000,
+                "type": "LIMIT_REQUEST_RATE_PER_USER",
+                "recommendedRetryTime": utc(self._venue.now_ms() + int(seconds * 1000)),
+            },
+        )
 
     @staticmethod
     def _let_flow(stream: Stream | None) -> None:

@@ -58,8 +58,12 @@ class Rest:
                 return error(401, "UnauthorizedError", "Authorization token invalid")
             if (limit := venue.faults.take("rest_429")) is not None:
                 again = utc(venue.now_ms() + int(limit.number("seconds", 1) * 1000))
-                return error(429, "TooManyRequestsError", "Too many requests", metadata={
-                    "type": "LIMIT_REQUEST_RATE_PER_USER", "recommendedRetryTime": again})  # fmt: skip
+                return error(
+                    429,
+                    "TooManyRequestsError",
+                    "Too many requests",
+                    metadata={"type": "LIMIT_REQUEST_RATE_PER_USER", "recommendedRetryTime": again},
+                )
             if venue.faults.take("5xx") is not None:
                 return error(503, "InternalError", "Unexpected error. Please try again later.")
             return await handler(request)

@@ -29,9 +29,16 @@ class Stream:
     """A terminal's packets for one session. `name_of` gives an instrument's name in the ledger."""
 
     def __init__(
-        self, session: Session, account: Account, instance: int, session_id: str, ledger: Ledger, faults: Faults,
-        name_of: Callable[[Account, str], str], stamp: int,
-    ) -> None:  # fmt: skip
+        self,
+        session: Session,
+        account: Account,
+        instance: int,
+        session_id: str,
+        ledger: Ledger,
+        faults: Faults,
+        name_of: Callable[[Account, str], str],
+        stamp: int,
+    ) -> None:
         self.session = session
         self.account = account
         self.instance = instance

@@ -104,8 +104,14 @@ class MetaapiVenue:
     @property
     def config(self) -> str:
         """The TOML tables that point the collector at this venue."""
-        lines = ["[venues.metaapi]", f'token = "{self.settings.token}"', f'base_url = "{self.address["url"]}"',
-                 'ticks = "both"', 'candles = ["1m", "1h"]', "books_interval_ms = 200"]  # fmt: skip
+        lines = [
+            "[venues.metaapi]",
+            f'token = "{self.settings.token}"',
+            f'base_url = "{self.address["url"]}"',
+            'ticks = "both"',
+            'candles = ["1m", "1h"]',
+            "books_interval_ms = 200",
+        ]
         for name in self.settings.accounts:
             lines += [f"[venues.metaapi.accounts.{name}]", f'id = "{self.accounts[name].id}"', 'symbols = ["*"]']
         return "\n".join([*lines, ""])

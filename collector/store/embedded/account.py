@@ -66,7 +66,7 @@ class Account(NamedTuple):
 def account_for(*owned: Path) -> Account:
     """Return the account to run the server as: our own, or for root the owner of the first of these paths that has
     an ordinary one, else `postgres`, else `nobody`.
-    """  # fmt: skip
+    """
     if os.geteuid() != 0:
         name, gid = _entry(os.geteuid(), os.getegid())
         return Account(os.geteuid(), gid, name, switch=False)
@@ -86,12 +86,19 @@ def account_for(*owned: Path) -> Account:
 def command_as(account: Account, command: list[str], *, death_signal: int = 0) -> list[str]:
     """Return a command line that becomes the account and then `command`, which gets `death_signal` when the calling
     thread's process ends, however it ends.
-    """  # fmt: skip
+    """
     uid, gid = (account.uid, account.gid) if account.switch else (-1, -1)
     return [
-        sys.executable, "-I", "-S", _LAUNCHER,
-        str(os.getpid()), str(uid), str(gid), str(death_signal), *command,
-    ]  # fmt: skip
+        sys.executable,
+        "-I",
+        "-S",
+        _LAUNCHER,
+        str(os.getpid()),
+        str(uid),
+        str(gid),
+        str(death_signal),
+        *command,
+    ]
 
 
 def _entry(uid: int, gid: int) -> tuple[str, int]:

@@ -181,13 +181,32 @@ class Cluster:
         files.write(folder, password_file.name, self.passwords(account)[SUPERUSER], account)
         try:
             done = subprocess.run(  # noqa: S603
-                command_as(account, [
-                    installation.program("initdb"), "--pgdata", str(making), "--username", SUPERUSER,
-                    "--pwfile", str(password_file), "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C",
-                ], death_signal=signal.SIGTERM),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                command_as(
+                    account,
+                    [
+                        installation.program("initdb"),
+                        "--pgdata",
+                        str(making),
+                        "--username",
+                        SUPERUSER,
+                        "--pwfile",
+                        str(password_file),
+                        "--auth",
+                        "scram-sha-256",
+                        "--encoding",
+                        "UTF8",
+                        "--locale",
+                        "C",
+                    ],
+                    death_signal=signal.SIGTERM,
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
                 timeout=INITDB_TIMEOUT_SECONDS,
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired as error:
             raise ServerStartError(
                 f"initdb did not finish in {INITDB_TIMEOUT_SECONDS:.0f} s; is the disk alive?"

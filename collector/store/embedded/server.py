@@ -288,9 +288,12 @@ class EmbeddedServer:
         with os.fdopen(self.cluster.new_start_log(account), "wb") as said:
             self._process = subprocess.Popen(  # noqa: S603
                 command_as(account, command, death_signal=signal.SIGINT),
-                stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd="/",
                 start_new_session=True,  # a Ctrl-C at the terminal is for us: we stop the server last
-            )  # fmt: skip
+            )
 
     async def _becomes_ready(self) -> bool:
         """Wait for the server to accept connections; False where only its port was taken meanwhile."""

@@ -80,9 +80,16 @@ def make_row(instrument: Instrument, content: Content, received_us: int, *, snap
     ask_prices, ask_sizes = [price for price, _ in asks], [size for _, size in asks]
     said = "|".join(",".join(map(plain, part)) for part in (bid_prices, bid_sizes, ask_prices, ask_sizes))
     return Book(
-        instrument, content.time_us, zlib.crc32(said.encode()), snapshot, ",".join(bid_prices), ",".join(bid_sizes),
-        ",".join(ask_prices), ",".join(ask_sizes), received_us,
-    )  # fmt: skip
+        instrument,
+        content.time_us,
+        zlib.crc32(said.encode()),
+        snapshot,
+        ",".join(bid_prices),
+        ",".join(bid_sizes),
+        ",".join(ask_prices),
+        ",".join(ask_sizes),
+        received_us,
+    )
 
 
 class _Held:
@@ -148,9 +155,15 @@ class BookReader:
         return 1
 
     def follow(
-        self, channel: str, instrument: Instrument, rows: Sequence[Any], received_us: int, out: Records, *,
+        self,
+        channel: str,
+        instrument: Instrument,
+        rows: Sequence[Any],
+        received_us: int,
+        out: Records,
+        *,
         snapshot: bool,
-    ) -> Event | None:  # fmt: skip
+    ) -> Event | None:
         """Read a message of the socket; a symbol's first is a snapshot whatever it says. Raises `BadValueError`."""
         symbol = instrument.symbol
         held = self._held.get(symbol)

@@ -50,17 +50,29 @@ class CandleReader:
         return Reached(max(bars), min((start for start, bar in bars.items() if not bar.closed), default=None))
 
     def read(
-        self, instrument: Instrument, frame: str, items: Sequence[Any], asked_us: int | None, payload: bytes,
-        received_us: int, out: Records,
-    ) -> int:  # fmt: skip
+        self,
+        instrument: Instrument,
+        frame: str,
+        items: Sequence[Any],
+        asked_us: int | None,
+        payload: bytes,
+        received_us: int,
+        out: Records,
+    ) -> int:
         """Read a list by REST; `asked_us` is the end of the interval asked for. Returns how many rows came of it."""
         bars = self._dated(instrument, frame, items, asked_us, payload, received_us, out)
         return self._keep(instrument, frame, bars, out)
 
     def read_past(
-        self, instrument: Instrument, frame: str, items: Sequence[Any], asked_us: int | None, payload: bytes,
-        received_us: int, out: Records,
-    ) -> int:  # fmt: skip
+        self,
+        instrument: Instrument,
+        frame: str,
+        items: Sequence[Any],
+        asked_us: int | None,
+        payload: bytes,
+        received_us: int,
+        out: Records,
+    ) -> int:
         """Read a list by REST like `read`, all of it, whatever is known."""
         until_us = received_us if asked_us is None else min(asked_us, received_us)
         found = self._dated(instrument, frame, items, until_us, payload, received_us, out)
@@ -69,9 +81,15 @@ class CandleReader:
         return len(found)
 
     def _dated(
-        self, instrument: Instrument, frame: str, items: Sequence[Any], asked_us: int | None, payload: bytes,
-        received_us: int, out: Records,
-    ) -> list[Candle]:  # fmt: skip
+        self,
+        instrument: Instrument,
+        frame: str,
+        items: Sequence[Any],
+        asked_us: int | None,
+        payload: bytes,
+        received_us: int,
+        out: Records,
+    ) -> list[Candle]:
         latest_us = received_us + AHEAD_US
         now_us = received_us if asked_us is None else min(asked_us, latest_us)
         over_us = now_us - self._context.final_us - length_seconds(frame) * 1_000_000
@@ -90,9 +108,11 @@ class CandleReader:
         before = [bar._replace(received_us=received_us) for bar in held.values() if not bar.closed]
         bars = {bar.time_us: bar for bar in (*before, *found)}
         return self._keep(
-            instrument, frame,
-            [bar._replace(closed=True) if bar.time_us < newest_us else bar for bar in bars.values()], out,
-        )  # fmt: skip
+            instrument,
+            frame,
+            [bar._replace(closed=True) if bar.time_us < newest_us else bar for bar in bars.values()],
+            out,
+        )
 
     def _keep(self, instrument: Instrument, frame: str, bars: Sequence[Candle], out: Records) -> int:
         held = self._bars.setdefault((instrument.symbol, frame), {})
@@ -123,6 +143,17 @@ class CandleReader:
 
 def _candle(instrument: Instrument, period: int, item: Mapping[str, Any], received_us: int) -> Candle:
     return Candle(
-        instrument, moment_us(item), period, SERIES, needed(item, "open"), needed(item, "high"), needed(item, "low"),
-        needed(item, "close"), decimal(item, "volume"), None, None, False, received_us,
-    )  # fmt: skip
+        instrument,
+        moment_us(item),
+        period,
+        SERIES,
+        needed(item, "open"),
+        needed(item, "high"),
+        needed(item, "low"),
+        needed(item, "close"),
+        decimal(item, "volume"),
+        None,
+        None,
+        False,
+        received_us,
+    )

@@ -54,8 +54,6 @@ class Context:
         else:
             held.append(Quarantined(self.venue, stream, reason, payload, 1, received_us))
 
-    def reject_symbol(
-        self, out: Records, stream: str | None, symbol: object, payload: bytes, received_us: int
-    ) -> None:  # fmt: skip
+    def reject_symbol(self, out: Records, stream: str | None, symbol: object, payload: bytes, received_us: int) -> None:
         """Put into quarantine what came for a symbol that this session does not have."""
         self.reject(out, stream, f"symbol: {shorten(symbol)} is not one of this session", payload, received_us)

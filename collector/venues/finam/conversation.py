@@ -204,7 +204,7 @@ class FinamConversation:
 
     def _subscribe(
         self, subscription: Subscription, symbols: Sequence[str], token: str, now: float
-    ) -> Iterator[Action]:  # fmt: skip
+    ) -> Iterator[Action]:
         # The feed paces what is sent: the wait for first data begins when the request has left.
         spacing = 1.0 / self._desk.settings.messages_per_second
         for symbol in symbols:

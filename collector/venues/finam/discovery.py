@@ -228,7 +228,9 @@ def _streamed(
     audited = {stream: wanted for stream, wanted in by_stream.items() if stream != "ticks"}
     audits = [[channel, list(wanted)] for channel, _, wanted in _channels(audited, settings, METHOD_OF)]
     poll = PollPlan(
-        f"{desk.venue}-rest-audit", (), {**header, "audits": audits},
+        f"{desk.venue}-rest-audit",
+        (),
+        {**header, "audits": audits},
         lanes([stream for stream, wanted in audited.items() if wanted], settings) or (SESSIONS, REFERENCE),
-    )  # fmt: skip
+    )
     return tuple(connections), (poll,)

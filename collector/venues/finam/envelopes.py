@@ -82,16 +82,12 @@ class SocketReader:
             if frame not in PERIOD_OF:
                 raise BadValueError(f"subscription_key: {shorten(key)} names no frame")
             channel = f"{BARS}/{frame}"
-            self._candles.follow(
-                instrument, frame, objects(content.get("bars"), "bars"), message, received_us, out
-            )  # fmt: skip
+            self._candles.follow(instrument, frame, objects(content.get("bars"), "bars"), message, received_us, out)
         else:
             raise BadValueError(f"subscription_type: {shorten(channel)} is none that we know")
         return self._saw(channel, instrument.symbol, received_us)
 
-    def _read_quotes(
-        self, content: dict[str, Any], message: bytes, received_us: int, out: Records
-    ) -> Sequence[Event]:  # fmt: skip
+    def _read_quotes(self, content: dict[str, Any], message: bytes, received_us: int, out: Records) -> Sequence[Event]:
         events: list[Event] = []
         for item in objects(content.get("quote"), "quote"):
             try:
@@ -110,9 +106,7 @@ class SocketReader:
             events.append(_refusal(refused, "description"))
         return events
 
-    def _read_books(
-        self, content: dict[str, Any], message: bytes, received_us: int, out: Records
-    ) -> Sequence[Event]:  # fmt: skip
+    def _read_books(self, content: dict[str, Any], message: bytes, received_us: int, out: Records) -> Sequence[Event]:
         events: list[Event] = []
         for item in objects(content.get("order_book", content.get("orderBook")), "order_book"):
             try:

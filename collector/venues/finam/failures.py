@@ -37,9 +37,14 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
         message = f"the new session is not accepted ({message[:200]})"
     code = GONE if answer.status == 500 and grpc_code == _UNKNOWN_CODE else str(answer.status)
     return VenueError(
-        venue, message[:500], symbol=symbol_of(call.channel), code=code, permanent=answer.status in _LASTING,
-        retry_after=_retry_after(answer), setting=setting,
-    )  # fmt: skip
+        venue,
+        message[:500],
+        symbol=symbol_of(call.channel),
+        code=code,
+        permanent=answer.status in _LASTING,
+        retry_after=_retry_after(answer),
+        setting=setting,
+    )
 
 
 def status_of(error: VenueError) -> int | None:

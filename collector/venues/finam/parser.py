@@ -46,8 +46,21 @@ class Outcome(NamedTuple):
 class FinamParser:
     """Meets `collector.venues.adapter.Parser`."""
 
-    __slots__ = ("_about", "_context", "_extra", "_greeted", "_hours", "_socket", "_watch", "books", "candles",
-                 "last_seen", "outcome", "quotes", "trades")  # fmt: skip
+    __slots__ = (
+        "_about",
+        "_context",
+        "_extra",
+        "_greeted",
+        "_hours",
+        "_socket",
+        "_watch",
+        "books",
+        "candles",
+        "last_seen",
+        "outcome",
+        "quotes",
+        "trades",
+    )
 
     def __init__(
         self, context: Context, extra: Mapping[str, Any], watch: Watch, other: FinamParser | None = None
@@ -117,9 +130,16 @@ class FinamParser:
         return events
 
     def _read(
-        self, method: str, symbol: str, reading: str, params: Mapping[str, str], content: dict[str, Any], body: bytes,
-        received_us: int, out: Records,
-    ) -> Sequence[Event]:  # fmt: skip
+        self,
+        method: str,
+        symbol: str,
+        reading: str,
+        params: Mapping[str, str],
+        content: dict[str, Any],
+        body: bytes,
+        received_us: int,
+        out: Records,
+    ) -> Sequence[Event]:
         if method == EXCHANGES:
             return self._exchanges(content)
         instrument = self._context.admit(symbol)

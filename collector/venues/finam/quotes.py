@@ -61,9 +61,7 @@ def _tick(instrument: Instrument, told: Mapping[str, Any], received_us: int) -> 
     last = decimal(told, "last")
     last_size, volume = unsigned(told, "last_size"), unsigned(told, "volume")
     key = content_key(f"{bid}|{bid_size}|{ask}|{ask_size}|{last}|{last_size}|{volume}")
-    return Tick(
-        instrument, moment_us(told), key, bid, bid_size, ask, ask_size, last, last_size, volume, received_us
-    )  # fmt: skip
+    return Tick(instrument, moment_us(told), key, bid, bid_size, ask, ask_size, last, last_size, volume, received_us)
 
 
 def _side(told: Mapping[str, Any], name: str) -> tuple[str | None, str | None]:

@@ -15,9 +15,17 @@ from collector.venues.finam.values import BadValueError, decimal, shorten, text,
 from collector.venues.wishes import is_pattern
 
 _KINDS = {
-    "EQUITIES": "equity", "FUTURES": "future", "BONDS": "bond", "FUNDS": "fund", "SPREADS": "spread",
-    "CURRENCIES": "currency", "OPTIONS": "option", "SWAPS": "swap", "INDICES": "index", "OTHER": "other",
-}  # fmt: skip
+    "EQUITIES": "equity",
+    "FUTURES": "future",
+    "BONDS": "bond",
+    "FUNDS": "fund",
+    "SPREADS": "spread",
+    "CURRENCIES": "currency",
+    "OPTIONS": "option",
+    "SWAPS": "swap",
+    "INDICES": "index",
+    "OTHER": "other",
+}
 _MOST_DECIMALS = 30
 _MOSCOW_US = 3 * 3_600_000_000
 _DAY_US = 86_400_000_000
@@ -67,18 +75,27 @@ def make_spec(
         **{name: _without_account(value) if name == "params" else value for name, value in more.items()},
     }
     return InstrumentSpec(
-        instrument, text(asset, "ticker") or None, text(asset, "quote_currency") or None, kind_of(asset),
-        price_step(asset), lot, status, orjson.dumps(shown).decode(), received_us,
-        _expiry_us(asset), text(asset, "name") or None,
-    )  # fmt: skip
+        instrument,
+        text(asset, "ticker") or None,
+        text(asset, "quote_currency") or None,
+        kind_of(asset),
+        price_step(asset),
+        lot,
+        status,
+        orjson.dumps(shown).decode(),
+        received_us,
+        _expiry_us(asset),
+        text(asset, "name") or None,
+    )
 
 
 def _expiry_us(asset: Mapping[str, Any]) -> int | None:
     """Return the start of the day of expiry. The venue stamps it with midnight in Moscow, the evening before in UTC."""
     stamped = [
         time_us(about.get("expiration_date"))
-        for about in (asset.get("future_details"), asset.get("option_details")) if type(about) is dict
-    ]  # fmt: skip
+        for about in (asset.get("future_details"), asset.get("option_details"))
+        if type(about) is dict
+    ]
     for found_us in stamped:
         if found_us is not None:
             return (found_us + _MOSCOW_US) // _DAY_US * _DAY_US

@@ -106,10 +106,15 @@ class TradeReader:
             if lost:
                 out.gaps.append(
                     Gap(
-                        instrument, STREAM, known[0], first.time_us, _bigint(known[2]), _bigint(first.trade_id),
+                        instrument,
+                        STREAM,
+                        known[0],
+                        first.time_us,
+                        _bigint(known[2]),
+                        _bigint(first.trade_id),
                         NO_OVERLAP,
                     )
-                )  # fmt: skip
+                )
         tape.forget()
         out.trades += fresh
         out.items += len(fresh)
@@ -145,9 +150,14 @@ class TradeReader:
         return fresh
 
     def _parsed(
-        self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records,
+        self,
+        instrument: Instrument,
+        items: Sequence[Any],
+        payload: bytes,
+        received_us: int,
+        out: Records,
         counts: Counts | Ordinals,
-    ) -> list[Trade]:  # fmt: skip
+    ) -> list[Trade]:
         found = []
         for item in items:
             try:

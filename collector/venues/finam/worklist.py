@@ -37,8 +37,10 @@ def make_queues(plan: PollPlan, settings: FinamSettings, random: Random) -> dict
 
 
 def _reference_tasks(symbols: Sequence[str]) -> list[Task]:
-    venue = [Task(calls.CLOCK, "", CLOCK_SECONDS, CLOCK_SECONDS),
-             Task(calls.EXCHANGES, "", DAILY_SECONDS, DAILY_SECONDS)]  # fmt: skip
+    venue = [
+        Task(calls.CLOCK, "", CLOCK_SECONDS, CLOCK_SECONDS),
+        Task(calls.EXCHANGES, "", DAILY_SECONDS, DAILY_SECONDS),
+    ]
     return venue + [
         Task(method, symbol, DAILY_SECONDS, DAILY_SECONDS)
         for method in (calls.SCHEDULE, calls.ASSET, calls.PARAMS)

@@ -27,9 +27,8 @@ def discover(venue: str, settings: FmexSettings) -> Discovery:
     chosen, wrong = choose(settings.symbols, specs)
     symbols = [spec.instrument.symbol for spec in chosen]
     connections = tuple(
-        _connection(venue, settings, number, part)
-        for number, part in enumerate(spread(symbols, settings), start=1)
-    )  # fmt: skip
+        _connection(venue, settings, number, part) for number, part in enumerate(spread(symbols, settings), start=1)
+    )
     return Plan(
         connections=tuple(connection for connection in connections if connection.subscriptions),
         polls=_polls(venue, settings, symbols),

@@ -66,9 +66,11 @@ class FmexSettings(VenueSettings):
         description="The best 20 or 150 levels a side: whole each time, or (delta) every change.",
     )
     snapshot: int = Field(
-        200, ge=0, le=LONGEST_LIST,
+        200,
+        ge=0,
+        le=LONGEST_LIST,
         description="How many past trades and bars to ask for when subscribing, so that a cut line leaves no hole.",
-    )  # fmt: skip
+    )
     index_topics: Annotated[tuple[str, ...], AfterValidator(_lower)] = Field(
         (), description='Indexes to subscribe on the socket for rates, such as ".btcusd_spot"; not documented.'
     )

@@ -33,8 +33,14 @@ ALL = "*"
 CONTRACT_SUFFIX = "_p"
 
 _MARK, _INDEX, _FUNDING, _COMING, _PREMIUM, _MEAN_PREMIUM, _INTEREST = (
-    "fair", "_spot", "fr8h", "fr", "pi", "pi8h", "lr1d",
-)  # fmt: skip
+    "fair",
+    "_spot",
+    "fr8h",
+    "fr",
+    "pi",
+    "pi8h",
+    "lr1d",
+)
 _TIMED = (_MARK, _INDEX, _COMING, _PREMIUM)
 _VALUE_NAMES = ("value", "price", "rate", "last")
 _TIME_NAMES = ("ts", "time", "timestamp", "id")

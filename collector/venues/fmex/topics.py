@@ -21,9 +21,18 @@ LEVELS = {"L20": 20, "L150": 150}
 """The depths that exist, and how many levels a side that is."""
 
 VENUE_PERIODS = {
-    "M1": "1m", "M3": "3m", "M5": "5m", "M15": "15m", "M30": "30m", "H1": "1h", "H4": "4h", "H6": "6h",
-    "D1": "1d", "W1": "1w", "MN": "1mo",
-}  # fmt: skip
+    "M1": "1m",
+    "M3": "3m",
+    "M5": "5m",
+    "M15": "15m",
+    "M30": "30m",
+    "H1": "1h",
+    "H4": "4h",
+    "H6": "6h",
+    "D1": "1d",
+    "W1": "1w",
+    "MN": "1mo",
+}
 """The venue's names of periods and ours. Minutes and months stay apart in lower case, too: `m1` and `mn`."""
 
 _PERIOD_CODES = {ours: theirs for theirs, ours in VENUE_PERIODS.items()}

@@ -161,9 +161,14 @@ class TradePages:
 
 
 def _read_list(
-    context: Context, instrument: Instrument, items: Any, counts: Counts, payload: bytes, received_us: int,
+    context: Context,
+    instrument: Instrument,
+    items: Any,
+    counts: Counts,
+    payload: bytes,
+    received_us: int,
     out: Records,
-) -> list[_Told]:  # fmt: skip
+) -> list[_Told]:
     if type(items) is not list:
         context.reject(out, STREAM, f"{shorten(items)} is not a list of trades", payload, received_us)
         return []

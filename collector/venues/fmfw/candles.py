@@ -33,9 +33,17 @@ from collector.venues.fmfw.context import NEVER_US, Context
 STREAM = "candles"
 
 VENUE_PERIODS = {
-    "M1": "1m", "M3": "3m", "M5": "5m", "M15": "15m", "M30": "30m", "H1": "1h", "H4": "4h",
-    "D1": "1d", "D7": "1w", "1M": "1mo",
-}  # fmt: skip
+    "M1": "1m",
+    "M3": "3m",
+    "M5": "5m",
+    "M15": "15m",
+    "M30": "30m",
+    "H1": "1h",
+    "H4": "4h",
+    "D1": "1d",
+    "D7": "1w",
+    "1M": "1mo",
+}
 """The venue's names of periods and ours."""
 
 AHEAD_US = 3_600_000_000
@@ -71,9 +79,14 @@ class CandleReader:
     __slots__ = ("_bars", "_channel", "_context", "_converted", "_period", "_seen")
 
     def __init__(
-        self, context: Context, channel: str, period: int, *, converted: bool,
+        self,
+        context: Context,
+        channel: str,
+        period: int,
+        *,
+        converted: bool,
         bars: dict[tuple[str, str], _Bar] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._context = context
         self._channel = channel
         self._period = period
@@ -208,7 +221,7 @@ def _read(instrument: Instrument, item: Any, period: int, series: str, received_
         volume, quote_volume = item.get("v"), item.get("q")
     return Candle(
         instrument, t * 1000, period, series, opening, high, low, close, volume, quote_volume, None, False, received_us
-    )  # fmt: skip
+    )
 
 
 class RestCandles(NamedTuple):
@@ -218,9 +231,15 @@ class RestCandles(NamedTuple):
     rules: Mapping[str, Rule]
 
     def read(
-        self, instrument: Instrument, items: Any, period: int, context: Context, body: bytes, received_us: int,
+        self,
+        instrument: Instrument,
+        items: Any,
+        period: int,
+        context: Context,
+        body: bytes,
+        received_us: int,
         out: Records,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Read one symbol's list in whatever order: all bars but the newest are final, that one by the clock."""
         if type(items) is not list:
             context.reject(out, STREAM, f"{instrument.symbol}: not a list of candles", body, received_us)

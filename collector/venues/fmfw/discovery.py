@@ -65,9 +65,7 @@ def _connection(
     venue: str, settings: FmfwSettings, number: int, symbols: Sequence[str], futures: set[str]
 ) -> ConnectionPlan:
     name = f"{venue}-{number}"
-    wanted = subscriptions(
-        settings, symbols, [symbol for symbol in symbols if symbol in futures], rates=number == 1
-    )  # fmt: skip
+    wanted = subscriptions(settings, symbols, [symbol for symbol in symbols if symbol in futures], rates=number == 1)
     header: dict[str, Any] = {
         "venue": venue,
         "adapter": ADAPTER_NAME,

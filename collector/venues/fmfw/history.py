@@ -90,9 +90,15 @@ def _trades(venue: str, settings: FmfwSettings, instrument: Instrument, from_us:
 
 
 def _candles(
-    venue: str, settings: FmfwSettings, instrument: Instrument, path: str, extra: Mapping[str, str], period: str,
-    from_us: int, to_us: int,
-) -> History:  # fmt: skip
+    venue: str,
+    settings: FmfwSettings,
+    instrument: Instrument,
+    path: str,
+    extra: Mapping[str, str],
+    period: str,
+    from_us: int,
+    to_us: int,
+) -> History:
     seconds = PERIODS[period]
     next_us = _bar_before(from_us, period)
     while next_us <= to_us:

@@ -46,9 +46,15 @@ class Answer:
     __slots__ = ("body", "content", "context", "out", "params", "received_us", "symbol")
 
     def __init__(
-        self, context: Context, params: Mapping[str, str], symbol: str | None, content: Any, body: bytes,
-        received_us: int, out: Records,
-    ) -> None:  # fmt: skip
+        self,
+        context: Context,
+        params: Mapping[str, str],
+        symbol: str | None,
+        content: Any,
+        body: bytes,
+        received_us: int,
+        out: Records,
+    ) -> None:
         self.context = context
         self.params = params
         self.symbol = symbol

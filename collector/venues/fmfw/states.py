@@ -27,15 +27,33 @@ _UNSIGNED = optional(UNSIGNED_TEXT)
 _SIGNED = optional(SIGNED_TEXT)
 
 _RULES = {
-    "t": MILLIS, "m": _UNSIGNED, "i": _UNSIGNED, "o": _UNSIGNED, "p": _SIGNED, "P": _SIGNED, "r": _SIGNED,
-    "R": _SIGNED, "I": _SIGNED, "T": optional(MILLIS), "s": _UNSIGNED, "e": optional(MILLIS),
-}  # fmt: skip
+    "t": MILLIS,
+    "m": _UNSIGNED,
+    "i": _UNSIGNED,
+    "o": _UNSIGNED,
+    "p": _SIGNED,
+    "P": _SIGNED,
+    "r": _SIGNED,
+    "R": _SIGNED,
+    "I": _SIGNED,
+    "T": optional(MILLIS),
+    "s": _UNSIGNED,
+    "e": optional(MILLIS),
+}
 _REST_RULES = {
-    "timestamp": MOMENT, "mark_price": _UNSIGNED, "index_price": _UNSIGNED, "open_interest": _UNSIGNED,
-    "premium_index": _SIGNED, "avg_premium_index": _SIGNED, "funding_rate": _SIGNED,
-    "indicative_funding_rate": _SIGNED, "interest_rate": _SIGNED, "next_funding_time": optional(MOMENT),
-    "indicative_settlement_price": _UNSIGNED, "expiry": optional(MOMENT),
-}  # fmt: skip
+    "timestamp": MOMENT,
+    "mark_price": _UNSIGNED,
+    "index_price": _UNSIGNED,
+    "open_interest": _UNSIGNED,
+    "premium_index": _SIGNED,
+    "avg_premium_index": _SIGNED,
+    "funding_rate": _SIGNED,
+    "indicative_funding_rate": _SIGNED,
+    "interest_rate": _SIGNED,
+    "next_funding_time": optional(MOMENT),
+    "indicative_settlement_price": _UNSIGNED,
+    "expiry": optional(MOMENT),
+}
 _RATE_RULES = {"t": MILLIS, "r": UNSIGNED_TEXT}
 
 
@@ -100,11 +118,21 @@ def read_rest_derivative(instrument: Instrument, item: Any, received_us: int) ->
     assert time_us is not None
     get = item.get
     return Derivative(
-        instrument, time_us, get("mark_price"), get("index_price"), get("funding_rate"),
-        moment_us(get("next_funding_time")), get("indicative_funding_rate"), get("premium_index"),
-        get("avg_premium_index"), get("interest_rate"), get("open_interest"), get("indicative_settlement_price"),
-        moment_us(get("expiry")), received_us,
-    )  # fmt: skip
+        instrument,
+        time_us,
+        get("mark_price"),
+        get("index_price"),
+        get("funding_rate"),
+        moment_us(get("next_funding_time")),
+        get("indicative_funding_rate"),
+        get("premium_index"),
+        get("avg_premium_index"),
+        get("interest_rate"),
+        get("open_interest"),
+        get("indicative_settlement_price"),
+        moment_us(get("expiry")),
+        received_us,
+    )
 
 
 class RateReader:

@@ -22,9 +22,15 @@ INTERNAL_SUFFIX = "_BQX"
 
 _TEXT = optional(Rule("a text", lambda value: type(value) is str))
 _RULES = {
-    "type": _TEXT, "contract_type": _TEXT, "base_currency": _TEXT, "underlying": _TEXT, "quote_currency": _TEXT,
-    "status": _TEXT, "tick_size": optional(UNSIGNED_TEXT), "quantity_increment": optional(UNSIGNED_TEXT),
-}  # fmt: skip
+    "type": _TEXT,
+    "contract_type": _TEXT,
+    "base_currency": _TEXT,
+    "underlying": _TEXT,
+    "quote_currency": _TEXT,
+    "status": _TEXT,
+    "tick_size": optional(UNSIGNED_TEXT),
+    "quantity_increment": optional(UNSIGNED_TEXT),
+}
 
 
 def read_spec(venue: str, code: Any, item: Any, received_us: int) -> InstrumentSpec | str:
@@ -97,9 +103,7 @@ def _choose_name(name: str, by_code: Mapping[str, InstrumentSpec], chosen: dict[
 def _choose_pattern(
     pattern: str, by_code: Mapping[str, InstrumentSpec], chosen: dict[str, InstrumentSpec]
 ) -> Problem | None:
-    matching = sorted(
-        code for code in by_code if fnmatchcase(code, pattern) and not code.endswith(INTERNAL_SUFFIX)
-    )  # fmt: skip
+    matching = sorted(code for code in by_code if fnmatchcase(code, pattern) and not code.endswith(INTERNAL_SUFFIX))
     if not matching:
         close = _close("".join(character for character in pattern if character not in "*?[]"), by_code)
         hint = f"; close to it: {', '.join(close)}" if close else ""

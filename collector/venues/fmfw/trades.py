@@ -134,12 +134,17 @@ class TradeReader:
                     _make(
                         Trade,
                         (
-                            tape.instrument, time_us,
+                            tape.instrument,
+                            time_us,
                             trade_key(content_text, ordinal) if ordinal else content_key(content_text + "|0"),
-                            None if identity is None else str(identity), price, size, side, received_us,
+                            None if identity is None else str(identity),
+                            price,
+                            size,
+                            side,
+                            received_us,
                         ),
                     )
-                )  # fmt: skip
+                )
                 good += 1
             out.items += good
             if good or not items:

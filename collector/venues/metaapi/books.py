@@ -45,10 +45,16 @@ def read_book(instrument: Instrument, item: Mapping[str, Any], seq: int, receive
     asks.sort(key=_price)
     bids.sort(key=_price, reverse=True)
     return Book(
-        instrument, at_us, min(seq, LARGEST_BIGINT), True, ",".join([level[1] for level in bids]),
-        ",".join([level[2] for level in bids]), ",".join([level[1] for level in asks]),
-        ",".join([level[2] for level in asks]), received_us,
-    )  # fmt: skip
+        instrument,
+        at_us,
+        min(seq, LARGEST_BIGINT),
+        True,
+        ",".join([level[1] for level in bids]),
+        ",".join([level[2] for level in bids]),
+        ",".join([level[1] for level in asks]),
+        ",".join([level[2] for level in asks]),
+        received_us,
+    )
 
 
 def _price(level: _Level) -> Decimal:

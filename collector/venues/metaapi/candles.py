@@ -45,9 +45,7 @@ def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, re
     ticks = None if raw_ticks is None else whole(raw_ticks)
     if raw_ticks is not None and (ticks is None or not 0 <= ticks <= _LARGEST_INT):
         return f"tickVolume: {shorten(raw_ticks)} is not a count"
-    return Candle(
-        instrument, at_us, period, series, opening, high, low, close, volume, None, ticks, False, received_us
-    )  # fmt: skip
+    return Candle(instrument, at_us, period, series, opening, high, low, close, volume, None, ticks, False, received_us)
 
 
 class Bars:

@@ -40,9 +40,12 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
     if not text:
         text = f"HTTP status {status} with a body that is no error of the venue's; are the addresses right?"
     return VenueError(
-        venue, f"{name}: {text}" if error else text, code=str(status), permanent=status in _LASTING,
+        venue,
+        f"{name}: {text}" if error else text,
+        code=str(status),
+        permanent=status in _LASTING,
         retry_after=retry_after,
-    )  # fmt: skip
+    )
 
 
 def _error(body: bytes) -> dict[str, Any]:

@@ -34,9 +34,19 @@ class Account:
     """One account of a session."""
 
     __slots__ = (
-        "_last_broker", "_last_time", "candles_seen", "instruments", "name", "offset_ms", "seen", "streams", "venue",
-        "want_quotes", "want_ticks", "want_trades",
-    )  # fmt: skip
+        "_last_broker",
+        "_last_time",
+        "candles_seen",
+        "instruments",
+        "name",
+        "offset_ms",
+        "seen",
+        "streams",
+        "venue",
+        "want_quotes",
+        "want_ticks",
+        "want_trades",
+    )
 
     def __init__(self, venue: str, described: Mapping[str, Any], last_seen: dict[str, dict[str, int]]) -> None:
         self.venue = venue
@@ -80,9 +90,14 @@ class Account:
         out.items += 1
 
     def missed(
-        self, out: Records, from_us: int, to_us: int | None, cause: str, reason: str,
+        self,
+        out: Records,
+        from_us: int,
+        to_us: int | None,
+        cause: str,
+        reason: str,
         numbers: tuple[int | None, int | None] = (None, None),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Record that nothing is known of any of the account's streams for a time."""
         for instrument in self.instruments.values():
             for stream in self.streams:

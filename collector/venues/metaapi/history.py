@@ -91,9 +91,7 @@ def _account_of(
         base = Hosts.of(settings, hostname, domain, found.region).market_data
         known[venue, name] = settings, found, base
         return found, symbol, base
-    raise VenueError(
-        venue, away or "no configured account has it", symbol=instrument.symbol, permanent=not away
-    )  # fmt: skip
+    raise VenueError(venue, away or "no configured account has it", symbol=instrument.symbol, permanent=not away)
 
 
 def _of_the_past(calls: Generator[RestCall, RestAnswer, R]) -> Generator[RestCall, RestAnswer, R]:

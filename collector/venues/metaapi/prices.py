@@ -104,7 +104,7 @@ class Prices:
         received_us = received_ns // 1000
         deal = add_tick(
             instrument, quote, ordinals, received_us, out, rows=account.want_ticks, trades=account.want_trades
-        )  # fmt: skip
+        )
         seen[instrument.symbol] = received_ns
         if deal and account.want_trades:
             account.seen["trades"][instrument.symbol] = received_ns

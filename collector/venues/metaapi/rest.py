@@ -70,9 +70,16 @@ class RestReader:
             self._ticks(kind, Instrument(self._venue, rest), channel, params, items, body, received_us, out)
 
     def _ticks(
-        self, kind: str, instrument: Instrument, channel: str, params: Mapping[str, str], items: list[Any],
-        body: bytes, received_us: int, out: Records,
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        instrument: Instrument,
+        channel: str,
+        params: Mapping[str, str],
+        items: list[Any],
+        body: bytes,
+        received_us: int,
+        out: Records,
+    ) -> None:
         counts = Counts.of_page(params) or self._going_on(channel, params)
         for item in items:
             quote = read_tick(item) if type(item) is dict else f"{shorten(item)} is not a tick"
@@ -90,9 +97,15 @@ class RestReader:
         return ordinals
 
     def _candles(
-        self, instrument: Instrument, series: str, grace_us: int, items: list[Any], body: bytes, received_us: int,
+        self,
+        instrument: Instrument,
+        series: str,
+        grace_us: int,
+        items: list[Any],
+        body: bytes,
+        received_us: int,
         out: Records,
-    ) -> None:  # fmt: skip
+    ) -> None:
         for item in items:
             candle = (
                 read_candle(instrument, item, series, received_us)

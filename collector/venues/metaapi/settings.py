@@ -191,8 +191,9 @@ class MetaapiSettings(VenueSettings):
         """Whether ticks of an instrument are made of quotes, too."""
         return any(
             self.ticks_of(account) in ("quotes", "both")
-            for name, account in self.accounts.items() if symbol.startswith(self.prefix(name))
-        )  # fmt: skip
+            for name, account in self.accounts.items()
+            if symbol.startswith(self.prefix(name))
+        )
 
     def prefix(self, account_name: str) -> str:
         """Return what stands before the broker's symbol in an instrument's name."""

@@ -22,9 +22,16 @@ DOWNGRADED = "downgraded"
 
 _STREAM_OF_KIND = {"quotes": "ticks", "ticks": "ticks", "candles": "candles", "marketDepth": "books"}
 _PROGRESS = frozenset(
-    {"accountInformation", "specifications", "positions", "orders", "historyOrders", "deals",
-     "orderSynchronizationFinished"}
-)  # fmt: skip
+    {
+        "accountInformation",
+        "specifications",
+        "positions",
+        "orders",
+        "historyOrders",
+        "deals",
+        "orderSynchronizationFinished",
+    }
+)
 _TEXT_HOST = "0"
 
 
@@ -97,9 +104,15 @@ class Stream:
             self.prices.bars.close_due(received_us, out)
 
     def _judge(
-        self, kind: Any, number: int, stamp: int, packet: Mapping[str, Any], received_us: int, out: Records,
+        self,
+        kind: Any,
+        number: int,
+        stamp: int,
+        packet: Mapping[str, Any],
+        received_us: int,
+        out: Records,
         events: list[Event],
-    ) -> Verdict:  # fmt: skip
+    ) -> Verdict:
         host = packet.get("host", _TEXT_HOST)
         host = host if type(host) is str else _TEXT_HOST
         sequence = self._sequences.get(host)

@@ -48,9 +48,14 @@ class Terminal:
     """Holds one account's subscriptions. `ask(type, account_id, now, ..)` sends a request."""
 
     def __init__(
-        self, account_id: str, described: Mapping[str, Any], header: Mapping[str, Any], first_target: int,
-        random: Random, ask: Ask,
-    ) -> None:  # fmt: skip
+        self,
+        account_id: str,
+        described: Mapping[str, Any],
+        header: Mapping[str, Any],
+        first_target: int,
+        random: Random,
+        ask: Ask,
+    ) -> None:
         self.account_id = account_id
         self.name: str = described["name"]
         self.entries = Entries.of(described, first_target, header["intervals"])
@@ -276,9 +281,17 @@ class Terminal:
         self._synchronisations += 1
         # From now on: the past of the account is not wanted, and no hashes mean that everything is sent.
         self._ask(
-            "synchronize", self.account_id, now, version=2, host=self._host, startingHistoryOrderTime=self._now_iso,
-            startingDealTime=self._now_iso, specificationsHashes=[], positionsHashes=[], ordersHashes=[],
-        )  # fmt: skip
+            "synchronize",
+            self.account_id,
+            now,
+            version=2,
+            host=self._host,
+            startingHistoryOrderTime=self._now_iso,
+            startingDealTime=self._now_iso,
+            specificationsHashes=[],
+            positionsHashes=[],
+            ordersHashes=[],
+        )
 
     def _refresh(self, now: float) -> None:
         self._refresh_at = now + max(1.0, self._random.random() * self._refresh_seconds)
@@ -293,13 +306,16 @@ class Terminal:
         whole = len(entries) == len(self.entries.by_symbol[wish.symbol])
         for entry in entries:
             entry.turn(_REQUESTED, now, entry.statuses[0].reason)
-            entry.since_ns = max(
-                last_seen.get(status.channel, {}).get(status.symbol, 0) for status in entry.statuses
-            )  # fmt: skip
+            entry.since_ns = max(last_seen.get(status.channel, {}).get(status.symbol, 0) for status in entry.statuses)
         self._ask(
-            "subscribeToMarketData", self.account_id, now, wish=wish, target=entries[0].target if whole else None,
-            symbol=wish.symbol, subscriptions=[entry.as_subscription() for entry in entries],
-        )  # fmt: skip
+            "subscribeToMarketData",
+            self.account_id,
+            now,
+            wish=wish,
+            target=entries[0].target if whole else None,
+            symbol=wish.symbol,
+            subscriptions=[entry.as_subscription() for entry in entries],
+        )
 
     def _of(self, wish: Wish) -> list[Entry]:
         of_symbol = self.entries.by_symbol[wish.symbol]
@@ -315,5 +331,11 @@ class Terminal:
     def _tell(self, entry: Entry, reason: str) -> None:
         if (entry.symbol, entry.kind) not in self._told:
             self._told.add((entry.symbol, entry.kind))
-            log.warning("subscription_downgraded", venue=self._venue, account=self.name, symbol=entry.symbol,
-                        kind=entry.kind, reason=reason)  # fmt: skip
+            log.warning(
+                "subscription_downgraded",
+                venue=self._venue,
+                account=self.name,
+                symbol=entry.symbol,
+                kind=entry.kind,
+                reason=reason,
+            )

@@ -91,9 +91,15 @@ def quote_row(instrument: Instrument, quote: Quote, received_us: int) -> Tick:
 
 
 def add_tick(
-    instrument: Instrument, quote: Quote, counts: Ordinals | Counts, received_us: int, out: Records,
-    *, rows: bool, trades: bool,
-) -> bool:  # fmt: skip
+    instrument: Instrument,
+    quote: Quote,
+    counts: Ordinals | Counts,
+    received_us: int,
+    out: Records,
+    *,
+    rows: bool,
+    trades: bool,
+) -> bool:
     """Store a tick and the deal in it, as far as wanted; tells whether there was a deal."""
     time_us, bid, ask, last, size, side = quote
     content = _key(bid, ask, last, size)

@@ -141,9 +141,14 @@ async def test_each_page_of_all_assets_meets_the_contract(http: aiohttp.ClientSe
 
 @pytest.mark.parametrize(
     "spoilt",
-    [{"symbol": 5}, {"symbol": "A@B", "trades": [{"side": "SIDE_UP"}]}, {"simbol": "A@B"},
-     {"trades": [{"price": {"value": 1.5}}]}, {"trades": [{"timestamp": "yesterday"}]}],
-)  # fmt: skip
+    [
+        {"symbol": 5},
+        {"symbol": "A@B", "trades": [{"side": "SIDE_UP"}]},
+        {"simbol": "A@B"},
+        {"trades": [{"price": {"value": 1.5}}]},
+        {"trades": [{"timestamp": "yesterday"}]},
+    ],
+)
 def test_the_contract_refuses_what_is_wrong(spoilt: object) -> None:
     with pytest.raises((ValidationError, ValueError)):
         validate("/v1/instruments/{symbol}/trades/latest", "answer", spoilt)

@@ -65,8 +65,9 @@ async def test_tokens_are_taken_bare_and_as_bearer_until_they_expire(client: Cli
     assert (await client.get("/assets/clock"))[0] == 200
     client.venue.fault("expire")
     assert await client.get("/assets/clock") == (
-        401, {"code": 16, "message": "token is invalid or expired", "details": []}
-    )  # fmt: skip
+        401,
+        {"code": 16, "message": "token is invalid or expired", "details": []},
+    )
 
 
 @pytest.mark.parametrize("settings", [{"quota": 3}])
@@ -102,10 +103,13 @@ async def test_sizes_of_trades_bars_and_quote_are_one_sum(client: Client) -> Non
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/instruments/SBER/orderbook", 400, 3), ("/instruments/NO@MISX/orderbook", 404, 5), ("/nothing", 404, 5),
-        (f"/instruments/{SYMBOL}/bars", 400, 3), (f"/assets/{SYMBOL}", 400, 3),
+        ("/instruments/SBER/orderbook", 400, 3),
+        ("/instruments/NO@MISX/orderbook", 404, 5),
+        ("/nothing", 404, 5),
+        (f"/instruments/{SYMBOL}/bars", 400, 3),
+        (f"/assets/{SYMBOL}", 400, 3),
     ],
-)  # fmt: skip
+)
 async def test_refusals(client: Client, path: str, status: int, code: int) -> None:
     got, body = await client.get(path)
     assert (got, body["code"]) == (status, code)
@@ -113,8 +117,11 @@ async def test_refusals(client: Client, path: str, status: int, code: int) -> No
 
 @pytest.mark.parametrize("settings", [{"range_error": "400"}, {"range_error": "empty"}])
 async def test_too_long_a_range_fails_or_is_empty(client: Client, settings: dict[str, Any]) -> None:
-    query = {"timeframe": "TIME_FRAME_M1", "interval.start_time": "2026-01-01T00:00:00Z",
-             "interval.end_time": "2026-12-01T00:00:00Z"}  # fmt: skip
+    query = {
+        "timeframe": "TIME_FRAME_M1",
+        "interval.start_time": "2026-01-01T00:00:00Z",
+        "interval.end_time": "2026-12-01T00:00:00Z",
+    }
     got, body = await client.get(f"/instruments/{SYMBOL}/bars", **query)
     assert (got, body.get("bars")) == ((400, None) if settings["range_error"] == "400" else (200, []))
 
@@ -166,7 +173,7 @@ async def test_socket_greets_and_begins_each_subscription_with_a_snapshot(
         ("nonsense", "INVALID_REQUEST"),
         ('{"action":"SUBSCRIBE","type":"QUOTES","data":{},"token":"no"}', "UNAUTHENTICATED"),
     ],
-)  # fmt: skip
+)
 async def test_socket_refuses_what_it_must(client: Client, request_text: str, kind: str) -> None:
     async with client.http.ws_connect(client.venue.address["ws_url"]) as socket:
         await receive(socket)

@@ -57,8 +57,11 @@ def test_minutes_without_trades_are_bars_at_the_last_close() -> None:
     minutes.add(105, 1, 1, 1)
     minutes.roll(BEGIN_MS + 3 * MINUTE_MS, 2)
     assert [(bar.open, bar.close, bar.count) for bar in minutes.bars("M1", None, 9)] == [
-        (105, 105, 1), (105, 105, 0), (105, 105, 0), (105, 105, 0),
-    ]  # fmt: skip
+        (105, 105, 1),
+        (105, 105, 0),
+        (105, 105, 0),
+        (105, 105, 0),
+    ]
 
 
 def test_days_weeks_and_months_begin_at_midnight_in_china() -> None:
@@ -77,9 +80,13 @@ def test_numbers_come_in_every_form_and_keep_their_value() -> None:
 
 @pytest.mark.parametrize(
     ("units", "decimals", "sent", "plain"),
-    [(59, 6, "5.9E-5", "0.000059"), (-55, 6, "-5.5E-5", "-0.000055"), (0, 18, "0E-18", "0." + "0" * 18),
-     (0, 0, "0.0", "0.0")],
-)  # fmt: skip
+    [
+        (59, 6, "5.9E-5", "0.000059"),
+        (-55, 6, "-5.5E-5", "-0.000055"),
+        (0, 18, "0E-18", "0." + "0" * 18),
+        (0, 0, "0.0", "0.0"),
+    ],
+)
 def test_small_numbers_have_exponents(units: int, decimals: int, sent: str, plain: str) -> None:
     assert text.number(units, decimals) == (sent, plain)
 

@@ -86,11 +86,14 @@ async def test_volumes_are_contracts_and_btc(rest: RestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("market/ticker/nosuch", 400, 40003), ("market/depth/L100/btcusd_p", 400, 40003),
-        ("market/candles/M2/btcusd_p", 400, 40003), ("market/trades/btcusd_p?limit=x", 400, 40003),
-        ("market/weather", 404, 40400), ("/elsewhere", 404, 40400),
+        ("market/ticker/nosuch", 400, 40003),
+        ("market/depth/L100/btcusd_p", 400, 40003),
+        ("market/candles/M2/btcusd_p", 400, 40003),
+        ("market/trades/btcusd_p?limit=x", 400, 40003),
+        ("market/weather", 404, 40400),
+        ("/elsewhere", 404, 40400),
     ],
-)  # fmt: skip
+)
 async def test_errors_are_the_venues_own(rest: RestClient, path: str, status: int, code: int) -> None:
     got, body = await rest.ask(path)
     assert got == status

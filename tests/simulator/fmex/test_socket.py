@@ -61,9 +61,17 @@ async def test_more_than_twenty_topics_are_refused(client: SocketClient) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"cmd":"fly"}', '{"cmd":"sub","args":7}', '{"cmd":"req","args":[]}',
-             '{"cmd":"req","args":["ticker.btcusd_p",5]}', '{"cmd":"req","args":["trade.btcusd_p",0]}']
-)  # fmt: skip
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cmd":"fly"}',
+        '{"cmd":"sub","args":7}',
+        '{"cmd":"req","args":[]}',
+        '{"cmd":"req","args":["ticker.btcusd_p",5]}',
+        '{"cmd":"req","args":["trade.btcusd_p",0]}',
+    ],
+)
 async def test_nonsense_is_refused_and_the_line_lives_on(client: SocketClient, text: str) -> None:
     await client.socket.send(text)
     assert (await client.receive())["status"] >= 40_000
@@ -209,10 +217,12 @@ async def test_websocket_pings_are_answered(client: SocketClient) -> None:
 @pytest.mark.parametrize(
     ("fault", "seen"),
     [
-        ("skip_delta", "a hole"), ("broken_pre_seq", "a hole"), ("old_delta", "an old one"),
+        ("skip_delta", "a hole"),
+        ("broken_pre_seq", "a hole"),
+        ("old_delta", "an old one"),
         ("crossed_delta", "crossed"),
     ],
-)  # fmt: skip
+)
 async def test_books_break_on_request(venue: FmexVenue, client: SocketClient, fault: str, seen: str) -> None:
     await client.send("sub", DELTA, id="x")
     whole = await client.of_type("depth.l20.btcusd_p")
@@ -294,9 +304,20 @@ async def test_new_sockets_may_be_refused_or_not_greeted(venue: FmexVenue, conne
 
 
 @pytest.mark.parametrize(
-    "fault", ["garbage", "truncated", "wrong_types", "unknown_type", "nan_price", "long_numbers", "negative_amount",
-              "year_9999", "unknown_symbol", "odd_list"]
-)  # fmt: skip
+    "fault",
+    [
+        "garbage",
+        "truncated",
+        "wrong_types",
+        "unknown_type",
+        "nan_price",
+        "long_numbers",
+        "negative_amount",
+        "year_9999",
+        "unknown_symbol",
+        "odd_list",
+    ],
+)
 async def test_bad_frames_are_sent_on_request_and_counted(venue: FmexVenue, client: SocketClient, fault: str) -> None:
     await client.ask("sub", "trade.btcusd_p")
     assert venue.fault(fault)["hit"] == 1

@@ -8,11 +8,19 @@ NAMES = [
     "orderbook/full",
     "futures/info",
     *(f"{kind}/{period}" for kind in ("candles", "converted/candles") for period in PERIODS),
-    *(f"{kind}/{speed}{batch}" for kind in ("price/rate", "ticker/price", "ticker")
-      for speed in ("1s", "3s") for batch in ("", "/batch")),
-    *(f"orderbook/{depth}/{speed}ms{batch}" for depth in ("D5", "D10", "D20", "top")
-      for speed in (100, 500, 1000) for batch in ("", "/batch")),
-]  # fmt: skip
+    *(
+        f"{kind}/{speed}{batch}"
+        for kind in ("price/rate", "ticker/price", "ticker")
+        for speed in ("1s", "3s")
+        for batch in ("", "/batch")
+    ),
+    *(
+        f"orderbook/{depth}/{speed}ms{batch}"
+        for depth in ("D5", "D10", "D20", "top")
+        for speed in (100, 500, 1000)
+        for batch in ("", "/batch")
+    ),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,8 +32,20 @@ def test_every_channel_of_the_venue_is_known(name: str) -> None:
     assert found.at_once == (found.speed_ms == 0)
 
 
-@pytest.mark.parametrize("name", ["", "trade", "trades/batch", "candles/M2", "ticker/2s", "orderbook/D6/100ms",
-                                  "orderbook/full/batch", "ticker/1s/batch/batch", "futures/info/batch"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "trade",
+        "trades/batch",
+        "candles/M2",
+        "ticker/2s",
+        "orderbook/D6/100ms",
+        "orderbook/full/batch",
+        "ticker/1s/batch/batch",
+        "futures/info/batch",
+    ],
+)
 def test_other_names_are_not(name: str) -> None:
     assert channel(name) is None
 

@@ -34,8 +34,12 @@ async def test_futures_paths_know_futures_alone(rest, path) -> None:
     if path == "futures/history/funding":
         assert list(one) == ["BTCUSDT_PERP"]
         assert set(one["BTCUSDT_PERP"][0]) == {
-            "timestamp", "funding_rate", "avg_premium_index", "next_funding_time", "interest_rate",
-        }  # fmt: skip
+            "timestamp",
+            "funding_rate",
+            "avg_premium_index",
+            "next_funding_time",
+            "interest_rate",
+        }
     elif path == "futures/info":
         assert one["contract_type"] == "perpetual"
     else:
@@ -158,8 +162,10 @@ async def test_an_order_book_has_the_depth_or_the_volume_asked_for(venue, rest) 
     whole = await rest.get("orderbook/EOSUSDT", depth=0)
     assert (len(whole["ask"]), len(whole["bid"])) == (len(market.asks), len(market.bids))
     assert await rest.get("orderbook/EOSUSDT", depth=3) == {
-        "timestamp": whole["timestamp"], "ask": whole["ask"][:3], "bid": whole["bid"][:3],
-    }  # fmt: skip
+        "timestamp": whole["timestamp"],
+        "ask": whole["ask"][:3],
+        "bid": whole["bid"][:3],
+    }
     assert len(whole["timestamp"]) == len("2024-04-14T12:18:03.857366871Z")
     asks = [Decimal(price) for price, _ in whole["ask"]]
     bids = [Decimal(price) for price, _ in whole["bid"]]

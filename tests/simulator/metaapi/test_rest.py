@@ -111,9 +111,14 @@ async def test_the_same_seed_gives_the_same_market() -> None:
 
 @pytest.mark.parametrize(
     ("timeframe", "opens"),
-    [("1m", "2024-05-08T10:17:00"), ("4h", "2024-05-08T09:00:00"), ("1d", "2024-05-07T21:00:00"),
-     ("1w", "2024-05-04T21:00:00"), ("1mn", "2024-04-30T21:00:00")],
-)  # fmt: skip
+    [
+        ("1m", "2024-05-08T10:17:00"),
+        ("4h", "2024-05-08T09:00:00"),
+        ("1d", "2024-05-07T21:00:00"),
+        ("1w", "2024-05-04T21:00:00"),
+        ("1mn", "2024-04-30T21:00:00"),
+    ],
+)
 def test_bars_open_by_the_brokers_clock(timeframe: str, opens: str) -> None:
     at = read_time("2024-05-08T10:17:30Z")
     assert utc(opening(timeframe, at, 3 * HOUR)) == f"{opens}.000Z"

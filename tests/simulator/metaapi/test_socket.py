@@ -124,8 +124,15 @@ async def test_numbers_grow_by_one_over_all_types_and_live_packets_carry_no_sync
     await client.ask("synchronize", host="h")
     numbers, stamps = [], []
     while True:
-        packet = await client.next("synchronizationStarted", "accountInformation", "specifications", "positions",
-                                   "orders", "orderSynchronizationFinished", "dealSynchronizationFinished")  # fmt: skip
+        packet = await client.next(
+            "synchronizationStarted",
+            "accountInformation",
+            "specifications",
+            "positions",
+            "orders",
+            "orderSynchronizationFinished",
+            "dealSynchronizationFinished",
+        )
         assert packet["synchronizationId"] == "r2"
         numbers.append(packet["sequenceNumber"])
         stamps.append(packet["sequenceTimestamp"])

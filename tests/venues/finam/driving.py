@@ -29,9 +29,16 @@ class Driven:
     """One polling, one simulated venue, and the time between them."""
 
     def __init__(
-        self, *, symbols: int = 3, rate: float = 50.0, start_ns: int = START_NS, latency: float = 0.05,
-        longest_wait: float = 1.0, venue: Mapping[str, object] | None = None, **settings: Any,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        symbols: int = 3,
+        rate: float = 50.0,
+        start_ns: int = START_NS,
+        latency: float = 0.05,
+        longest_wait: float = 1.0,
+        venue: Mapping[str, object] | None = None,
+        **settings: Any,
+    ) -> None:
         self.start_ns = start_ns
         self.now = 0.0
         self.latency = latency
@@ -165,14 +172,13 @@ class Driven:
     def asked(self, method: str, symbol: str | None = None) -> list[float]:
         """When a method was called."""
         return [
-            at for at, call in self.calls
+            at
+            for at, call in self.calls
             if call.channel.split("/")[0] == method and (symbol is None or call.channel.split("/")[1] == symbol)
-        ]  # fmt: skip
+        ]
 
     def status(self, channel: str, symbol: str) -> SubscriptionStatus:
-        return next(
-            one for one in self.polling.statuses() if (one.channel, one.symbol) == (channel, symbol)
-        )  # fmt: skip
+        return next(one for one in self.polling.statuses() if (one.channel, one.symbol) == (channel, symbol))
 
     def answered_trades(self) -> Iterator[tuple[str, str]]:
         """Symbol and id of every trade that any answer held."""

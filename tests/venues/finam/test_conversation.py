@@ -88,8 +88,9 @@ def test_book_that_crossed_is_subscribed_anew_alone() -> None:
     conversation.handle([HELLO, proof("ORDER_BOOK", A, B)], 0.0)
     requests = sent(conversation.handle([SequenceLost("ORDER_BOOK", A, 0, 0)], 1.0))
     assert [(one["action"], one["data"]) for one in requests] == [
-        ("UNSUBSCRIBE", {"symbol": A}), ("SUBSCRIBE", {"symbol": A}),
-    ]  # fmt: skip
+        ("UNSUBSCRIBE", {"symbol": A}),
+        ("SUBSCRIBE", {"symbol": A}),
+    ]
     conversation.handle([SnapshotTaken("ORDER_BOOK", A)], 2.0)
     assert conversation.proved
     assert sent(conversation.handle([SequenceLost("ORDER_BOOK", A, 0, 0)], 3.0)) == []

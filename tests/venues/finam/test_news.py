@@ -40,8 +40,13 @@ def test_item_becomes_a_row_whatever_the_encoding() -> None:
     for encoding in ("utf-8", "windows-1251"):
         [row] = read(feed(item, encoding=encoding))[0].news
         assert row[:2] + row[3:] == (
-            "finam", TIME_US, "ru", "Рубль & растёт", "https://a/1", RECEIVED_NS // 1000,
-        )  # fmt: skip
+            "finam",
+            TIME_US,
+            "ru",
+            "Рубль & растёт",
+            "https://a/1",
+            RECEIVED_NS // 1000,
+        )
 
 
 def test_first_answer_acknowledges_the_feed_and_an_empty_one_is_an_answer() -> None:
@@ -94,20 +99,29 @@ def test_item_without_a_title_is_quarantined_with_the_whole_answer_and_the_rest_
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"<html>busy</html>", b"<rss/>", b"{}", feed(ITEM)[:-9],
-        feed(ITEM).replace(b"utf-8", b"klingon"), feed(ITEM).replace(b"utf-8", b"gbk"),
+        b"",
+        b"<html>busy</html>",
+        b"<rss/>",
+        b"{}",
+        feed(ITEM)[:-9],
+        feed(ITEM).replace(b"utf-8", b"klingon"),
+        feed(ITEM).replace(b"utf-8", b"gbk"),
         b'<!DOCTYPE a [<!ENTITY b "boom">]><rss><channel><item><title>&b;</title></item></channel></rss>',
         b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><rss><channel>&b;</channel></rss>',
     ],
-)  # fmt: skip
+)
 def test_what_is_no_feed_is_quarantined_whole(body: bytes) -> None:
     out, events = read(body)
     assert (out.items, out.news, events) == (1, [], [])
     assert out.quarantine[0].stream == "news"
 
 
-@given(st.binary(max_size=300) | st.text(max_size=80).map(lambda text: feed(ITEM.replace(DATE, text)) if
-       text.isprintable() and text.isascii() else b""))  # fmt: skip
+@given(
+    st.binary(max_size=300)
+    | st.text(max_size=80).map(
+        lambda text: feed(ITEM.replace(DATE, text)) if text.isprintable() and text.isascii() else b""
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_nothing_makes_the_parser_raise(body: bytes) -> None:
     read(body)
@@ -144,8 +158,9 @@ def test_feed_that_fails_waits_for_its_turn_or_as_long_as_asked_and_holds_no_oth
     one.answered("news", second, RestAnswer(200, {}, b"", 0), (), 0.0)
     assert one.proved
     assert [(status.state, status.reason) for status in one.statuses()] == [
-        (SubscriptionState.REQUESTED, "busy"), (SubscriptionState.FLOWING, ""),
-    ]  # fmt: skip
+        (SubscriptionState.REQUESTED, "busy"),
+        (SubscriptionState.FLOWING, ""),
+    ]
     again = one.next("news", 400.0, 0)
     assert isinstance(again, RestCall)
     assert again.channel == second.channel

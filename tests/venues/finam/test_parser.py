@@ -45,11 +45,19 @@ def boxed(**values: str) -> dict[str, Any]:
 
 
 QUOTE = {
-    "symbol": SYMBOL, "timestamp": STAMP, "is_data_snapshot": False,
+    "symbol": SYMBOL,
+    "timestamp": STAMP,
+    "is_data_snapshot": False,
     **boxed(ask="285.32", ask_size="120", bid="285.31", bid_size="44", last="285.31", last_size="3", volume="2.78E7"),
-}  # fmt: skip
-TRADE = {"trade_id": "13579246801", "mpid": "", "timestamp": STAMP, "side": "SIDE_BUY", "is_data_snapshot": False,
-         **boxed(price="285.31", size="3.0")}  # fmt: skip
+}
+TRADE = {
+    "trade_id": "13579246801",
+    "mpid": "",
+    "timestamp": STAMP,
+    "side": "SIDE_BUY",
+    "is_data_snapshot": False,
+    **boxed(price="285.31", size="3.0"),
+}
 ROWS = [
     {"action": "ACTION_ADD", "mpid": "", "timestamp": STAMP, **boxed(price="285.33", sell_size="7.0")},
     {"action": "ACTION_ADD", "mpid": "", "timestamp": STAMP, **boxed(price="285.32", sell_size="120.0")},
@@ -62,8 +70,10 @@ def trade(number: int, **changed: Any) -> dict[str, Any]:
 
 
 def bar(minute: int, close: str = "285.5") -> dict[str, Any]:
-    return {"timestamp": f"2026-11-20T08:{minute:02d}:00Z",
-            **boxed(open="285.0", high="286.0", low="284.5", close=close, volume="1.2E3")}  # fmt: skip
+    return {
+        "timestamp": f"2026-11-20T08:{minute:02d}:00Z",
+        **boxed(open="285.0", high="286.0", low="284.5", close=close, volume="1.2E3"),
+    }
 
 
 # -- quotes ---------------------------------------------------------------------------------------------------------
@@ -118,8 +128,9 @@ def test_socket_quote_is_laid_over_what_was_known_until_a_snapshot() -> None:
 
 
 def test_book_is_sorted_by_side_whatever_its_order() -> None:
-    books = [rest(begin(), f"OrderBook/{SYMBOL}", {"orderbook": {"rows": rows}})[0].books[0]
-             for rows in (ROWS, ROWS[::-1])]  # fmt: skip
+    books = [
+        rest(begin(), f"OrderBook/{SYMBOL}", {"orderbook": {"rows": rows}})[0].books[0] for rows in (ROWS, ROWS[::-1])
+    ]
     assert books[0] == books[1]
     assert (books[0].bid_prices, books[0].bid_sizes) == ("285.31", "44.0")
     assert (books[0].ask_prices, books[0].ask_sizes) == ("285.32,285.33", "120.0,7.0")
@@ -317,8 +328,15 @@ def test_later_bar_on_the_socket_closes_the_one_before_it() -> None:
 
 def test_answers_about_an_instrument_become_one_specification() -> None:
     parser = FinamParser.begin({"venue": "finam", "symbols": [SYMBOL], "delays": {"MISX": {"delay_minutes": 15}}})
-    asset = {"ticker": "SBER", "mic": "MISX", "type": "EQUITIES", "decimals": 2, "min_step": "5",
-             "quote_currency": "RUB", **boxed(lot_size="10.0")}  # fmt: skip
+    asset = {
+        "ticker": "SBER",
+        "mic": "MISX",
+        "type": "EQUITIES",
+        "decimals": 2,
+        "min_step": "5",
+        "quote_currency": "RUB",
+        **boxed(lot_size="10.0"),
+    }
     rest(parser, "Exchanges", {"exchanges": [{"mic": "MISX", "name": "MOEX"}]})
     rest(parser, f"GetAssetParams/{SYMBOL}", {"account_id": "1", "is_tradable": True})
     [spec] = rest(parser, f"GetAsset/{SYMBOL}", asset)[0].instruments
@@ -355,10 +373,13 @@ def test_price_step(step: str | None, places: int, shown: str | None) -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"{", "unexpected"), (b"[]", "not an object"), (b'{"symbol":"GAZP@MISX","trades":[]}', "GAZP"),
-        (b'{"trades":{}}', "not a list"), (b'{"trades":[5]}', "not an object"),
+        (b"{", "unexpected"),
+        (b"[]", "not an object"),
+        (b'{"symbol":"GAZP@MISX","trades":[]}', "GAZP"),
+        (b'{"trades":{}}', "not a list"),
+        (b'{"trades":[5]}', "not an object"),
     ],
-)  # fmt: skip
+)
 def test_answer_that_is_not_understood_goes_to_quarantine_with_its_request(body: bytes, why: str) -> None:
     out, _ = rest(begin(), f"LatestTrades/{SYMBOL}", body)
     [bad] = out.quarantine
@@ -406,15 +427,22 @@ CALLS: Mapping[str, Any] = {
 FRAMES = [
     {"type": "DATA", "subscription_type": kind, "subscription_key": f"{SYMBOL}:{FRAME}", "payload": payload}
     for kind, payload in (
-        ("QUOTES", {"quote": [QUOTE]}), ("ORDER_BOOK", {"order_book": [{"symbol": SYMBOL, "rows": ROWS}]}),
-        ("INSTRUMENT_TRADES", {"symbol": SYMBOL, "trades": [TRADE]}), ("BARS", {"symbol": SYMBOL, "bars": [bar(42)]}),
+        ("QUOTES", {"quote": [QUOTE]}),
+        ("ORDER_BOOK", {"order_book": [{"symbol": SYMBOL, "rows": ROWS}]}),
+        ("INSTRUMENT_TRADES", {"symbol": SYMBOL, "trades": [TRADE]}),
+        ("BARS", {"symbol": SYMBOL, "bars": [bar(42)]}),
     )
-]  # fmt: skip
+]
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
     st.sampled_from(["1E9999", "-0", "1e-5", "0x10", "SBER@MISX", "9999-01-01T00:00:00Z", "1_0", "+5", "٣"]),
-    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)  # fmt: skip
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

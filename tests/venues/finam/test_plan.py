@@ -27,12 +27,16 @@ def make(**settings: Any) -> FinamSettings:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"secret": None}, "secret: none given"), ({"symbols": ()}, "symbols: none named"),
-        ({"symbols": ("SBER",)}, "write TICKER@MIC"), ({"candles": ("3m",)}, "is not a candle period"),
-        ({"streams": ("rates",)}, "is not a stream"), ({"maintenance": "2-3"}, "02:00-03:15"),
-        ({"rest_url": "ftp://x"}, "is not an address"), ({"priorities": {SBER: 0}}, "greater than 0"),
+        ({"secret": None}, "secret: none given"),
+        ({"symbols": ()}, "symbols: none named"),
+        ({"symbols": ("SBER",)}, "write TICKER@MIC"),
+        ({"candles": ("3m",)}, "is not a candle period"),
+        ({"streams": ("rates",)}, "is not a stream"),
+        ({"maintenance": "2-3"}, "02:00-03:15"),
+        ({"rest_url": "ftp://x"}, "is not an address"),
+        ({"priorities": {SBER: 0}}, "greater than 0"),
     ],
-)  # fmt: skip
+)
 def test_wrong_settings_tell_what_would_be_right(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         make(**settings)
@@ -90,12 +94,16 @@ def test_wrong_secret_is_permanent_and_names_its_setting() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "permanent", "code"),
     [
-        (401, b'{"code":16,"message":"no"}', True, "401"), (403, b'{"code":7,"message":"no"}', True, "403"),
-        (404, b'{"code":5,"message":"no"}', True, "404"), (429, b'{"code":8,"message":"no"}', False, "429"),
-        (500, b'{"code":2,"message":"no"}', False, "500/2"), (500, b"Response not transcoded", False, "500"),
-        (503, b"", False, "503"), (504, b'{"code":4,"message":"no"}', False, "504"),
+        (401, b'{"code":16,"message":"no"}', True, "401"),
+        (403, b'{"code":7,"message":"no"}', True, "403"),
+        (404, b'{"code":5,"message":"no"}', True, "404"),
+        (429, b'{"code":8,"message":"no"}', False, "429"),
+        (500, b'{"code":2,"message":"no"}', False, "500/2"),
+        (500, b"Response not transcoded", False, "500"),
+        (503, b"", False, "503"),
+        (504, b'{"code":4,"message":"no"}', False, "504"),
     ],
-)  # fmt: skip
+)
 def test_failures_are_judged_by_their_codes(status: int, body: bytes, permanent: bool, code: str) -> None:
     call = RestCall(f"LastQuote/{SBER}", "http://x")
     error = failure("finam", call, RestAnswer(status, {"Retry-After": "7"}, body, 0))
@@ -182,11 +190,22 @@ def test_no_past_of_quotes_and_books() -> None:
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
-        ("6.8042089E8", "680420890"), ("2.78E7", "27800000"), ("10.0", "10.0"), ("-1.5e-3", "-0.0015"), ("0E0", "0"),
-        ("1E+2", "100"), ("+5", "5"), ("123.456E1", "1234.56"), (".5", None), ("1_0", None), ("NaN", None),
-        ("1E9999", None), ("", None), ("285.31", "285.31"),
+        ("6.8042089E8", "680420890"),
+        ("2.78E7", "27800000"),
+        ("10.0", "10.0"),
+        ("-1.5e-3", "-0.0015"),
+        ("0E0", "0"),
+        ("1E+2", "100"),
+        ("+5", "5"),
+        ("123.456E1", "1234.56"),
+        (".5", None),
+        ("1_0", None),
+        ("NaN", None),
+        ("1E9999", None),
+        ("", None),
+        ("285.31", "285.31"),
     ],
-)  # fmt: skip
+)
 def test_exponents_are_written_out_exactly(text: str, plain: str | None) -> None:
     assert plain_decimal(text) == plain
 
@@ -194,11 +213,17 @@ def test_exponents_are_written_out_exactly(text: str, plain: str | None) -> None
 @pytest.mark.parametrize(
     ("text", "micros"),
     [
-        ("2026-11-20T08:43:04Z", 0), ("2026-11-20T08:43:04.573Z", 573_000), ("2026-11-20T08:43:04.573168Z", 573_168),
-        ("2026-11-20T08:43:04.573168999Z", 573_168), ("2026-11-20T11:43:04+03:00", 0), ("2026-02-30T00:00:00Z", None),
-        ("1999-01-01T00:00:00Z", None), (5, None), ("2026-11-20 08:43:04Z", None),
+        ("2026-11-20T08:43:04Z", 0),
+        ("2026-11-20T08:43:04.573Z", 573_000),
+        ("2026-11-20T08:43:04.573168Z", 573_168),
+        ("2026-11-20T08:43:04.573168999Z", 573_168),
+        ("2026-11-20T11:43:04+03:00", 0),
+        ("2026-02-30T00:00:00Z", None),
+        ("1999-01-01T00:00:00Z", None),
+        (5, None),
+        ("2026-11-20 08:43:04Z", None),
     ],
-)  # fmt: skip
+)
 def test_times(text: object, micros: int | None) -> None:
     found = time_us(text)
     assert found == (None if micros is None else 1_795_164_184_000_000 + micros)

@@ -83,8 +83,12 @@ def test_an_answer_tells_all_but_its_newest_bar_for_the_last_time() -> None:
     reading.frame(answer, at_ms=T + 60_001)
     reading.frame(bar(S + 60, 10, "9", kind=M1), at_ms=T + 60_002)
     assert states(reading) == [
-        (0, "6", False), (-60, "4", True), (0, "7", True), (60, "8", False), (60, "9", False),
-    ]  # fmt: skip
+        (0, "6", False),
+        (-60, "4", True),
+        (0, "7", True),
+        (60, "8", False),
+        (60, "9", False),
+    ]
 
 
 def test_an_answer_corrects_a_bar_that_was_closed() -> None:
@@ -140,9 +144,7 @@ def test_a_month_that_begins_elsewhere_is_not_closed_early() -> None:
 
 def test_an_indexs_bars_can_be_below_zero_and_are_a_series_of_their_own() -> None:
     reading = Reading(("btcusd_p", ".btcusdpi"))
-    reading.frame(
-        f'{{"type":"candle.m1..btcusdpi","id":{S},"open":-5.5E-5,"close":-1E-5,"high":0,"low":-6E-5}}'
-    )  # fmt: skip
+    reading.frame(f'{{"type":"candle.m1..btcusdpi","id":{S},"open":-5.5E-5,"close":-1E-5,"high":0,"low":-6E-5}}')
     (row,) = reading.out.candles
     assert (row.instrument.symbol, row.series, row.open, row.volume) == (".btcusdpi", "index", "-0.000055", None)
 

@@ -82,9 +82,7 @@ class Talk:
         return self.hear(f'{{"id":"{command["id"]}","status":{status},"msg":"{message}"}}')
 
     def state(self, channel: str, symbol: str = "btcusd_p") -> str:
-        return next(
-            str(s.state) for s in self.conversation.statuses() if (s.channel, s.symbol) == (channel, symbol)
-        )  # fmt: skip
+        return next(str(s.state) for s in self.conversation.statuses() if (s.channel, s.symbol) == (channel, symbol))
 
     def reason(self, channel: str, symbol: str = "btcusd_p") -> str:
         return next(s.reason for s in self.conversation.statuses() if (s.channel, s.symbol) == (channel, symbol))
@@ -111,8 +109,10 @@ def test_a_line_that_is_never_greeted_is_given_up() -> None:
 def test_each_channel_is_asked_for_in_the_documentations_case() -> None:
     talk = Talk(TRADES, BOOKS, CANDLES)
     assert asked(talk.sent) == [
-        ["trade.btcusd_p"], ["depth-delta.L20.btcusd_p", "depth-delta.L20.ethusd_p"], ["candle.M1.btcusd_p"],
-    ]  # fmt: skip
+        ["trade.btcusd_p"],
+        ["depth-delta.L20.btcusd_p", "depth-delta.L20.ethusd_p"],
+        ["candle.M1.btcusd_p"],
+    ]
 
 
 def test_a_command_holds_twenty_topics_at_the_most() -> None:
@@ -226,8 +226,9 @@ def test_a_book_that_lost_messages_is_given_up_and_asked_for_anew_it_alone() -> 
     talk = flowing_book()
     talk.hear(change(120, 110))
     assert [(one["cmd"], one["args"]) for one in talk.sent] == [
-        ("unsub", ["depth-delta.L20.btcusd_p"]), ("sub", ["depth-delta.L20.btcusd_p"]),
-    ]  # fmt: skip
+        ("unsub", ["depth-delta.L20.btcusd_p"]),
+        ("sub", ["depth-delta.L20.btcusd_p"]),
+    ]
     assert talk.state(DELTA, "ethusd_p") == "flowing"
     left, taken = talk.sent
     talk.acknowledge({**left, "args": ["depth-delta.L20.ethusd_p"]})
@@ -285,8 +286,9 @@ def test_trades_of_an_outage_are_asked_for_when_the_topic_is_acknowledged() -> N
     talk = Talk(TRADES, CANDLES)
     new = talk.acknowledge(*talk.sent)
     assert [(one["args"], one["id"]) for one in new] == [
-        (["trade.btcusd_p", 100], "trade.btcusd_p#1"), (["candle.M1.btcusd_p", 50], "candle.M1.btcusd_p#2"),
-    ]  # fmt: skip
+        (["trade.btcusd_p", 100], "trade.btcusd_p#1"),
+        (["candle.M1.btcusd_p", 50], "candle.M1.btcusd_p#2"),
+    ]
     talk.hear(f'{{"id":"trade.btcusd_p#1","ts":{T},"data":[{trade()}]}}')
     assert len(talk.reading.out.trades) == 1
     assert not asked(talk.wait(ANSWER_SECONDS - 2), "req")
@@ -322,8 +324,15 @@ def test_a_bar_that_was_closed_is_asked_for_once_more() -> None:
     assert asked(talk.wait(5), "req") == [["candle.M1.btcusd_p", 3]]
 
 
-@pytest.mark.parametrize("text", ['{"id":"c99","type":"topics","topics":[]}', '{"id":"x","status":1,"msg":null}',
-                                  '{"type":"topics","topics":[]}', '{"status":41002}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id":"c99","type":"topics","topics":[]}',
+        '{"id":"x","status":1,"msg":null}',
+        '{"type":"topics","topics":[]}',
+        '{"status":41002}',
+    ],
+)
 def test_answers_to_nothing_change_nothing(text: str) -> None:
     talk = Talk(TICKS)
     talk.hear(text)

@@ -34,8 +34,12 @@ def test_streams_map_to_the_venues_channels() -> None:
     found = plan(symbols=("*",), candles=("1m", "1mo"))
     both = ("btcusd_p", "ethusd_p")
     assert channels(found) == {
-        "trade": both, "depth-delta.L150": both, "ticker": both, "candle.M1": both, "candle.MN": both,
-    }  # fmt: skip
+        "trade": both,
+        "depth-delta.L150": both,
+        "ticker": both,
+        "candle.M1": both,
+        "candle.MN": both,
+    }
     (connection,) = found.connections
     assert connection.header["delta_level"] == "L150"
     assert connection.header["symbols"] == list(both)

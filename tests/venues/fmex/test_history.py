@@ -122,8 +122,11 @@ def test_minutes_ask_for_as_many_bars_as_are_wanted_and_the_one_before() -> None
 
 def test_every_period_has_its_pages() -> None:
     calls = drive(
-        "candles", [f"[{bar(S - 86_400 * 2)}]", f"[{bar(S - 86_400 * 32)}]"], T * 1000, candles=("1d", "1mo"),
-    )  # fmt: skip
+        "candles",
+        [f"[{bar(S - 86_400 * 2)}]", f"[{bar(S - 86_400 * 32)}]"],
+        T * 1000,
+        candles=("1d", "1mo"),
+    )
     assert [call.channel for call in calls] == ["rest:candles/D1/btcusd_p", "rest:candles/MN/btcusd_p"]
 
 

@@ -15,17 +15,30 @@ from collector.venues.fmex.numbers import all_unsigned, loads, signed, unsigned,
 def test_numbers_are_decoded_to_their_own_text() -> None:
     text = b"[7140.890000000000000000, 11635.419473734316223965, 7865, 7865.0, 5.9E-5, 0E-18, 980518546020]"
     assert loads(text) == [
-        "7140.890000000000000000", "11635.419473734316223965", "7865", "7865.0", "5.9E-5", "0E-18", "980518546020",
-    ]  # fmt: skip
+        "7140.890000000000000000",
+        "11635.419473734316223965",
+        "7865",
+        "7865.0",
+        "5.9E-5",
+        "0E-18",
+        "980518546020",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
-        ("7865", "7865"), ("7865.0", "7865.0"), ("5.9E-5", "0.000059"), ("3.0E-4", "0.00030"), ("-5.5E-5", "-0.000055"),
-        ("0E-18", "0.000000000000000000"), ("1.5E+3", "1500"), ("2e2", "200"), ("11635.419473734316223965",) * 2,
+        ("7865", "7865"),
+        ("7865.0", "7865.0"),
+        ("5.9E-5", "0.000059"),
+        ("3.0E-4", "0.00030"),
+        ("-5.5E-5", "-0.000055"),
+        ("0E-18", "0.000000000000000000"),
+        ("1.5E+3", "1500"),
+        ("2e2", "200"),
+        ("11635.419473734316223965",) * 2,
     ],
-)  # fmt: skip
+)
 def test_exponents_become_plain_decimals_and_nothing_else_is_touched(text: str, plain: str) -> None:
     assert signed(text) == plain
 
@@ -33,10 +46,29 @@ def test_exponents_become_plain_decimals_and_nothing_else_is_touched(text: str, 
 @pytest.mark.parametrize(
     "value",
     [
-        "", "NaN", "Infinity", "1,2", "1_000", "0x10", " 1", "1.", ".5", "+1", "1E", "E5", "1E1000", "9" * 1001,
-        "12E999", None, True, [], {}, 7, "٣",
+        "",
+        "NaN",
+        "Infinity",
+        "1,2",
+        "1_000",
+        "0x10",
+        " 1",
+        "1.",
+        ".5",
+        "+1",
+        "1E",
+        "E5",
+        "1E1000",
+        "9" * 1001,
+        "12E999",
+        None,
+        True,
+        [],
+        {},
+        7,
+        "٣",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_decimal_number_is_none(value: object) -> None:
     assert signed(value) is None
     assert unsigned(value) is None

@@ -50,16 +50,26 @@ RESTS = [
     ("currencies", '["btc"]'),
     ("index-symbols", '[".btcusd_spot"]'),
     ("server-time", str(T)),
-]  # fmt: skip
+]
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(-(2**70), 2**70)
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.integers(-(2**70), 2**70)
     | st.sampled_from([T, T // 1000, "1", "NaN", "1,2", "btcusd_p", 0.5, 1e-300, "\ud800", "\0"]),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["id", "ts", "type", "seq", "pre_seq", "data", "status", "price", "topics"])
-                      | st.text(max_size=3), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["id", "ts", "type", "seq", "pre_seq", "data", "status", "price", "topics"])
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -152,14 +162,23 @@ def test_every_public_answer_is_understood(path: str, data: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("trades/btcusd_p", b"<html>"), ("trades/btcusd_p", b"[]"), ("trades/btcusd_p", b'{"status":0}'),
-        ("trades", b'{"data":[]}'), ("candles/M2/btcusd_p", b'{"data":[]}'), ("candles/M1", b'{"data":[]}'),
+        ("trades/btcusd_p", b"<html>"),
+        ("trades/btcusd_p", b"[]"),
+        ("trades/btcusd_p", b'{"status":0}'),
+        ("trades", b'{"data":[]}'),
+        ("candles/M2/btcusd_p", b'{"data":[]}'),
+        ("candles/M1", b'{"data":[]}'),
         ("depth/L7/btcusd_p", b'{"data":{"ts":1575100020000,"seq":1,"bids":[],"asks":[]}}'),
-        ("weather", b'{"data":[]}'), ("symbols", b'{"data":{}}'), ("symbols", b'{"data":[{"name":null}]}'),
-        ("server-time", b'{"data":"soon"}'), ("currencies", b'{"data":{}}'), ("all-tickers", b'{"data":[]}'),
-        ("all-tickers", b'{"data":{"ts":1575100020000,"tickers":[7]}}'), ("ticker/btcusd_p", b'{"data":7}'),
+        ("weather", b'{"data":[]}'),
+        ("symbols", b'{"data":{}}'),
+        ("symbols", b'{"data":[{"name":null}]}'),
+        ("server-time", b'{"data":"soon"}'),
+        ("currencies", b'{"data":{}}'),
+        ("all-tickers", b'{"data":[]}'),
+        ("all-tickers", b'{"data":{"ts":1575100020000,"tickers":[7]}}'),
+        ("ticker/btcusd_p", b'{"data":7}'),
     ],
-)  # fmt: skip
+)
 def test_a_bad_answer_is_quarantined_with_its_request(path: str, body: bytes) -> None:
     reading = Reading(None)
     reading.rest_raw(path, body, {"limit": "5"})
@@ -186,16 +205,26 @@ def test_what_is_subscribed_is_an_event_for_each_channel_and_one_for_all() -> No
         ('{"id":null,"status":500,"msg":null}', Refused(None, "500", "no reason given", False)),
         ('{"id":"c2","type":"ticker.btcusd_p","status":"error"}', Refused("c2", "error", "no reason given", False)),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_known_by_its_status(text: str, event: Refused) -> None:
     assert Reading().frame(text) == (event,)
 
 
 @pytest.mark.parametrize(
-    "text", ['{"type":"weather.btcusd_p"}', '{"type":7}', '{"type":{}}', "[]", "7", "{}", '{"type":"topics"}',
-             '{"type":"topics","topics":[[]]}', '{"id":"trade.x#1","data":[]}',
-             '{"id":"depth.l20.btcusd_p#1","data":[]}']
-)  # fmt: skip
+    "text",
+    [
+        '{"type":"weather.btcusd_p"}',
+        '{"type":7}',
+        '{"type":{}}',
+        "[]",
+        "7",
+        "{}",
+        '{"type":"topics"}',
+        '{"type":"topics","topics":[[]]}',
+        '{"id":"trade.x#1","data":[]}',
+        '{"id":"depth.l20.btcusd_p#1","data":[]}',
+    ],
+)
 def test_what_nobody_knows_goes_to_quarantine(text: str) -> None:
     reading = Reading()
     assert not reading.frame(text)

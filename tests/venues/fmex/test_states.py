@@ -36,11 +36,17 @@ def test_a_contracts_indexes_are_its_state() -> None:
     assert row.instrument == BTC
     assert row.time_us == (T + 30) * 1000
     assert (row.mark_price, row.index_price, row.funding_rate, row.next_funding_us) == (
-        "7758.0", "7758.57", "0.00030", (T + 10**7) * 1000,
-    )  # fmt: skip
+        "7758.0",
+        "7758.57",
+        "0.00030",
+        (T + 10**7) * 1000,
+    )
     assert (row.indicative_funding_rate, row.premium_index, row.avg_premium_index, row.interest_rate) == (
-        "-0.000055", "-0.00001", "0.00002", "0.0006",
-    )  # fmt: skip
+        "-0.000055",
+        "-0.00001",
+        "0.00002",
+        "0.0006",
+    )
     assert row.open_interest is None
 
 
@@ -68,9 +74,12 @@ def test_a_bad_index_does_not_take_the_others_with_it() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        f"[{T},7758.5]", f"[[{T},7758.5]]", f'[{{"id":{T},"close":7758.5}}]', f'{{"time":{T},"value":7758.5}}',
+        f"[{T},7758.5]",
+        f"[[{T},7758.5]]",
+        f'[{{"id":{T},"close":7758.5}}]',
+        f'{{"time":{T},"value":7758.5}}',
     ],
-)  # fmt: skip
+)
 def test_one_index_is_read_in_any_shape_it_may_have(data: str) -> None:
     reading = Reading(None)
     reading.rest("indexes/.btcusd_spot", data)
@@ -80,11 +89,13 @@ def test_one_index_is_read_in_any_shape_it_may_have(data: str) -> None:
 @pytest.mark.parametrize(
     ("data", "time_ms"),
     [
-        (f'{{"USDCNY":[{T},7.0312]}}', T), (f'{{"usdcny":{{"ts":{T},"price":7.0312}}}}', T),
-        ('{"usdcny":7.0312}', T + 5), (f'[{{"name":"usdcny","rate":7.0312,"time":{T}}}]', T),
+        (f'{{"USDCNY":[{T},7.0312]}}', T),
+        (f'{{"usdcny":{{"ts":{T},"price":7.0312}}}}', T),
+        ('{"usdcny":7.0312}', T + 5),
+        (f'[{{"name":"usdcny","rate":7.0312,"time":{T}}}]', T),
         ('[{"symbol":"usdcny","value":7.0312}]', T + 5),
     ],
-)  # fmt: skip
+)
 def test_exchange_rates_are_read_in_any_shape_they_may_have(data: str, time_ms: int) -> None:
     reading = session("rates")
     reading.rest("fex", data, at_ms=T + 5)

@@ -40,10 +40,17 @@ def test_what_is_no_list_of_contracts_is_a_value_error(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "item",
-    ["7", "{}", '{"name":""}', '{"name":"a b"}', '{"name":"x","minimum_price_increment":"half"}',
-     '{"name":"x","type":7.5E3,"margin_currency":[]}',
-     '{"name":"x","more":"\\ud800"}', '{"name":"x","more":"\\u0000"}'],
-)  # fmt: skip
+    [
+        "7",
+        "{}",
+        '{"name":""}',
+        '{"name":"a b"}',
+        '{"name":"x","minimum_price_increment":"half"}',
+        '{"name":"x","type":7.5E3,"margin_currency":[]}',
+        '{"name":"x","more":"\\ud800"}',
+        '{"name":"x","more":"\\u0000"}',
+    ],
+)
 def test_an_entry_that_is_not_understood_is_left_out_and_told(item: str) -> None:
     specs, problems = read_specs("fmex", f'{{"data":[{item},{{"name":"good_p"}}]}}'.encode(), T * 1000)
     assert [spec.instrument.symbol for spec in specs] == ["good_p"]

@@ -13,8 +13,13 @@ def test_places_of_the_ticker_are_the_columns() -> None:
     (row,) = reading.out.ticks
     assert (row.instrument, row.time_us) == (BTC, T * 1000)
     assert (row.last, row.last_size, row.bid, row.bid_size, row.ask, row.ask_size) == (
-        "7140.5", "12.0", "7140", "5", "7140.5", "6.0",
-    )  # fmt: skip
+        "7140.5",
+        "12.0",
+        "7140",
+        "5",
+        "7140.5",
+        "6.0",
+    )
     assert row.volume == "68239.0"
 
 
@@ -64,11 +69,15 @@ def test_a_place_may_be_null() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"type":"ticker.btcusd_p","seq":1,"ticker":[1,2,3]}', '{"type":"ticker.btcusd_p","seq":1,"ticker":null}',
-        '{"type":"ticker.btcusd_p","seq":1}', ticker(last="NaN"), ticker(last="-1"), ticker(last="[]"),
+        '{"type":"ticker.btcusd_p","seq":1,"ticker":[1,2,3]}',
+        '{"type":"ticker.btcusd_p","seq":1,"ticker":null}',
+        '{"type":"ticker.btcusd_p","seq":1}',
+        ticker(last="NaN"),
+        ticker(last="-1"),
+        ticker(last="[]"),
         ticker(ts=',"ts":"soon"'),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_ticker_goes_to_quarantine(text: str) -> None:
     reading = Reading()
     reading.frame(text)

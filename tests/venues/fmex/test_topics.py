@@ -25,9 +25,23 @@ def test_topics_are_taken_apart_at_one_or_two_dots(text: str, topic: Topic) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ticker", "ticker.", "depth.btcusd_p", "depth.L100.btcusd_p", "depth.full.x", "candle.M2.x",
-             "candle.M1.", "weather.x", ".", "depth..x", "hello", "topics"]
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "ticker",
+        "ticker.",
+        "depth.btcusd_p",
+        "depth.L100.btcusd_p",
+        "depth.full.x",
+        "candle.M2.x",
+        "candle.M1.",
+        "weather.x",
+        ".",
+        "depth..x",
+        "hello",
+        "topics",
+    ],
+)
 def test_what_the_venue_does_not_have_is_no_topic(text: str) -> None:
     assert split(text) is None
 

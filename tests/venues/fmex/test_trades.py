@@ -18,7 +18,7 @@ def test_a_notification_is_a_trade_with_the_venues_own_digits() -> None:
     (row,) = reading.out.trades
     assert row == Trade(
         BTC, T * 1000, row.trade_key, "107863107000", "7140.890000000000000000", "68239", 1, (T + 5) * 1000
-    )  # fmt: skip
+    )
 
 
 def test_case_and_symbol_of_the_type_do_not_matter() -> None:

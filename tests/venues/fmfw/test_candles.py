@@ -34,9 +34,19 @@ def test_a_candle_has_all_its_values() -> None:
 
 @pytest.mark.parametrize(
     ("code", "period"),
-    [("M1", "1m"), ("M3", "3m"), ("M5", "5m"), ("M15", "15m"), ("M30", "30m"), ("H1", "1h"), ("H4", "4h"),
-     ("D1", "1d"), ("D7", "1w"), ("1M", "1mo")],
-)  # fmt: skip
+    [
+        ("M1", "1m"),
+        ("M3", "3m"),
+        ("M5", "5m"),
+        ("M15", "15m"),
+        ("M30", "30m"),
+        ("H1", "1h"),
+        ("H4", "4h"),
+        ("D1", "1d"),
+        ("D7", "1w"),
+        ("1M", "1mo"),
+    ],
+)
 def test_every_period_of_the_venue_is_known(code: str, period: str) -> None:
     reading = Reading()
     reading.send(f"candles/{code}", "update", {"BTCUSDT": [bar()]})

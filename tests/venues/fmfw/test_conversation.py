@@ -118,9 +118,15 @@ def test_acknowledgements_may_come_in_any_order_with_other_symbols_beside() -> N
     assert set(talk.states("trades").values()) == {"acknowledged"}
 
 
-@pytest.mark.parametrize("event", [Acknowledged(1, "ticker/1s", frozenset("ABCD")), Acknowledged(9, "trades",
-                         frozenset("ABCD")), Acknowledged(None, "trades", frozenset("ABCD")),
-                         Acknowledged("1", "trades", frozenset("ABCD"))])  # fmt: skip
+@pytest.mark.parametrize(
+    "event",
+    [
+        Acknowledged(1, "ticker/1s", frozenset("ABCD")),
+        Acknowledged(9, "trades", frozenset("ABCD")),
+        Acknowledged(None, "trades", frozenset("ABCD")),
+        Acknowledged("1", "trades", frozenset("ABCD")),
+    ],
+)
 def test_an_acknowledgement_counts_only_with_its_id_and_channel(event: Acknowledged) -> None:
     talk = Talk(TRADES)
     talk.hear(event)

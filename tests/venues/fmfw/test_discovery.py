@@ -50,9 +50,14 @@ def test_connections_hold_more_symbols_rather_than_be_too_many() -> None:
 def test_the_header_holds_all_that_the_parser_needs() -> None:
     header = plan(symbols="S000USDT", grace_seconds=2.5, ws_url="ws://venue/ws").connections[0].header
     assert orjson.loads(orjson.dumps(header)) == {
-        "venue": "hitbtc", "adapter": "fmfw", "worker": "hitbtc-1", "url": "ws://venue/ws", "symbols": ["S000USDT"],
-        "candle_grace_us": 2_500_000, "book_numbering": "successive",
-    }  # fmt: skip
+        "venue": "hitbtc",
+        "adapter": "fmfw",
+        "worker": "hitbtc-1",
+        "url": "ws://venue/ws",
+        "symbols": ["S000USDT"],
+        "candle_grace_us": 2_500_000,
+        "book_numbering": "successive",
+    }
     assert ADAPTER.parser(header).last_seen == {}
 
 
@@ -63,13 +68,18 @@ def test_streams_become_channels_by_the_settings() -> None:
 
     assert channels() == ["trades", "orderbook/full", "orderbook/top/100ms", "candles/M1"]
     assert channels(streams="books,ticks", books="D10/500ms", ticks="ticker/price/3s", batch=True) == [
-        "orderbook/D10/500ms/batch", "ticker/price/3s/batch"
-    ]  # fmt: skip
+        "orderbook/D10/500ms/batch",
+        "ticker/price/3s/batch",
+    ]
     assert channels(streams="books", batch=True) == ["orderbook/full"]
     assert channels(streams="candles", candles="1h,1mo", converted="USDT,EUR") == [
-        "candles/H1", "converted/candles/H1", "converted/candles/H1",
-        "candles/1M", "converted/candles/1M", "converted/candles/1M",
-    ]  # fmt: skip
+        "candles/H1",
+        "converted/candles/H1",
+        "converted/candles/H1",
+        "candles/1M",
+        "converted/candles/1M",
+        "converted/candles/1M",
+    ]
     assert channels(streams="derivatives,rates", rates="1s") == ["futures/info", "price/rate/1s"]
 
 

@@ -31,12 +31,21 @@ def test_an_answer_that_is_well_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "permanent"),
     [
-        (400, error(2001), True), (400, error("2002"), True), (400, error(10001), True), (404, error(404), True),
-        (403, error(1003), True), (429, error(429), False), (500, error(500), False), (503, b"<html>", False),
-        (504, b"", False), (400, error(429), False), (200, error(2001), True), (200, error(500), False),
+        (400, error(2001), True),
+        (400, error("2002"), True),
+        (400, error(10001), True),
+        (404, error(404), True),
+        (403, error(1003), True),
+        (429, error(429), False),
+        (500, error(500), False),
+        (503, b"<html>", False),
+        (504, b"", False),
+        (400, error(429), False),
+        (200, error(2001), True),
+        (200, error(500), False),
         (302, b"", False),
     ],
-)  # fmt: skip
+)
 def test_a_failure_says_whether_it_lasts(status: int, body: Any, permanent: bool) -> None:
     found = failure(status, body)
     assert found is not None

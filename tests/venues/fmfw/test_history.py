@@ -139,12 +139,17 @@ def test_candles_begin_with_the_bar_that_holds_the_start() -> None:
 def test_every_period_and_every_conversion_is_paged() -> None:
     calls, out = drive(candles, "candles", FROM_US + 10**10, candles="1m,1h", converted="EUR")
     assert [(call.channel, call.params["period"]) for call in calls] == [
-        ("rest:candles", "M1"), ("rest:converted/candles", "M1"),
-        ("rest:candles", "H1"), ("rest:converted/candles", "H1"),
-    ]  # fmt: skip
+        ("rest:candles", "M1"),
+        ("rest:converted/candles", "M1"),
+        ("rest:candles", "H1"),
+        ("rest:converted/candles", "H1"),
+    ]
     assert {(row.series, row.period) for row in out.candles} == {
-        ("trade", 60), ("converted:EUR", 60), ("trade", 3600), ("converted:EUR", 3600)
-    }  # fmt: skip
+        ("trade", 60),
+        ("converted:EUR", 60),
+        ("trade", 3600),
+        ("converted:EUR", 3600),
+    }
 
 
 def test_fundings_are_the_past_of_derivatives() -> None:

@@ -20,8 +20,11 @@ FRAMES: list[dict[str, Any]] = [
     {"ch": "trades", "update": {"BTCUSDT": [{"t": T, "i": T, "p": "1", "q": "2", "s": "buy"}]}},
     {"ch": "trades", "snapshot": {"BTCUSDT": [{"t": T, "i": 7, "p": "1", "q": "2.0", "s": "sell"}] * 3}},
     {"ch": "candles/M1", "update": {"BTCUSDT": [{"t": T, "o": "1", "c": "1", "h": "1", "l": "1", "v": "1", "q": "1"}]}},
-    {"ch": "converted/candles/1M", "target_currency": "EUR",
-     "snapshot": {"ETHBTC": {"BTCUSDT": [{"t": T, "o": "1", "c": "1", "h": "1", "l": "1", "v": "1", "q": "1"}]}}},
+    {
+        "ch": "converted/candles/1M",
+        "target_currency": "EUR",
+        "snapshot": {"ETHBTC": {"BTCUSDT": [{"t": T, "o": "1", "c": "1", "h": "1", "l": "1", "v": "1", "q": "1"}]}},
+    },
     {"ch": "orderbook/full", "snapshot": {"BTCUSDT": {"t": T, "s": 1, "a": [["2", "1"], ["3", "0"]], "b": []}}},
     {"ch": "orderbook/full", "update": {"BTCUSDT": {"t": T, "s": 3, "a": [], "b": [["1", "1"]]}}},
     {"ch": "orderbook/D5/100ms", "data": {"BTCUSDT": {"t": T, "s": 1, "a": [["2", "1"]], "b": [["1", "1"]]}}},
@@ -31,7 +34,7 @@ FRAMES: list[dict[str, Any]] = [
     {"ch": "futures/info", "data": {"BTCUSDT_PERP": {"t": T, "m": "1", "T": T, "p": "-1"}}},
     {"result": {"ch": "trades", "subscriptions": ["BTCUSDT"]}, "id": 1},
     {"error": {"code": 2001, "message": "No such symbol", "description": "XXX"}, "id": 2},
-]  # fmt: skip
+]
 
 RESTS: list[tuple[str, Any]] = [
     ("trades", {"BTCUSDT": [{"id": 1, "price": "1", "qty": "1", "side": "buy", "timestamp": T}]}),
@@ -46,12 +49,18 @@ RESTS: list[tuple[str, Any]] = [
 ]
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
-    | st.integers(-(2**63), 2**64 - 1) | st.sampled_from([T, "1", "NaN", "-1", "1,2", "BTCUSDT", "9" * 30]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("tpqsiabABcv") | st.text(max_size=3),
-                                                                inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.sampled_from([T, "1", "NaN", "-1", "1,2", "BTCUSDT", "9" * 30]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from("tpqsiabABcv") | st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -135,13 +144,29 @@ def test_the_rest_examples_are_good(path: str, content: Any) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", b"\xff\xfe", b"{", b"[]", b"5", b"null", b'"ch"', b"{}", b'{"ch":"trades"}', b'{"ch":null}', b'{"ch":[]}',
-        b'{"ch":"nonsense","data":{}}', b'{"ch":"candles/M7","update":{}}', b'{"ch":"orderbook/D7/100ms","data":{}}',
-        b'{"ch":"trades","data":{}}', b'{"ch":"trades","update":[]}', b'{"ch":"ticker/1s","update":{}}',
-        b'{"ch":"trades","update":null}', b"[" * 5000, b'{"ch":"trades","update":' + b"[" * 900 + b"]" * 900 + b"}",
+        b"",
+        b"\xff\xfe",
+        b"{",
+        b"[]",
+        b"5",
+        b"null",
+        b'"ch"',
+        b"{}",
+        b'{"ch":"trades"}',
+        b'{"ch":null}',
+        b'{"ch":[]}',
+        b'{"ch":"nonsense","data":{}}',
+        b'{"ch":"candles/M7","update":{}}',
+        b'{"ch":"orderbook/D7/100ms","data":{}}',
+        b'{"ch":"trades","data":{}}',
+        b'{"ch":"trades","update":[]}',
+        b'{"ch":"ticker/1s","update":{}}',
+        b'{"ch":"trades","update":null}',
+        b"[" * 5000,
+        b'{"ch":"trades","update":' + b"[" * 900 + b"]" * 900 + b"}",
         b'{"ch":"trades","update":{"BTCUSDT":[{"p":' + b"[" * 900 + b"]" * 900 + b"}]}}",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_message_of_the_venue_is_one_quarantined_item(payload: bytes) -> None:
     reading = Reading()
     assert not reading.raw(payload)
@@ -173,10 +198,14 @@ def test_a_refusal_says_whether_it_lasts(code: Any, permanent: bool) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        {"result": True, "id": 1}, {"result": {}, "id": 1}, {"result": {"ch": "trades", "subscriptions": None}},
-        {"result": None}, {"result": {"ch": ["x"], "subscriptions": []}}, {"result": [], "id": {}},
+        {"result": True, "id": 1},
+        {"result": {}, "id": 1},
+        {"result": {"ch": "trades", "subscriptions": None}},
+        {"result": None},
+        {"result": {"ch": ["x"], "subscriptions": []}},
+        {"result": [], "id": {}},
     ],
-)  # fmt: skip
+)
 def test_an_answer_of_unexpected_shape_is_nothing(message: dict[str, Any]) -> None:
     reading = Reading()
     assert not reading.message(message)

@@ -18,14 +18,41 @@ TRADE = {"id": 5, "price": "10", "qty": "1", "side": "sell", "timestamp": ISO}
 BOOK = {"timestamp": "2021-10-09T19:14:00.123456789Z", "ask": [["2", "1"], ["3", "0"]], "bid": [["1", "4"]]}
 CANDLE = {"timestamp": ISO, "open": "1", "close": "2", "min": "0.5", "max": "3", "volume": "7", "volume_quote": "8"}
 BARE_CANDLE = {name: CANDLE[name] for name in ("timestamp", "open", "close", "min", "max")}
-TICKER = {"ask": "2", "bid": None, "last": "1.5", "low": "1", "high": "3", "open": None, "volume": "7",
-          "volume_quote": "8", "timestamp": ISO}  # fmt: skip
-INFO = {"contract_type": "perpetual", "mark_price": "1", "index_price": "2", "open_interest": "3", "timestamp": ISO,
-        "funding_rate": "-0.1", "next_funding_time": ISO, "premium_index": "-5"}  # fmt: skip
-FUNDING = {"timestamp": ISO, "funding_rate": "-0.1", "avg_premium_index": "0.2", "next_funding_time": ISO,
-           "interest_rate": "0.3"}  # fmt: skip
-SPEC = {"type": "spot", "base_currency": "BTC", "quote_currency": "USDT", "tick_size": "0.1",
-        "quantity_increment": "0.01"}  # fmt: skip
+TICKER = {
+    "ask": "2",
+    "bid": None,
+    "last": "1.5",
+    "low": "1",
+    "high": "3",
+    "open": None,
+    "volume": "7",
+    "volume_quote": "8",
+    "timestamp": ISO,
+}
+INFO = {
+    "contract_type": "perpetual",
+    "mark_price": "1",
+    "index_price": "2",
+    "open_interest": "3",
+    "timestamp": ISO,
+    "funding_rate": "-0.1",
+    "next_funding_time": ISO,
+    "premium_index": "-5",
+}
+FUNDING = {
+    "timestamp": ISO,
+    "funding_rate": "-0.1",
+    "avg_premium_index": "0.2",
+    "next_funding_time": ISO,
+    "interest_rate": "0.3",
+}
+SPEC = {
+    "type": "spot",
+    "base_currency": "BTC",
+    "quote_currency": "USDT",
+    "tick_size": "0.1",
+    "quantity_increment": "0.01",
+}
 
 
 @pytest.mark.parametrize(
@@ -90,9 +117,13 @@ def test_all_bars_but_the_newest_are_closed_and_that_one_by_the_clock() -> None:
 
 @pytest.mark.parametrize(
     ("path", "series"),
-    [("mark_price", "mark"), ("index_price", "index"), ("premium_index", "premium"),
-     ("open_interest", "open_interest")],
-)  # fmt: skip
+    [
+        ("mark_price", "mark"),
+        ("index_price", "index"),
+        ("premium_index", "premium"),
+        ("open_interest", "open_interest"),
+    ],
+)
 def test_candles_of_futures_are_series_without_volume(path: str, series: str) -> None:
     reading = Reading()
     reading.rest(f"futures/candles/{path}", {"BTCUSDT_PERP": [BARE_CANDLE]}, {"period": "H1"})
@@ -151,18 +182,32 @@ def test_a_bad_answer_is_quarantined_with_the_request_that_it_answers() -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("trades", [TRADE]), ("trades", {"BTCUSDT": TRADE}), ("trades", 5), ("trades", {"XRP": [TRADE]}),
-        ("orderbook", {"BTCUSDT": {**BOOK, "ask": [["1"]]}}), ("orderbook", {"BTCUSDT": []}),
-        ("candles", {"BTCUSDT": {}}), ("candles", {"BTCUSDT": [{}]}), ("candles", None),
-        ("converted/candles", []), ("converted/candles", {"target_currency": "USDT"}),
-        ("price/rate", {"BTC": {}}), ("price/rate", {"BTC": {"currency": "USDT"}}), ("price/rate", "x"),
+        ("trades", [TRADE]),
+        ("trades", {"BTCUSDT": TRADE}),
+        ("trades", 5),
+        ("trades", {"XRP": [TRADE]}),
+        ("orderbook", {"BTCUSDT": {**BOOK, "ask": [["1"]]}}),
+        ("orderbook", {"BTCUSDT": []}),
+        ("candles", {"BTCUSDT": {}}),
+        ("candles", {"BTCUSDT": [{}]}),
+        ("candles", None),
+        ("converted/candles", []),
+        ("converted/candles", {"target_currency": "USDT"}),
+        ("price/rate", {"BTC": {}}),
+        ("price/rate", {"BTC": {"currency": "USDT"}}),
+        ("price/rate", "x"),
         ("price/history", {"BTC": {"currency": "USDT", "history": 5}}),
         ("price/history", {"BTC": {"currency": "USDT", "history": [{}]}}),
-        ("futures/info", {"BTCUSDT_PERP": 7}), ("futures/history/funding", {"BTCUSDT_PERP": [None]}),
-        ("ticker", {"BTCUSDT": {"timestamp": ISO, "last": 1.5}}), ("symbol", {"A B": SPEC}),
-        ("symbol", {"BTCUSDT": {"tick_size": 0.1}}), ("currency", []), ("nonsense", {}), ("", {}),
+        ("futures/info", {"BTCUSDT_PERP": 7}),
+        ("futures/history/funding", {"BTCUSDT_PERP": [None]}),
+        ("ticker", {"BTCUSDT": {"timestamp": ISO, "last": 1.5}}),
+        ("symbol", {"A B": SPEC}),
+        ("symbol", {"BTCUSDT": {"tick_size": 0.1}}),
+        ("currency", []),
+        ("nonsense", {}),
+        ("", {}),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_understood_is_quarantined(path: str, content: Any) -> None:
     reading = Reading()
     reading.rest(path, content)

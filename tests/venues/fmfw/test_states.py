@@ -10,9 +10,18 @@ from collector.model import Derivative, Rate
 from tests.venues.fmfw.reading import PERP, Reading, T
 
 INFO = {
-    "c": "perpetual", "t": T, "m": "100", "i": "101", "o": "7", "p": "-0.1", "P": "0.2", "r": "-0.0001",
-    "R": "0.0002", "I": "0.0003", "T": T + 1000,
-}  # fmt: skip
+    "c": "perpetual",
+    "t": T,
+    "m": "100",
+    "i": "101",
+    "o": "7",
+    "p": "-0.1",
+    "P": "0.2",
+    "r": "-0.0001",
+    "R": "0.0002",
+    "I": "0.0003",
+    "T": T + 1000,
+}
 
 
 def test_the_state_of_a_perpetual_has_all_its_columns() -> None:
@@ -20,12 +29,22 @@ def test_the_state_of_a_perpetual_has_all_its_columns() -> None:
     reading.send("futures/info", "data", {"BTCUSDT_PERP": INFO}, at_ms=T)
     assert reading.out.derivatives == [
         Derivative(
-            PERP, T * 1000, mark_price="100", index_price="101", funding_rate="-0.0001",
-            next_funding_us=(T + 1000) * 1000, indicative_funding_rate="0.0002", premium_index="-0.1",
-            avg_premium_index="0.2", interest_rate="0.0003", open_interest="7", settlement_price=None,
-            expiry_us=None, received_us=T * 1000,
+            PERP,
+            T * 1000,
+            mark_price="100",
+            index_price="101",
+            funding_rate="-0.0001",
+            next_funding_us=(T + 1000) * 1000,
+            indicative_funding_rate="0.0002",
+            premium_index="-0.1",
+            avg_premium_index="0.2",
+            interest_rate="0.0003",
+            open_interest="7",
+            settlement_price=None,
+            expiry_us=None,
+            received_us=T * 1000,
         )
-    ]  # fmt: skip
+    ]
 
 
 def test_a_dated_future_tells_settlement_and_expiry() -> None:

@@ -19,9 +19,13 @@ def spec(code: str, **item: Any) -> InstrumentSpec:
 
 
 LISTED = [
-    spec("BTCUSDT"), spec("ETHBTC"), spec("ETHUSDT"), spec("ETHUSDT_BQX"), spec("LUNAUSDT", status="suspended"),
+    spec("BTCUSDT"),
+    spec("ETHBTC"),
+    spec("ETHUSDT"),
+    spec("ETHUSDT_BQX"),
+    spec("LUNAUSDT", status="suspended"),
     spec("BTCUSDT_PERP", type="futures"),
-]  # fmt: skip
+]
 
 
 def chosen(*wanted: str) -> list[str]:
@@ -33,8 +37,9 @@ def problems(*wanted: str) -> list[Problem]:
 
 
 def test_currencies_come_from_the_answer_and_not_from_the_code() -> None:
-    matic = spec("MATICUSD", base_currency="MATIC", quote_currency="USDT", tick_size="0.0000001",
-                 quantity_increment="1")  # fmt: skip
+    matic = spec(
+        "MATICUSD", base_currency="MATIC", quote_currency="USDT", tick_size="0.0000001", quantity_increment="1"
+    )
     assert (matic.base, matic.quote, matic.kind, matic.status) == ("MATIC", "USDT", "spot", "working")
     assert (matic.price_step, matic.size_step) == ("0.0000001", "1")
     assert orjson.loads(matic.details)["base_currency"] == "MATIC"
@@ -42,9 +47,13 @@ def test_currencies_come_from_the_answer_and_not_from_the_code() -> None:
 
 @pytest.mark.parametrize(
     ("code", "contract", "kind"),
-    [("BTCUSDT_PERP", None, "perpetual"), ("BTCUSDT_PERP", "perpetual", "perpetual"),
-     ("UFO-1217", "cash_settled", "future"), ("UFO-1217", None, "future")],
-)  # fmt: skip
+    [
+        ("BTCUSDT_PERP", None, "perpetual"),
+        ("BTCUSDT_PERP", "perpetual", "perpetual"),
+        ("UFO-1217", "cash_settled", "future"),
+        ("UFO-1217", None, "future"),
+    ],
+)
 def test_a_future_is_named_by_its_underlying(code: str, contract: str | None, kind: str) -> None:
     future = spec(code, type="futures", base_currency=None, underlying="BTC", contract_type=contract)
     assert (future.base, future.kind, is_future(future)) == ("BTC", kind, True)

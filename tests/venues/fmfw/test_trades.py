@@ -106,8 +106,9 @@ def test_rest_lists_number_equal_trades_alike_in_either_order() -> None:
     items = [rest_trade(5), rest_trade(6), rest_trade(7, q="9")]
     ascending.rest("trades", {"BTCUSDT": items})
     descending.rest("trades", {"BTCUSDT": items[::-1]})
-    assert ascending.out.trades[:2] == [row._replace(received_us=descending.out.trades[0].received_us)
-                                        for row in descending.out.trades[:2]]  # fmt: skip
+    assert ascending.out.trades[:2] == [
+        row._replace(received_us=descending.out.trades[0].received_us) for row in descending.out.trades[:2]
+    ]
     assert [row.trade_id for row in descending.out.trades] == ["5", "6", "7"]
 
 

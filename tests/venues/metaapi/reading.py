@@ -18,13 +18,25 @@ T = 1_714_979_280_000
 OFFSET = 10_800_000
 
 DEMO = {
-    "name": "demo", "prefix": "", "symbols": ["EURUSD", "SBER"], "streams": ["trades", "ticks", "books", "candles"],
-    "kinds": ["quotes", "ticks", "marketDepth", "candles/1m", "candles/1mn"], "tick_rows": True,
-}  # fmt: skip
+    "name": "demo",
+    "prefix": "",
+    "symbols": ["EURUSD", "SBER"],
+    "streams": ["trades", "ticks", "books", "candles"],
+    "kinds": ["quotes", "ticks", "marketDepth", "candles/1m", "candles/1mn"],
+    "tick_rows": True,
+}
 HEADER: dict[str, Any] = {
-    "venue": "metaapi", "adapter": "metaapi", "instance": 0, "accounts": {ACCOUNT: DEMO}, "candle_grace_us": 5_000_000,
-    "reorder_us": 2_000_000, "candle_series": "bid", "intervals": {}, "refresh_seconds": 600.0, "status_seconds": 60.0,
-}  # fmt: skip
+    "venue": "metaapi",
+    "adapter": "metaapi",
+    "instance": 0,
+    "accounts": {ACCOUNT: DEMO},
+    "candle_grace_us": 5_000_000,
+    "reorder_us": 2_000_000,
+    "candle_series": "bid",
+    "intervals": {},
+    "refresh_seconds": 600.0,
+    "status_seconds": 60.0,
+}
 
 
 def times(at_ms: int) -> str:
@@ -70,9 +82,17 @@ class Reading:
         return events
 
     def packet(
-        self, kind: str, body: str = "", *, number: int | None = None, stamp: int | None = None,
-        at_ms: int | None = None, instance: int = 0, account: str = ACCOUNT, host: str = "h",
-    ) -> Sequence[Event]:  # fmt: skip
+        self,
+        kind: str,
+        body: str = "",
+        *,
+        number: int | None = None,
+        stamp: int | None = None,
+        at_ms: int | None = None,
+        instance: int = 0,
+        account: str = ACCOUNT,
+        host: str = "h",
+    ) -> Sequence[Event]:
         if number is None:
             self.number += 1
             number = self.number

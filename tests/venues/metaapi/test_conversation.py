@@ -235,8 +235,12 @@ def test_one_bad_kind_does_not_take_the_others_of_its_symbol() -> None:
     talk.wait(1)
     singles = talk.take("subscribeToMarketData")
     assert [[one["type"] for one in single["subscriptions"]] for single in singles] == [
-        ["quotes"], ["ticks"], ["marketDepth"], ["candles"], ["candles"],
-    ]  # fmt: skip
+        ["quotes"],
+        ["ticks"],
+        ["marketDepth"],
+        ["candles"],
+        ["candles"],
+    ]
     talk.answer(singles[:2] + singles[3:])
     talk.refuse(singles[2], "ValidationError", permanent=True)
     states = talk.states()

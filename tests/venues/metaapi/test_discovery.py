@@ -146,15 +146,19 @@ def test_accounts_are_spread_over_sockets() -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"token": ""}, "token"), ({"accounts": {}}, "accounts: none"),
+        ({"token": ""}, "token"),
+        ({"accounts": {}}, "accounts: none"),
         ({"accounts": {"demo": {"id": "A", "symbols": []}}}, "no symbols"),
         ({"accounts": {"a b": {"id": "A", "symbols": ["X"]}}}, "not a name"),
         ({"accounts": {"a": {"id": "A", "symbols": ["X"]}, "b": {"id": "A", "symbols": ["X"]}}}, "the same id"),
-        ({"candles": ["7m"]}, "not a candle period"), ({"streams": ["news"]}, "not a stream"),
-        ({"base_url": "localhost"}, "not an address"), ({"domain": "https://x"}, "not a host"),
-        ({"ticks": "some"}, "ticks"), ({"nonsense": 1}, "nonsense"),
+        ({"candles": ["7m"]}, "not a candle period"),
+        ({"streams": ["news"]}, "not a stream"),
+        ({"base_url": "localhost"}, "not an address"),
+        ({"domain": "https://x"}, "not a host"),
+        ({"ticks": "some"}, "ticks"),
+        ({"nonsense": 1}, "nonsense"),
     ],
-)  # fmt: skip
+)
 def test_wrong_settings_are_refused_with_a_text_that_helps(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         settings(**wrong)
@@ -199,6 +203,11 @@ def test_venue_says_when_to_try_again() -> None:
 
 def test_client_errors_last_and_server_errors_pass() -> None:
     assert [failed(status).permanent for status in (400, 404, 409, 500, 503, 202)] == [
-        True, True, False, False, False, False,
-    ]  # fmt: skip
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert failure("metaapi", CALL, RestAnswer(200, {}, b"[]", NOW_NS)) is None

@@ -118,8 +118,11 @@ def test_candle_is_closed_by_a_later_one_or_by_the_clock() -> None:
     reading.prices(candles=[candle(T, "1.6")], at_ms=T + 30_000)
     reading.prices(candles=[candle(T + 60_000, "1.7")], at_ms=T + 60_500)
     assert [(row.close, row.closed) for row in reading.out.candles] == [
-        ("1.5", False), ("1.6", False), ("1.6", True), ("1.7", False),
-    ]  # fmt: skip
+        ("1.5", False),
+        ("1.6", False),
+        ("1.6", True),
+        ("1.7", False),
+    ]
     assert (reading.out.candles[0].trades, reading.out.candles[0].volume) == (12, "0")
     reading.beat(T + 124_000)
     assert not reading.out.candles[-1].closed
@@ -185,8 +188,14 @@ def test_answer_to_a_symbols_request_acknowledges_its_channels() -> None:
     events = reading.raw(f'42["response",{{"type":"response","requestId":"{identity}"}}]'.encode())
     acknowledged = {event.channel: event.symbols for event in events if isinstance(event, Acknowledged)}
     assert acknowledged["demo/ticks"] == {"SBER"}
-    assert set(acknowledged) == {"demo/quotes", "demo/ticks", "demo/trades", "demo/marketDepth", "demo/candles/1m",
-                                 "demo/candles/1mn"}  # fmt: skip
+    assert set(acknowledged) == {
+        "demo/quotes",
+        "demo/ticks",
+        "demo/trades",
+        "demo/marketDepth",
+        "demo/candles/1m",
+        "demo/candles/1mn",
+    }
     assert target_of(request_id(Random(1))) is None
     assert target_of("no such form") is None
 
@@ -194,8 +203,12 @@ def test_answer_to_a_symbols_request_acknowledges_its_channels() -> None:
 def test_refusal_tells_how_long_to_wait_with_a_cap_for_broken_clocks() -> None:
     reading = Reading()
     for again, seconds in (("2024-05-06T07:08:10.000Z", 10.0), ("2054-05-06T07:08:10.000Z", 600.0)):
-        body = {"requestId": "r", "error": "TooManyRequestsError", "message": "m",
-                "metadata": {"recommendedRetryTime": again, "type": "L"}}  # fmt: skip
+        body = {
+            "requestId": "r",
+            "error": "TooManyRequestsError",
+            "message": "m",
+            "metadata": {"recommendedRetryTime": again, "type": "L"},
+        }
         limited, refused = reading.raw(b'42["processingError",' + orjson.dumps(body) + b"]", at_ms=T)
         assert limited.facts["seconds"] == seconds  # type: ignore[union-attr]
         assert isinstance(refused, Refused)
@@ -205,10 +218,16 @@ def test_refusal_tells_how_long_to_wait_with_a_cap_for_broken_clocks() -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        price().replace("1.0712", '"NaN"'), price().replace("1.0712", "NaN"), price().replace("2024", "9999"), "17",
-        price().replace("07:08", "07:61"), "null", '{"bid":1}', price().replace("1.0712", "[1]"),
+        price().replace("1.0712", '"NaN"'),
+        price().replace("1.0712", "NaN"),
+        price().replace("2024", "9999"),
+        "17",
+        price().replace("07:08", "07:61"),
+        "null",
+        '{"bid":1}',
+        price().replace("1.0712", "[1]"),
     ],
-)  # fmt: skip
+)
 def test_bad_item_is_quarantined_and_its_neighbours_are_stored(item: str) -> None:
     reading = Reading()
     reading.prices(prices=[price("1"), item, price("3")])
@@ -277,23 +296,44 @@ def test_times_have_up_to_nanoseconds_and_no_impossible_parts() -> None:
 
 
 EXAMPLES = [
-    {"type": "prices", "prices": [json.loads(price())], "ticks": [json.loads(tick())],
-     "candles": [json.loads(candle())],
-     "books": [{"symbol": "SBER", "time": "2024-05-06T07:08:09.010Z", "brokerTime": "2024-05-06 10:08:09.010",
-                "book": [{"type": "BOOK_TYPE_BUY", "price": 1.5, "volume": 2}]}]},
-    {"type": "status", "connected": True}, {"type": "status", "connected": False},
-    {"type": "authenticated", "replicas": 1}, {"type": "disconnected"}, {"type": "synchronizationStarted"},
+    {
+        "type": "prices",
+        "prices": [json.loads(price())],
+        "ticks": [json.loads(tick())],
+        "candles": [json.loads(candle())],
+        "books": [
+            {
+                "symbol": "SBER",
+                "time": "2024-05-06T07:08:09.010Z",
+                "brokerTime": "2024-05-06 10:08:09.010",
+                "book": [{"type": "BOOK_TYPE_BUY", "price": 1.5, "volume": 2}],
+            }
+        ],
+    },
+    {"type": "status", "connected": True},
+    {"type": "status", "connected": False},
+    {"type": "authenticated", "replicas": 1},
+    {"type": "disconnected"},
+    {"type": "synchronizationStarted"},
     {"type": "specifications", "specifications": [{"symbol": "EURUSD", "tickSize": 0.1}]},
-    {"type": "downgradeSubscription", "symbol": "EURUSD", "updates": [{"type": "quotes", "intervalInMilliseconds": 5}],
-     "unsubscriptions": [{"type": "candles", "timeframe": "1m"}]},
+    {
+        "type": "downgradeSubscription",
+        "symbol": "EURUSD",
+        "updates": [{"type": "quotes", "intervalInMilliseconds": 5}],
+        "unsubscriptions": [{"type": "candles", "timeframe": "1m"}],
+    },
     {"type": "dealSynchronizationFinished", "synchronizationId": "s"},
-]  # fmt: skip
+]
 anything = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
-    | st.integers(-(2**63), 2**64 - 1) | st.sampled_from(["NaN", "EURUSD", "1m", "buy", 1e300, -0.0, "9" * 30]),
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.sampled_from(["NaN", "EURUSD", "1m", "buy", 1e300, -0.0, "9" * 30]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["symbol", "time", "bid"]), inner),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -119,12 +119,32 @@ def test_packet_of_prices_costs_less_than_a_tenth_of_a_millisecond() -> None:
 
 
 PARTS = [
-    PRICES, MARGINS, '"equity":1000.5', '"equity":7', '"margin":-1e5', '"freeMargin":null', '"marginLevel":"73519.84"',
-    '"books":[]', '"prices":[{"equity":1}]', '"prices":[[1,2],{"a":"]"}]', '"host":"x]"', '"host":",\\"equity\\":"',
-    '"\\u0065quity":73519.84', '"accountInformation":{"balance":73519.84}', '"balance":73519.84', '"type":"update"',
-    '"type":"prices"', '"sequenceNumber":5', ' "equity" : 73519.84 ', '"equity":NaN', '"a":{"equity":1}', '"x":[1',
-    '"sequenceTimestamp":9', '"":1', '"prices":[],"equity":1,"prices":[]',
-]  # fmt: skip
+    PRICES,
+    MARGINS,
+    '"equity":1000.5',
+    '"equity":7',
+    '"margin":-1e5',
+    '"freeMargin":null',
+    '"marginLevel":"73519.84"',
+    '"books":[]',
+    '"prices":[{"equity":1}]',
+    '"prices":[[1,2],{"a":"]"}]',
+    '"host":"x]"',
+    '"host":",\\"equity\\":"',
+    '"\\u0065quity":73519.84',
+    '"accountInformation":{"balance":73519.84}',
+    '"balance":73519.84',
+    '"type":"update"',
+    '"type":"prices"',
+    '"sequenceNumber":5',
+    ' "equity" : 73519.84 ',
+    '"equity":NaN',
+    '"a":{"equity":1}',
+    '"x":[1',
+    '"sequenceTimestamp":9',
+    '"":1',
+    '"prices":[],"equity":1,"prices":[]',
+]
 ALLOWED = frozenset(
     {"type", "accountId", "instanceIndex", "host", "sequenceNumber", "sequenceTimestamp", "synchronizationId"}
 ) | {"prices", "ticks", "candles", "books"}
