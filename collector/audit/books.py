@@ -16,7 +16,7 @@ import asyncpg
 
 from collector.audit.subjects import WHOLE_BOOKS
 from collector.store.named import queries
-from collector.venues.adapter import BookRows
+from collector.venues.audit import BookRows
 
 MARGIN = timedelta(seconds=5)
 """A gap's ends are our clock's, and a little late."""

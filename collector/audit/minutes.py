@@ -19,7 +19,7 @@ from typing import NamedTuple
 import asyncpg
 
 from collector.store.named import queries
-from collector.venues.adapter import CandleSums
+from collector.venues.audit import CandleSums
 
 MINUTE = timedelta(minutes=1)
 FULL = CandleSums(volume=True, trades=True, prices=True)

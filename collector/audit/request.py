@@ -24,7 +24,7 @@ from collector.repair.listing import like
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries
-from collector.venues.adapter import BookRows
+from collector.venues.audit import BookRows
 
 PARTS = ("minutes", "books", "journal")
 EXAMPLES = 20

@@ -15,7 +15,8 @@ import asyncpg
 
 from collector.audit.minutes import MINUTE, Span
 from collector.store.named import queries
-from collector.venues.adapter import Adapter, BookRows, CandleSums, VenueSettings
+from collector.venues.adapter import Adapter, VenueSettings
+from collector.venues.audit import BookRows, CandleSums
 
 STARTING = timedelta(seconds=15)
 """Where only the first session tells when recording began: its subscriptions may come so long after it."""

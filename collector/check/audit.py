@@ -9,7 +9,8 @@ from collector.audit.subjects import NO_CANDLES
 from collector.audit.terms import configured_terms
 from collector.check.findings import Finding, Verdict
 from collector.config import Config, VenueConfig
-from collector.venues.adapter import BookRows, Plan
+from collector.venues.audit import BookRows
+from collector.venues.plan import Plan
 
 MINUTES_AT_ONCE = 3
 """What a call of the running audit tells of an instrument: the newest minute and its neighbours."""

@@ -16,7 +16,8 @@ from collector.errors import CollectorError, VenueError
 from collector.feed.discovery import discover
 from collector.feed.failures import AdapterError
 from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, Network, shown
-from collector.venues.adapter import Adapter, ConnectionPlan, Plan, VenueSettings
+from collector.venues.adapter import Adapter, VenueSettings
+from collector.venues.plan import ConnectionPlan, Plan
 
 VENUE_TIMEOUT_SECONDS = 30.0
 

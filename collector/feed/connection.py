@@ -26,20 +26,10 @@ from collector.feed.intake import Intake, LiveSession, NoRoom, NotStrippedError,
 from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, MovedError, Network, shown
 from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Backoff, Pauses
 from collector.feed.reading import Reading
-from collector.venues.adapter import (
-    Action,
-    Adapter,
-    ConnectionPlan,
-    Conversation,
-    Event,
-    Limits,
-    PollPlan,
-    Reconnect,
-    Refused,
-    Send,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.adapter import Adapter
+from collector.venues.events import Action, Event, Reconnect, Refused, Send, SubscriptionState, SubscriptionStatus
+from collector.venues.plan import ConnectionPlan, Limits, PollPlan
+from collector.venues.roles import Conversation
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from collector.feed.failures import Place
 from collector.feed.intake import Forgetful
 from collector.feed.network import AiohttpNetwork, Network
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Plan
+from collector.venues.plan import Plan
 
 
 class Listed(NamedTuple):

@@ -17,14 +17,9 @@ from typing import TypeVar
 import structlog
 
 from collector.errors import VenueError
-from collector.venues.adapter import (
-    ConnectionPlan,
-    Conversation,
-    Polling,
-    PollPlan,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.events import SubscriptionState, SubscriptionStatus
+from collector.venues.plan import ConnectionPlan, PollPlan
+from collector.venues.roles import Conversation, Polling
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from collector.model import GapOutcome
 from collector.normalise.wanted import Span
-from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
+from collector.venues.events import Event
+from collector.venues.rest import RestAnswer, RestCall
+from collector.venues.roles import Parser
 
 
 class LiveSession(Protocol):

@@ -23,7 +23,10 @@ from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room,
 from collector.feed.network import Loss
 from collector.feed.pauses import STEADY_SECONDS, Backoff, Pauses
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Adapter, Polling, PollPlan, SubscriptionState, SubscriptionStatus
+from collector.venues.adapter import Adapter
+from collector.venues.events import SubscriptionState, SubscriptionStatus
+from collector.venues.plan import PollPlan
+from collector.venues.roles import Polling
 
 log = structlog.get_logger()
 

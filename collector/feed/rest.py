@@ -19,7 +19,10 @@ from collector.errors import VenueError
 from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import LiveSession
 from collector.feed.network import LineError, MovedError, Network, UnreadableError
-from collector.venues.adapter import Adapter, Event, Limits, RestAnswer, RestCall
+from collector.venues.adapter import Adapter
+from collector.venues.events import Event
+from collector.venues.plan import Limits
+from collector.venues.rest import RestAnswer, RestCall
 
 log = structlog.get_logger()
 R = TypeVar("R")

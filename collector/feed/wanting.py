@@ -13,7 +13,8 @@ from typing import Any
 from collector.clock import Clock
 from collector.feed.intake import Intake
 from collector.normalise.gaps import OF_THE_VENUE
-from collector.venues.adapter import Adapter, Plan
+from collector.venues.adapter import Adapter
+from collector.venues.plan import Plan
 
 GONE_SECONDS = 3000.0
 """A symbol that the venue's lists leave out for longer is gone; they are looked at once an hour at least."""

@@ -26,7 +26,8 @@ from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff, Pauses, slee
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.wanting import Wanting
-from collector.venues.adapter import Adapter, ConnectionPlan, Limits, Plan, PollPlan, Problem
+from collector.venues.adapter import Adapter
+from collector.venues.plan import ConnectionPlan, Limits, Plan, PollPlan, Problem
 
 log = structlog.get_logger()
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from collector.model import Gap, GapOutcome, Instrument, Records, Wanted
 from collector.normalise.wanted import Key, Span, WantedStreams
-from collector.venues.adapter import Acknowledged, Event, Parser
+from collector.venues.events import Acknowledged, Event
+from collector.venues.roles import Parser
 
 STOPPED = "stopped"
 KILLED = "killed"

@@ -18,7 +18,9 @@ from collector.normalise.gaps import DAMAGED, DISCONNECT, KILLED, STOPPED, UNREA
 from collector.normalise.shown import Shown
 from collector.normalise.unreadable import UNKNOWN_VENUE, UnreadableParser, readable_part, why
 from collector.normalise.wanted import Key, Span
-from collector.venues.adapter import Adapter, Event, Parser
+from collector.venues.adapter import Adapter
+from collector.venues.events import Event
+from collector.venues.roles import Parser
 
 DOUBT_NS = 600 * 1_000_000_000
 """So long before its end a session is taken to have lived, where the clock says that it lived after it."""

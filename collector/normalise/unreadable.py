@@ -11,7 +11,7 @@ from typing import Any
 
 from collector.model import Quarantined, Records
 from collector.normalise.gaps import Coverage
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 
 UNKNOWN_VENUE = "unknown"
 

@@ -41,7 +41,9 @@ from collector.normalise.shown import STEP_NS
 from collector.normalise.wanted import Span
 from collector.recording.accounts import Accounts
 from collector.store.batch import Batch
-from collector.venues.adapter import Event, Parser, RestAnswer, RestCall
+from collector.venues.events import Event
+from collector.venues.rest import RestAnswer, RestCall
+from collector.venues.roles import Parser
 
 HELD_LAG_NS = 2_000_000_000
 """While the oldest batch waits for less than this, a full queue holds the reading back."""

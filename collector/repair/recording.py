@@ -18,7 +18,10 @@ from collector.normalise.entries import Answer, Closing, encode_header
 from collector.normalise.normaliser import Normaliser, SessionParser
 from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
-from collector.venues.adapter import Adapter, Event, Parser, RestAnswer, RestCall
+from collector.venues.adapter import Adapter
+from collector.venues.events import Event
+from collector.venues.rest import RestAnswer, RestCall
+from collector.venues.roles import Parser
 
 BATCH_ITEMS = 5000
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from collector.feed.connection import ConnectionState
 from collector.feed.failures import Place
-from collector.venues.adapter import SubscriptionState
+from collector.venues.events import SubscriptionState
 
 if TYPE_CHECKING:
     from collector.status.facts import JournalFacts, Status, SubscriptionFacts, VenueFacts

@@ -11,7 +11,7 @@ import pytest
 from collector.audit.auditor import AuditOptions, Auditor
 from collector.audit.minutes import MINUTE
 from collector.audit.subjects import Piece, Subject, Terms
-from collector.venues.adapter import CandleSums
+from collector.venues.audit import CandleSums
 from collector.venues.finam import FinamSettings
 from tests.feed.fakes import FakeClock
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from collector.audit.books import BookRow, Outcome, Rebuilder
-from collector.venues.adapter import BookRows
+from collector.venues.audit import BookRows
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NUMBERED, LINKED, WHOLE = BookRows.NUMBERED, BookRows.LINKED, BookRows.WHOLE

@@ -15,7 +15,8 @@ from collector.audit.minutes import MINUTE
 from collector.errors import VenueError
 from collector.feed.rest import RestClient
 from collector.model import Instrument
-from collector.venues.adapter import History, MinuteCalls, RestAnswer, RestCall
+from collector.venues.audit import MinuteCalls
+from collector.venues.rest import History, RestAnswer, RestCall
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeSession
 from tests.repair.fakes import Endless
 

@@ -13,7 +13,7 @@ import pytest
 from collector.audit.losses import Alarm, record
 from collector.audit.minutes import FULL, MINUTE, MinuteAudit, Span
 from collector.store.named import queries
-from collector.venues.adapter import CandleSums
+from collector.venues.audit import CandleSums
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

@@ -12,7 +12,7 @@ import pytest
 from collector import venues
 from collector.audit.minutes import MINUTE
 from collector.audit.subjects import Subject, Terms, subjects, terms
-from collector.venues.adapter import CandleSums
+from collector.venues.audit import CandleSums
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

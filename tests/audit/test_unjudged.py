@@ -9,7 +9,7 @@ import pytest
 
 from collector.audit.subjects import NO_CANDLES, WHOLE_BOOKS, Terms, subjects
 from collector.audit.unjudged import BY_COMMAND, NOTHING_TO_COMPARE, Unjudged, UnjudgedGroup, grouped, unjudged
-from collector.venues.adapter import CandleSums
+from collector.venues.audit import CandleSums
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,7 +9,7 @@ import pytest
 from collector.check import Finding, Verdict
 from collector.check.audit import auditable, turn
 from collector.config import Config, load
-from collector.venues.adapter import ConnectionPlan, Plan, Subscription
+from collector.venues.plan import ConnectionPlan, Plan, Subscription
 
 FMFW = '[venues.fmfw]\nsymbols = ["A"]\n'
 FINAM = '[venues.finam]\nsecret = "x"\nsymbols = ["SBER@MISX"]\n'

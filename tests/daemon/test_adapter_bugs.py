@@ -11,8 +11,9 @@ import pytest
 from collector.daemon.daemon import Daemon
 from collector.demo.demo import settled
 from collector.status.snapshot import snapshot
-from collector.venues.adapter import Action, Event, Limits
+from collector.venues.events import Action, Event
 from collector.venues.fmfw import FmfwAdapter, FmfwConversation
+from collector.venues.plan import Limits
 from tests.kit.stage import live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)

@@ -19,7 +19,7 @@ from collector.daemon.daemon import Daemon
 from collector.demo.compare import Verdict, verify
 from collector.feed import rest as rest_module
 from collector.feed.worker import VenueWorker
-from collector.venues.adapter import SubscriptionState
+from collector.venues.events import SubscriptionState
 from collector.venues.fmfw import FmfwAdapter
 from collector.venues.fmfw.parser import FmfwParser
 from tests.kit.rebuilt import current, rebuilt

@@ -8,14 +8,9 @@ from random import Random
 from typing import Any
 
 from collector.feed.failures import Place
-from collector.venues.adapter import (
-    Action,
-    ConnectionPlan,
-    Event,
-    Parser,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.events import Action, Event, SubscriptionState, SubscriptionStatus
+from collector.venues.plan import ConnectionPlan
+from collector.venues.roles import Parser
 
 from .fakes import FakeAdapter, FakeConversation, FakeIntake, FakeLine, FakeNetwork, FakeSession, LivingLine
 

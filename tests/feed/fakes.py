@@ -14,25 +14,11 @@ from collector.errors import VenueError
 from collector.feed.network import Line, LineError
 from collector.model import GapOutcome, Records
 from collector.normalise.wanted import Span
-from collector.venues.adapter import (
-    Acknowledged,
-    Action,
-    AdapterDefaults,
-    ConnectionPlan,
-    Discovery,
-    Event,
-    Limits,
-    Parser,
-    Plan,
-    Problem,
-    Reconnect,
-    RestAnswer,
-    RestCall,
-    Send,
-    Subscription,
-    SubscriptionStatus,
-    VenueSettings,
-)
+from collector.venues.adapter import AdapterDefaults, VenueSettings
+from collector.venues.events import Acknowledged, Action, Event, Reconnect, Send, SubscriptionStatus
+from collector.venues.plan import ConnectionPlan, Limits, Plan, Problem, Subscription
+from collector.venues.rest import Discovery, RestAnswer, RestCall
+from collector.venues.roles import Parser
 
 Answer = tuple[int, Mapping[str, str], bytes]
 

@@ -155,7 +155,7 @@ async def test_huge_headers_are_refused(head: bytes) -> None:
 ASKING = """
 import asyncio, resource, sys
 from collector.feed.network import AiohttpNetwork, LineError
-from collector.venues.adapter import Limits
+from collector.venues.plan import Limits
 
 async def main(url):
     most_bytes = Limits(1, 1, 1, 1, 1).max_answer_bytes

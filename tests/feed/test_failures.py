@@ -20,18 +20,10 @@ from collector.feed.network import LineError, Loss
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker, WorkerState
-from collector.venues.adapter import (
-    Discovery,
-    Event,
-    Parser,
-    Plan,
-    PollPlan,
-    RestAnswer,
-    RestCall,
-    Subscription,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
+from collector.venues.plan import Plan, PollPlan, Subscription
+from collector.venues.rest import Discovery, RestAnswer, RestCall
+from collector.venues.roles import Parser
 
 from .buggy import BAD, BuggyAdapter, Bugs, EndlessNetwork, ParsingIntake
 from .fakes import (

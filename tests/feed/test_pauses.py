@@ -23,7 +23,7 @@ from collector.feed.pauses import (
     Pauses,
 )
 from collector.feed.worker import UNDISCOVERED_SECONDS, VenueWorker
-from collector.venues.adapter import Plan
+from collector.venues.plan import Plan
 
 from .fakes import FakeAdapter, FakeIntake, FakeLine, FakeNetwork, LivingLine, OrderlyClock, connection_plan
 

@@ -11,7 +11,9 @@ from collector.errors import VenueError
 from collector.feed.connection import ConnectionState
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Event, PollPlan, RestAnswer, RestCall, SubscriptionState, SubscriptionStatus
+from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
+from collector.venues.plan import PollPlan
+from collector.venues.rest import RestAnswer, RestCall
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
 

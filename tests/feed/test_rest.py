@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from collector.errors import VenueError
 from collector.feed.network import LineError, MovedError, UnreadableError
 from collector.feed.rest import ATTEMPTS, LONGEST_PAUSE_SECONDS, RestClient
-from collector.venues.adapter import RestAnswer, RestCall
+from collector.venues.rest import RestAnswer, RestCall
 
 from .fakes import LIMITS, Answer, FakeAdapter, FakeClock, FakeNetwork, FakeSession
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from collector.feed.wanting import GONE_SECONDS, Wanting
-from collector.venues.adapter import ConnectionPlan, Plan, PollPlan, Subscription
+from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Subscription
 
 from .fakes import FakeAdapter, FakeClock, FakeIntake
 

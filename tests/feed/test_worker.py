@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from collector.feed.connection import ConnectionState
 from collector.feed.worker import SETTLED_SECONDS, VenueWorker, WorkerState
-from collector.venues.adapter import Plan, Problem
+from collector.venues.plan import Plan, Problem
 
 from .fakes import FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan, plan
 

@@ -30,7 +30,8 @@ from collector.status.observed import Observed
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.embedded import Hint
 from collector.supervise.parts import Part, Supervised
-from collector.venues.adapter import ConnectionPlan, Subscription, SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
+from collector.venues.plan import ConnectionPlan, Subscription
 from collector.web.server import serve
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
 

@@ -20,7 +20,8 @@ from collector.normalise.shown import WRONG_NS
 from collector.recording.intake import JournalledIntake
 from collector.store.batch import Batch
 from collector.store.writer import Writer
-from collector.venues.adapter import Adapter, Event
+from collector.venues.adapter import Adapter
+from collector.venues.events import Event
 from tests.feed.fakes import FakeAdapter, FakeClock
 
 A = Instrument("fake", "A")

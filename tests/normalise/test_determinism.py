@@ -27,8 +27,8 @@ from collector.recording.recorder import Recorder
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.writer import Writer
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.ordinals import COUNTED, trade_key
+from collector.venues.rest import RestAnswer, RestCall
 from tests.databases import DatabaseServer
 from tests.kit.stage import PATIENCE_SECONDS, Stage, live, stage, until
 

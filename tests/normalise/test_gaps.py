@@ -3,7 +3,7 @@ from __future__ import annotations
 from collector.model import Gap, Instrument, Records
 from collector.normalise.gaps import Gaps
 from collector.normalise.normaliser import Normaliser
-from collector.venues.adapter import Acknowledged
+from collector.venues.events import Acknowledged
 from tests.feed.fakes import FakeAdapter, FakeParser
 
 A = Instrument("fake", "A")

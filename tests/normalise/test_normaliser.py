@@ -10,7 +10,7 @@ import orjson
 from collector.model import Instrument, Quarantined, Rate, Records, Trade
 from collector.normalise.entries import Answer
 from collector.normalise.normaliser import Normaliser, SessionParser
-from collector.venues.adapter import Acknowledged, Event, SnapshotTaken
+from collector.venues.events import Acknowledged, Event, SnapshotTaken
 from tests.feed.fakes import FakeAdapter
 
 HEADER = {"venue": "fake", "adapter": "fake", "worker": "fake-1", "url": "ws://fake/ws"}

@@ -16,7 +16,7 @@ from collector.model import Records
 from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.recording.intake import JournalledIntake
-from collector.venues.adapter import Parser
+from collector.venues.roles import Parser
 from tests.feed.fakes import FakeAdapter
 
 HEADER = {"venue": "fake", "adapter": "fake", "worker": "fake-1", "url": "ws://fake", "subscriptions": []}

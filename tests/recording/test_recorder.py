@@ -25,7 +25,9 @@ from collector.recording.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.place import Held
 from collector.store.writer import Abandoned, Asked, Writer
-from collector.venues.adapter import Adapter, Event, RestAnswer, RestCall
+from collector.venues.adapter import Adapter
+from collector.venues.events import Event
+from collector.venues.rest import RestAnswer, RestCall
 from tests.kit.stage import until
 
 BTC = Instrument("v", "BTC")

@@ -12,7 +12,7 @@ from collector.feed.rest import RestClient
 from collector.model import GapOutcome, Instrument
 from collector.repair.ledger import Missing
 from collector.repair.repairer import Repairer, RepairOptions
-from collector.venues.adapter import History, RestAnswer, RestCall
+from collector.venues.rest import History, RestAnswer, RestCall
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
 
 A = Instrument("fake", "A")

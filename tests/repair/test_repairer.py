@@ -14,7 +14,7 @@ from collector.repair.line import Line
 from collector.repair.repairer import MARGIN_US, PIECE_US
 from collector.repair.stretches import Stretch
 from collector.store.errors import DatabaseUnreachableError
-from collector.venues.adapter import RestAnswer, RestCall
+from collector.venues.rest import RestAnswer, RestCall
 from tests.kit.stage import until
 from tests.repair.fakes import HOUR_US, Scene, gap
 

@@ -14,7 +14,7 @@ from collector.simulator.finam import payloads as finam_payloads
 from collector.simulator.fmex import payloads as fmex_payloads
 from collector.simulator.fmfw import payloads as fmfw_payloads
 from collector.venues import find
-from collector.venues.adapter import Parser
+from collector.venues.roles import Parser
 from tests.venues.metaapi.reading import Reading as MetaapiReading
 
 HOUR_MS = 3_600_000

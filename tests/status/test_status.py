@@ -29,7 +29,7 @@ from collector.status.facts import Health
 from collector.status.recent import Recent, quantile
 from collector.status.snapshot import snapshot
 from collector.store.batch import TableCount
-from collector.venues.adapter import Problem
+from collector.venues.plan import Problem
 from tests.feed.fakes import FakeClock
 from tests.kit.stage import until
 from tests.kit.watched import HINT, WatchedDaemon, watched

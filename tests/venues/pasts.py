@@ -16,9 +16,11 @@ import orjson
 
 from collector.model import Instrument
 from collector.venues import finam, fmex, fmfw, metaapi
-from collector.venues.adapter import Adapter, History, Parser, RestCall
+from collector.venues.adapter import Adapter
 from collector.venues.fmfw.checks import moment_us
 from collector.venues.metaapi.checks import iso, time_us
+from collector.venues.rest import History, RestCall
+from collector.venues.roles import Parser
 from tests.venues.metaapi.reading import Reading as MetaapiReading
 
 BEGIN_MS = 1_714_979_280_000

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from collector.errors import VenueError
 from collector.model import Records
-from collector.venues.adapter import History, Parser, RestAnswer, RestCall
+from collector.venues.rest import History, RestAnswer, RestCall
+from collector.venues.roles import Parser
 from tests.venues.pasts import (
     BEGIN_MS,
     Deal,

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, expect
 from collector.audit.losses import Alarm
 from collector.feed.connection import ConnectionState
 from collector.status import snapshot as status
-from collector.venues.adapter import SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.web import day, events, instruments
 from tests.kit.browser import PATIENCE_MS, browsing, opened, overflow, poor_contrasts
 from tests.kit.market import Market, market

@@ -8,23 +8,8 @@ from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import (
-    Adapter,
-    AdapterDefaults,
-    CandleSums,
-    ConnectionPlan,
-    Conversation,
-    Discovery,
-    History,
-    Limits,
-    MinuteCalls,
-    Parser,
-    Polling,
-    PollPlan,
-    RestAnswer,
-    RestCall,
-    VenueSettings,
-)
+from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.audit import CandleSums, MinuteCalls
 from collector.venues.finam import calls
 from collector.venues.finam.conversation import FinamConversation
 from collector.venues.finam.desk import Desk
@@ -35,6 +20,9 @@ from collector.venues.finam.news import NewsPolling
 from collector.venues.finam.parser import FinamParser
 from collector.venues.finam.polling import FinamPolling
 from collector.venues.finam.settings import FinamSettings
+from collector.venues.plan import ConnectionPlan, Limits, PollPlan
+from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.roles import Conversation, Parser, Polling
 from collector.venues.wishes import is_pattern
 
 __all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings"]

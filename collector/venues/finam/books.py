@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
 from collector.model import Book, Gap, Instrument, Records, plain
-from collector.venues.adapter import Event, SequenceLost, SnapshotTaken
+from collector.venues.events import Event, SequenceLost, SnapshotTaken
 from collector.venues.finam.context import Context
 from collector.venues.finam.values import BadValueError, is_zero, mapping, moment_us, needed, shorten, text, unsigned
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import orjson
 
-from collector.venues.adapter import RestCall
 from collector.venues.finam.settings import FinamSettings
+from collector.venues.rest import RestCall
 
 AUTH, DETAILS = "Auth", "TokenDetails"
 EXCHANGES, ALL_ASSETS, CLOCK = "Exchanges", "AllAssets", "Clock"

@@ -13,17 +13,15 @@ from random import Random
 
 import orjson
 
-from collector.venues.adapter import (
+from collector.venues.events import (
     Acknowledged,
     Action,
-    ConnectionPlan,
     Event,
     Reconnect,
     Refused,
     Send,
     SequenceLost,
     SnapshotTaken,
-    Subscription,
     SubscriptionState,
     SubscriptionStatus,
 )
@@ -31,6 +29,7 @@ from collector.venues.finam.desk import Desk
 from collector.venues.finam.envelopes import BARS, CLOSED, HANDSHAKE, QUOTES, UNAUTHENTICATED
 from collector.venues.finam.parser import FinamParser
 from collector.venues.pace import LOSSES_ALLOWED, Losses, backoff
+from collector.venues.plan import ConnectionPlan, Subscription
 
 HANDSHAKE_SECONDS = 20.0
 FIRST_DATA_SECONDS = 10.0

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.values import time_us
+from collector.venues.rest import RestAnswer
 
 RENEW_AFTER_SECONDS = 600.0
 RENEW_AT_SHARE = 2 / 3

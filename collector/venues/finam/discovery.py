@@ -9,16 +9,6 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
-from collector.venues.adapter import (
-    ConnectionPlan,
-    Discovery,
-    Plan,
-    PollPlan,
-    Problem,
-    RestAnswer,
-    RestCall,
-    Subscription,
-)
 from collector.venues.finam import calls, news
 from collector.venues.finam.desk import LISTING_SECONDS, Desk
 from collector.venues.finam.envelopes import BARS, INSTRUMENT_TRADES, ORDER_BOOK, QUOTES
@@ -29,6 +19,8 @@ from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.symbols import choose, make_spec
 from collector.venues.finam.values import BadValueError
 from collector.venues.finam.worklist import REFERENCE, SESSIONS, lanes
+from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Problem, Subscription
+from collector.venues.rest import Discovery, RestAnswer, RestCall
 from collector.venues.wishes import is_pattern
 
 ADAPTER_NAME = "finam"

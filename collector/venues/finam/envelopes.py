@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from collector.model import Records
-from collector.venues.adapter import Acknowledged, Event, Refused
+from collector.venues.events import Acknowledged, Event, Refused
 from collector.venues.finam import books, candles, quotes, trades
 from collector.venues.finam.books import BookReader
 from collector.venues.finam.candles import CandleReader

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.finam.calls import AUTH, DETAILS, NEWS, method_of, symbol_of
+from collector.venues.rest import RestAnswer, RestCall
 
 _LASTING = frozenset({400, 401, 403, 404, 405, 410, 414})
 _UNKNOWN_CODE = 2

@@ -13,13 +13,13 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.finam import calls
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import log_in
 from collector.venues.finam.failures import is_unauthorised
 from collector.venues.finam.periods import FRAMES, length_seconds, span_seconds
 from collector.venues.finam.values import time_us
+from collector.venues.rest import History, RestAnswer, RestCall
 
 EMPTY_RETRIES = 2
 MOST_BARS = 8640

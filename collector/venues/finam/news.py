@@ -17,19 +17,13 @@ from defusedxml.ElementTree import fromstring
 
 from collector.errors import VenueError
 from collector.model import EARLIEST_US, LATEST_US, News, Records, content_key
-from collector.venues.adapter import (
-    Event,
-    PollPlan,
-    RestAnswer,
-    RestCall,
-    Subscription,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
 from collector.venues.finam import calls
 from collector.venues.finam.context import Context
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.values import BadValueError, shorten
+from collector.venues.plan import PollPlan, Subscription
+from collector.venues.rest import RestAnswer, RestCall
 
 STREAM = LANE = "news"
 

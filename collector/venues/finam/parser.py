@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from collector.model import Instrument, Records
-from collector.venues.adapter import Acknowledged, Event
+from collector.venues.events import Acknowledged, Event
 from collector.venues.finam import books, candles, news, quotes, trades
 from collector.venues.finam.books import BookReader
 from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, NEWS, PARAMS, PAST, QUOTE, SCHEDULE, TRADES

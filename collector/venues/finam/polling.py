@@ -12,14 +12,7 @@ from random import Random
 import orjson
 
 from collector.errors import VenueError
-from collector.venues.adapter import (
-    Event,
-    PollPlan,
-    RestAnswer,
-    RestCall,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
 from collector.venues.finam import calls
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.failures import is_unauthorised, status_of
@@ -30,6 +23,8 @@ from collector.venues.finam.tasks import DAILY_SECONDS, LONGEST_AWAY_SECONDS, RE
 from collector.venues.finam.values import time_us
 from collector.venues.finam.worklist import CLOCK_SECONDS, REFERENCE, SESSIONS, make_queues
 from collector.venues.pace import backoff
+from collector.venues.plan import PollPlan
+from collector.venues.rest import RestAnswer, RestCall
 
 WRONG_SECRET_SECONDS = 300.0
 TOKEN_WAIT_SECONDS = 0.2

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from collector.venues.adapter import SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
 
 LONGEST_HOLD_SECONDS = 30.0
 LONGEST_AWAY_SECONDS = 15.0

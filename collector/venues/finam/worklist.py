@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from collector.venues.adapter import PollPlan, SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.finam import calls
 from collector.venues.finam.planner import STREAM_OF, bar_periods, periods, weights
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.tasks import DAILY_SECONDS, Queue, Task
+from collector.venues.plan import PollPlan
 
 SESSIONS, REFERENCE = "sessions", "reference"
 

@@ -8,24 +8,8 @@ from typing import Any, ClassVar, cast
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import (
-    Adapter,
-    AdapterDefaults,
-    BookRows,
-    CandleSums,
-    ConnectionPlan,
-    Conversation,
-    Discovery,
-    History,
-    Limits,
-    MinuteCalls,
-    Parser,
-    Polling,
-    PollPlan,
-    RestAnswer,
-    RestCall,
-    VenueSettings,
-)
+from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.audit import BookRows, CandleSums, MinuteCalls
 from collector.venues.fmex.conversation import FIRST_DATA_SECONDS, FmexConversation
 from collector.venues.fmex.discovery import ADAPTER_NAME, discover
 from collector.venues.fmex.failures import failure
@@ -33,6 +17,9 @@ from collector.venues.fmex.history import history, minutes
 from collector.venues.fmex.parser import FmexParser
 from collector.venues.fmex.polling import FmexPolling
 from collector.venues.fmex.settings import HISTORY_PAGE, FmexSettings
+from collector.venues.plan import ConnectionPlan, Limits, PollPlan
+from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.roles import Conversation, Parser, Polling
 from collector.venues.wishes import is_pattern
 
 __all__ = ["ADAPTER", "FmexAdapter", "FmexConversation", "FmexParser", "FmexSettings"]

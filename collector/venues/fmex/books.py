@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collector.model import Book, Gap, Instrument, Records
-from collector.venues.adapter import Event, SequenceLost, SnapshotTaken
+from collector.venues.events import Event, SequenceLost, SnapshotTaken
 from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.ladder import Ladder, is_zero

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from collector.model import PERIODS, Candle, Instrument, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmex.checks import seconds_us, shorten
 from collector.venues.fmex.context import NEVER_US, Context
 from collector.venues.fmex.numbers import signed, unsigned, whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collector.venues.adapter import Acknowledged, Event, Refused
+from collector.venues.events import Acknowledged, Event, Refused
 from collector.venues.fmex.checks import shorten
 from collector.venues.fmex.topics import split
 

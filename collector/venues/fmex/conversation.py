@@ -11,17 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from collector.venues.adapter import (
+from collector.venues.events import (
     Acknowledged,
     Action,
-    ConnectionPlan,
     Event,
     Reconnect,
     Refused,
     Send,
     SequenceLost,
     SnapshotTaken,
-    Subscription,
     SubscriptionState,
     SubscriptionStatus,
 )
@@ -32,6 +30,7 @@ from collector.venues.fmex.pulse import Pulse
 from collector.venues.fmex.requests import TOPICS_PER_COMMAND, sub, unsub
 from collector.venues.fmex.topics import CANDLE, DELTA, split
 from collector.venues.pace import LOSSES_ALLOWED, Losses, backoff
+from collector.venues.plan import ConnectionPlan, Subscription
 
 ACK_SECONDS = 15.0
 FIRST_DATA_SECONDS = 30.0

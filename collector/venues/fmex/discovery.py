@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from collector.errors import VenueError
-from collector.venues.adapter import ConnectionPlan, Discovery, Plan, PollPlan, Problem, RestCall, Subscription
 from collector.venues.fmex.rest import PREFIX, SYMBOLS
 from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.states import ALL, EXCHANGE_SEEN, INDEXES_SEEN, STATES_SEEN
 from collector.venues.fmex.symbols import choose, read_specs
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, INDEX, TICKER, TRADE, period_code
+from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Problem, Subscription
+from collector.venues.rest import Discovery, RestCall
 
 ADAPTER_NAME = "fmex"
 

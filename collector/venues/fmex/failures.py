@@ -6,9 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmex.control import PERMANENT_CODES, error_of, succeeded
 from collector.venues.fmex.numbers import loads
+from collector.venues.rest import RestAnswer, RestCall
 
 _LASTING_STATUS = frozenset({400, 401, 403, 404, 405, 406, 410, 414})
 

@@ -19,7 +19,6 @@ from typing import Any
 
 from collector.errors import VenueError
 from collector.model import LATEST_US, PERIODS, Instrument
-from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.fmex.checks import millis_us, seconds_us
 from collector.venues.fmex.numbers import loads, whole
 from collector.venues.fmex.rest import PREFIX
@@ -27,6 +26,7 @@ from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.topics import period_code
 from collector.venues.fmex.trades import contents
 from collector.venues.ordinals import Moment
+from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGES_BEFORE_SEARCH = 3
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from collector.model import Instrument, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmex import control
 from collector.venues.fmex.books import BookReader
 from collector.venues.fmex.candles import CandleReader

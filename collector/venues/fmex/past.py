@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collector.venues.adapter import Action, Send
+from collector.venues.events import Action, Send
 from collector.venues.fmex.requests import asked_topic, req
 
 ANSWER_SECONDS = 15.0

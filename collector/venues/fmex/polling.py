@@ -7,20 +7,14 @@ from dataclasses import dataclass
 from random import Random
 
 from collector.errors import VenueError
-from collector.venues.adapter import (
-    Event,
-    Parser,
-    PollPlan,
-    RestAnswer,
-    RestCall,
-    Subscription,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
 from collector.venues.fmex.rest import EXCHANGE, INDEXES, INTEREST, PREFIX
 from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.states import EXCHANGE_SEEN
 from collector.venues.pace import backoff
+from collector.venues.plan import PollPlan, Subscription
+from collector.venues.rest import RestAnswer, RestCall
+from collector.venues.roles import Parser
 
 IDLE_SECONDS = 60.0
 PERMANENT_SECONDS = 300.0

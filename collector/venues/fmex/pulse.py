@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.venues.adapter import Action, Reconnect, Send
+from collector.venues.events import Action, Reconnect, Send
 from collector.venues.fmex.requests import ping
 
 HELLO_SECONDS = 15.0

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from collector.model import Derivative, Instrument, Rate, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmex.checks import is_name, millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import signed, unsigned

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collector.model import Instrument, Records, Tick, content_key, plain
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import unsigned, whole

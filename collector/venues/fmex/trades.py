@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from collector.model import Instrument, Records, Trade, plain
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import all_unsigned, unsigned, whole

@@ -8,22 +8,8 @@ from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import (
-    Adapter,
-    AdapterDefaults,
-    BookRows,
-    CandleSums,
-    ConnectionPlan,
-    Conversation,
-    Discovery,
-    History,
-    Limits,
-    MinuteCalls,
-    Parser,
-    RestAnswer,
-    RestCall,
-    VenueSettings,
-)
+from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.audit import BookRows, CandleSums, MinuteCalls
 from collector.venues.fmfw.conversation import FIRST_DATA_SECONDS, FmfwConversation
 from collector.venues.fmfw.discovery import ADAPTER_NAME, discover
 from collector.venues.fmfw.failures import failure
@@ -31,6 +17,9 @@ from collector.venues.fmfw.history import PAGE, SYMBOLS_AT_ONCE, history, minute
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import named
+from collector.venues.plan import ConnectionPlan, Limits
+from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.roles import Conversation, Parser
 
 __all__ = ["ADAPTER", "FmfwAdapter", "FmfwConversation", "FmfwParser", "FmfwSettings"]
 

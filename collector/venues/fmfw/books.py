@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from collector.model import Book, Gap, Instrument, Records
-from collector.venues.adapter import Event, SequenceLost, SnapshotTaken
+from collector.venues.events import Event, SequenceLost, SnapshotTaken
 from collector.venues.fmfw.checks import (
     DECIMAL_LIST,
     FIRST_MS,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from collector.model import PERIODS, Candle, Instrument, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.checks import (
     FIRST_MS,
     LAST_MS,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from collector.venues.adapter import Subscription
 from collector.venues.fmfw.candles import VENUE_PERIODS
 from collector.venues.fmfw.settings import FmfwSettings
+from collector.venues.plan import Subscription
 
 FULL_BOOK = "orderbook/full"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 from collector.model import LATEST_US, Instrument, Quarantined, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.checks import is_name, shorten
 
 NEVER_US = LATEST_US * 10

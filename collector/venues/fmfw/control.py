@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collector.venues.adapter import Acknowledged, Refused
+from collector.venues.events import Acknowledged, Refused
 
 PERMANENT_CODES = frozenset({"2001", "2002", "10001"})
 """No such symbol, no such currency, a parameter that is not valid: asking again changes nothing."""

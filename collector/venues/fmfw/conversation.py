@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from random import Random
 
-from collector.venues.adapter import (
+from collector.venues.events import (
     Acknowledged,
     Action,
-    ConnectionPlan,
     Event,
-    Parser,
     Reconnect,
     Refused,
     Send,
@@ -28,6 +26,8 @@ from collector.venues.fmfw.channels import FULL_BOOK
 from collector.venues.fmfw.requests import SYMBOLS_PER_REQUEST, subscribe, unsubscribe
 from collector.venues.fmfw.wishes import Entry, Request, Wish, joined, parts
 from collector.venues.pace import LOSSES_ALLOWED, Losses, backoff
+from collector.venues.plan import ConnectionPlan
+from collector.venues.roles import Parser
 
 ACK_SECONDS = 15.0
 FIRST_DATA_SECONDS = 30.0

@@ -10,11 +10,12 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import InstrumentSpec
-from collector.venues.adapter import ConnectionPlan, Discovery, Plan, Problem, RestCall
 from collector.venues.fmfw.channels import subscriptions
 from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import choose, is_future, read_spec
+from collector.venues.plan import ConnectionPlan, Plan, Problem
+from collector.venues.rest import Discovery, RestCall
 
 ADAPTER_NAME = "fmfw"
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmfw.control import PERMANENT_CODES, error_of
+from collector.venues.rest import RestAnswer, RestCall
 
 _LASTING_STATUS = frozenset({400, 401, 403, 404, 405, 410, 414})
 

@@ -17,7 +17,6 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import PERIODS, Instrument
-from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.fmfw.candles import end_us
 from collector.venues.fmfw.channels import period_code
 from collector.venues.fmfw.checks import moment_us, trade_number
@@ -25,6 +24,7 @@ from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.trades import contents
 from collector.venues.ordinals import Moment
+from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGE = 1000
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from collector.model import PERIODS, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.books import FullBookReader, PartialBookReader
 from collector.venues.fmfw.candles import VENUE_PERIODS, CandleReader
 from collector.venues.fmfw.checks import shorten

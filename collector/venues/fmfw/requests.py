@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from collector.venues.adapter import Subscription
+from collector.venues.plan import Subscription
 
 SYMBOLS_PER_REQUEST = 100
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from collector.model import Derivative, Instrument, Rate, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.checks import (
     MILLIS,
     MOMENT,

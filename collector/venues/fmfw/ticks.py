@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records, Tick, content_key
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.checks import (
     FIRST_MS,
     LAST_MS,

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records, Trade, content_key, plain
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.checks import (
     FIRST_MS,
     LAST_MS,

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from collector.venues.adapter import Subscription, SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.fmfw.requests import SYMBOLS_PER_REQUEST
+from collector.venues.plan import Subscription
 
 
 @dataclass(slots=True)

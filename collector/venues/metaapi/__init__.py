@@ -8,20 +8,8 @@ from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import (
-    Adapter,
-    AdapterDefaults,
-    CandleSums,
-    ConnectionPlan,
-    Conversation,
-    Discovery,
-    History,
-    Limits,
-    Parser,
-    RestAnswer,
-    RestCall,
-    VenueSettings,
-)
+from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.audit import CandleSums
 from collector.venues.metaapi.conversation import MetaapiConversation
 from collector.venues.metaapi.discovery import ADAPTER_NAME, Known, discover, named
 from collector.venues.metaapi.failures import failure
@@ -29,6 +17,9 @@ from collector.venues.metaapi.history import PAGE, QUOTA, history
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.settings import MetaapiSettings
 from collector.venues.metaapi.strip import strip
+from collector.venues.plan import ConnectionPlan, Limits
+from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.roles import Conversation, Parser
 
 __all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings"]
 

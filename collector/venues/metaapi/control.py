@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collector.venues.adapter import Event, Refused, Told
+from collector.venues.events import Event, Refused, Told
 from collector.venues.metaapi import told
 from collector.venues.metaapi.checks import decimal, loads, time_us
 from collector.venues.metaapi.requests import kind_of

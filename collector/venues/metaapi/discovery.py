@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
-from collector.venues.adapter import ConnectionPlan, Discovery, Plan, Problem, RestAnswer, RestCall, Subscription
 from collector.venues.metaapi.failures import content_of
 from collector.venues.metaapi.hosts import SHARED_HOST, Hosts, path, provisioning, socket_query
 from collector.venues.metaapi.periods import MT4_PERIODS, venue_name
 from collector.venues.metaapi.requests import subscription
 from collector.venues.metaapi.settings import AccountSettings, MetaapiSettings
 from collector.venues.metaapi.specs import UNKNOWN_KIND
+from collector.venues.plan import ConnectionPlan, Plan, Problem, Subscription
+from collector.venues.rest import Discovery, RestAnswer, RestCall
 from collector.venues.wishes import is_pattern
 
 ADAPTER_NAME = "metaapi"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.venues.adapter import SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.metaapi.requests import subscription
 
 REMOVED = "the venue sends it no more, to save bandwidth (downgraded)"

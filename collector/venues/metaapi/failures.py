@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.metaapi.checks import loads
 from collector.venues.metaapi.control import LONGEST_WAIT_SECONDS, wait_seconds
+from collector.venues.rest import RestAnswer, RestCall
 
 NOT_READY = "202"
 """The code of an answer that comes later: the same call is to be made again."""

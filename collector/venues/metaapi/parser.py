@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from collector.model import Records
-from collector.venues.adapter import Acknowledged, Event, Told
+from collector.venues.events import Acknowledged, Event, Told
 from collector.venues.metaapi import control, told
 from collector.venues.metaapi.checks import loads, shorten
 from collector.venues.metaapi.feeds import Account, Quarantine

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.model import Records
-from collector.venues.adapter import Event, SequenceLost, Told
+from collector.venues.events import Event, SequenceLost, Told
 from collector.venues.metaapi import told
 from collector.venues.metaapi.checks import iso, whole
 from collector.venues.metaapi.control import downgraded

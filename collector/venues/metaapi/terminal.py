@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from collector.venues.adapter import SubscriptionState, SubscriptionStatus
+from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.metaapi.entries import REMOVED, Entries, Entry, Wish
 from collector.venues.metaapi.requests import random_session
 from collector.venues.pace import Losses

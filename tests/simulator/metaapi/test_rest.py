@@ -13,8 +13,8 @@ from collector.model import Instrument, Records
 from collector.simulator.metaapi import MetaapiVenue
 from collector.simulator.metaapi.bars import MT5, opening
 from collector.simulator.metaapi.text import number, read_time, utc
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.metaapi import ADAPTER, MetaapiSettings
+from collector.venues.rest import RestAnswer, RestCall
 
 HOUR = 3_600_000
 

@@ -18,8 +18,10 @@ from collector.simulator.finam.rest import ApiError, method_of
 from collector.simulator.finam.text import status
 from collector.simulator.finam.venue import FinamVenue
 from collector.simulator.options import Options
-from collector.venues.adapter import Plan, RestAnswer, RestCall, SubscriptionStatus
+from collector.venues.events import SubscriptionStatus
 from collector.venues.finam import FinamAdapter, FinamParser, FinamPolling, FinamSettings
+from collector.venues.plan import Plan
+from collector.venues.rest import RestAnswer, RestCall
 
 START_NS = 1_795_250_000_000_000_000  # 2026-11-21 08:33 UTC, a quiet hour of no maintenance
 BASE = "http://finam/v1"

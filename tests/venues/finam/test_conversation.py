@@ -6,7 +6,7 @@ from random import Random
 
 import orjson
 
-from collector.venues.adapter import (
+from collector.venues.events import (
     Acknowledged,
     Reconnect,
     Refused,

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from collector.errors import VenueError
 from collector.model import Records
-from collector.venues.adapter import Acknowledged, RestAnswer, RestCall, SubscriptionState
+from collector.venues.events import Acknowledged, SubscriptionState
 from collector.venues.finam import FinamAdapter, FinamParser, FinamSettings
 from collector.venues.finam.news import NewsPolling, plan
+from collector.venues.rest import RestAnswer, RestCall
 
 RECEIVED_NS = 1_795_164_200_000_000_000
 DATE, TIME_US = "Fri, 20 Nov 2026 11:43:04 +0300", 1_795_164_184_000_000

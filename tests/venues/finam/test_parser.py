@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.model import DECIMAL, Records
-from collector.venues.adapter import Acknowledged, Event, Refused, SequenceLost, SnapshotTaken
+from collector.venues.events import Acknowledged, Event, Refused, SequenceLost, SnapshotTaken
 from collector.venues.finam import FinamParser
 
 SYMBOL = "SBER@MISX"

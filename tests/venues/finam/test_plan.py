@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from collector.errors import VenueError
 from collector.model import Instrument, Records
-from collector.venues.adapter import History, RestAnswer, RestCall
 from collector.venues.finam import ADAPTER, FinamSettings
 from collector.venues.finam.failures import failure, is_unauthorised
 from collector.venues.finam.values import plain_decimal, time_us
+from collector.venues.rest import History, RestAnswer, RestCall
 
 from .driving import BASE, Driven
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from collector.simulator.finam.rest import ApiError
-from collector.venues.adapter import RestCall, SubscriptionState
+from collector.venues.events import SubscriptionState
 from collector.venues.finam.hours import Session
 from collector.venues.finam.trades import NO_OVERLAP
+from collector.venues.rest import RestCall
 
 from .driving import START_NS, Driven, gaps_between
 

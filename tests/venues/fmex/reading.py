@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collector.model import Instrument, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmex.parser import FmexParser
 
 BTC = Instrument("fmex", "btcusd_p")

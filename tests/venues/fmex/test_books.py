@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collector.model import Book, Gap
-from collector.venues.adapter import SequenceLost, SnapshotTaken
+from collector.venues.events import SequenceLost, SnapshotTaken
 from collector.venues.fmex.ladder import Ladder
 from tests.venues.fmex.reading import BTC, Reading, T, change, whole
 

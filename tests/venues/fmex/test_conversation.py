@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.venues.adapter import Action, ConnectionPlan, Reconnect, Send, Subscription
+from collector.venues.events import Action, Reconnect, Send
 from collector.venues.fmex.conversation import (
     ACK_SECONDS,
     DEAD_MARKET,
@@ -20,6 +20,7 @@ from collector.venues.fmex.conversation import (
 from collector.venues.fmex.past import ANSWER_SECONDS
 from collector.venues.fmex.pulse import HELLO_SECONDS
 from collector.venues.pace import LOSSES_ALLOWED
+from collector.venues.plan import ConnectionPlan, Subscription
 from tests.venues.fmex.reading import Reading, T, bar, change, ticker, trade, whole
 
 DELTA = "depth-delta.L20"

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from collector.errors import VenueError
-from collector.venues.adapter import Plan, RestAnswer
 from collector.venues.fmex import ADAPTER
 from collector.venues.fmex.discovery import discover, spread
 from collector.venues.fmex.settings import FmexSettings
+from collector.venues.plan import Plan
+from collector.venues.rest import RestAnswer
 from tests.venues.fmex.reading import T
 
 LISTED = b'{"status":0,"data":[{"name":"btcusd_p","margin_currency":"btc","inverse":true},{"name":"ethusd_p"}]}'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmex.failures import failure
+from collector.venues.rest import RestAnswer, RestCall
 
 CALL = RestCall("rest:symbols", "http://venue/symbols")
 

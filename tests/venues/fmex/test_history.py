@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmex.history import history, minutes
 from collector.venues.fmex.settings import FmexSettings
+from collector.venues.rest import RestAnswer, RestCall
 from tests.venues.fmex.reading import BTC, T, bar, trade
 
 S = T // 1000

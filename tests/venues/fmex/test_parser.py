@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.model import DECIMAL, UNSIGNED, Records
-from collector.venues.adapter import Acknowledged, Refused
+from collector.venues.events import Acknowledged, Refused
 from collector.venues.fmex.parser import FmexParser
 from tests.venues.fmex.reading import Reading, T, bar, change, ticker, trade, whole
 

@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 from collector.errors import VenueError
-from collector.venues.adapter import PollPlan, RestAnswer, RestCall
 from collector.venues.fmex.discovery import discover
 from collector.venues.fmex.polling import PERMANENT_SECONDS, FmexPolling
 from collector.venues.fmex.settings import FmexSettings
+from collector.venues.plan import PollPlan
+from collector.venues.rest import RestAnswer, RestCall
 from tests.venues.fmex.reading import Reading, T
 
 INDEXES = f'{{".btcusd_spot":[{T},7758.57]}}'

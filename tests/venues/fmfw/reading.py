@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from collector.model import Instrument, Records
-from collector.venues.adapter import Event
+from collector.venues.events import Event
 from collector.venues.fmfw.parser import FmfwParser
 
 BTC = Instrument("fmfw", "BTCUSDT")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collector.model import Book, Gap
-from collector.venues.adapter import SequenceLost, SnapshotTaken
+from collector.venues.events import SequenceLost, SnapshotTaken
 from collector.venues.fmfw.books import OLD_UPDATES_ALLOWED
 from tests.venues.fmfw.reading import BTC, Reading, T
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from collector.venues.adapter import Acknowledged, RestAnswer, SnapshotTaken
+from collector.venues.events import Acknowledged, SnapshotTaken
 from collector.venues.fmfw import ADAPTER, FmfwSettings
+from collector.venues.rest import RestAnswer
 from tests.venues.fmfw.reading import Reading
 
 CAPTURES = Path(os.environ.get("FMFW_CAPTURES") or Path(__file__).parents[4] / "shared" / "captures")

@@ -10,21 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.venues.adapter import (
-    Acknowledged,
-    Action,
-    ConnectionPlan,
-    Event,
-    Reconnect,
-    Refused,
-    Send,
-    SequenceLost,
-    SnapshotTaken,
-    Subscription,
-)
+from collector.venues.events import Acknowledged, Action, Event, Reconnect, Refused, Send, SequenceLost, SnapshotTaken
 from collector.venues.fmfw.conversation import ACK_SECONDS, FIRST_DATA_SECONDS, QUIET_SECONDS, FmfwConversation
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.pace import LOSSES_ALLOWED, backoff
+from collector.venues.plan import ConnectionPlan, Subscription
 
 FULL = "orderbook/full"
 TOP = "orderbook/top/100ms"

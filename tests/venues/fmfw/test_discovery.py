@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from collector.errors import VenueError
-from collector.venues.adapter import Plan, RestAnswer, Subscription
 from collector.venues.fmfw import ADAPTER, FmfwSettings
+from collector.venues.plan import Plan, Subscription
+from collector.venues.rest import RestAnswer
 
 LISTED = {f"S{n:03d}USDT": {"type": "spot", "base_currency": f"S{n}", "quote_currency": "USDT"} for n in range(120)} | {
     "BTCUSDT_PERP": {"type": "futures", "underlying": "BTC", "quote_currency": "USDT"}

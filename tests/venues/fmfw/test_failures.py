@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from collector.errors import VenueError
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmfw import ADAPTER
+from collector.venues.rest import RestAnswer, RestCall
 
 CALL = RestCall("rest:trades", "http://venue/public/trades", {"symbols": "BTCUSDT"})
 

@@ -12,9 +12,9 @@ import pytest
 
 from collector.errors import VenueError
 from collector.model import Instrument, Records
-from collector.venues.adapter import RestAnswer, RestCall
 from collector.venues.fmfw import ADAPTER, FmfwSettings
 from collector.venues.fmfw.history import PAGE, iso
+from collector.venues.rest import RestAnswer, RestCall
 from tests.venues.fmfw.reading import BTC, ETH, T
 
 FROM_US = T * 1000

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.model import DECIMAL, UNSIGNED, Records
-from collector.venues.adapter import Acknowledged, Refused
+from collector.venues.events import Acknowledged, Refused
 from collector.venues.fmfw.checks import joined
 from collector.venues.fmfw.parser import FmfwParser
 from tests.venues.fmfw.reading import Reading, T

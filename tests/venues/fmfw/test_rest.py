@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from collector.model import Rate
-from collector.venues.adapter import Refused
+from collector.venues.events import Refused
 from tests.venues.fmfw.reading import BTC, PERP, Reading, T
 
 ISO = "2021-10-09T19:14:00.123Z"

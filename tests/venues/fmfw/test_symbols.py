@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from collector.model import InstrumentSpec
-from collector.venues.adapter import Problem
 from collector.venues.fmfw.symbols import choose, is_future, read_spec
+from collector.venues.plan import Problem
 
 
 def spec(code: str, **item: Any) -> InstrumentSpec:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collector.model import Instrument, Records
-from collector.venues.adapter import Event, Told
+from collector.venues.events import Event, Told
 from collector.venues.metaapi.checks import iso
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.strip import strip

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.venues.adapter import Action, ConnectionPlan, Event, Reconnect, Refused, Send, SequenceLost, Told
+from collector.venues.events import Action, Event, Reconnect, Refused, Send, SequenceLost, Told
 from collector.venues.metaapi import told
 from collector.venues.metaapi.conversation import MetaapiConversation
 from collector.venues.metaapi.parser import MetaapiParser
+from collector.venues.plan import ConnectionPlan
 
 from .reading import ACCOUNT, DEMO, HEADER
 

@@ -11,9 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from collector.errors import VenueError
-from collector.venues.adapter import Plan, RestAnswer, RestCall
 from collector.venues.metaapi import ADAPTER, MetaapiSettings
 from collector.venues.metaapi.failures import failure
+from collector.venues.plan import Plan
+from collector.venues.rest import RestAnswer, RestCall
 
 TOKEN = "aaaa.bbbbbbbb.cccc"
 NOW_NS = 1_714_979_289_000_000_000

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.model import DECIMAL, Rate
-from collector.venues.adapter import Acknowledged, Refused
+from collector.venues.events import Acknowledged, Refused
 from collector.venues.metaapi.checks import decimal, time_us
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.requests import request_id, target_of

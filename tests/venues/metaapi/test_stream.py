@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.venues.adapter import SequenceLost
+from collector.venues.events import SequenceLost
 from collector.venues.metaapi.sequence import Sequence, Verdict
 
 from .reading import Reading, T, price
