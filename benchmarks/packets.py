@@ -28,6 +28,7 @@ from collector.clock import SystemClock
 from collector.journal import Journal, JournalOptions
 from collector.normalise.normaliser import Normaliser
 from collector.recording.intake import JournalledIntake
+from collector.venues.header import SessionHeader
 
 NAMES = (
     "mt-provisioning-api-v1.localhost",
@@ -261,7 +262,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 async def _path(folder: Path, shape: str) -> float:
     """Return the microseconds that a packet takes in a loop: stripped, appended to the journal, parsed into a batch."""
     frames, accounts = await packets(shape, PATH_PACKETS)
-    header = {"venue": "metaapi", "adapter": "metaapi", "worker": "bench", "url": "", "accounts": accounts}
+    header = SessionHeader("metaapi", "metaapi", own={"accounts": accounts}, worker="bench")
     adapter, best = venues.find("metaapi"), float("inf")
     journal = await Journal.open(folder, JournalOptions(), now_ns=time.time_ns)
     for _ in range(PATH_PASSES):

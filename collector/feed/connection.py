@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
 from random import Random
-from typing import Any
 
 import structlog
 from aiolimiter import AsyncLimiter
@@ -28,7 +27,7 @@ from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Backoff, Pau
 from collector.feed.reading import Reading
 from collector.venues.adapter import Adapter
 from collector.venues.events import Action, Event, Reconnect, Refused, Send, SubscriptionState, SubscriptionStatus
-from collector.venues.plan import ConnectionPlan, Limits, PollPlan
+from collector.venues.plan import ConnectionPlan, Limits
 from collector.venues.roles import Conversation
 
 log = structlog.get_logger()
@@ -49,12 +48,6 @@ class ConnectionState(StrEnum):
     LIVE = "live"
     WAITING = "waiting"  # for the next try
     STOPPED = "stopped"
-
-
-def session_header(plan: ConnectionPlan | PollPlan, url: str) -> dict[str, Any]:
-    """Describe a session for the journal: what its parser needs, and what it has to receive."""
-    subscriptions = [[one.channel, one.stream, list(one.symbols)] for one in plan.subscriptions]
-    return {**plan.header, "worker": plan.name, "url": url, "subscriptions": subscriptions}
 
 
 class ConnectionFeed:
@@ -82,7 +75,7 @@ class ConnectionFeed:
         self._sending = sending
         self._clock = clock
         self._random = random
-        self._failures = failures or AdapterFailures(plan.header["venue"])
+        self._failures = failures or AdapterFailures(plan.header.venue)
         self._calling = partial(self._failures.calling, at=plan.name)
         self._pauses = pauses or Pauses(clock, random)
         self._backoff = Backoff(random)
@@ -173,7 +166,7 @@ class ConnectionFeed:
             with calling(Place.STRIP):
                 strip = self._adapter.strip
             with calling(Place.PARSER, CollectorError):
-                session = self._intake.open(session_header(self.plan, shown(url)), strip=strip)
+                session = self._intake.open(self.plan.session_header(shown(url)), strip=strip)
         except Exception:
             await line.close()
             raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from collector.model import GapOutcome
 from collector.normalise.wanted import Span
 from collector.venues.events import Event
+from collector.venues.header import SessionHeader
 from collector.venues.rest import RestAnswer, RestCall
 from collector.venues.roles import Parser
 
@@ -56,7 +57,7 @@ class Intake(Protocol):
         Sessions are to be ended then, so that what they miss is a gap from that moment on.
         """
 
-    def open(self, header: Mapping[str, Any], *, strip: Callable[[bytes], bytes | None] | None = None) -> LiveSession:
+    def open(self, header: SessionHeader, *, strip: Callable[[bytes], bytes | None] | None = None) -> LiveSession:
         """Begin a session; `strip` (see `Adapter.strip`) is applied to its messages before anything else."""
 
 

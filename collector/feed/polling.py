@@ -17,7 +17,7 @@ import structlog
 
 from collector.clock import Clock
 from collector.errors import CollectorError, VenueError
-from collector.feed.connection import BEAT_SECONDS, ConnectionState, session_header
+from collector.feed.connection import BEAT_SECONDS, ConnectionState
 from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
 from collector.feed.network import Loss
@@ -57,7 +57,7 @@ class PollFeed:
         self._intake = intake
         self._clock = clock
         self._random = random
-        self._failures = failures or AdapterFailures(plan.header["venue"])
+        self._failures = failures or AdapterFailures(plan.header.venue)
         self._calling = partial(self._failures.calling, at=plan.name)
         self._pauses = pauses or Pauses(clock, random)
         self._backoff = Backoff(random)
@@ -110,7 +110,7 @@ class PollFeed:
     async def _one_session(self) -> None:
         """Poll until what comes cannot be recorded. Raises what is a bug."""
         with self._calling(Place.PARSER, CollectorError):
-            session = self._intake.open(session_header(self.plan, ""))
+            session = self._intake.open(self.plan.session_header())
         reason, cause = "stopped", None
         try:
             with self._calling(Place.POLLING):

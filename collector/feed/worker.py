@@ -27,6 +27,7 @@ from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.wanting import Wanting
 from collector.venues.adapter import Adapter
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, Plan, PollPlan, Problem
 
 log = structlog.get_logger()
@@ -125,13 +126,7 @@ class VenueWorker:
         self._limits = self.adapter.limits(self._settings)
         # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
         self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
-        header = {
-            "venue": self.venue,
-            "adapter": self.adapter.name,
-            "worker": f"{self.venue}-rest",
-            "url": "",
-            "symbols": None,
-        }
+        header = SessionHeader(self.venue, self.adapter.name, worker=f"{self.venue}-rest")
         session = self._intake.open(header)
         rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session, self.failures)
         self.rest = rest

@@ -16,13 +16,14 @@ a default here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from collector.model import GapOutcome, Instrument
 from collector.normalise.wanted import Span
+from collector.venues.header import SessionHeader
 
 _EVENT: Final = "event"
 _FRAMES: Final = "frames"
@@ -44,9 +45,9 @@ class Answer(NamedTuple):
         return cls(orjson.loads(request), body)
 
 
-def encode_header(header: Mapping[str, Any]) -> bytes:
+def encode_header(header: SessionHeader) -> bytes:
     """Lay out the OPEN of a session."""
-    return orjson.dumps(dict(header))
+    return orjson.dumps(header.to_json())
 
 
 class Carried(NamedTuple):

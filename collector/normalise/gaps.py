@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
 
 from collector.model import Gap, GapOutcome, Instrument, Records, Wanted
 from collector.normalise.wanted import Key, Span, WantedStreams
 from collector.venues.events import Acknowledged, Event
+from collector.venues.header import Covered
 from collector.venues.roles import Parser
 
 STOPPED = "stopped"
@@ -44,12 +44,10 @@ class Coverage:
 
     __slots__ = ("_awaited", "_streams", "_venue", "listed")
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
-        self._venue: str = header["venue"]
+    def __init__(self, venue: str, subscriptions: Iterable[Covered]) -> None:
+        self._venue = venue
         self._streams: dict[str, tuple[str, tuple[str, ...]]] = {
-            channel: (stream, tuple(symbols))
-            for channel, stream, symbols in header.get("subscriptions", ())
-            if stream not in OF_THE_VENUE
+            channel: (stream, symbols) for channel, stream, symbols in subscriptions if stream not in OF_THE_VENUE
         }
         self._awaited: set[tuple[str, str]] = {
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
@@ -99,7 +97,7 @@ class Coverage:
             yield Instrument(self._venue, symbol), self._streams[channel][0]
 
     def fork(self) -> Coverage:
-        copy = Coverage({"venue": self._venue})
+        copy = Coverage(self._venue, ())
         copy._streams, copy._awaited, copy.listed = self._streams, set(self._awaited), self.listed.copy()
         return copy
 

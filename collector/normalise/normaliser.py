@@ -20,6 +20,7 @@ from collector.normalise.unreadable import UNKNOWN_VENUE, UnreadableParser, read
 from collector.normalise.wanted import Key, Span
 from collector.venues.adapter import Adapter
 from collector.venues.events import Event
+from collector.venues.header import SessionHeader
 from collector.venues.roles import Parser
 
 DOUBT_NS = 600 * 1_000_000_000
@@ -46,7 +47,7 @@ class SessionParser:
     def __init__(
         self,
         session_id: int,
-        header: Mapping[str, Any],
+        header: SessionHeader,
         opened_ns: int,
         parser: Parser,
         gaps: Gaps,
@@ -57,7 +58,7 @@ class SessionParser:
         self.header = header
         self.opened_ns = opened_ns
         self.parser = parser
-        self.venue: str = header["venue"]
+        self.venue = header.venue
         self.frames = 0
         self.gaps = gaps
         self.coverage = coverage
@@ -154,15 +155,15 @@ class SessionParser:
         return Session(
             session_id=self.session_id,
             venue=self.venue,
-            worker=str(self.header.get("worker", self.venue)),
-            url=str(self.header.get("url", "")),
+            worker=self.header.worker or self.venue,
+            url=self.header.url,
             opened_us=self.opened_ns // 1000,
             closed_us=None if closed_ns is None else closed_ns // 1000,
             reason=reason,
             frames=self.frames,
             details=orjson.dumps(
-                {"subscriptions": self.header.get("subscriptions", [])}
-                | {name: self.header[name] for name in ("book_numbering",) if name in self.header}
+                {"subscriptions": self.header.to_json()["subscriptions"]}
+                | {name: self.header.own[name] for name in ("book_numbering",) if name in self.header.own}
             ).decode(),
         )
 
@@ -190,10 +191,14 @@ class Normaliser:
         self.unreadable: dict[int, str] = {}
         """Sessions for which there is no parser, and why."""
 
-    def prepare(self, session_id: int, header: Mapping[str, Any], received_ns: int) -> SessionParser:
+    def prepare(self, session_id: int, header: SessionHeader, received_ns: int) -> SessionParser:
         """Make the parser of a session that is about to begin; raises where none can be made of its header."""
-        parser = self._find_adapter(header["adapter"]).parser(header)
-        return SessionParser(session_id, header, received_ns, parser, self._gaps, Coverage(header), self._shown)
+        parser = self._find_adapter(header.adapter).parser(header)
+        return self._session(session_id, header, received_ns, parser)
+
+    def _session(self, session_id: int, header: SessionHeader, received_ns: int, parser: Parser) -> SessionParser:
+        coverage = Coverage(header.venue, header.subscriptions)
+        return SessionParser(session_id, header, received_ns, parser, self._gaps, coverage, self._shown)
 
     def begin(self, session: SessionParser, out: Records) -> None:
         """Begin a session."""
@@ -206,13 +211,11 @@ class Normaliser:
         Where no parser can be made of it, everything that the session received goes to quarantine.
         """
         try:
-            session = self.prepare(session_id, header, received_ns)
+            session = self.prepare(session_id, SessionHeader.from_json(header), received_ns)
         except Exception as error:  # noqa: BLE001  adapters come and go: no session may cost the others
-            known, coverage = readable_part(header)
-            reason = why(known, error)
-            parser = UnreadableParser(known["venue"], reason)
-            session = SessionParser(session_id, known, received_ns, parser, self._gaps, coverage, self._shown)
-            self._gaps.begin(coverage.keys(), UNREADABLE, reason, received_ns // 1000, out)
+            known, reason = readable_part(header), why(header, error)
+            session = self._session(session_id, known, received_ns, UnreadableParser(known.venue, reason))
+            self._gaps.begin(session.coverage.keys(), UNREADABLE, reason, received_ns // 1000, out)
             self.unreadable[session_id] = reason
         self.begin(session, out)
         return session

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collector.model import Quarantined, Records
-from collector.normalise.gaps import Coverage
 from collector.venues.events import Event
+from collector.venues.header import HeaderError, SessionHeader
 
 UNKNOWN_VENUE = "unknown"
+_TEXTS = ("venue", "adapter", "worker", "url")
 
 
 class UnreadableParser:
@@ -40,21 +41,26 @@ class UnreadableParser:
         return self
 
 
-def why(header: Mapping[str, Any], error: Exception) -> str:
-    """Return the reason for which no parser could be made, in words."""
-    adapter = header.get("adapter")
+def why(header: Any, error: Exception) -> str:
+    """Return the reason for which no parser could be made of a header's JSON, in words."""
+    adapter = header.get("adapter") if isinstance(header, Mapping) else None
     if isinstance(error, KeyError) and error.args == (adapter,):
         return f"this program has no adapter {adapter!r}"
-    told = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-    return f"the header of its session cannot be used: {told}"[:500]
+    if isinstance(error, HeaderError):
+        reason = str(error)
+    elif isinstance(error, KeyError):
+        reason = f"it has no {error.args[0]!r}"
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    return f"the header of its session cannot be used: {reason}"[:500]
 
 
-def readable_part(header: Any) -> tuple[dict[str, Any], Coverage]:
+def readable_part(told: Any) -> SessionHeader:
     """Return a header that has a venue at least, and what the session has to receive as far as that can be read."""
-    known: dict[str, Any] = dict(header) if isinstance(header, Mapping) else {}
-    if not isinstance(known.get("venue"), str):
-        known["venue"] = UNKNOWN_VENUE
+    known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    texts = {name: value for name in _TEXTS if isinstance(value := known.get(name), str) and value}
+    texts = {"venue": UNKNOWN_VENUE, "adapter": UNKNOWN_VENUE} | texts
     try:
-        return known, Coverage(known)
-    except (TypeError, ValueError):
-        return known | {"subscriptions": []}, Coverage({"venue": known["venue"]})
+        return SessionHeader.from_json(texts | {"subscriptions": known.get("subscriptions", ())})
+    except HeaderError:
+        return SessionHeader.from_json(texts)

@@ -166,7 +166,7 @@ async def _run(
     segment = min(record.position.segment for record in here)
     at_us = here[0].received_ns // 1000
     chosen = Chosen({venue})
-    async for record, out, _ in breathing(rerun(directory, segment, chosen.takes, damaged)):
+    async for record, out in breathing(rerun(directory, segment, chosen.takes, damaged)):
         if record.received_ns > last_ns and record.position > here[-1].position:
             break
         made = _among(out, told.table, symbol, wanted)

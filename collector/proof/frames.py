@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 
@@ -128,7 +128,7 @@ def venue_of(record: Record) -> str:
         header = orjson.loads(record.payload)
     except orjson.JSONDecodeError:
         header = None
-    return str(readable_part(header)[0]["venue"])
+    return readable_part(header).venue
 
 
 def place(directory: Path, time_ns: int) -> Position | None:
@@ -142,8 +142,8 @@ def place(directory: Path, time_ns: int) -> Position | None:
 
 def rerun(
     directory: Path, segment: int, takes: Callable[[Record], bool], damages: Callable[[DamagedJournal], None]
-) -> Iterator[tuple[Record, Records, Mapping[str, Any]]]:
-    """Parse on from the segment before `segment`, as recovery does; give each record, its rows, its session's header.
+) -> Iterator[tuple[Record, Records]]:
+    """Parse on from the segment before `segment`, as recovery does; give each record and its rows.
 
     Parsers that tell equal trades apart by counting, or follow a book's numbers, have then seen what they need. Records
     that `takes` does not want are passed over.
@@ -152,14 +152,12 @@ def rerun(
     if not present:
         return
     normaliser = Normaliser(venues.find)
-    nobody: Mapping[str, Any] = {}
     for record in read(directory, Position(max(present[0], segment - 1), 0), on_corrupt=damages):
         if not takes(record):
             continue
         out = Records()
-        session = normaliser.sessions.get(record.session)
         apply(record, normaliser, out)
-        yield record, out, session.header if session else nobody
+        yield record, out
 
 
 def layouts(record: Record) -> list[bytes]:

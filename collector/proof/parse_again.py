@@ -164,7 +164,7 @@ async def _run_again(directory: Path, placed: list[_Placed]) -> AsyncIterator[_Y
         segment = order[0].record.position.segment
         sessions = {one.record.session for one in order}
         held: deque[_Open] = deque()
-        async for record, out, _ in breathing(rerun(directory, segment, _of(sessions), _report)):
+        async for record, out in breathing(rerun(directory, segment, _of(sessions), _report)):
             while held and record.received_ns > held[0].until_ns:
                 yield held.popleft().found
             while order and order[0].record.position < record.position:

@@ -15,8 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -42,6 +41,7 @@ from collector.normalise.wanted import Span
 from collector.recording.accounts import Accounts
 from collector.store.batch import Batch
 from collector.venues.events import Event
+from collector.venues.header import SessionHeader
 from collector.venues.rest import RestAnswer, RestCall
 from collector.venues.roles import Parser
 
@@ -130,9 +130,7 @@ class JournalledIntake:
     async def refused(self) -> tuple[str, str]:
         return await self.journal.refused()
 
-    def open(
-        self, header: Mapping[str, Any], *, strip: Callable[[bytes], bytes | None] | None = None
-    ) -> JournalledSession:
+    def open(self, header: SessionHeader, *, strip: Callable[[bytes], bytes | None] | None = None) -> JournalledSession:
         """Begin a session; its number is the time of its opening in microseconds, made unique."""
         received_ns = self._clock.now_ns()
         number = max(received_ns // 1000, self._last_session + 1)

@@ -26,6 +26,7 @@ from collector.normalise.wanted import Key, WantedStreams
 from collector.recording.intake import JournalledIntake
 from collector.store.place import Held
 from collector.store.writer import Abandoned, Writer
+from collector.venues.header import Covered
 
 log = structlog.get_logger()
 
@@ -232,4 +233,5 @@ def _certain_us(held: Held) -> int:
 
 def _covered(abandoned: Abandoned) -> list[Key]:
     subscriptions = orjson.loads(abandoned.session.details).get("subscriptions", [])
-    return Coverage({"venue": abandoned.session.venue, "subscriptions": subscriptions}).keys()
+    covered = [Covered(channel, stream, tuple(symbols)) for channel, stream, symbols in subscriptions]
+    return Coverage(abandoned.session.venue, covered).keys()

@@ -8,8 +8,7 @@ synced in the journal, then committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from collector.clock import Clock
 from collector.journal import Journal, Kind
@@ -20,6 +19,7 @@ from collector.store.batch import Batch, TableCount
 from collector.store.writer import Writer
 from collector.venues.adapter import Adapter
 from collector.venues.events import Event
+from collector.venues.header import SessionHeader
 from collector.venues.rest import RestAnswer, RestCall
 from collector.venues.roles import Parser
 
@@ -31,7 +31,7 @@ class Recording:
 
     def __init__(
         self,
-        header: Mapping[str, Any],
+        header: SessionHeader,
         journal: Journal,
         writer: Writer,
         clock: Clock,

@@ -32,6 +32,7 @@ from collector.repair.line import LANES, Line
 from collector.repair.stretches import Stretch, stretches
 from collector.store.errors import DatabaseError
 from collector.venues.adapter import Adapter
+from collector.venues.header import SessionHeader
 
 log = structlog.get_logger()
 
@@ -371,10 +372,9 @@ class _StartOver(Exception):  # noqa: N818  no error: a way out of all lanes at 
     """What was read from the table is not true any more."""
 
 
-def history_header(venue: str, adapter: Adapter, settings: Any, purpose: str) -> dict[str, Any]:
+def history_header(venue: str, adapter: Adapter, settings: Any, purpose: str) -> SessionHeader:
     """Describe a session that reads history: it covers nothing by itself, so its end is no gap."""
-    header = {"venue": venue, "adapter": adapter.name, "worker": f"{venue}-{purpose}", "url": "", "symbols": None}
-    return {**header, **adapter.history_header(settings)}
+    return SessionHeader(venue, adapter.name, own=adapter.history_header(settings), worker=f"{venue}-{purpose}")
 
 
 def bucket(per_second: float) -> AsyncLimiter:

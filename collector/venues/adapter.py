@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.audit import BookRows, CandleSums, MinuteCalls
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
@@ -66,7 +67,7 @@ class Adapter(Protocol):
 
     def discover(self, venue: str, settings: Any) -> Discovery: ...
 
-    def parser(self, header: Mapping[str, Any]) -> Parser: ...
+    def parser(self, header: SessionHeader) -> Parser: ...
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
         """Return the URL and the headers for the next attempt to connect."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from collector.model import InstrumentSpec
+from collector.venues.header import Covered, SessionHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,16 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPlan:
-    """One connection. `header` is all that `Adapter.parser` needs; it is JSON and opens the session in the journal."""
+    """One connection. `header` is all that `Adapter.parser` needs, and opens the session in the journal."""
 
     name: str
     url: str = field(repr=False)  # some venues want a token in it
     subscriptions: tuple[Subscription, ...]
-    header: Mapping[str, Any]
+    header: SessionHeader
+
+    def session_header(self, url: str = "") -> SessionHeader:
+        """Return the header of a session of this line, on a connection to `url`."""
+        return _session_header(self, url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,12 @@ class PollPlan:
 
     name: str
     subscriptions: tuple[Subscription, ...]
-    header: Mapping[str, Any]
+    header: SessionHeader
     lanes: tuple[str, ...] = ("rest",)
+
+    def session_header(self, url: str = "") -> SessionHeader:
+        """Return the header of a session of this line, on a connection to `url`."""
+        return _session_header(self, url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +100,8 @@ class Plan:
     def lines(self) -> tuple[ConnectionPlan | PollPlan, ...]:
         """Connections and polls."""
         return (*self.connections, *self.polls)
+
+
+def _session_header(line: ConnectionPlan | PollPlan, url: str) -> SessionHeader:
+    covered = tuple(Covered(one.channel, one.stream, one.symbols) for one in line.subscriptions)
+    return replace(line.header, worker=line.name, url=url, subscriptions=covered)

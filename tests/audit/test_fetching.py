@@ -18,6 +18,7 @@ from collector.model import Instrument
 from collector.venues.audit import MinuteCalls
 from collector.venues.rest import History, RestAnswer, RestCall
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeSession
+from tests.kit.headers import session_header
 from tests.repair.fakes import Endless
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -62,7 +63,9 @@ class Scene:
         self.clock = FakeClock()
         self.clock.now = NOON.timestamp() + 600 + DELAY + 1
         self.intake = FakeIntake()
-        self.rest: RestClient | None = RestClient("fake", self.adapter, LIMITS, Endless(), self.clock, FakeSession({}))
+        self.rest: RestClient | None = RestClient(
+            "fake", self.adapter, LIMITS, Endless(), self.clock, FakeSession(session_header({}))
+        )
         self.events: list[str] = []
         self.fetcher = CandleFetcher(
             "fake",
@@ -121,7 +124,7 @@ async def test_minutes_that_are_due_come_for_several_at_once_and_a_minute_before
     assert scene.adapter.asked[:2] == [("ABC", 7, 9), ("D", 7, 9)]
     assert scene.fetched(1) == scene.fetched(4) == (8, 9)  # the last one waits for its neighbour
     [session] = scene.intake.sessions
-    assert session.header["worker"] == "fake-audit"
+    assert session.header.worker == "fake-audit"
     assert session.closed
 
 

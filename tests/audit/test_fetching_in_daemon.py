@@ -17,6 +17,7 @@ from collector.daemon.daemon import Daemon
 from collector.demo.compare import Ledger
 from collector.demo.demo import settled
 from collector.simulator.fmex.payloads import amount, price
+from collector.status.audit import audit_facts
 from collector.status.snapshot import snapshot
 from tests.audit.test_in_daemon import PATIENCE_SECONDS, QuickClock
 from tests.kit.stage import Stage, live, until
@@ -111,7 +112,7 @@ async def many_venues(dsn: str, folder: Path, clock: QuickClock) -> AsyncIterato
 
 def audited(daemon: Daemon, venues: Iterable[str] = LOSSES) -> bool:
     """Whether minutes of each venue are complete."""
-    facts = daemon.auditing.facts()
+    facts = audit_facts(daemon.auditing)
     assert facts is not None
     return all(facts.verdicts.get(venue, {}).get("complete", 0) > 0 for venue in venues)
 
@@ -161,7 +162,7 @@ async def test_trades_left_out_on_living_lines_are_found_told_and_got_back(datab
         assert verdicts == [("complete", True)]
         assert await on.query("select 1 from audits where verdict = 'unexplained'") == []
         await candles_are_facts_and_not_recorded(on)
-        status = snapshot(daemon)
+        status = snapshot(daemon.observed)
         assert status.audit is not None
         assert {(one.venue, one.refused, one.trouble) for one in status.audit.fetching} == {
             (venue, 0, "") for venue in LOSSES

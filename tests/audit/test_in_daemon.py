@@ -13,6 +13,7 @@ import pytest
 
 from collector.daemon.daemon import Daemon
 from collector.demo.demo import settled
+from collector.status.audit import audit_facts
 from collector.status.snapshot import snapshot
 from tests.kit.stage import Stage, live, stage, until
 from tests.repair.truth import everything_is_there, stored_trades, traded
@@ -60,7 +61,7 @@ async def test_trades_that_a_living_line_left_out_are_found_repaired_and_told(da
         await on.ledger.pause()
         await settled(daemon.observed)
         await everything_is_there(on, since_us)
-        status = snapshot(daemon)
+        status = snapshot(daemon.observed)
 
         assert status.audit is not None
         assert {(one.symbol, one.state) for one in status.audit.alarms} == {("BTCUSDT", "repaired")}
@@ -84,7 +85,7 @@ async def first_minutes(on: Stage, daemon: Daemon) -> None:
 
 
 def audited(daemon: Daemon) -> Callable[[str], Any]:
-    facts = daemon.auditing.facts()
+    facts = audit_facts(daemon.auditing)
     assert facts is not None
     return lambda name: getattr(facts, name)
 
@@ -106,7 +107,7 @@ async def test_quiet_market_and_an_ordinary_cut_raise_no_alarm_and_a_restart_goe
         await on.ledger.resume()
         async with on.daemon(clock) as daemon:
             await until(lambda: audited(daemon)("complete") > 0, "an audited minute", PATIENCE_SECONDS)
-            await until(lambda: not daemon.repairers["fmfw"].waiting, "the stop repaired", PATIENCE_SECONDS)
+            await until(lambda: not daemon.venues.repairers["fmfw"].waiting, "the stop repaired", PATIENCE_SECONDS)
             auditor = daemon.auditing.auditor
             assert auditor is not None
             assert not auditor.alarms.open

@@ -10,6 +10,7 @@ from collector.check import Finding, Verdict
 from collector.check.audit import auditable, turn
 from collector.config import Config, load
 from collector.venues.plan import ConnectionPlan, Plan, Subscription
+from tests.kit.headers import session_header
 
 FMFW = '[venues.fmfw]\nsymbols = ["A"]\n'
 FINAM = '[venues.finam]\nsecret = "x"\nsymbols = ["SBER@MISX"]\n'
@@ -103,7 +104,7 @@ def test_venue_that_is_switched_off_is_left_out(tmp_path: Path) -> None:
 def test_turn_that_takes_long_is_told(tmp_path: Path, text: str, count: int, minutes: int | None) -> None:
     config = configured(tmp_path, text)
     symbols = tuple(f"S{number}@MISX" for number in range(count))
-    plan = Plan((ConnectionPlan("x", "ws://x", (Subscription("trades", "trades", symbols),), {}),))
+    plan = Plan((ConnectionPlan("x", "ws://x", (Subscription("trades", "trades", symbols),), session_header({})),))
     found = list(turn(next(iter(config.venues)), config, plan))
     assert [one.verdict for one in found] == ([] if minutes is None else [Verdict.WARNING])
     assert minutes is None or f"take {minutes} minutes to fetch" in found[0].text

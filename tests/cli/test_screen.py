@@ -16,7 +16,7 @@ from rich.table import Table
 from collector.cli.screen import READER_GONE, Screen, styled
 
 PACKAGE = Path(__file__).parents[2] / "collector"
-PRINTING = sorted([*(PACKAGE / "cli").glob("*.py"), PACKAGE / "service" / "demo.py"])
+PRINTING = sorted([*(PACKAGE / "cli").glob("*.py"), PACKAGE / "demo" / "demo.py"])
 
 
 def test_texts_in_every_place_of_a_table_are_texts(capsys: pytest.CaptureFixture[str]) -> None:

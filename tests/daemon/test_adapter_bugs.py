@@ -56,7 +56,7 @@ async def test_bugs_cost_their_line_and_their_venue_until_they_are_mended(
             await until(lambda: all(feed.state == "live" for feed in others), "the other lines")
             await until(lambda: daemon.workers["sister"].failures > 0, "a venue that fails")
             assert [feed.reconnects for feed in others] == [0] * len(others)
-            shown = {venue.venue: venue for venue in snapshot(daemon).venues}
+            shown = {venue.venue: venue for venue in snapshot(daemon.observed).venues}
             assert shown["fmfw"].adapter_failures["conversation.handle"] > 1
             assert shown["fmfw"].failures == 0
             assert shown["sister"].failed

@@ -126,7 +126,7 @@ async def test_what_a_cut_line_has_cost_is_had_again_from_history(database: str,
             opened = on.venue.opened
             await until(lambda: on.venue.opened > opened, "a new connection")
             await resumed(on, daemon)
-            repairer = daemon.repairers["metaapi"]
+            repairer = daemon.venues.repairers["metaapi"]
             await until(lambda: repairer.repaired > 0 and not repairer.waiting, "repairs")
             await on.ledger.pause()
             states = await on.query("select distinct stream, state from gaps where cause <> 'starting' order by stream")

@@ -101,12 +101,12 @@ async def test_venues_come_and_go(tmp_path: Path, database: str) -> None:
         await reload(daemon)
         await until(lambda: "sister" in daemon.workers and live(daemon), "the new venue")
         await until(lambda: any(name.venue == "sister" for name in daemon.statistics.last_trade), "its trades")
-        assert "sister" in daemon.repairers
+        assert "sister" in daemon.venues.repairers
 
         on.config.write_text(whole)
         await reload(daemon)
         await until(lambda: "sister" not in daemon.workers, "its end")
-        assert "sister" not in daemon.repairers
+        assert "sister" not in daemon.venues.repairers
         assert daemon.workers["fmfw"].worker.connections["fmfw-1"] is first
         await on.ledger.pause()
         await settled(daemon.observed)

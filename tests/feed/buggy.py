@@ -9,6 +9,7 @@ from typing import Any
 
 from collector.feed.failures import Place
 from collector.venues.events import Action, Event, SubscriptionState, SubscriptionStatus
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan
 from collector.venues.roles import Parser
 
@@ -76,8 +77,8 @@ class BuggyAdapter(FakeAdapter):
     def strip(self) -> None:
         self.bugs.meet(Place.STRIP, self.opening)
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
-        self.bugs.meet(Place.PARSER, header["worker"])
+    def parser(self, header: SessionHeader) -> Parser:
+        self.bugs.meet(Place.PARSER, header.worker)
         return super().parser(header)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> FakeConversation:
@@ -90,14 +91,14 @@ class ParsingIntake(FakeIntake):
         super().__init__()
         self._adapter = adapter
 
-    def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
+    def open(self, header: SessionHeader, *, strip: Any = None) -> FakeSession:
         parser = self._adapter.parser(header)
         session = super().open(header)
         session.parser = parser
         return session
 
     def of(self, line: str) -> list[FakeSession]:
-        return [session for session in self.sessions if session.header["worker"] == line]
+        return [session for session in self.sessions if session.header.worker == line]
 
 
 class EndlessNetwork(FakeNetwork):

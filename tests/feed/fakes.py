@@ -16,9 +16,11 @@ from collector.model import GapOutcome, Records
 from collector.normalise.wanted import Span
 from collector.venues.adapter import AdapterDefaults, VenueSettings
 from collector.venues.events import Acknowledged, Action, Event, Reconnect, Send, SubscriptionStatus
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, Plan, Problem, Subscription
 from collector.venues.rest import Discovery, RestAnswer, RestCall
 from collector.venues.roles import Parser
+from tests.kit.headers import session_header
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
@@ -228,7 +230,7 @@ class FakeAdapter(AdapterDefaults):
         yield RestCall("symbols", "http://fake/symbols")
         return self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
+    def parser(self, header: SessionHeader) -> Parser:
         return FakeParser()
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> FakeConversation:
@@ -247,7 +249,7 @@ class FakeAdapter(AdapterDefaults):
 class FakeSession:
     """Remembers what it was handed."""
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
+    def __init__(self, header: SessionHeader) -> None:
         self.header = header
         self.parser: Any = FakeParser()
         self.frames: list[bytes] = []
@@ -302,14 +304,16 @@ class FakeIntake:
     async def refused(self) -> tuple[str, str]:
         return await asyncio.shield(self.refusal)
 
-    def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
+    def open(self, header: SessionHeader, *, strip: Any = None) -> FakeSession:
         self.sessions.append(FakeSession(header))
         return self.sessions[-1]
 
 
 def connection_plan(name: str = "fake-1", *symbols: str) -> ConnectionPlan:
     subscription = Subscription("trades", "trades", symbols or ("A",))
-    return ConnectionPlan(name, "ws://user:secret@fake/ws?token=secret", (subscription,), {"venue": "fake"})
+    return ConnectionPlan(
+        name, "ws://user:secret@fake/ws?token=secret", (subscription,), session_header({"venue": "fake"})
+    )
 
 
 def plan(*connections: ConnectionPlan, problems: Sequence[Problem] = ()) -> Plan:

@@ -271,7 +271,7 @@ async def test_cancelling_closes_the_session_and_the_line() -> None:
 async def test_address_in_the_session_has_neither_token_nor_password() -> None:
     async with Stage(FakeLine(b"one")).running() as stage:
         await stage.until(lambda: stage.feed.frames == 1)
-        assert stage.intake.sessions[0].header["url"] == "ws://fake/ws"
+        assert stage.intake.sessions[0].header.url == "ws://fake/ws"
 
 
 async def test_refused_token_is_not_tried_again_in_a_hurry() -> None:

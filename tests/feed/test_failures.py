@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -21,9 +21,11 @@ from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker, WorkerState
 from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
+from collector.venues.header import SessionHeader
 from collector.venues.plan import Plan, PollPlan, Subscription
 from collector.venues.rest import Discovery, RestAnswer, RestCall
 from collector.venues.roles import Parser
+from tests.kit.headers import session_header
 
 from .buggy import BAD, BuggyAdapter, Bugs, EndlessNetwork, ParsingIntake
 from .fakes import (
@@ -137,7 +139,7 @@ async def test_message_that_cannot_be_stripped_is_noted_without_its_text_and_the
             return super().frame(payload, received_ns)
 
     class Intake(FakeIntake):
-        def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
+        def open(self, header: SessionHeader, *, strip: Any = None) -> FakeSession:
             self.sessions.append(Secretive(header))
             return self.sessions[-1]
 
@@ -200,8 +202,8 @@ class Polling:
 class PolledAdapter(FakeAdapter):
     bugs: Bugs = field(default_factory=lambda: Bugs(Place.LINE))
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
-        self.bugs.meet(Place.PARSER, header["worker"])
+    def parser(self, header: SessionHeader) -> Parser:
+        self.bugs.meet(Place.PARSER, header.worker)
         return super().parser(header)
 
     def polling(self, *_: object) -> Polling:
@@ -213,8 +215,8 @@ class PolledAdapter(FakeAdapter):
 async def polled(place: Place, *answers: tuple[int, dict[str, str], bytes]) -> AsyncIterator[tuple[PollFeed, Any]]:
     adapter, clock = PolledAdapter(bugs=Bugs(place)), OrderlyClock()
     intake, failures = ParsingIntake(adapter), AdapterFailures("fake")
-    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, FakeSession({}))
-    plan = PollPlan(BAD, (Subscription("quotes", "ticks", ("A",)),), {"venue": "fake"}, ("quotes",))
+    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, FakeSession(session_header({})))
+    plan = PollPlan(BAD, (Subscription("quotes", "ticks", ("A",)),), session_header({"venue": "fake"}), ("quotes",))
     feed = PollFeed(plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1), failures=failures)
     task = asyncio.ensure_future(feed.run())
     try:
@@ -311,7 +313,7 @@ async def test_bug_in_the_judgement_of_an_answer_costs_that_call_and_is_not_repe
             return None
 
     network = FakeNetwork(answers=[(200, {}, b"odd"), OK])
-    rest = RestClient("fake", Adapter(), LIMITS, network, OrderlyClock(), FakeSession({}))
+    rest = RestClient("fake", Adapter(), LIMITS, network, OrderlyClock(), FakeSession(session_header({})))
     with pytest.raises(AdapterError, match="fake: a bug, in failure: IndexError: bug") as failed:
         await rest.fetch(RestCall("trades", "http://fake/trades"))
     assert not failed.value.permanent
@@ -327,7 +329,9 @@ async def test_bug_in_a_generator_of_calls_comes_out_as_the_venues_failure() -> 
         yield RestCall("trades", "http://fake/trades")
         raise ZeroDivisionError("bug")
 
-    rest = RestClient("fake", FakeAdapter(), LIMITS, FakeNetwork(answers=[OK]), OrderlyClock(), FakeSession({}))
+    rest = RestClient(
+        "fake", FakeAdapter(), LIMITS, FakeNetwork(answers=[OK]), OrderlyClock(), FakeSession(session_header({}))
+    )
     with pytest.raises(AdapterError, match="a bug, in history: ZeroDivisionError: bug"):
         await rest.drive(steps())
     assert rest.failures.counts == {Place.HISTORY: 1}

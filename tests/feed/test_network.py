@@ -27,6 +27,8 @@ from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker
 from collector.model import Instrument
 from collector.venues.adapter import Adapter
+from collector.venues.header import SessionHeader
+from tests.kit.headers import session_header
 
 from .doors import Door, door, handshake, raw
 from .fakes import FakeIntake, FakeSession
@@ -145,7 +147,7 @@ class ParsingIntake(FakeIntake):
         super().__init__()
         self._adapter = adapter
 
-    def open(self, header: Mapping[str, Any], *, strip: Any = None) -> FakeSession:
+    def open(self, header: SessionHeader, *, strip: Any = None) -> FakeSession:
         session = super().open(header)
         session.parser = self._adapter.parser(header)
         return session
@@ -262,7 +264,7 @@ async def test_the_check_does_not_follow_a_handshake_either(tmp_path: Path) -> N
 
 async def ask_for_the_past(venue: str, adapter: Adapter, settings: Any, network: Diverting) -> None:
     """Ask for what the venue lists, and for the last minutes of each stream that has a past."""
-    rest = RestClient(venue, adapter, adapter.limits(settings), network, SystemClock(), FakeSession({}))
+    rest = RestClient(venue, adapter, adapter.limits(settings), network, SystemClock(), FakeSession(session_header({})))
     plan = await rest.drive(adapter.discover(venue, settings))
     now_us = SystemClock().now_ns() // 1000
     for stream in adapter.historic:

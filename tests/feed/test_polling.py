@@ -14,6 +14,7 @@ from collector.feed.rest import RestClient
 from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
 from collector.venues.plan import PollPlan
 from collector.venues.rest import RestAnswer, RestCall
+from tests.kit.headers import session_header
 
 from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
 
@@ -62,8 +63,8 @@ async def polled(
 ) -> AsyncIterator[tuple[PollFeed, Script, FakeIntake]]:
     adapter, clock, intake = PollAdapter(), FakeClock(), FakeIntake()
     adapter.script = Script()
-    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, intake.open({}))
-    plan = PollPlan("fake-poll", (), {"venue": "fake"}, lanes)
+    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, intake.open(session_header({})))
+    plan = PollPlan("fake-poll", (), session_header({"venue": "fake"}), lanes)
     feed = PollFeed(plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1))
     task = asyncio.ensure_future(feed.run())
     try:

@@ -11,6 +11,7 @@ from collector.errors import VenueError
 from collector.feed.network import LineError, MovedError, UnreadableError
 from collector.feed.rest import ATTEMPTS, LONGEST_PAUSE_SECONDS, RestClient
 from collector.venues.rest import RestAnswer, RestCall
+from tests.kit.headers import session_header
 
 from .fakes import LIMITS, Answer, FakeAdapter, FakeClock, FakeNetwork, FakeSession
 
@@ -22,7 +23,7 @@ CALL = RestCall("trades", "http://fake/trades")
 
 
 def client(*answers: Answer | LineError) -> tuple[RestClient, FakeNetwork, FakeSession, FakeClock]:
-    network, session, clock = FakeNetwork(answers=answers), FakeSession({}), FakeClock()
+    network, session, clock = FakeNetwork(answers=answers), FakeSession(session_header({})), FakeClock()
     return RestClient("fake", FakeAdapter(), LIMITS, network, clock, session), network, session, clock
 
 
@@ -101,7 +102,7 @@ async def test_everybody_waits_out_a_429() -> None:
     await rest.fetch(CALL)
     assert clock.now >= 1_001
     assert (rest.use.calls, rest.use.failed, rest.use.throttled) == (2, 1, 1)
-    assert rest.of(FakeSession({})).use is rest.use
+    assert rest.of(FakeSession(session_header({}))).use is rest.use
 
 
 async def test_a_429_of_one_quota_holds_only_its_own_calls_back() -> None:
@@ -116,7 +117,12 @@ async def test_a_429_of_one_quota_holds_only_its_own_calls_back() -> None:
 
 
 async def test_calls_of_a_quota_keep_its_pace() -> None:
-    adapter, network, session, clock = FakeAdapter(), FakeNetwork(answers=[ok()] * 3), FakeSession({}), FakeClock()
+    adapter, network, session, clock = (
+        FakeAdapter(),
+        FakeNetwork(answers=[ok()] * 3),
+        FakeSession(session_header({})),
+        FakeClock(),
+    )
     rest = RestClient("fake", adapter, replace(LIMITS, quotas={"slow": 10.0}), network, clock, session)
     for _ in range(3):
         await rest.fetch_once(CALL, session)

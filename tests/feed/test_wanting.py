@@ -9,6 +9,7 @@ import pytest
 
 from collector.feed.wanting import GONE_SECONDS, Wanting
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Subscription
+from tests.kit.headers import session_header
 
 from .fakes import FakeAdapter, FakeClock, FakeIntake
 
@@ -24,7 +25,7 @@ class Named(FakeAdapter):
 
 def plan(**streams: tuple[str, ...]) -> Plan:
     wanted = tuple(Subscription(stream, stream, symbols) for stream, symbols in streams.items())
-    return Plan(connections=(ConnectionPlan("v-1", "ws://v", wanted, {}),))
+    return Plan(connections=(ConnectionPlan("v-1", "ws://v", wanted, session_header({})),))
 
 
 @pytest.fixture
@@ -74,7 +75,9 @@ async def test_what_patterns_mean_is_asked_for_since_the_start(
 async def test_polls_are_asked_for_and_what_belongs_to_the_venue_is_not(wanting: Wanting, intake: FakeIntake) -> None:
     wanting.configured({})
     told(intake)
-    poll = PollPlan("v-poll", (Subscription("s", "derivatives", ("A",)), Subscription("r", "rates", ("*",))), {})
+    poll = PollPlan(
+        "v-poll", (Subscription("s", "derivatives", ("A",)), Subscription("r", "rates", ("*",))), session_header({})
+    )
     wanting.planned({}, Plan(polls=(poll,)))
     assert told(intake) == [({"derivatives": ["A"]}, True)]
 

@@ -34,6 +34,7 @@ from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.plan import ConnectionPlan, Subscription
 from collector.web.server import serve
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
+from tests.kit.headers import session_header
 
 NOW = 1_700_000_000.0
 HINT = Hint("127.0.0.1", 15432, "market", "analyst", Path("/data/postgres/analyst.pgpass"), "psql")
@@ -185,7 +186,10 @@ class WatchedDaemon:
         """Give a worker a connection that has been in `state` for `age` seconds, its subscriptions flowing if live."""
         name = f"{worker.venue}-{len(worker.connections) + 1}"
         plan = ConnectionPlan(
-            name, "ws://fake", (Subscription("deals", stream, symbols),), {"venue": worker.venue, "worker": name}
+            name,
+            "ws://fake",
+            (Subscription("deals", stream, symbols),),
+            session_header({"venue": worker.venue, "worker": name}),
         )
         feed = ConnectionFeed(
             plan,
@@ -205,9 +209,7 @@ class WatchedDaemon:
                 SubscriptionStatus("deals", stream, symbol, SubscriptionState.FLOWING, since) for symbol in symbols
             ]
             feed._conversation = cast(Any, SimpleNamespace(statuses=lambda: flowing))
-            session = self.normaliser.open(
-                len(self.normaliser.sessions) + 1, {**plan.header, "adapter": "fake"}, 0, Records()
-            )
+            session = self.normaliser.open(len(self.normaliser.sessions) + 1, plan.header.to_json(), 0, Records())
             session.parser.last_seen["deals"] = dict.fromkeys(symbols, self.clock.now_ns() - 2_000_000_000)
         worker.connections[name] = feed
         return feed

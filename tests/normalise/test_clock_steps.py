@@ -23,6 +23,7 @@ from collector.store.writer import Writer
 from collector.venues.adapter import Adapter
 from collector.venues.events import Event
 from tests.feed.fakes import FakeAdapter, FakeClock
+from tests.kit.headers import session_header
 
 A = Instrument("fake", "A")
 HEADER = {"venue": "fake", "adapter": "fake", "subscriptions": [["trades", "trades", ["A"]]]}
@@ -39,7 +40,7 @@ class CandleParser:
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         if payload == b"ack":
-            return FakeAdapter().parser({}).frame(payload, received_ns, out)
+            return FakeAdapter().parser(session_header({})).frame(payload, received_ns, out)
         text = payload.decode()
         out.candles.append(
             Candle(
@@ -139,7 +140,7 @@ async def test_a_reader_that_begins_segments_later_knows_what_the_clock_had_show
     clock = FakeClock()
     journal = await Journal.open(tmp_path, JournalOptions(segment_bytes=2000), now_ns=clock.now_ns)
     intake = JournalledIntake(journal, normaliser(), clock, batch_rows=10**6, queue_bytes=1 << 30)
-    session = intake.open(HEADER)
+    session = intake.open(session_header(HEADER))
     latest = clock.now_ns() + HOUR
     session.frame(b"1", latest)
     for number in range(200):
@@ -151,7 +152,7 @@ async def test_a_reader_that_begins_segments_later_knows_what_the_clock_had_show
     await journal.close()
     assert {candle.received_us for candle in out.candles} == {latest // 1000}
     assert len(out.candles) < 100
-    assert "clock_latest_ns" not in next(iter(of.sessions.values())).header
+    assert "clock_latest_ns" not in next(iter(of.sessions.values())).header.own
 
 
 async def test_numbers_of_sessions_rise_over_restarts_with_a_clock_that_was_set_back(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ async def test_numbers_of_sessions_rise_over_restarts_with_a_clock_that_was_set_
         journal.append(journal.last_session, Kind.NOTE, clock.now_ns(), encode_note(Started()))
         intake = JournalledIntake(journal, normaliser(), clock, batch_rows=10, queue_bytes=1 << 20)
         for _ in range(2 if len(opened) != 2 else 0):  # a run may open none
-            intake.open(HEADER)
+            intake.open(session_header(HEADER))
         opened.append(intake._last_session)
         await journal.close()
         clock.now -= 3600

@@ -30,6 +30,7 @@ from collector.store.writer import Writer
 from collector.venues.ordinals import COUNTED, trade_key
 from collector.venues.rest import RestAnswer, RestCall
 from tests.databases import DatabaseServer
+from tests.kit.headers import session_header
 from tests.kit.stage import PATIENCE_SECONDS, Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
@@ -268,7 +269,7 @@ async def test_page_in_the_middle_of_a_paging_has_its_keys_wherever_reading_begi
     places = []
     async with made(tmp_path) as journal:
         intake = JournalledIntake(journal, new_normaliser(), SystemClock(), batch_rows=1000, queue_bytes=1 << 20)
-        session = intake.open({**HEADER, "symbols": None})
+        session = intake.open(session_header({**HEADER, "symbols": None}))
         for number in range(3):
             places.append(journal.end)
             call = RestCall("rest:trades", "", {"by": "id"}, notes={COUNTED: orjson.dumps({content: number}).decode()})

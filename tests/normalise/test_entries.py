@@ -21,6 +21,7 @@ from collector.normalise.entries import (
     encode_header,
     encode_note,
 )
+from tests.kit.headers import session_header
 
 OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", "repaired", 5, 9, None)
 
@@ -59,7 +60,9 @@ def test_a_carried_session_is_read_as_it_was_written(carried: Carried) -> None:
 
 
 def test_a_carried_session_of_before_and_one_that_is_no_object_can_be_read() -> None:
-    assert Carried.decode(encode_header({"venue": "fmfw"})) == Carried({"venue": "fmfw"})
+    assert Carried.decode(encode_header(session_header({"venue": "fmfw"}))) == Carried(
+        session_header({"venue": "fmfw"}).to_json()
+    )
     assert Carried.decode(b"[5]") == Carried([5])
 
 

@@ -14,6 +14,7 @@ from collector.model import Instrument, Records
 from collector.normalise.apply import apply
 from collector.normalise.entries import Answer
 from collector.normalise.normaliser import Normaliser
+from collector.venues.header import SessionHeader
 
 GOOD: dict[str, Any] = {
     "venue": "fmfw",
@@ -41,8 +42,8 @@ def without(name: str) -> dict[str, Any]:
     ("header", "reason"),
     [
         (GOOD | {"adapter": "gone"}, "this program has no adapter 'gone'"),
-        (without("adapter"), "the header of its session cannot be used: it has no 'adapter'"),
-        (without("venue"), "the header of its session cannot be used: it has no 'venue'"),
+        (without("adapter"), "the header of its session cannot be used: adapter: is missing"),
+        (without("venue"), "the header of its session cannot be used: venue: is missing"),
         (GOOD | {"symbols": 7}, "the header of its session cannot be used: "),
         (GOOD | {"subscriptions": [["trades"]]}, "the header of its session cannot be used: "),
         (["no", "object"], "the header of its session cannot be used: "),
@@ -112,7 +113,7 @@ def test_entry_that_is_not_understood_goes_to_quarantine_whole(kind: Kind, paylo
 def test_header_for_which_there_is_no_parser_is_refused_before_anything_is_known_of_it() -> None:
     normaliser = Normaliser(venues.find)
     with pytest.raises(KeyError):
-        normaliser.prepare(1, without("adapter"), 10 * S)
+        normaliser.prepare(1, SessionHeader("fmfw", "gone"), 10 * S)
     assert not normaliser.sessions
 
 

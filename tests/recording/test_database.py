@@ -45,7 +45,7 @@ async def waits_and_then_stores(on: Stage, word: str, cure: Callable[[], Awaitab
             before = daemon.journal.end
             await until(lambda: live(daemon) and daemon.journal.distance(before) > 20_000, "recorded frames")
             await until(lambda: any(word in str(entry.get("reason")) for entry in logs), f"{word!r} in the log")
-            status = snapshot(daemon)
+            status = snapshot(daemon.observed)
             assert status.database.state == "away"
             assert word in status.database.reason
             assert status.health.ready

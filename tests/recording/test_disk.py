@@ -75,7 +75,7 @@ async def test_when_the_budget_is_used_up_without_a_database_reading_ends_and_th
                 back = take_away(daemon)
                 await until(lambda: daemon.journal.refusal is not None, "a budget that is used up", 60)
                 await until(lambda: not live(daemon), "lines that are ended")
-                status = snapshot(daemon)
+                status = snapshot(daemon.observed)
                 assert any("journal.max_gb" in one.reason for one in status.health.not_ready)
                 assert status.journal.refusal
                 assert status.journal.used_bytes <= 13 << 20
@@ -86,7 +86,7 @@ async def test_when_the_budget_is_used_up_without_a_database_reading_ends_and_th
                 await on.ledger.pause()
                 daemon.writer._dsn = back
                 await recorded_again(on, daemon, "disk full")
-                assert not any("max_gb" in one.reason for one in snapshot(daemon).health.not_ready)
+                assert not any("max_gb" in one.reason for one in snapshot(daemon.observed).health.not_ready)
     told = [log["event"] for log in logs if log["event"] in STEPS]
     # Once each, or once more where the snapshots of the new lines use up a budget as small as this.
     assert told in ([*STEPS], [*STEPS, *STEPS])
@@ -112,7 +112,7 @@ async def test_when_the_disk_itself_refuses_the_loss_is_a_gap_with_its_cause(
             refusing = True
             await until(lambda: daemon.journal.refusal is not None, "a full memory", 60)
             await until(lambda: not live(daemon), "lines that are ended")
-            assert any(os.strerror(number) in one.reason for one in snapshot(daemon).health.not_ready)
+            assert any(os.strerror(number) in one.reason for one in snapshot(daemon.observed).health.not_ready)
             assert daemon.journal.buffered < 2 << 20
             await asyncio.sleep(1)
             await on.ledger.pause()
@@ -181,7 +181,7 @@ async def test_start_on_a_disk_that_stays_full_holds_the_venues_until_there_is_r
                 async with on.daemon() as daemon:
                     assert daemon.journal.refusal is not None
                     assert daemon.journal.refusal.cause == "disk full"
-                    assert any("No space left" in one.reason for one in snapshot(daemon).health.not_ready)
+                    assert any("No space left" in one.reason for one in snapshot(daemon.observed).health.not_ready)
                     await until(lambda: daemon.recorder.committed is not None, "a database that has answered")
                     assert not live(daemon)
                     assert numbers(disk / "data/journal")[: len(before)] == before

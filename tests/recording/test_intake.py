@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,15 +15,17 @@ from collector.model import Records
 from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.recording.intake import JournalledIntake
+from collector.venues.header import SessionHeader
 from collector.venues.roles import Parser
 from tests.feed.fakes import FakeAdapter
+from tests.kit.headers import session_header
 
 HEADER = {"venue": "fake", "adapter": "fake", "worker": "fake-1", "url": "ws://fake", "subscriptions": []}
 
 
 class Adapter(FakeAdapter):
-    def parser(self, header: Mapping[str, Any]) -> Parser:
-        if "broken" in header:
+    def parser(self, header: SessionHeader) -> Parser:
+        if "broken" in header.own:
             raise KeyError("a bug")
         return super().parser(header)
 
@@ -53,7 +54,7 @@ async def test_message_that_cannot_be_stripped_leaves_no_byte_and_is_counted_liv
     tmp_path: Path,
 ) -> None:
     async with journalled(tmp_path) as intake:
-        session = intake.open(HEADER, strip=strip_of(ValueError("balance 1000000")))
+        session = intake.open(session_header(HEADER), strip=strip_of(ValueError("balance 1000000")))
         session.frame(b"one", 1)
         with pytest.raises(NotStrippedError) as lost:
             session.frame(b"balance 1000000", 2)
@@ -79,8 +80,8 @@ async def test_message_that_cannot_be_stripped_leaves_no_byte_and_is_counted_liv
 async def test_session_whose_parser_cannot_be_made_is_not_in_the_journal(tmp_path: Path) -> None:
     async with journalled(tmp_path) as intake:
         with pytest.raises(KeyError):
-            intake.open({**HEADER, "broken": True})
+            intake.open(session_header({**HEADER, "broken": True}))
         assert not intake.normaliser.sessions
-        intake.open(HEADER).close("stopped")
+        intake.open(session_header(HEADER)).close("stopped")
     kinds = [record.kind for record in read(tmp_path)]
     assert kinds == [Kind.OPEN, Kind.CLOSE]

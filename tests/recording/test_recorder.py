@@ -28,6 +28,7 @@ from collector.store.writer import Abandoned, Asked, Writer
 from collector.venues.adapter import Adapter
 from collector.venues.events import Event
 from collector.venues.rest import RestAnswer, RestCall
+from tests.kit.headers import session_header
 from tests.kit.stage import until
 
 BTC = Instrument("v", "BTC")
@@ -147,7 +148,7 @@ class Line:
             flush_seconds=0.01,
             rename=lambda: None,
         )
-        self.session: JournalledSession = self.intake.open(HEADER)
+        self.session: JournalledSession = self.intake.open(session_header(HEADER))
         self._sent = 0
 
     def receive(self, count: int, *, bytes_each: int = 100) -> None:
@@ -272,14 +273,14 @@ async def test_sessions_of_a_new_journal_are_numbered_after_those_in_the_tables(
     writer.greatest_session = 2 * SystemClock.now_ns() // 1000  # our clock was ahead when that was opened
     async with line(tmp_path, writer) as on:
         await on.live()
-        sessions = [on.intake.open(HEADER)._session.session_id for _ in range(3)]
+        sessions = [on.intake.open(session_header(HEADER))._session.session_id for _ in range(3)]
         on.receive(1)
     assert sessions == [writer.greatest_session + 1, writer.greatest_session + 2, writer.greatest_session + 3]
 
     writer.greatest_session *= 2  # of another collector, while the journal knows its own
     async with line(tmp_path, writer) as on:
         await on.live()
-        assert on.intake.open(HEADER)._session.session_id < writer.greatest_session
+        assert on.intake.open(session_header(HEADER))._session.session_id < writer.greatest_session
 
 
 async def test_catching_up_comes_to_an_end_while_more_arrives_than_a_hand_over_takes(tmp_path: Path) -> None:
@@ -353,7 +354,7 @@ async def test_frames_of_a_session_are_all_counted_by_a_reader_that_begins_segme
         [session] = normaliser.sessions.values()
         assert session.frames == 60_000
         assert len(out.trades) < 30_000
-        assert "frames" not in session.header
+        assert "frames" not in session.header.own
 
 
 async def test_frames_without_a_session_are_told_once_for_a_segment(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.recording.intake import JournalledIntake
 from collector.venues.adapter import Adapter
+from tests.kit.headers import session_header
 from tests.kit.watched import WallClock
 
 from .test_recorder import HEADER, NumberAdapter
@@ -42,7 +43,7 @@ def new_normaliser() -> Normaliser:
 
 
 def opened(intake: JournalledIntake) -> Any:
-    return intake.open(HEADER)._session.session_id
+    return intake.open(session_header(HEADER))._session.session_id
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def opened(intake: JournalledIntake) -> Any:
 async def test_a_clock_that_was_set_back_gives_no_number_twice(tmp_path: Path, last: str) -> None:
     async with begun(tmp_path) as intake:
         first = opened(intake)
-        second = intake.open(HEADER)
+        second = intake.open(session_header(HEADER))
         second.frame(b"1", 1)
         if last == "of a session that is over":
             second.close("stopped")
@@ -73,7 +74,7 @@ async def test_a_clock_that_was_set_back_gives_no_number_twice(tmp_path: Path, l
             (tmp_path / f"{newest + 1:012d}.torn-1").write_bytes(bytes(100))
 
     async with begun(tmp_path) as intake:
-        third = intake.open(HEADER)
+        third = intake.open(session_header(HEADER))
         third.frame(b"2", 2)
         number = third._session.session_id
 

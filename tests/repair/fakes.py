@@ -14,6 +14,7 @@ from collector.repair.ledger import Missing
 from collector.repair.repairer import Repairer, RepairOptions
 from collector.venues.rest import History, RestAnswer, RestCall
 from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
+from tests.kit.headers import session_header
 
 A = Instrument("fake", "A")
 HOUR_US = 3_600_000_000
@@ -123,7 +124,9 @@ class Scene:
         self.clock = FakeClock()
         self.intake = FakeIntake()
         self.commits: list[Callable[[], None]] = []
-        self.rest: RestClient | None = RestClient("fake", self.adapter, LIMITS, Endless(), self.clock, FakeSession({}))
+        self.rest: RestClient | None = RestClient(
+            "fake", self.adapter, LIMITS, Endless(), self.clock, FakeSession(session_header({}))
+        )
         self.repairer = Repairer(
             "fake",
             self.adapter,

@@ -35,7 +35,7 @@ async def test_answers_go_to_one_session_that_ends_with_the_work() -> None:
     (session,) = scene.intake.sessions
     assert len(session.answers) == 29
     assert session.closed == "nothing left to repair"
-    assert (session.header["worker"], "subscriptions" in session.header) == ("fake-repair", False)
+    assert (session.header.worker, session.header.subscriptions) == ("fake-repair", ())
 
 
 async def test_stream_without_a_past_is_given_up_and_one_with_a_part_of_it_is_fetched_first() -> None:

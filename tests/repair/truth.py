@@ -88,7 +88,7 @@ async def closed(on: Stage) -> int:
 
 async def all_settled(on: Stage, daemon: Daemon, at_least: int, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until so many gaps are closed, those of the start left out, and none is left."""
-    repairer = daemon.repairers["fmfw"]
+    repairer = daemon.venues.repairers["fmfw"]
     end = time.monotonic() + seconds
     while await closed(on) < at_least or await unsettled(on):
         assert time.monotonic() < end, await on.query("select * from v_gaps where state = 'open'")

@@ -21,6 +21,7 @@ from collector.recording.intake import JournalledIntake
 from collector.recording.recorder import Recorder
 from collector.recording.statistics import Statistics
 from collector.store.writer import Writer
+from tests.kit.headers import session_header
 
 OPTIONS = JournalOptions(segment_bytes=64 << 10, compress=False, write_interval_s=0.005, sync_interval_s=0.02)
 QUEUE_BYTES = 64 << 10
@@ -121,7 +122,7 @@ class Core:
                 self._trade()
 
     def _open(self) -> None:
-        header = {
+        told = {
             "venue": VENUE,
             "adapter": "fmfw",
             "worker": "fmfw-1",
@@ -129,7 +130,7 @@ class Core:
             "symbols": list(SYMBOLS),
             "subscriptions": [["trades", "trades", list(SYMBOLS)]],
         }
-        self._sessions.append(self.intake.open(header))
+        self._sessions.append(self.intake.open(session_header(told)))
         if self._random.random() < 0.7:
             told = {"result": {"ch": "trades", "subscriptions": list(SYMBOLS)}, "id": 1}
             self._receive(orjson.dumps(told), self._sessions[-1])

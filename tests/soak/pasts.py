@@ -14,6 +14,7 @@ from collector.simulator.finam import payloads as finam_payloads
 from collector.simulator.fmex import payloads as fmex_payloads
 from collector.simulator.fmfw import payloads as fmfw_payloads
 from collector.venues import find
+from collector.venues.header import SessionHeader
 from collector.venues.roles import Parser
 from tests.venues.metaapi.reading import Reading as MetaapiReading
 
@@ -70,8 +71,7 @@ class LongPast:
         yield out
 
     def listener(self) -> Parser:
-        header = {"venue": self.venue, "adapter": self.venue, "symbols": [self.symbol]}
-        return find(self.venue).parser(header)
+        return find(self.venue).parser(SessionHeader(self.venue, self.venue, (self.symbol,)))
 
     def told(self, deals: Sequence[Deal]) -> Iterator[bytes]:
         raise NotImplementedError

@@ -229,7 +229,7 @@ async def test_daemon_repairs_many_gaps_side_by_side_without_losing_a_trade(
             await until(lambda: live(daemon), "a live daemon")
             end = time.monotonic() + 4 * PATIENCE_SECONDS
             while "open" in await on.states():
-                assert time.monotonic() < end, daemon.repairers[kind.venue]
+                assert time.monotonic() < end, daemon.venues.repairers[kind.venue]
                 await asyncio.sleep(0.05)
         assert await on.states() == {"repaired": len(on.gaps) * len(kind.streams)}
         assert await on.lost() == 0

@@ -21,6 +21,7 @@ from collector.venues.fmfw.checks import moment_us
 from collector.venues.metaapi.checks import iso, time_us
 from collector.venues.rest import History, RestCall
 from collector.venues.roles import Parser
+from tests.kit.headers import session_header
 from tests.venues.metaapi.reading import Reading as MetaapiReading
 
 BEGIN_MS = 1_714_979_280_000
@@ -78,11 +79,13 @@ class Past:
     def reader(self) -> Parser:
         """The parser of a session that reads history."""
         header = {"venue": self.venue, "adapter": self.adapter.name, "symbols": None}
-        return self.adapter.parser({**header, **self.adapter.history_header(self.settings())})
+        return self.adapter.parser(session_header({**header, **self.adapter.history_header(self.settings())}))
 
     def listener(self) -> Parser:
         """The parser of a live session."""
-        return self.adapter.parser({"venue": self.venue, "adapter": self.adapter.name, "symbols": self.symbols})
+        return self.adapter.parser(
+            session_header({"venue": self.venue, "adapter": self.adapter.name, "symbols": self.symbols})
+        )
 
     def told(self, deal: Deal) -> bytes:
         """The live message of a trade."""

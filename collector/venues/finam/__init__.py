@@ -20,6 +20,7 @@ from collector.venues.finam.news import NewsPolling
 from collector.venues.finam.parser import FinamParser
 from collector.venues.finam.polling import FinamPolling
 from collector.venues.finam.settings import FinamSettings
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
@@ -76,22 +77,22 @@ class FinamAdapter(AdapterDefaults):
     def discover(self, venue: str, settings: FinamSettings) -> Discovery:
         return discover(self.desk(venue, settings))
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
+    def parser(self, header: SessionHeader) -> Parser:
         return FinamParser.begin(header)
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
-        token = self._desks[plan.header["venue"]].token
+        token = self._desks[plan.header.venue].token
         return plan.url, {} if token is None else {"Authorization": token}
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
         assert isinstance(parser, FinamParser)
-        return FinamConversation(plan, self._desks[plan.header["venue"]], parser, random)
+        return FinamConversation(plan, self._desks[plan.header.venue], parser, random)
 
     def polling(self, plan: PollPlan, settings: FinamSettings, parser: Parser, random: Random) -> Polling:
-        if plan.header.get("news"):
+        if plan.header.own.get("news"):
             return NewsPolling(plan, settings, random)
         assert isinstance(parser, FinamParser)
-        return FinamPolling(plan, self.desk(plan.header["venue"], settings), parser, random)
+        return FinamPolling(plan, self.desk(plan.header.venue, settings), parser, random)
 
     def history_header(self, settings: FinamSettings) -> Mapping[str, Any]:
         return {"final_us": round(settings.final_seconds * 1_000_000)}

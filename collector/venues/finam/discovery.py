@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.symbols import choose, make_spec
 from collector.venues.finam.values import BadValueError
 from collector.venues.finam.worklist import REFERENCE, SESSIONS, lanes
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Problem, Subscription
 from collector.venues.rest import Discovery, RestAnswer, RestCall
 from collector.venues.wishes import is_pattern
@@ -141,13 +143,10 @@ def _rights(desk: Desk, symbols: Sequence[str], problems: list[Problem]) -> dict
     return by_stream
 
 
-def _header(desk: Desk, symbols: Sequence[str]) -> dict[str, Any]:
+def _header(desk: Desk, symbols: Sequence[str]) -> SessionHeader:
     mics = sorted({symbol.rpartition("@")[2] for symbol in symbols})
     rights = {mic: desk.permission(f"@{mic}") for mic in mics}
-    return {
-        "venue": desk.venue,
-        "adapter": ADAPTER_NAME,
-        "symbols": list(symbols),
+    own = {
         "final_us": round(desk.settings.final_seconds * 1_000_000),
         "delays": {
             mic: {"delay_minutes": right.delay_minutes, "quote_level": right.level}
@@ -155,6 +154,7 @@ def _header(desk: Desk, symbols: Sequence[str]) -> dict[str, Any]:
             if right is not None
         },
     }
+    return SessionHeader(desk.venue, ADAPTER_NAME, tuple(symbols), own)
 
 
 def _channels(
@@ -173,16 +173,20 @@ def _channels(
 
 
 def _polled(
-    desk: Desk, by_stream: dict[str, tuple[str, ...]], header: dict[str, Any]
+    desk: Desk, by_stream: dict[str, tuple[str, ...]], header: SessionHeader
 ) -> tuple[tuple[ConnectionPlan, ...], tuple[PollPlan, ...]]:
     settings = desk.settings
-    header = {**header, "patience_us": _patience(by_stream, settings), "maintenance": settings.maintenance_minutes}
+    own = {"patience_us": _patience(by_stream, settings), "maintenance": settings.maintenance_minutes}
     wanted = tuple(
         Subscription(channel, stream, symbols, prompt=False)
         for channel, stream, symbols in _channels(by_stream, settings, METHOD_OF)
     )
     streams = [stream for stream, symbols in by_stream.items() if symbols]
-    return (), (PollPlan(f"{desk.venue}-poll", wanted, header, lanes(streams, settings)),)
+    return (), (PollPlan(f"{desk.venue}-poll", wanted, _with(header, own), lanes(streams, settings)),)
+
+
+def _with(header: SessionHeader, own: Mapping[str, Any]) -> SessionHeader:
+    return replace(header, own={**header.own, **own})
 
 
 def _patience(by_stream: dict[str, tuple[str, ...]], settings: FinamSettings) -> dict[str, int]:
@@ -197,11 +201,11 @@ def _patience(by_stream: dict[str, tuple[str, ...]], settings: FinamSettings) ->
 
 
 def _streamed(
-    desk: Desk, by_stream: dict[str, tuple[str, ...]], header: dict[str, Any]
+    desk: Desk, by_stream: dict[str, tuple[str, ...]], header: SessionHeader
 ) -> tuple[tuple[ConnectionPlan, ...], tuple[PollPlan, ...]]:
     settings = desk.settings
     size = settings.symbols_per_connection
-    symbols = header["symbols"]
+    symbols = header.symbols or ()
     connections = []
     for number, start in enumerate(range(0, len(symbols), size), start=1):
         part = symbols[start : start + size]
@@ -214,7 +218,7 @@ def _streamed(
                     Subscription(channel, stream, wanted)
                     for channel, stream, wanted in _channels(mine, settings, _SOCKET_OF)
                 ),
-                {**header, "symbols": list(part)},
+                replace(header, symbols=part),
             )
         )
     audited = {stream: wanted for stream, wanted in by_stream.items() if stream != "ticks"}
@@ -222,7 +226,7 @@ def _streamed(
     poll = PollPlan(
         f"{desk.venue}-rest-audit",
         (),
-        {**header, "audits": audits},
+        _with(header, {"audits": audits}),
         lanes([stream for stream, wanted in audited.items() if wanted], settings) or (SESSIONS, REFERENCE),
     )
     return tuple(connections), (poll,)

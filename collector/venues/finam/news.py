@@ -6,11 +6,11 @@ never the text behind them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.ElementTree import fromstring
@@ -22,6 +22,7 @@ from collector.venues.finam import calls
 from collector.venues.finam.context import Context
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.values import BadValueError, shorten
+from collector.venues.header import SessionHeader
 from collector.venues.plan import PollPlan, Subscription
 from collector.venues.rest import RestAnswer, RestCall
 
@@ -92,14 +93,14 @@ def _moment_us(told: str) -> int:
 # -- asking ---------------------------------------------------------------------------------------------------------
 
 
-def plan(venue: str, settings: FinamSettings, header: Mapping[str, Any]) -> tuple[PollPlan, ...]:
+def plan(venue: str, settings: FinamSettings, header: SessionHeader) -> tuple[PollPlan, ...]:
     """Return the line that polls the feeds; none where news are not wanted."""
     if STREAM not in settings.streams:
         return ()
     wanted = tuple(
         Subscription(calls.news_channel(source), STREAM, (source,), prompt=False) for source in settings.news
     )
-    return (PollPlan(f"{venue}-news", wanted, {**header, "symbols": [], "news": True}, (LANE,)),)
+    return (PollPlan(f"{venue}-news", wanted, replace(header, symbols=(), own={**header.own, "news": True}), (LANE,)),)
 
 
 class NewsPolling:

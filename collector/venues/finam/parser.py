@@ -27,6 +27,7 @@ from collector.venues.finam.symbols import make_spec
 from collector.venues.finam.trades import Listing, TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, shorten, time_us
 from collector.venues.finam.watch import Watch
+from collector.venues.header import SessionHeader
 
 DEFAULT_FINAL_US = 5_000_000
 
@@ -86,12 +87,12 @@ class FinamParser:
         self._socket = SocketReader(context, self.quotes, self.books, self.trades, self.candles)
 
     @classmethod
-    def begin(cls, header: Mapping[str, Any]) -> Self:
+    def begin(cls, header: SessionHeader) -> Self:
         """Return the parser of a new session."""
-        final_us = int(header.get("final_us", DEFAULT_FINAL_US))
-        context = Context(header["venue"], header.get("symbols"), final_us)
-        watch = Watch(header.get("patience_us") or {}, Maintenance(header.get("maintenance")))
-        return cls(context, header.get("delays") or {}, watch)
+        final_us = int(header.own.get("final_us", DEFAULT_FINAL_US))
+        context = Context(header.venue, header.symbols, final_us)
+        watch = Watch(header.own.get("patience_us") or {}, Maintenance(header.own.get("maintenance")))
+        return cls(context, header.own.get("delays") or {}, watch)
 
     def fork(self) -> Self:
         return type(self)(self._context.fork(), self._extra, self._watch.fork(), self)

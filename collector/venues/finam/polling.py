@@ -50,14 +50,14 @@ class FinamPolling:
         self._settings = desk.settings
         self._parser = parser
         self._random = random
-        self._audits: bool = bool(plan.header.get("audits"))
-        self._delays = plan.header.get("delays") or {}
+        self._audits: bool = bool(plan.header.own.get("audits"))
+        self._delays = plan.header.own.get("delays") or {}
         self._maintenance = Maintenance(self._settings.maintenance_minutes)
         self._away = False
         self._now_ns = 0
         self._ahead_us = 0
         """How far the venue's clock is ahead of ours."""
-        self._hours = {symbol: Hours() for symbol in plan.header["symbols"]}
+        self._hours = {symbol: Hours() for symbol in plan.header.symbols or ()}
         self._flying: dict[str, Task] = {}
         self._queues = make_queues(plan, self._settings, random)
         self._schedules = {task.symbol: task for task in self._queues[REFERENCE].tasks if task.method == calls.SCHEDULE}

@@ -17,6 +17,7 @@ from collector.venues.fmex.history import history, minutes
 from collector.venues.fmex.parser import FmexParser
 from collector.venues.fmex.polling import FmexPolling
 from collector.venues.fmex.settings import HISTORY_PAGE, FmexSettings
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
@@ -55,7 +56,7 @@ class FmexAdapter(AdapterDefaults):
     def discover(self, venue: str, settings: FmexSettings) -> Discovery:
         return discover(venue, settings)
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
+    def parser(self, header: SessionHeader) -> Parser:
         return FmexParser.begin(header)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:

@@ -92,7 +92,7 @@ class FmexConversation:
         self._number = 0
         self._losses = Losses()
         self._given_up: str | None = None
-        self._pulse = Pulse(plan.header["ping_seconds"], plan.header["pong_seconds"])
+        self._pulse = Pulse(plan.header.own["ping_seconds"], plan.header.own["pong_seconds"])
         self._past = Past()
 
     def __repr__(self) -> str:

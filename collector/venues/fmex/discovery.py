@@ -12,6 +12,7 @@ from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.states import ALL, EXCHANGE_SEEN, INDEXES_SEEN, STATES_SEEN
 from collector.venues.fmex.symbols import choose, read_specs
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, INDEX, TICKER, TRADE, period_code
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Problem, Subscription
 from collector.venues.rest import Discovery, RestCall
 
@@ -78,12 +79,7 @@ def _connection(venue: str, settings: FmexSettings, number: int, symbols: Sequen
     name = f"{venue}-{number}"
     wanted = tuple(subscriptions(settings, symbols, indexes=number == 1))
     indexes = [name for one in wanted if one.channel == INDEX for name in one.symbols]
-    header: dict[str, Any] = {
-        "venue": venue,
-        "adapter": ADAPTER_NAME,
-        "worker": name,
-        "url": settings.ws_url,
-        "symbols": [*symbols, *indexes],
+    own: dict[str, Any] = {
         "candle_grace_us": round(settings.grace_seconds * 1_000_000),
         "ping_seconds": settings.ping_seconds,
         "pong_seconds": settings.pong_seconds,
@@ -91,7 +87,8 @@ def _connection(venue: str, settings: FmexSettings, number: int, symbols: Sequen
     }
     kind, _, level = book_channel(settings).partition(".")
     if kind == DELTA:
-        header["delta_level"] = level
+        own["delta_level"] = level
+    header = SessionHeader(venue, ADAPTER_NAME, (*symbols, *indexes), own)
     return ConnectionPlan(name, settings.ws_url, wanted, header)
 
 
@@ -104,11 +101,5 @@ def _polls(venue: str, settings: FmexSettings, symbols: Sequence[str]) -> tuple[
         wanted.append(Subscription(EXCHANGE_SEEN, "rates", (ALL,)))
     if not wanted:
         return ()
-    header = {
-        "venue": venue,
-        "adapter": ADAPTER_NAME,
-        "worker": f"{venue}-poll",
-        "symbols": list(symbols),
-        "streams": [one.stream for one in wanted],
-    }
+    header = SessionHeader(venue, ADAPTER_NAME, tuple(symbols), {"streams": [one.stream for one in wanted]})
     return (PollPlan(f"{venue}-poll", tuple(wanted), header),)

@@ -25,6 +25,7 @@ from collector.venues.fmex.states import StateReader
 from collector.venues.fmex.ticks import TickReader
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, TICKER, TRADE, Topic, split
 from collector.venues.fmex.trades import TradeReader
+from collector.venues.header import SessionHeader
 
 DEFAULT_GRACE_US = 5_000_000
 ROUTES_REMEMBERED = 10_000
@@ -56,11 +57,11 @@ class FmexParser:
         self.last_seen = context.last_seen
 
     @classmethod
-    def begin(cls, header: Mapping[str, Any]) -> Self:
+    def begin(cls, header: SessionHeader) -> Self:
         """Return the parser of a new session."""
-        grace_us = int(header.get("candle_grace_us", DEFAULT_GRACE_US))
-        context = Context(header["venue"], header.get("symbols"), grace_us, header.get("delta_level", ""))
-        streams = header.get("streams")
+        grace_us = int(header.own.get("candle_grace_us", DEFAULT_GRACE_US))
+        context = Context(header.venue, header.symbols, grace_us, header.own.get("delta_level", ""))
+        streams = header.own.get("streams")
         # Only a session that says so wants states; any session may be told index values.
         states = StateReader(
             context,

@@ -17,6 +17,7 @@ from collector.venues.fmfw.history import PAGE, SYMBOLS_AT_ONCE, history, minute
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import named
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser
@@ -52,7 +53,7 @@ class FmfwAdapter(AdapterDefaults):
     def discover(self, venue: str, settings: FmfwSettings) -> Discovery:
         return discover(venue, settings)
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
+    def parser(self, header: SessionHeader) -> Parser:
         return FmfwParser.begin(header)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:

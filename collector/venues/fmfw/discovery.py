@@ -14,6 +14,7 @@ from collector.venues.fmfw.channels import subscriptions
 from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import choose, is_future, read_spec
+from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Plan, Problem
 from collector.venues.rest import Discovery, RestCall
 
@@ -67,14 +68,8 @@ def _connection(
 ) -> ConnectionPlan:
     name = f"{venue}-{number}"
     wanted = subscriptions(settings, symbols, [symbol for symbol in symbols if symbol in futures], rates=number == 1)
-    header: dict[str, Any] = {
-        "venue": venue,
-        "adapter": ADAPTER_NAME,
-        "worker": name,
-        "url": settings.ws_url,
-        "symbols": list(symbols),
-        "candle_grace_us": round(settings.grace_seconds * 1_000_000),
-    }
+    own: dict[str, Any] = {"candle_grace_us": round(settings.grace_seconds * 1_000_000)}
     if settings.books == "full":
-        header["book_numbering"] = "successive"
+        own["book_numbering"] = "successive"
+    header = SessionHeader(venue, ADAPTER_NAME, tuple(symbols), own)
     return ConnectionPlan(name, settings.ws_url, wanted, header)

@@ -23,6 +23,7 @@ from collector.venues.fmfw.rest import RestReader
 from collector.venues.fmfw.states import FuturesReader, RateReader
 from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
 from collector.venues.fmfw.trades import TradeReader
+from collector.venues.header import SessionHeader
 
 DEFAULT_GRACE_US = 5_000_000
 
@@ -71,10 +72,10 @@ class FmfwParser:
         self.last_seen = context.last_seen
 
     @classmethod
-    def begin(cls, header: Mapping[str, Any]) -> Self:
+    def begin(cls, header: SessionHeader) -> Self:
         """Return the parser of a new session."""
-        grace_us = int(header.get("candle_grace_us", DEFAULT_GRACE_US))
-        context = Context(header["venue"], header.get("symbols"), grace_us)
+        grace_us = int(header.own.get("candle_grace_us", DEFAULT_GRACE_US))
+        context = Context(header.venue, header.symbols, grace_us)
         return cls(context, {}, RestReader(context))
 
     def fork(self) -> Self:

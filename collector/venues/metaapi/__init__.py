@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
 from collector.venues.audit import CandleSums
+from collector.venues.header import SessionHeader
 from collector.venues.metaapi.conversation import MetaapiConversation
 from collector.venues.metaapi.discovery import ADAPTER_NAME, Known, discover, named
 from collector.venues.metaapi.failures import failure
@@ -65,7 +66,7 @@ class MetaapiAdapter(AdapterDefaults):
     def discover(self, venue: str, settings: MetaapiSettings) -> Discovery:
         return discover(venue, settings, self._known)
 
-    def parser(self, header: Mapping[str, Any]) -> Parser:
+    def parser(self, header: SessionHeader) -> Parser:
         return MetaapiParser(header)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:

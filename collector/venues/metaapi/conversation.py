@@ -35,7 +35,7 @@ class MetaapiConversation:
         self._plan = plan
         self._parser = parser
         self._random = random
-        self._instance: int = plan.header["instance"]
+        self._instance: int = plan.header.own["instance"]
         self._actions: list[Action] = []
         self._requests: dict[str, Request] = {}
         self._waits: dict[str, dict[str, Any]] = {}
@@ -48,7 +48,7 @@ class MetaapiConversation:
         self._now = 0.0
         self._terminals: dict[str, Terminal] = {}
         first = 0
-        for account_id, described in plan.header["accounts"].items():
+        for account_id, described in plan.header.own["accounts"].items():
             self._terminals[account_id] = Terminal(account_id, described, plan.header, first, random, self._ask)
             first += len(described["symbols"])
         self._by_name = {terminal.name: terminal for terminal in self._terminals.values()}
@@ -168,7 +168,7 @@ class MetaapiConversation:
             return
         if event.code in TOKEN_ERRORS:
             seconds = REFUSED_SECONDS  # a person has to put it right
-            reason = f"the token was refused ({event.code}); set token in [venues.{self._plan.header['venue']}] right"
+            reason = f"the token was refused ({event.code}); set token in [venues.{self._plan.header.venue}] right"
         self._failed(one, now, reason, permanent=event.permanent, seconds=seconds)
 
     def _failed(self, one: Request, now: float, reason: str, *, permanent: bool, seconds: float | None) -> None:

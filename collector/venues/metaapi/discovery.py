@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
+from collector.venues.header import SessionHeader
 from collector.venues.metaapi.failures import content_of
 from collector.venues.metaapi.hosts import SHARED_HOST, Hosts, path, provisioning, socket_query
 from collector.venues.metaapi.periods import MT4_PERIODS, venue_name
@@ -253,11 +254,7 @@ def _connection(
     subscriptions = [
         one for account_id, described in accounts.items() for one in _subscriptions(settings, account_id, described)
     ]
-    header = {
-        "venue": venue,
-        "adapter": ADAPTER_NAME,
-        "worker": name,
-        "url": url,
+    own = {
         "instance": settings.instance,
         "accounts": accounts,
         "candle_series": settings.candle_series,
@@ -268,7 +265,7 @@ def _connection(
         "intervals": dict(settings.intervals),
     }
     address = f"{url}?{socket_query(settings.token.get_secret_value())}"
-    return ConnectionPlan(name, address, tuple(subscriptions), header)
+    return ConnectionPlan(name, address, tuple(subscriptions), SessionHeader(venue, ADAPTER_NAME, own=own))
 
 
 _STREAM_OF = {"quotes": "ticks", "ticks": "ticks", "candles": "candles", "marketDepth": "books"}

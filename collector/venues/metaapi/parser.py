@@ -14,6 +14,7 @@ import orjson
 
 from collector.model import Records
 from collector.venues.events import Acknowledged, Event, Told
+from collector.venues.header import SessionHeader
 from collector.venues.metaapi import control, told
 from collector.venues.metaapi.checks import loads, shorten
 from collector.venues.metaapi.feeds import Account, Quarantine
@@ -31,12 +32,12 @@ class MetaapiParser:
 
     __slots__ = ("_header", "_instance", "_quarantine", "_rest", "_streams", "_targets", "last_seen")
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
+    def __init__(self, header: SessionHeader) -> None:
         self._header = header
-        venue: str = header["venue"]
-        accounts: Mapping[str, Any] = header.get("accounts") or {}
+        venue = header.venue
+        accounts: Mapping[str, Any] = header.own.get("accounts") or {}
         self.last_seen: dict[str, dict[str, int]] = {}
-        self._instance = str(header.get("instance", 0))
+        self._instance = str(header.own.get("instance", 0))
         self._quarantine = Quarantine(venue)
         self._rest = RestReader(venue, self._quarantine)
         self._targets = targets(accounts)
@@ -44,9 +45,9 @@ class MetaapiParser:
             account_id: Stream(
                 Account(venue, described, self.last_seen),
                 self._quarantine,
-                series=header.get("candle_series", "bid"),
-                grace_us=header.get("candle_grace_us", _DEFAULT_US),
-                patience_us=header.get("reorder_us", _DEFAULT_US),
+                series=header.own.get("candle_series", "bid"),
+                grace_us=header.own.get("candle_grace_us", _DEFAULT_US),
+                patience_us=header.own.get("reorder_us", _DEFAULT_US),
             )
             for account_id, described in accounts.items()
         }

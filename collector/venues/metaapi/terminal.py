@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from collector.venues.events import SubscriptionState, SubscriptionStatus
+from collector.venues.header import SessionHeader
 from collector.venues.metaapi.entries import REMOVED, Entries, Entry, Wish
 from collector.venues.metaapi.requests import random_session
 from collector.venues.pace import Losses
@@ -51,21 +52,21 @@ class Terminal:
         self,
         account_id: str,
         described: Mapping[str, Any],
-        header: Mapping[str, Any],
+        header: SessionHeader,
         first_target: int,
         random: Random,
         ask: Ask,
     ) -> None:
         self.account_id = account_id
         self.name: str = described["name"]
-        self.entries = Entries.of(described, first_target, header["intervals"])
+        self.entries = Entries.of(described, first_target, header.own["intervals"])
         self.phase = Phase.SUBSCRIBING
         self.broker: bool | None = None
         self.attached = False
         self.wishes: list[Wish] = []
-        self._venue: str = header["venue"]
-        self._status_seconds: float = header["status_seconds"]
-        self._refresh_seconds: float = header["refresh_seconds"]
+        self._venue: str = header.venue
+        self._status_seconds: float = header.own["status_seconds"]
+        self._refresh_seconds: float = header.own["refresh_seconds"]
         self._random = random
         self._ask = ask
         self._session = ""

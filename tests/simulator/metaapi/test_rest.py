@@ -15,6 +15,7 @@ from collector.simulator.metaapi.bars import MT5, opening
 from collector.simulator.metaapi.text import number, read_time, utc
 from collector.venues.metaapi import ADAPTER, MetaapiSettings
 from collector.venues.rest import RestAnswer, RestCall
+from tests.kit.headers import session_header
 
 HOUR = 3_600_000
 
@@ -36,7 +37,7 @@ async def read(venue: MetaapiVenue, symbol: str, stream: str, **more: Any) -> Re
     accounts = {"demo": {"id": venue.address["account"], "symbols": ["*"]}}
     section = {"token": venue.settings.token, "base_url": venue.address["url"], "accounts": accounts, **more}
     settings = MetaapiSettings.model_validate(section)
-    out, parser = Records(), ADAPTER.parser({"venue": "metaapi", "adapter": "metaapi", "symbols": None})
+    out, parser = Records(), ADAPTER.parser(session_header({"venue": "metaapi", "adapter": "metaapi", "symbols": None}))
     until_us = (venue.now_ms() + HOUR) * 1000
     generator = ADAPTER.history("metaapi", settings, Instrument("metaapi", symbol), stream, 10**15, until_us)
     async with aiohttp.ClientSession() as http:

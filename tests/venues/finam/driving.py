@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from collector.errors import VenueError
-from collector.feed.connection import session_header
 from collector.model import Records
 from collector.simulator.finam.rest import ApiError, method_of
 from collector.simulator.finam.text import status
@@ -69,7 +68,7 @@ class Driven:
         self.plan = self._discover()
         poll = self.plan.polls[0]
         self.poll_plan = poll
-        parser = self.adapter.parser(session_header(poll, ""))
+        parser = self.adapter.parser(poll.session_header())
         assert isinstance(parser, FinamParser)
         self.parser = parser
         polling = self.adapter.polling(poll, self.settings, parser, Random(1))

@@ -18,6 +18,7 @@ from collector.venues.events import (
 from collector.venues.finam import FinamConversation, FinamParser, FinamSettings
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import _streamed
+from collector.venues.header import SessionHeader
 
 A, B = "SBER@MISX", "GAZP@MISX"
 HELLO = Acknowledged(None, "HANDSHAKE_SUCCESS", frozenset())
@@ -28,7 +29,7 @@ def begin(*streams: str) -> tuple[FinamConversation, Desk, FinamParser]:
     desk = Desk("finam", settings)
     desk.token = "tapi_ak_1"
     wanted = dict.fromkeys(streams or ("trades", "ticks", "books", "candles"), (A, B))
-    header = {"venue": "finam", "adapter": "finam", "symbols": [A, B]}
+    header = SessionHeader("finam", "finam", (A, B))
     [plan], _ = _streamed(desk, wanted, header)
     parser = FinamParser.begin(plan.header)
     conversation = FinamConversation(plan, desk, parser, Random(1))

@@ -15,7 +15,9 @@ from collector.model import Records
 from collector.venues.events import Acknowledged, SubscriptionState
 from collector.venues.finam import FinamAdapter, FinamParser, FinamSettings
 from collector.venues.finam.news import NewsPolling, plan
+from collector.venues.header import SessionHeader
 from collector.venues.rest import RestAnswer, RestCall
+from tests.kit.headers import session_header
 
 RECEIVED_NS = 1_795_164_200_000_000_000
 DATE, TIME_US = "Fri, 20 Nov 2026 11:43:04 +0300", 1_795_164_184_000_000
@@ -30,7 +32,7 @@ def feed(*items: str, encoding: str = "utf-8") -> bytes:
 
 def read(body: bytes, parser: FinamParser | None = None, source: str = "ru") -> tuple[Records, list[Any]]:
     out = Records()
-    parser = parser or FinamParser.begin({"venue": "finam", "symbols": [], "news": True})
+    parser = parser or FinamParser.begin(session_header({"venue": "finam", "symbols": [], "news": True}))
     events = list(parser.rest(f"news:{source}", {}, body, RECEIVED_NS, out))
     assert out.items == out.rows + sum(bad.items for bad in out.quarantine)
     return out, events
@@ -51,7 +53,7 @@ def test_item_becomes_a_row_whatever_the_encoding() -> None:
 
 
 def test_first_answer_acknowledges_the_feed_and_an_empty_one_is_an_answer() -> None:
-    parser = FinamParser.begin({"venue": "finam", "symbols": [], "news": True})
+    parser = FinamParser.begin(session_header({"venue": "finam", "symbols": [], "news": True}))
     out, events = read(feed(), parser)
     assert (out.items, events) == (0, [Acknowledged(None, "news:ru", frozenset({"ru"}))])
     assert read(feed(ITEM), parser)[1] == []
@@ -130,7 +132,7 @@ def test_nothing_makes_the_parser_raise(body: bytes) -> None:
 
 def polling(**changed: Any) -> NewsPolling:
     chosen = FinamSettings(secret="s", symbols=("SBER@MISX",), streams=("news",), **changed)  # type: ignore[arg-type]
-    [line] = plan("finam", chosen, {"venue": "finam"})
+    [line] = plan("finam", chosen, SessionHeader("finam", "finam"))
     parser = FinamAdapter().parser(line.header)
     made = FinamAdapter().polling(line, chosen, parser, Random(1))
     assert isinstance(made, NewsPolling)
@@ -169,7 +171,7 @@ def test_feed_that_fails_waits_for_its_turn_or_as_long_as_asked_and_holds_no_oth
 
 def test_news_are_recorded_only_when_asked_for_and_need_a_feed() -> None:
     usual = FinamSettings(secret="s", symbols=("SBER@MISX",))  # type: ignore[arg-type]
-    assert plan("finam", usual, {}) == ()
+    assert plan("finam", usual, SessionHeader("finam", "finam")) == ()
     with pytest.raises(ValidationError, match="no feed named"):
         polling(news={})
     with pytest.raises(ValidationError, match="is not an address"):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from collector.model import DECIMAL, Records
 from collector.venues.events import Acknowledged, Event, Refused, SequenceLost, SnapshotTaken
 from collector.venues.finam import FinamParser
+from tests.kit.headers import session_header
 
 SYMBOL = "SBER@MISX"
 RECEIVED_NS = 1_795_164_200_000_000_000  # 2026-11-20 08:43:20 UTC
@@ -21,7 +22,7 @@ STAMP, TIME_US = "2026-11-20T08:43:04.573168Z", 1_795_164_184_573_168
 
 
 def begin(*symbols: str) -> FinamParser:
-    return FinamParser.begin({"venue": "finam", "adapter": "finam", "symbols": symbols or [SYMBOL]})
+    return FinamParser.begin(session_header({"venue": "finam", "adapter": "finam", "symbols": symbols or [SYMBOL]}))
 
 
 def rest(parser: FinamParser, channel: str, content: Any, **params: str) -> tuple[Records, list[Event]]:
@@ -220,7 +221,9 @@ def test_first_list_tells_how_far_it_reaches_back_and_covers_from_there() -> Non
 
 def test_delayed_list_reaches_back_by_so_much_less() -> None:
     delays = {"MISX": {"delay_minutes": 15}}
-    parser = FinamParser.begin({"venue": "finam", "adapter": "finam", "symbols": [SYMBOL], "delays": delays})
+    parser = FinamParser.begin(
+        session_header({"venue": "finam", "adapter": "finam", "symbols": [SYMBOL], "delays": delays})
+    )
     _, events = rest(parser, f"LatestTrades/{SYMBOL}", {"trades": [trade(1)]})
     assert events == [Acknowledged(None, "LatestTrades", frozenset({SYMBOL}), 1_795_164_181_000_000 + 900_000_000)]
 
@@ -327,7 +330,9 @@ def test_later_bar_on_the_socket_closes_the_one_before_it() -> None:
 
 
 def test_answers_about_an_instrument_become_one_specification() -> None:
-    parser = FinamParser.begin({"venue": "finam", "symbols": [SYMBOL], "delays": {"MISX": {"delay_minutes": 15}}})
+    parser = FinamParser.begin(
+        session_header({"venue": "finam", "symbols": [SYMBOL], "delays": {"MISX": {"delay_minutes": 15}}})
+    )
     asset = {
         "ticker": "SBER",
         "mic": "MISX",

@@ -14,6 +14,7 @@ from collector.venues.finam import ADAPTER, FinamSettings
 from collector.venues.finam.failures import failure, is_unauthorised
 from collector.venues.finam.values import plain_decimal, time_us
 from collector.venues.rest import History, RestAnswer, RestCall
+from tests.kit.headers import session_header
 
 from .driving import BASE, Driven
 
@@ -58,7 +59,7 @@ def test_patterns_page_through_all_assets_and_the_plan_does_not_change_by_itself
     driven.venue.fault("duplicate_asset")
     driven.settings = settings
     first, second = driven._discover(), driven._discover()
-    assert first.polls[0].header["symbols"] == ["BRZ6@RTSX", "SiZ6@RTSX", "RGBI@_SP"]
+    assert first.polls[0].header.symbols == ("BRZ6@RTSX", "SiZ6@RTSX", "RGBI@_SP")
     assert [problem.subject for problem in first.problems] == ["X*@NONE"]
     assert first.polls == second.polls
     assert driven.venue.quotas.calls["AllAssets"] == 3
@@ -69,7 +70,7 @@ def test_unknown_symbol_is_a_problem_and_stays_planned() -> None:
     driven.settings = driven.settings.model_copy(update={"symbols": (SBER, "NOSUCH@MISX")})
     plan = driven._discover()
     assert [problem.subject for problem in plan.problems] == ["NOSUCH@MISX"]
-    assert plan.polls[0].header["symbols"] == [SBER, "NOSUCH@MISX"]
+    assert plan.polls[0].header.symbols == (SBER, "NOSUCH@MISX")
 
 
 def test_books_without_the_right_are_left_out_and_told() -> None:
@@ -155,7 +156,7 @@ def test_minutes_are_asked_for_whatever_frames_are_recorded_and_so_that_the_last
     call = made[0]
     out = Records()
     parser = driven.adapter.parser(
-        {"venue": "finam", "symbols": None, **driven.adapter.history_header(driven.settings)}
+        session_header({"venue": "finam", "symbols": None, **driven.adapter.history_header(driven.settings)})
     )
     parser.rest(call.channel, call.told, driven._answer(call).body, driven.now_ns(), out)
     over = [row for row in out.candles if row.time_us <= minute_us]

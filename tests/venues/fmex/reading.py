@@ -8,6 +8,7 @@ from typing import Any
 from collector.model import Instrument, Records
 from collector.venues.events import Event
 from collector.venues.fmex.parser import FmexParser
+from tests.kit.headers import session_header
 
 BTC = Instrument("fmex", "btcusd_p")
 ETH = Instrument("fmex", "ethusd_p")
@@ -19,9 +20,9 @@ T = 1_575_100_020_000
 class Reading:
     """A session whose frames come a millisecond apart, unless told when. Messages are texts: their digits count."""
 
-    def __init__(self, symbols: Sequence[str] | None = ("btcusd_p", "ethusd_p"), **header: Any) -> None:
-        header = {"venue": "fmex", "adapter": "fmex", "symbols": symbols, "delta_level": "L20", **header}
-        self.parser = FmexParser.begin(header)
+    def __init__(self, symbols: Sequence[str] | None = ("btcusd_p", "ethusd_p"), **own: Any) -> None:
+        told = {"venue": "fmex", "adapter": "fmex", "symbols": symbols, "delta_level": "L20", **own}
+        self.parser = FmexParser.begin(session_header(told))
         self.out = Records()
         self.events: list[Event] = []
         self.now_ms = T

@@ -21,6 +21,7 @@ from collector.venues.fmex.past import ANSWER_SECONDS
 from collector.venues.fmex.pulse import HELLO_SECONDS
 from collector.venues.pace import LOSSES_ALLOWED
 from collector.venues.plan import ConnectionPlan, Subscription
+from tests.kit.headers import session_header
 from tests.venues.fmex.reading import Reading, T, bar, change, ticker, trade, whole
 
 DELTA = "depth-delta.L20"
@@ -36,8 +37,8 @@ class Talk:
     def __init__(self, *subscriptions: Subscription, greeted: bool = True) -> None:
         symbols = tuple(dict.fromkeys(symbol for one in subscriptions for symbol in one.symbols))
         self.reading = Reading(symbols)
-        header = {"ping_seconds": 10.0, "pong_seconds": 15.0}
-        plan = ConnectionPlan("fmex-1", "ws://venue", subscriptions, header)
+        told = session_header({"ping_seconds": 10.0, "pong_seconds": 15.0})
+        plan = ConnectionPlan("fmex-1", "ws://venue", subscriptions, told)
         self.conversation = FmexConversation(plan, self.reading.parser, Random(1))
         self.now = 1000.0
         self.sent: list[dict[str, Any]] = []

@@ -42,8 +42,8 @@ def test_streams_map_to_the_venues_channels() -> None:
         "candle.MN": both,
     }
     (connection,) = found.connections
-    assert connection.header["delta_level"] == "L150"
-    assert connection.header["symbols"] == list(both)
+    assert connection.header.own["delta_level"] == "L150"
+    assert connection.header.symbols == tuple(both)
     assert not found.polls
     assert len(found.instruments) == 2
 
@@ -51,20 +51,20 @@ def test_streams_map_to_the_venues_channels() -> None:
 def test_whole_books_need_no_chain() -> None:
     found = plan(books="L20", streams=("books",))
     assert channels(found) == {"depth.L20": ("btcusd_p",)}
-    assert "delta_level" not in found.connections[0].header
+    assert "delta_level" not in found.connections[0].header.own
 
 
 def test_states_and_rates_are_polled() -> None:
     found = plan(streams=("derivatives", "rates"))
     assert not found.connections
     assert channels(found) == {"states": ("btcusd_p",), "indexes": ("*",), "fex": ("*",)}
-    assert found.polls[0].header["streams"] == ["derivatives", "rates", "rates"]
+    assert found.polls[0].header.own["streams"] == ["derivatives", "rates", "rates"]
 
 
 def test_index_topics_are_subscribed_on_the_first_connection() -> None:
     found = plan(streams=("rates",), index_topics=(".BTCUSD_SPOT",))
     assert channels(found)["index"] == (".btcusd_spot",)
-    assert found.connections[0].header["symbols"] == [".btcusd_spot"]
+    assert found.connections[0].header.symbols == (".btcusd_spot",)
 
 
 def test_many_topics_are_spread_over_connections() -> None:

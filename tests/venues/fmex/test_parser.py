@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from collector.model import DECIMAL, UNSIGNED, Records
 from collector.venues.events import Acknowledged, Refused
 from collector.venues.fmex.parser import FmexParser
+from tests.kit.headers import session_header
 from tests.venues.fmex.reading import Reading, T, bar, change, ticker, trade, whole
 
 FRAMES = [
@@ -263,6 +264,6 @@ def test_a_fork_goes_on_with_a_chain_a_bar_and_pages_where_the_original_was() ->
 
 
 def test_a_header_needs_only_the_venue() -> None:
-    parser, out = FmexParser.begin({"venue": "testnet"}), Records()
+    parser, out = FmexParser.begin(session_header({"venue": "testnet"})), Records()
     parser.frame(trade(kind="btcusd_p").encode(), T * 1_000_000, out)
     assert out.trades[0].instrument == ("testnet", "btcusd_p")

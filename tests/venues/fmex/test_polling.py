@@ -28,7 +28,7 @@ class Polled:
         except StopIteration as done:
             (self.plan,) = done.value.polls
         assert isinstance(self.plan, PollPlan)
-        self.reading = Reading(self.plan.header["symbols"], streams=self.plan.header["streams"])
+        self.reading = Reading(self.plan.header.symbols, streams=self.plan.header.own["streams"])
         self.polling = FmexPolling(self.plan, chosen, self.reading.parser, Random(1))
         self.now = 0.0
 

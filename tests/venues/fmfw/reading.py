@@ -10,6 +10,7 @@ import orjson
 from collector.model import Instrument, Records
 from collector.venues.events import Event
 from collector.venues.fmfw.parser import FmfwParser
+from tests.kit.headers import session_header
 
 BTC = Instrument("fmfw", "BTCUSDT")
 ETH = Instrument("fmfw", "ETHBTC")
@@ -23,7 +24,9 @@ class Reading:
     """A session whose frames come a millisecond apart, unless told when."""
 
     def __init__(self, symbols: Sequence[str] | None = ("BTCUSDT", "ETHBTC", "BTCUSDT_PERP"), **header: Any) -> None:
-        self.parser = FmfwParser.begin({"venue": "fmfw", "adapter": "fmfw", "symbols": symbols, **header})
+        self.parser = FmfwParser.begin(
+            session_header({"venue": "fmfw", "adapter": "fmfw", "symbols": symbols, **header})
+        )
         self.out = Records()
         self.events: list[Event] = []
         self.now_ms = T

@@ -91,5 +91,5 @@ def test_the_list_of_symbols_is_understood() -> None:
     plan = stopped.value.value
     specs = {spec.instrument.symbol: spec for spec in plan.instruments}
     assert plan.problems == ()
-    assert set(plan.connections[0].header["symbols"]) == set(specs) == set(orjson.loads(SYMBOLS.read_bytes()))
+    assert set(plan.connections[0].header.symbols) == set(specs) == set(orjson.loads(SYMBOLS.read_bytes()))
     assert specs["MATICUSD"].quote == "USDT"

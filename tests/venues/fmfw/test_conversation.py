@@ -15,6 +15,7 @@ from collector.venues.fmfw.conversation import ACK_SECONDS, FIRST_DATA_SECONDS, 
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.pace import LOSSES_ALLOWED, backoff
 from collector.venues.plan import ConnectionPlan, Subscription
+from tests.kit.headers import session_header
 
 FULL = "orderbook/full"
 TOP = "orderbook/top/100ms"
@@ -28,8 +29,8 @@ class Talk:
     """A conversation with the venue's side played by hand."""
 
     def __init__(self, *subscriptions: Subscription) -> None:
-        self.parser = FmfwParser.begin({"venue": "fmfw"})
-        plan = ConnectionPlan("fmfw-1", "ws://venue", subscriptions, {})
+        self.parser = FmfwParser.begin(session_header({"venue": "fmfw"}))
+        plan = ConnectionPlan("fmfw-1", "ws://venue", subscriptions, session_header({}))
         self.conversation = FmfwConversation(plan, self.parser, Random(1))
         self.now = 1000.0
         self.sent: list[dict[str, Any]] = []

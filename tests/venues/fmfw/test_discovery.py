@@ -35,7 +35,7 @@ def plan(listed: Any = LISTED, **settings: Any) -> Plan:
 def test_symbols_are_dealt_out_evenly_with_all_their_streams_together() -> None:
     result = plan()
     assert [connection.name for connection in result.connections] == ["hitbtc-1", "hitbtc-2", "hitbtc-3"]
-    held = [connection.header["symbols"] for connection in result.connections]
+    held = [connection.header.symbols for connection in result.connections]
     assert sorted(map(len, held)) == [40, 40, 41]
     assert sorted(chain(*held)) == sorted(LISTED)
     for connection, symbols in zip(result.connections, held, strict=True):
@@ -45,16 +45,20 @@ def test_symbols_are_dealt_out_evenly_with_all_their_streams_together() -> None:
 def test_connections_hold_more_symbols_rather_than_be_too_many() -> None:
     result = plan(symbols_per_connection=2, connections=3)
     assert len(result.connections) == 3
-    assert sum(len(connection.header["symbols"]) for connection in result.connections) == 121
+    assert sum(len(connection.header.symbols) for connection in result.connections) == 121
 
 
 def test_the_header_holds_all_that_the_parser_needs() -> None:
-    header = plan(symbols="S000USDT", grace_seconds=2.5, ws_url="ws://venue/ws").connections[0].header
-    assert orjson.loads(orjson.dumps(header)) == {
+    header = (
+        plan(symbols="S000USDT", grace_seconds=2.5, ws_url="ws://venue/ws").connections[0].session_header("ws://venue")
+    )
+    told = orjson.loads(orjson.dumps(header.to_json()))
+    assert {"trades", "ticks", "books", "candles"} <= {stream for _, stream, _ in told.pop("subscriptions")}
+    assert told == {
         "venue": "hitbtc",
         "adapter": "fmfw",
         "worker": "hitbtc-1",
-        "url": "ws://venue/ws",
+        "url": "ws://venue",
         "symbols": ["S000USDT"],
         "candle_grace_us": 2_500_000,
         "book_numbering": "successive",
@@ -128,7 +132,7 @@ def test_nothing_that_matches_is_no_connection_but_a_problem() -> None:
 def test_a_symbol_that_is_not_understood_is_left_out_and_told() -> None:
     result = plan({"BTCUSDT": {"type": "spot"}, "BAD": {"tick_size": 5}})
     assert [problem.subject for problem in result.problems] == ["BAD"]
-    assert result.connections[0].header["symbols"] == ["BTCUSDT"]
+    assert result.connections[0].header.symbols == ("BTCUSDT",)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"5"])

@@ -15,6 +15,7 @@ from collector.model import Instrument, Records
 from collector.venues.fmfw import ADAPTER, FmfwSettings
 from collector.venues.fmfw.history import PAGE, iso
 from collector.venues.rest import RestAnswer, RestCall
+from tests.kit.headers import session_header
 from tests.venues.fmfw.reading import BTC, ETH, T
 
 FROM_US = T * 1000
@@ -29,7 +30,7 @@ def drive(
     venue: Venue, stream: str, to_us: int, from_us: int = FROM_US, **settings: Any
 ) -> tuple[list[RestCall], Records]:
     history = ADAPTER.history("fmfw", FmfwSettings(symbols="*", **settings), BTC, stream, from_us, to_us)
-    parser, out = ADAPTER.parser({"venue": "fmfw"}), Records()
+    parser, out = ADAPTER.parser(session_header({"venue": "fmfw"})), Records()
     calls: list[RestCall] = []
     try:
         call = next(history)
@@ -183,7 +184,7 @@ def test_times_are_written_in_milliseconds() -> None:
 def joint(*instruments: Instrument, minutes: int) -> tuple[list[RestCall], Records]:
     to_us = FROM_US + (minutes - 1) * 60_000_000
     asked = ADAPTER.minutes("fmfw", FmfwSettings(symbols="*", candles="1h"), instruments, FROM_US, to_us)
-    parser, out, calls = ADAPTER.parser({"venue": "fmfw"}), Records(), []
+    parser, out, calls = ADAPTER.parser(session_header({"venue": "fmfw"})), Records(), []
     try:
         call = next(asked)
         while True:

@@ -14,6 +14,7 @@ from collector.model import DECIMAL, UNSIGNED, Records
 from collector.venues.events import Acknowledged, Refused
 from collector.venues.fmfw.checks import joined
 from collector.venues.fmfw.parser import FmfwParser
+from tests.kit.headers import session_header
 from tests.venues.fmfw.reading import Reading, T
 
 FRAMES: list[dict[str, Any]] = [
@@ -257,7 +258,7 @@ def test_the_same_frames_give_the_same_records() -> None:
 
 
 def test_a_header_needs_only_the_venue() -> None:
-    parser = FmfwParser.begin({"venue": "hitbtc"})
+    parser = FmfwParser.begin(session_header({"venue": "hitbtc"}))
     out = Records()
     parser.frame(orjson.dumps(FRAMES[0]), T * 1_000_000, out)
     assert out.trades[0].instrument == ("hitbtc", "BTCUSDT")

@@ -10,6 +10,7 @@ from collector.venues.events import Event, Told
 from collector.venues.metaapi.checks import iso
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.strip import strip
+from tests.kit.headers import session_header
 
 ACCOUNT = "8f6c4a3e"
 EURUSD = Instrument("metaapi", "EURUSD")
@@ -63,7 +64,7 @@ class Reading:
     """A session whose packets have numbers and come a millisecond apart, unless told otherwise."""
 
     def __init__(self, *, stripped: bool = True, **header: Any) -> None:
-        self.parser = MetaapiParser({**HEADER, **header})
+        self.parser = MetaapiParser(session_header({**HEADER, **header}))
         self.out = Records()
         self.events: list[Event] = []
         self.now_ms = T

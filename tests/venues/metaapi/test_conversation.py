@@ -14,6 +14,7 @@ from collector.venues.metaapi import told
 from collector.venues.metaapi.conversation import MetaapiConversation
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.plan import ConnectionPlan
+from tests.kit.headers import session_header
 
 from .reading import ACCOUNT, DEMO, HEADER
 
@@ -24,9 +25,9 @@ class Talk:
     """A conversation with what it has sent and not been answered yet."""
 
     def __init__(self, **accounts: Any) -> None:
-        header = {**HEADER, "accounts": {ACCOUNT: DEMO, **accounts}}
-        self.parser = MetaapiParser(header)
-        self.conversation = MetaapiConversation(ConnectionPlan("m", "", (), header), self.parser, Random(5))
+        told = session_header({**HEADER, "accounts": {ACCOUNT: DEMO, **accounts}})
+        self.parser = MetaapiParser(told)
+        self.conversation = MetaapiConversation(ConnectionPlan("m", "", (), told), self.parser, Random(5))
         self.now = 0.0
         self.sent: list[dict[str, Any]] = []
         self.pings = 0
@@ -296,7 +297,9 @@ def test_only_a_few_requests_for_data_are_open_at_a_time() -> None:
     many = {**DEMO, "symbols": [f"S{number}" for number in range(50)]}
     talk = Talk()
     talk.conversation = MetaapiConversation(
-        ConnectionPlan("m", "", (), {**HEADER, "accounts": {ACCOUNT: many}}), MetaapiParser(HEADER), Random(1)
+        ConnectionPlan("m", "", (), session_header({**HEADER, "accounts": {ACCOUNT: many}})),
+        MetaapiParser(session_header(HEADER)),
+        Random(1),
     )
     talk.conversation.opened(0)
     talk.greet()

@@ -62,7 +62,7 @@ def test_plan_names_the_hosts_of_the_accounts_region_and_instance() -> None:
     assert TOKEN not in repr(plan)
     assert TOKEN not in repr(calls)
     assert TOKEN not in str(connection.header)
-    assert connection.header["accounts"]["A1"]["symbols"] == ["EURUSD", "XAUEUR", "XAUUSD"]
+    assert connection.header.own["accounts"]["A1"]["symbols"] == ["EURUSD", "XAUEUR", "XAUUSD"]
     assert plan.problems == ()
 
 
@@ -99,7 +99,7 @@ def test_replica_of_the_wanted_region_is_used_under_its_own_id() -> None:
     replica = {"_id": "R9", "region": "new-york", "state": "DEPLOYED"}
     plan, _ = discovered(settings(region="new-york"), {**USUAL, "/A1": account(accountReplicas=[replica])})
     assert ".new-york-a." in plan.connections[0].url
-    assert list(plan.connections[0].header["accounts"]) == ["R9"]
+    assert list(plan.connections[0].header.own["accounts"]) == ["R9"]
 
 
 def test_symbols_of_several_accounts_never_collide() -> None:
@@ -110,12 +110,12 @@ def test_symbols_of_several_accounts_never_collide() -> None:
     assert len(plan.connections) == 1
     plain, _ = discovered(settings(accounts=accounts, symbol_names="plain"), answers)
     assert [problem.subject for problem in plain.problems] == ["account live: EURUSD"]
-    assert [one["symbols"] for one in plain.connections[0].header["accounts"].values()] == [["EURUSD"]]
+    assert [one["symbols"] for one in plain.connections[0].header.own["accounts"].values()] == [["EURUSD"]]
 
 
 def test_metatrader_4_has_its_own_periods_and_neither_books_nor_deals() -> None:
     plan, _ = discovered(settings(candles=["1m", "2m", "1mo"]), {**USUAL, "/A1": account(version=4)})
-    described = plan.connections[0].header["accounts"]["A1"]
+    described = plan.connections[0].header.own["accounts"]["A1"]
     assert described["kinds"] == ["quotes", "candles/1m", "candles/1mn"]
     assert described["streams"] == ["ticks", "candles"]
     assert [problem.subject for problem in plan.problems] == ["account demo: 2m"]
@@ -125,13 +125,13 @@ def test_metatrader_4_has_its_own_periods_and_neither_books_nor_deals() -> None:
 def test_wish_that_means_nothing_is_told_with_what_may_have_been_meant(wish: str, hint: str) -> None:
     plan, _ = discovered(settings(accounts={"demo": {"id": "A1", "symbols": [wish, "GBPUSD"]}}), USUAL)
     assert [hint in problem.reason for problem in plan.problems] == [True]
-    assert plan.connections[0].header["accounts"]["A1"]["symbols"] == ["GBPUSD"]
+    assert plan.connections[0].header.own["accounts"]["A1"]["symbols"] == ["GBPUSD"]
 
 
 def test_list_of_symbols_that_cannot_be_had_does_not_stop_plain_names() -> None:
     error = VenueError("metaapi", "not connected", code="404", permanent=True)
     plan, _ = discovered(settings(), {**USUAL, "/symbols": error})
-    assert plan.connections[0].header["accounts"]["A1"]["symbols"] == ["EURUSD"]
+    assert plan.connections[0].header.own["accounts"]["A1"]["symbols"] == ["EURUSD"]
     assert len(plan.problems) == 2
 
 
@@ -140,7 +140,7 @@ def test_accounts_are_spread_over_sockets() -> None:
     answers: dict[str, Any] = {"/mt-client-api": SERVERS, "/symbols": ["EURUSD"]}
     answers |= {f"/A{number}": account(_id=f"A{number}") for number in range(5)}
     plan, _ = discovered(settings(accounts=accounts, accounts_per_connection=2), answers)
-    assert [len(one.header["accounts"]) for one in plan.connections] == [2, 2, 1]
+    assert [len(one.header.own["accounts"]) for one in plan.connections] == [2, 2, 1]
     assert len({one.name for one in plan.connections}) == 3
 
 

@@ -16,6 +16,7 @@ from collector.venues.events import Acknowledged, Refused
 from collector.venues.metaapi.checks import decimal, time_us
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.requests import request_id, target_of
+from tests.kit.headers import session_header
 
 from .reading import ACCOUNT, EURUSD, HEADER, Reading, T, candle, price, tick, times
 
@@ -383,7 +384,7 @@ def test_no_page_of_history_raises_and_every_item_is_counted_once(channel: str, 
 
 
 def test_parser_of_a_rest_session_needs_no_accounts() -> None:
-    parser = MetaapiParser({"venue": "metaapi", "adapter": "metaapi", "symbols": None})
+    parser = MetaapiParser(session_header({"venue": "metaapi", "adapter": "metaapi", "symbols": None}))
     reading = Reading()
     parser.rest("history/candles/bid/0/demo:EURUSD", {}, f"[{candle()}]".encode(), (T + 10**6) * 10**6, reading.out)
     [row] = reading.out.candles
