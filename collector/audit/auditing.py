@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from random import Random
+from typing import Any
 
 import structlog
 
@@ -24,6 +25,7 @@ from collector.model import Instrument
 from collector.repair.ledger import GapTable
 from collector.repair.repairer import Repairer
 from collector.repair.tally import GapTally
+from collector.venues.adapter import Venue
 
 log = structlog.get_logger()
 
@@ -36,6 +38,7 @@ class Auditing:
     def __init__(
         self,
         config: Config,
+        venues: Mapping[str, Venue[Any]],
         repairers: Mapping[str, Repairer],
         *,
         dsn: Callable[[], str],
@@ -49,6 +52,7 @@ class Auditing:
         self.tally = GapTally(GapTable(dsn), clock)
         self.auditor: Auditor | None = None
         self.fetching = Fetching(
+            venues,
             repairers,
             rest=rest,
             intake=intake,

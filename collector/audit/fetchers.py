@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
+from typing import Any
 
-from collector import venues
 from collector.audit.fetching import CandleFetcher, FetchOptions
 from collector.audit.subjects import Terms
 from collector.clock import Clock
@@ -14,16 +14,21 @@ from collector.config import Config
 from collector.feed.intake import Intake
 from collector.feed.rest import RestClient
 from collector.repair.repairer import Repairer
+from collector.venues.adapter import Venue
 
 REPAIR_PATIENCE_SECONDS = 60.0
 """A call waits no longer than this for repairs: what they are for might be found by it."""
 
 
 class Fetching:
-    """The fetchers of a daemon; `rest` gives a venue's client, `wake` is called when more was fetched."""
+    """The fetchers of a daemon.
+
+    `venues` are those that run, `rest` gives a venue's client, `wake` is called when more was fetched.
+    """
 
     def __init__(
         self,
+        venues: Mapping[str, Venue[Any]],
         repairers: Mapping[str, Repairer],
         *,
         rest: Callable[[str], RestClient | None],
@@ -33,6 +38,7 @@ class Fetching:
         clock: Clock,
         random: Random,
     ) -> None:
+        self._venues = venues
         self._repairers = repairers
         self._rest = rest
         self._intake = intake
@@ -42,7 +48,6 @@ class Fetching:
         self._random = random
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._protocols: dict[str, str] = {}
         self.fetchers: dict[str, CandleFetcher] = {}
         """By venue."""
 
@@ -52,25 +57,18 @@ class Fetching:
     def apply(self, config: Config, terms: Mapping[str, Terms]) -> None:
         """Have a fetcher for each venue whose candles may be fetched, and for no other."""
         wanted = {
-            name: venue
-            for name, venue in config.venues.items()
-            if venue.enabled and terms[name].fetched and terms[name].sums.comparable
+            name: venue for name, venue in self._venues.items() if terms[name].fetched and terms[name].sums.comparable
         }
-        for name in [
-            name for name in self.fetchers if name not in wanted or self._protocols[name] != wanted[name].adapter
-        ]:
+        for name in [name for name, fetcher in self.fetchers.items() if fetcher.venue is not wanted.get(name)]:
             del self.fetchers[name]
             if (task := self._tasks.pop(name, None)) is not None:
                 task.cancel()
         for name, venue in wanted.items():
             if (fetcher := self.fetchers.get(name)) is not None:
-                fetcher.apply(venue.settings)
+                fetcher.settings_changed()
                 continue
-            self._protocols[name] = venue.adapter
             self.fetchers[name] = CandleFetcher(
-                name,
-                venues.find(venue.adapter),
-                venue.settings,
+                venue,
                 FetchOptions(config.audit.fetch_per_minute, config.audit.delay_seconds),
                 rest=lambda name=name: self._rest(name),  # type: ignore[misc]
                 intake=self._intake,

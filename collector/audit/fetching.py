@@ -25,7 +25,7 @@ from collector.feed.pauses import Backoff
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.repairer import A_PERSON_CAN_HELP, history_header
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 
 log = structlog.get_logger()
 
@@ -77,9 +77,7 @@ class CandleFetcher:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         options: FetchOptions,
         *,
         rest: Callable[[], RestClient | None],
@@ -91,8 +89,7 @@ class CandleFetcher:
         random: Random,
     ) -> None:
         self.venue = venue
-        self._adapter = adapter
-        self._settings = settings
+        self._settings = venue.settings
         self._options = options
         self._rest = rest
         self._intake = intake
@@ -115,7 +112,7 @@ class CandleFetcher:
         self._told_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<CandleFetcher {self.venue} lacking={len(self._lacks)} refused={len(self._refused)}>"
+        return f"<CandleFetcher {self.venue.name} lacking={len(self._lacks)} refused={len(self._refused)}>"
 
     @property
     def trouble(self) -> str:
@@ -143,10 +140,10 @@ class CandleFetcher:
         late = self._late()
         return (self._end - late[0][0]) // MINUTE if late else 0
 
-    def apply(self, settings: Any) -> None:
-        """Go by other settings from now on."""
-        if settings != self._settings:
-            self._settings = settings
+    def settings_changed(self) -> None:
+        """Go by the venue's settings as they are now."""
+        if self.venue.settings != self._settings:
+            self._settings = self.venue.settings
             self._end_session()
 
     def want(self, lacks: Iterable[Lack]) -> None:
@@ -193,13 +190,16 @@ class CandleFetcher:
                     before, self._failure = self._failure, _shortened(error)
                     if self._failure != before:
                         log.warning(
-                            "candles_not_fetched", venue=self.venue, reason=self._failure, next_try_s=round(pause, 1)
+                            "candles_not_fetched",
+                            venue=self.venue.name,
+                            reason=self._failure,
+                            next_try_s=round(pause, 1),
                         )
                     await self._clock.sleep(pause)
                 except Exception as error:
                     # A bug of ours: loud, and the end of neither the audit nor the recording.
                     self._failure = f"{type(error).__name__}: {error}"
-                    log.exception("candle_fetch_failed", venue=self.venue, reason=self._failure)
+                    log.exception("candle_fetch_failed", venue=self.venue.name, reason=self._failure)
                     await self._clock.sleep(RETRY_SECONDS)
         finally:
             self._end_session()
@@ -238,7 +238,7 @@ class CandleFetcher:
     def _next(self) -> _Batch | None:
         now = self._clock.monotonic()
         self._refused = {number: refusal for number, refusal in self._refused.items() if refusal[0] > now}
-        calls = self._adapter.minute_calls
+        calls = self.venue.adapter.minute_calls
         if late := self._late():
             since = late[0][0] - MINUTE  # once more: it may have been told too early
             count = calls.at_once((self._end - since) // MINUTE)
@@ -291,7 +291,7 @@ class CandleFetcher:
         assert rest is not None
         from_us, to_us = (int(time.timestamp()) * 1_000_000 for time in (batch.since, batch.until - MINUTE))
         instruments: Sequence[Instrument] = [lack.instrument for lack in batch.lacks]
-        calls = self._adapter.minutes(self.venue, self._settings, instruments, from_us, to_us)
+        calls = self.venue.minutes(instruments, from_us, to_us)
         await rest.of(self._open_session()).drive(calls, before=self._politely)
         await self._committed()
 
@@ -317,7 +317,7 @@ class CandleFetcher:
             self._told_refusals[number] = reason
             log.warning(
                 "candles_refused",
-                venue=self.venue,
+                venue=self.venue.name,
                 symbol=lack.instrument.symbol,
                 since=batch.since.isoformat(),
                 until=batch.until.isoformat(),
@@ -328,7 +328,7 @@ class CandleFetcher:
 
     def _open_session(self) -> LiveSession:
         if self._session is None:
-            self._session = self._intake.open(history_header(self.venue, self._adapter, self._settings, "audit"))
+            self._session = self._intake.open(history_header(self.venue, "audit"))
         return self._session
 
     def _end_session(self) -> None:

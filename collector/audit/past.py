@@ -27,7 +27,7 @@ from collector.model import Instrument
 from collector.repair.recording import Recording
 from collector.repair.repairer import bucket, history_header
 from collector.store.writer import Writer
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 
 LANES = 8
 
@@ -45,9 +45,7 @@ class MinutePast:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         *,
         rate_share: float,
         dsn: str,
@@ -56,14 +54,12 @@ class MinutePast:
         clock: Clock,
     ) -> None:
         self._venue = venue
-        self._adapter = adapter
-        self._settings = settings
         self._dsn = dsn
         self._folder = folder
         self._clock = clock
-        limits = adapter.limits(settings)
+        limits = venue.limits()
         self._limiter = bucket(limits.rest_per_second * rate_share)
-        self._rest = RestClient(venue, adapter, limits, network, clock, Forgetful())
+        self._rest = RestClient(venue, limits, network, clock, Forgetful())
         self._trouble = ""
 
     async def fetch(self, wanted: Iterable[Wanted], progress: Callable[[], object]) -> dict[Instrument, str]:
@@ -74,13 +70,13 @@ class MinutePast:
         waiting = deque(wanted)
         failed: dict[Instrument, str] = {}
         made = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
-        directory = self._folder / f"{made:%Y%m%dT%H%M%S.%f}Z-{self._venue}-audit"
+        directory = self._folder / f"{made:%Y%m%dT%H%M%S.%f}Z-{self._venue.name}-audit"
         async with AsyncExitStack() as stack:
             journal = await Journal.open(directory, JournalOptions(), now_ns=self._clock.now_ns)
             stack.push_async_callback(journal.close)
             writer = Writer(lambda: self._dsn, None, sleep=self._clock.sleep)
             stack.push_async_callback(writer.close)
-            header = history_header(self._venue, self._adapter, self._settings, "audit")
+            header = history_header(self._venue, "audit")
             recording = Recording(header, journal, writer, self._clock, venues.find)
             async with asyncio.TaskGroup() as group:
                 keeping = group.create_task(journal.run(), name="journal")
@@ -122,6 +118,6 @@ class MinutePast:
 
         # Some venues count a trade at the edge in the minute beside it: their candles are needed, too.
         from_us, to_us = (int(time.timestamp()) * 1_000_000 for time in (one.since - MINUTE, one.until))
-        calls = self._adapter.minutes(self._venue, self._settings, [one.instrument], from_us, to_us)
+        calls = self._venue.minutes([one.instrument], from_us, to_us)
         await self._rest.of(recording).drive(calls, before=politely)
         await recording.store()

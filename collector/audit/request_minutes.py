@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import asyncpg
 
-from collector import venues
 from collector.audit.minutes import MINUTE, MinuteAudit
 from collector.audit.past import MinutePast, Wanted
 from collector.audit.subjects import NO_CANDLES, Piece, Subject, Terms, common, subjects, without
@@ -162,14 +161,11 @@ async def _candles(
 async def _fetch(
     config: Config, dsn: str, venue: str, wanted: Mapping[Instrument, Sequence[Piece]], step: Callable[[], object]
 ) -> dict[Instrument, str]:
-    configured = config.venues[venue]
     folder: Path = config.data_dir / "backfill"
     try:
         async with AiohttpNetwork.open() as network:
             past = MinutePast(
-                venue,
-                venues.find(configured.adapter),
-                configured.settings,
+                config.venues[venue].begin(),
                 rate_share=config.repair.rate_share,
                 dsn=dsn,
                 folder=folder,

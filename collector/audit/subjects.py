@@ -68,12 +68,12 @@ class Subject(NamedTuple):
         return any(start <= minute < end for start, end in self.lacking)
 
 
-def terms(configured: Mapping[str, tuple[Adapter, VenueSettings]], *, fetch: bool) -> dict[str, Terms]:
+def terms(configured: Mapping[str, tuple[Adapter[Any], VenueSettings]], *, fetch: bool) -> dict[str, Terms]:
     """Return what may be compared at each venue, as it is configured; `fetch`: whether candles may be fetched."""
     return {venue: _terms(adapter, settings, fetch=fetch) for venue, (adapter, settings) in configured.items()}
 
 
-def _terms(adapter: Adapter, settings: VenueSettings, *, fetch: bool) -> Terms:
+def _terms(adapter: Adapter[Any], settings: VenueSettings, *, fetch: bool) -> Terms:
     streams = getattr(settings, "streams", ("candles",))
     recorded = "candles" in streams and "1m" in settings.periods_of("")
     why_not = "" if fetch else "audit.fetch_candles is off"

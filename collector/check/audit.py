@@ -83,7 +83,7 @@ def turn(name: str, config: Config, plan: Plan) -> Iterator[Finding]:
         symbol for line in plan.lines for one in line.subscriptions if one.stream == "trades" for symbol in one.symbols
     }
     calls = adapter.minute_calls
-    quota = adapter.limits(venue.settings).quotas.get(calls.quota)
+    quota = venue.begin().limits().quotas.get(calls.quota)
     per_minute = min(config.audit.fetch_per_minute, quota * 60 if quota else float("inf"))
     minutes = -(-len(symbols) // calls.at_once(MINUTES_AT_ONCE)) / per_minute
     if minutes > LONG_TURN_MINUTES:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from collector import venues
 from collector.check.findings import Finding, Verdict
 from collector.check.obstacles import ENTER, READ, WRITE, look, obstacles, strangers
 from collector.config import Config
@@ -146,7 +145,7 @@ def listen(config: Config) -> Finding:
 def file_limits(config: Config) -> Iterator[Finding]:
     """Whether as many files may be open, and as large ones, as the configuration asks for."""
     enabled = [one for one in config.venues.values() if one.enabled]
-    lines = sum(venues.find(one.adapter).limits(one.settings).connections for one in enabled)
+    lines = sum(one.begin().limits().connections for one in enabled)
     needed = FILES_OF_OUR_OWN + lines + (FILES_OF_A_SERVER if config.database.dsn is None else 0)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # the daemon raises its limit to that
     if most == resource.RLIM_INFINITY or most >= needed:

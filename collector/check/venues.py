@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from random import Random
+from typing import Any
 
-from collector import venues
 from collector.check.audit import turn
 from collector.check.clock import ClockBounds
 from collector.check.findings import Finding, Verdict
@@ -16,7 +16,7 @@ from collector.errors import CollectorError, VenueError
 from collector.feed.discovery import discover
 from collector.feed.failures import AdapterError
 from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, Network, shown
-from collector.venues.adapter import Adapter, VenueSettings
+from collector.venues.adapter import Venue
 from collector.venues.plan import ConnectionPlan, Plan
 
 VENUE_TIMEOUT_SECONDS = 30.0
@@ -24,15 +24,15 @@ VENUE_TIMEOUT_SECONDS = 30.0
 
 async def look_at_venue(name: str, config: Config, *, clock: Clock | None = None) -> list[Finding]:
     """Ask the venue what the daemon would ask at its start, open one socket, and tell how it went."""
-    subject, venue = f"venues.{name}", config.venues[name]
-    if not venue.enabled:
+    subject, configured = f"venues.{name}", config.venues[name]
+    if not configured.enabled:
         return [Finding(subject, Verdict.OK, "is switched off (enabled = false)")]
-    adapter = venues.find(venue.adapter)
+    venue = configured.begin()
     async with AiohttpNetwork.open() as real:
         network = TimedNetwork(real, clock or SystemClock())
         try:
             async with asyncio.timeout(VENUE_TIMEOUT_SECONDS):
-                plan = await discover(name, venue, network)
+                plan = await discover(venue, network)
         except TimeoutError:
             return [_unanswered(subject), *network.bounds.findings(subject)]
         except AdapterError as error:
@@ -43,7 +43,7 @@ async def look_at_venue(name: str, config: Config, *, clock: Clock | None = None
             return [_bug(subject, error)]
         found = [*_planned(subject, plan), *turn(name, config, plan)]
         if plan.connections:
-            found.append(await _socket(subject, network, adapter, plan.connections[0], venue.settings))
+            found.append(await _socket(subject, network, venue, plan.connections[0]))
         return [*found, *network.bounds.findings(subject)]
 
 
@@ -123,12 +123,10 @@ def _bug(subject: str, error: BaseException) -> Finding:
     )
 
 
-async def _socket(
-    subject: str, network: Network, adapter: Adapter, plan: ConnectionPlan, settings: VenueSettings
-) -> Finding:
+async def _socket(subject: str, network: Network, venue: Venue[Any], plan: ConnectionPlan) -> Finding:
     try:
-        url, headers = adapter.address(plan, Random())  # noqa: S311  no secret
-        max_message_bytes = adapter.limits(settings).max_message_bytes
+        url, headers = venue.address(plan, Random())  # noqa: S311  no secret
+        max_message_bytes = venue.limits().max_message_bytes
     except Exception as error:  # noqa: BLE001  as above
         return _bug(subject, error)
     try:

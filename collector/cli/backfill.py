@@ -137,7 +137,6 @@ def moment(option: str, text: str) -> int:
 async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list[Estimate], Outcome | None]:
     from random import Random
 
-    from collector import venues
     from collector.attach import attached
     from collector.clock import SystemClock
     from collector.feed.network import AiohttpNetwork
@@ -148,9 +147,7 @@ async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list
         attached(config) as dsn,
         AiohttpNetwork.open() as network,
         Job(
-            wanted.venue,
-            venues.find(configured.adapter),
-            configured.settings,
+            configured.begin(),
             rate_share=config.repair.rate_share,
             dsn=dsn,
             network=network,

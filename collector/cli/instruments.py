@@ -66,7 +66,7 @@ async def _ask(settings: Config, venue: str | None) -> list[Listed]:
     found: list[Listed] = []
     for name, configured in settings.venues.items():
         if venue in (None, name):
-            found += await catalogue(name, configured)
+            found += await catalogue(configured.begin())
     return found
 
 

@@ -32,7 +32,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from collector import venues as adapters
 from collector.errors import Fault
 from collector.store.dsn_options import understand
-from collector.venues.adapter import VenueSettings
+from collector.venues.adapter import Venue, VenueSettings
 
 UNLIMITED = "unlimited"
 NEVER = "never"
@@ -317,6 +317,10 @@ class VenueConfig(Section):
     def enabled(self) -> bool:
         return self.settings.enabled
 
+    def begin(self) -> Venue[Any]:
+        """Return the venue itself, for those who want to speak with it."""
+        return adapters.find(self.adapter).begin(self.name, self.settings)
+
     @model_validator(mode="wrap")
     @classmethod
     def _as_its_adapter_wants(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Self:
@@ -330,7 +334,11 @@ class VenueConfig(Section):
         known = adapters.names()
         if adapter not in known:
             raise ValueError(f"there is no adapter {adapter!r}; name one with adapter = .. out of {', '.join(known)}")
-        settings = adapters.find(adapter).settings.model_validate(section)
+        try:
+            kind = adapters.find(adapter)
+        except adapters.UnusableAdapterError as error:
+            raise ValueError(str(error)) from error
+        settings = kind.settings.model_validate(section)
         made: Self = handler({"name": name, "adapter": adapter, "settings": settings})
         return made
 

@@ -48,7 +48,10 @@ class Shape:
 
     def _settings(self, venue: str) -> type[BaseModel] | None:
         adapter = self._adapter_of(venue)
-        return adapters.find(adapter).settings if adapter in adapters.names() else None
+        try:
+            return adapters.find(adapter).settings
+        except (KeyError, adapters.UnusableAdapterError):  # told where the section is validated
+            return None
 
 
 def alternatives(kind: Any) -> list[Any]:

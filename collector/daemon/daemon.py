@@ -120,6 +120,7 @@ class Daemon:
             rename=identity.rename,
         )
         self.venues = Venues(
+            config.venues,
             config.repair,
             intake=self.intake,
             parts=self.parts,
@@ -131,6 +132,7 @@ class Daemon:
         )
         self.auditing = Auditing(
             config,
+            self.venues.begun,
             self.venues.repairers,
             dsn=database.dsn,
             rest=self.venues.rest_of,
@@ -219,7 +221,7 @@ class Daemon:
             # Only the first three may end the daemon by what they raise.
             background = [core.create_task(self.journal.run(), name="journal")]
             recorder = core.create_task(self._record(), name="recorder")
-            feeds = core.create_task(self.venues.run(self.config.venues), name="feeds")
+            feeds = core.create_task(self.venues.run(), name="feeds")
             auditing = core.create_task(self.parts.add("audit", self._audit).run(), name="audit")
             self.started.set()
             with Notifier.from_environment() as notifier:
@@ -276,8 +278,9 @@ class Daemon:
         await self.auditing.run()
 
     async def _apply(self, config: Config) -> Changes:
+        changes = await self.venues.apply(config.venues)
         self.auditing.reconfigure(config)
-        return await self.venues.apply(config.venues)
+        return changes
 
     async def all_committed(self) -> None:
         """Return once everything that was received by now is in the tables."""

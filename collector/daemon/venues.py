@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from collector import venues as adapters
 from collector.clock import Clock
 from collector.config import VenueConfig
 from collector.config.models import Repair
@@ -19,6 +18,7 @@ from collector.recording.changes import TableChanges
 from collector.repair.ledger import Ledger
 from collector.repair.repairer import Repairer, RepairOptions
 from collector.supervise.parts import Parts, Supervised
+from collector.venues.adapter import Venue
 
 
 class Changes(NamedTuple):
@@ -37,6 +37,7 @@ class Venues:
 
     def __init__(
         self,
+        configured: Mapping[str, VenueConfig],
         repair: Repair,
         *,
         intake: Intake,
@@ -47,6 +48,9 @@ class Venues:
         clock: Clock,
         random: Random,
     ) -> None:
+        self._configured = _enabled(configured)
+        self.begun: dict[str, Venue[Any]] = {name: venue.begin() for name, venue in self._configured.items()}
+        """Those that are enabled."""
         self.workers: dict[str, Supervised] = {}
         self.repairers: dict[str, Repairer] = {}
         self._repair = repair
@@ -59,7 +63,6 @@ class Venues:
         self._random = random
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._configured: dict[str, VenueConfig] = {}
 
     def __repr__(self) -> str:
         return f"<Venues {', '.join(self._configured) or 'none'}>"
@@ -69,12 +72,12 @@ class Venues:
         supervised = self.workers.get(name)
         return None if supervised is None else supervised.worker.rest
 
-    async def run(self, configured: Mapping[str, VenueConfig]) -> None:
-        """Run these venues, and those that are applied later, until cancelled."""
+    async def run(self) -> None:
+        """Run the configured venues, and those that are applied later, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for name, venue in _enabled(configured).items():
-                self._start(name, venue)
+            for name in self.begun:
+                self._start(name)
             await asyncio.Event().wait()
 
     async def apply(self, wanted: Mapping[str, VenueConfig]) -> Changes:
@@ -89,19 +92,18 @@ class Venues:
         for name in (*ended, *restarted):
             await self._end(name)
         for name in (*started, *restarted):
-            self._start(name, wanted[name])
+            self._configured[name] = wanted[name]
+            self.begun[name] = wanted[name].begin()
+            self._start(name)
         for name in changed:
             known[name] = wanted[name]
-            settings = wanted[name].settings
+            self.begun[name].apply(wanted[name].settings)
             if supervised := self.workers.get(name):
-                supervised.worker.apply(settings)
-            if repairer := self.repairers.get(name):
-                repairer.settings = settings
+                supervised.worker.look_again()
         return Changes(tuple(started), tuple(ended), tuple(changed), tuple(restarted))
 
-    def _start(self, name: str, venue: VenueConfig) -> None:
+    def _start(self, name: str) -> None:
         assert self._group is not None
-        self._configured[name] = venue
         part = self._parts.add(f"venue {name}", lambda: self._hold(name))
         self._tasks[name] = self._group.create_task(part.run(), name=part.name)
 
@@ -109,7 +111,7 @@ class Venues:
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
-        del self._configured[name]
+        del self._configured[name], self.begun[name]
         supervised = self.workers.pop(name, None)
         if supervised is not None:
             supervised.worker.wanting.nothing()
@@ -117,12 +119,10 @@ class Venues:
             self._parts.forget(part)
 
     async def _hold(self, name: str) -> None:
-        venue = self._configured[name]
+        venue = self.begun[name]
         async with AiohttpNetwork.open() as network:
             worker = VenueWorker(
-                name,
-                adapters.find(venue.adapter),
-                venue.settings,
+                venue,
                 network=network,
                 intake=self._intake,
                 clock=self._clock,
@@ -137,7 +137,7 @@ class Venues:
                         group.create_task(part.run(), name=part.name)
 
     async def _keep_repaired(self, worker: VenueWorker) -> None:
-        repairer = self.repairers[worker.venue] = self._repairer(worker)
+        repairer = self.repairers[worker.venue.name] = self._repairer(worker)
         try:
             with (
                 self._changes.gaps.listening(repairer.wake),
@@ -145,16 +145,14 @@ class Venues:
             ):
                 await repairer.run()
         finally:
-            del self.repairers[worker.venue]
+            del self.repairers[worker.venue.name]
 
     def _repairer(self, worker: VenueWorker) -> Repairer:
         wanted = self._repair
-        rate = worker.adapter.limits(worker.settings).rest_per_second * wanted.rate_share
+        rate = worker.venue.limits().rest_per_second * wanted.rate_share
         age = None if wanted.max_age_days is None else wanted.max_age_days * 86_400
         return Repairer(
             worker.venue,
-            worker.adapter,
-            worker.settings,
             RepairOptions(age, rate),
             rest=lambda: worker.rest,
             intake=self._intake,
@@ -174,8 +172,7 @@ def _alike(one: VenueConfig, other: VenueConfig) -> bool:
     """Whether a running worker can take the other's settings: the same protocol and the same limits."""
     if one.adapter != other.adapter:
         return False
-    adapter = adapters.find(one.adapter)
     try:
-        return adapter.limits(one.settings) == adapter.limits(other.settings)
+        return bool(one.begin().limits() == other.begin().limits())
     except Exception:  # noqa: BLE001  started anew, the worker meets it again and tells it
         return False

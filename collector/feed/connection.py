@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
 from random import Random
+from typing import Any
 
 import structlog
 from aiolimiter import AsyncLimiter
@@ -25,7 +26,7 @@ from collector.feed.intake import Intake, LiveSession, NoRoom, NotStrippedError,
 from collector.feed.network import BINARY, PING, PONG, TEXT, Line, LineError, Loss, MovedError, Network, shown
 from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Backoff, Pauses
 from collector.feed.reading import Reading
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 from collector.venues.events import Action, Event, Reconnect, Refused, Send, SubscriptionState, SubscriptionStatus
 from collector.venues.plan import ConnectionPlan, Limits
 from collector.venues.roles import Conversation
@@ -56,7 +57,7 @@ class ConnectionFeed:
     def __init__(
         self,
         plan: ConnectionPlan,
-        adapter: Adapter,
+        venue: Venue[Any],
         limits: Limits,
         *,
         network: Network,
@@ -68,7 +69,7 @@ class ConnectionFeed:
         pauses: Pauses | None = None,
     ) -> None:
         self.plan = plan
-        self._adapter = adapter
+        self._venue = venue
         self._limits = limits
         self._network = network
         self._intake = intake
@@ -153,7 +154,7 @@ class ConnectionFeed:
         self._unwanted = self._was_proved = False
         calling = self._calling
         with calling(Place.ADDRESS):
-            url, headers = self._adapter.address(self.plan, self._random)
+            url, headers = self._venue.address(self.plan, self._random)
         try:
             line = await self._network.connect(url, headers=headers, max_message_bytes=self._limits.max_message_bytes)
         except LineError as error:
@@ -164,7 +165,7 @@ class ConnectionFeed:
             return f"{error}; {error.advice(self._failures.venue)}" if isinstance(error, MovedError) else str(error)
         try:
             with calling(Place.STRIP):
-                strip = self._adapter.strip
+                strip = self._venue.strip
             with calling(Place.PARSER, CollectorError):
                 session = self._intake.open(self.plan.session_header(shown(url)), strip=strip)
         except Exception:
@@ -197,7 +198,7 @@ class ConnectionFeed:
 
     async def _hold(self, line: Line, session: LiveSession) -> None:
         with self._calling(Place.CONVERSATION):
-            self._conversation = self._adapter.conversation(self.plan, session.parser, self._random)
+            self._conversation = self._venue.conversation(self.plan, session.parser, self._random)
         outbox: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by the conversation: one request a chunk of symbols
         self._become(ConnectionState.SUBSCRIBING)
         log.info("connection_opened", connection=self.plan.name, url=shown(self.plan.url))

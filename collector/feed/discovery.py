@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from collector import venues
 from collector.clock import SystemClock
-from collector.config import VenueConfig
 from collector.feed.failures import Place
 from collector.feed.intake import Forgetful
 from collector.feed.network import AiohttpNetwork, Network
 from collector.feed.rest import RestClient
+from collector.venues.adapter import Venue
 from collector.venues.plan import Plan
 
 
@@ -28,18 +27,16 @@ class Listed(NamedTuple):
     streams: tuple[str, ...]
 
 
-async def discover(venue: str, configured: VenueConfig, network: Network) -> Plan:
+async def discover(venue: Venue[Any], network: Network) -> Plan:
     """Ask the venue what the daemon would ask it at its start. Raises `VenueError`."""
-    adapter = venues.find(configured.adapter)
-    limits = adapter.limits(configured.settings)
-    rest = RestClient(venue, adapter, limits, network, SystemClock(), Forgetful())
-    return await rest.drive(adapter.discover(venue, configured.settings), place=Place.DISCOVER)
+    rest = RestClient(venue, venue.limits(), network, SystemClock(), Forgetful())
+    return await rest.drive(venue.discover(), place=Place.DISCOVER)
 
 
-async def catalogue(venue: str, configured: VenueConfig) -> list[Listed]:
+async def catalogue(venue: Venue[Any]) -> list[Listed]:
     """List every instrument of a venue. Raises `VenueError`."""
     async with AiohttpNetwork.open() as network:
-        plan = await discover(venue, configured, network)
+        plan = await discover(venue, network)
     streams: dict[str, list[str]] = {}
     for connection in plan.lines:
         for subscription in connection.subscriptions:
@@ -49,7 +46,7 @@ async def catalogue(venue: str, configured: VenueConfig) -> list[Listed]:
                     wanted.append(subscription.stream)
     return [
         Listed(
-            venue,
+            venue.name,
             spec.instrument.symbol,
             spec.kind,
             spec.base,

@@ -23,7 +23,7 @@ from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room,
 from collector.feed.network import Loss
 from collector.feed.pauses import STEADY_SECONDS, Backoff, Pauses
 from collector.feed.rest import RestClient
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.plan import PollPlan
 from collector.venues.roles import Polling
@@ -40,8 +40,7 @@ class PollFeed:
     def __init__(
         self,
         plan: PollPlan,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         *,
         rest: RestClient,
         intake: Intake,
@@ -51,8 +50,7 @@ class PollFeed:
         pauses: Pauses | None = None,
     ) -> None:
         self.plan = plan
-        self._adapter = adapter
-        self._settings = settings
+        self._venue = venue
         self._rest = rest
         self._intake = intake
         self._clock = clock
@@ -114,7 +112,7 @@ class PollFeed:
         reason, cause = "stopped", None
         try:
             with self._calling(Place.POLLING):
-                polling = self._adapter.polling(self.plan, self._settings, session.parser, self._random)
+                polling = self._venue.polling(self.plan, session.parser, self._random)
             self._polling = polling
             self._become(ConnectionState.SUBSCRIBING)
             async with asyncio.TaskGroup() as group:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from aiolimiter import AsyncLimiter
@@ -19,7 +19,7 @@ from collector.errors import VenueError
 from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import LiveSession
 from collector.feed.network import LineError, MovedError, Network, UnreadableError
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 from collector.venues.events import Event
 from collector.venues.plan import Limits
 from collector.venues.rest import RestAnswer, RestCall
@@ -52,8 +52,7 @@ class RestClient:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
+        venue: Venue[Any],
         limits: Limits,
         network: Network,
         clock: Clock,
@@ -61,11 +60,11 @@ class RestClient:
         failures: AdapterFailures | None = None,
     ) -> None:
         self._venue = venue
-        self._adapter = adapter
+        self._name = venue.name
         self._network = network
         self._clock = clock
         self._session = session
-        self.failures = failures or AdapterFailures(venue)
+        self.failures = failures or AdapterFailures(venue.name)
         """What the adapter raised."""
         self._max_answer_bytes = limits.max_answer_bytes
         self.use = RestUse(limits.rest_per_second)
@@ -144,7 +143,7 @@ class RestClient:
         # A venue that is closed for good must not fill the log: the same reason again is for the curious only. What
         # comes of a call in the end is told by whoever made it.
         tell = log.debug if self._told.get(call.channel) == error.reason else log.info
-        tell("rest_failed", venue=self._venue, channel=call.channel, reason=error.reason, code=error.code)
+        tell("rest_failed", venue=self._name, channel=call.channel, reason=error.reason, code=error.code)
         self._told[call.channel] = error.reason
 
     def _pause(self, state: RetryCallState) -> float:
@@ -180,7 +179,7 @@ class RestClient:
         if failure.retry_after is not None and not 0 <= failure.retry_after <= LONGEST_PAUSE_SECONDS:
             log.warning(
                 "pause_capped",
-                venue=self._venue,
+                venue=self._name,
                 channel=call.channel,
                 asked_s=failure.retry_after,
                 pause_s=LONGEST_PAUSE_SECONDS,
@@ -196,17 +195,17 @@ class RestClient:
 
     def _judge(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
         try:
-            return self._adapter.failure(self._venue, call, answer)
+            return self._venue.failure(call, answer)
         except Exception as error:  # noqa: BLE001  a bug costs this call
             return self.failures.note(Place.FAILURE, error, call.channel)
 
     def _refusal(self, call: RestCall, error: LineError) -> VenueError:
         match error:
             case MovedError():
-                return VenueError(self._venue, f"{error}; {error.advice(self._venue)}", code=str(error.status))
+                return VenueError(self._name, f"{error}; {error.advice(self._name)}", code=str(error.status))
             case UnreadableError():
-                return VenueError(self._venue, f"{call.channel}: {error}")
-        return VenueError(self._venue, str(error))
+                return VenueError(self._name, f"{call.channel}: {error}")
+        return VenueError(self._name, str(error))
 
 
 def _bucket(per_second: float) -> AsyncLimiter:

@@ -13,7 +13,7 @@ from typing import Any
 from collector.clock import Clock
 from collector.feed.intake import Intake
 from collector.normalise.gaps import OF_THE_VENUE
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 from collector.venues.plan import Plan
 
 GONE_SECONDS = 3000.0
@@ -26,9 +26,8 @@ _Stream = tuple[str, str]
 class Wanting:
     """Keeps what is asked of a venue."""
 
-    def __init__(self, venue: str, adapter: Adapter, intake: Intake, clock: Clock) -> None:
+    def __init__(self, venue: Venue[Any], intake: Intake, clock: Clock) -> None:
         self._venue = venue
-        self._adapter = adapter
         self._intake = intake
         self._clock = clock
         self._since_ns: dict[_Stream, int] = {}
@@ -40,16 +39,16 @@ class Wanting:
         """Whether no list has come since."""
 
     def __repr__(self) -> str:
-        return f"<Wanting {self._venue} {len(self._since_ns)}>"
+        return f"<Wanting {self._venue.name} {len(self._since_ns)}>"
 
-    def configured(self, settings: Any) -> None:
+    def configured(self) -> None:
         """Take a configuration, before the venue is asked anything."""
         self._asked_ns, self._first = self._clock.now_ns(), True
-        for stream in _each(self._adapter.named(settings)):
+        for stream in _each(self._venue.named()):
             self._since_ns.setdefault(stream, self._asked_ns)
         self._tell(whole=False)
 
-    def planned(self, settings: Any, plan: Plan) -> None:
+    def planned(self, plan: Plan) -> None:
         """Take what the venue's list makes of it."""
         planned = dict.fromkeys(
             (one.stream, symbol)
@@ -60,7 +59,7 @@ class Wanting:
         )
         symbols = {symbol for _, symbol in planned}
         # A name that the venue's list lacks stays asked for: somebody wants it recorded, and it is not.
-        named = [stream for stream in _each(self._adapter.named(settings)) if stream[1] not in symbols]
+        named = [stream for stream in _each(self._venue.named()) if stream[1] not in symbols]
         kept = self._not_gone_yet(planned.keys(), symbols, {symbol for _, symbol in named})
         since_ns = self._asked_ns if self._first else self._clock.now_ns()
         wanted = {stream: self._since_ns.get(stream, since_ns) for stream in dict.fromkeys((*planned, *named, *kept))}
@@ -97,7 +96,7 @@ class Wanting:
         for (stream, symbol), since_ns in self._since_ns.items():
             spans.setdefault((since_ns, stream), []).append(symbol)
         told = [(since_ns, stream, symbols) for (since_ns, stream), symbols in spans.items()]
-        self._intake.wanted(self._venue, told, whole=whole)
+        self._intake.wanted(self._venue.name, told, whole=whole)
 
 
 def _each(by_stream: Mapping[str, Iterable[str]]) -> list[_Stream]:

@@ -26,7 +26,7 @@ from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff, Pauses, slee
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.wanting import Wanting
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, Plan, PollPlan, Problem
 
@@ -56,9 +56,7 @@ class VenueWorker:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         *,
         network: Network,
         intake: Intake,
@@ -67,8 +65,6 @@ class VenueWorker:
         refresh_seconds: float = REFRESH_SECONDS,
     ) -> None:
         self.venue = venue
-        self.adapter = adapter
-        self._settings = settings
         self._network = network
         self._intake = intake
         self._clock = clock
@@ -79,14 +75,14 @@ class VenueWorker:
         self._told = ""
         self._limits: Limits
         self._sending: AsyncLimiter
-        self.failures = AdapterFailures(venue)
+        self.failures = AdapterFailures(venue.name)
         """What the adapter raised."""
         self.connections: dict[str, ConnectionFeed | PollFeed] = {}
         self.leaving: dict[str, ConnectionFeed | PollFeed] = {}
         """Connections of a former plan that record on until those which replace them do."""
         self._seeing_off: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self.wanting = Wanting(venue, adapter, intake, clock)
+        self.wanting = Wanting(venue, intake, clock)
         """What is asked of the venue."""
         self.rest: RestClient | None = None
         """The venue's one budget of REST calls; None until the worker runs."""
@@ -96,20 +92,14 @@ class VenueWorker:
         self.reason = ""
 
     def __repr__(self) -> str:
-        return f"<VenueWorker {self.venue} {self.state} connections={len(self.connections)}>"
+        return f"<VenueWorker {self.venue.name} {self.state} connections={len(self.connections)}>"
 
     def _become(self, state: WorkerState, reason: str = "") -> None:
         self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
 
-    @property
-    def settings(self) -> Any:
-        """What was configured last."""
-        return self._settings
-
-    def apply(self, settings: Any) -> None:
-        """Take other settings and look for a new plan at once. The venue's limits must be the same."""
-        self._settings = settings
-        self._ask_for(partial(self.wanting.configured, settings))
+    def look_again(self) -> None:
+        """Look for a new plan at once: the venue has other settings."""
+        self._ask_for(self.wanting.configured)
         self._changed.set()
 
     def _ask_for(self, tell: Callable[[], None]) -> None:
@@ -121,14 +111,14 @@ class VenueWorker:
         self.connections.clear()
         self.leaving.clear()
         self._seeing_off = None
-        self._ask_for(partial(self.wanting.configured, self._settings))
+        self._ask_for(self.wanting.configured)
         self._pauses = Pauses(self._clock, self._random)
-        self._limits = self.adapter.limits(self._settings)
+        self._limits = self.venue.limits()
         # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
         self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
-        header = SessionHeader(self.venue, self.adapter.name, worker=f"{self.venue}-rest")
+        header = SessionHeader(self.venue.name, self.venue.adapter.name, worker=f"{self.venue.name}-rest")
         session = self._intake.open(header)
-        rest = RestClient(self.venue, self.adapter, self._limits, self._network, self._clock, session, self.failures)
+        rest = RestClient(self.venue, self._limits, self._network, self._clock, session, self.failures)
         self.rest = rest
         try:
             async with asyncio.TaskGroup() as group:
@@ -137,7 +127,7 @@ class VenueWorker:
                     self._changed.clear()
                     plan = await self._discover(rest)
                     self._report(plan)
-                    self._ask_for(partial(self.wanting.planned, self._settings, plan))
+                    self._ask_for(partial(self.wanting.planned, plan))
                     await self._hold(plan, holding, group, rest)
                     soon = plan.look_again_seconds
                     await self._rest_for(min(self._refresh_seconds, soon or self._refresh_seconds))
@@ -154,14 +144,14 @@ class VenueWorker:
                 self._become(WorkerState.DISCOVERING, self._told)
             try:
                 with self.failures.calling(Place.DISCOVER, VenueError):
-                    discovery = self.adapter.discover(self.venue, self._settings)
+                    discovery = self.venue.discover()
                 plan = await rest.drive(discovery, place=Place.DISCOVER)
             except VenueError as error:
                 longest = LONGEST_BACKOFF_SECONDS if self.connections else UNDISCOVERED_SECONDS
                 # What a person has to put right (a token, a name) is not asked for every minute.
                 pause = max(self._backoff.next(longest), PERMANENT_SECONDS if error.permanent else 0.0)
                 tell = log.debug if str(error) == self._told else log.warning
-                tell("discovery_failed", venue=self.venue, reason=str(error), next_try_s=round(pause, 1))
+                tell("discovery_failed", venue=self.venue.name, reason=str(error), next_try_s=round(pause, 1))
                 self._told = str(error)
                 if not self.connections:
                     self._become(WorkerState.WAITING, f"{error}; next try in {pause:.1f} s")
@@ -175,7 +165,7 @@ class VenueWorker:
     def _report(self, plan: Plan) -> None:
         for problem in plan.problems:
             if problem not in self.problems:
-                log.warning("symbol_refused", venue=self.venue, symbol=problem.subject, reason=problem.reason)
+                log.warning("symbol_refused", venue=self.venue.name, symbol=problem.subject, reason=problem.reason)
         self.problems = plan.problems
         reason = "" if plan.lines else "none of the configured symbols can be recorded"
         self._become(WorkerState.RUNNING, reason)
@@ -205,7 +195,9 @@ class VenueWorker:
             self.connections[name] = feed
             holding[name] = group.create_task(feed.run(), name=name)
         if old:
-            self._seeing_off = group.create_task(self._see_off(old, list(new.values())), name=f"{self.venue} leaving")
+            self._seeing_off = group.create_task(
+                self._see_off(old, list(new.values())), name=f"{self.venue.name} leaving"
+            )
 
     async def _see_off(self, old: Mapping[str, asyncio.Task[None]], new: Sequence[ConnectionFeed | PollFeed]) -> None:
         """End connections once those that take over from them have been live for a while."""
@@ -215,21 +207,20 @@ class VenueWorker:
                 if any(feed.state is not ConnectionState.LIVE for feed in new):
                     settled_since = now
                     if now - began >= LONGEST_OVERLAP_SECONDS:  # perhaps the venue allows no more connections
-                        log.warning("connections_replaced_early", venue=self.venue, connections=sorted(old))
+                        log.warning("connections_replaced_early", venue=self.venue.name, connections=sorted(old))
                         break
                 await self._clock.sleep(REPLACING_SECONDS)
         finally:
             for task in old.values():
                 await _end(task)
             self.leaving.clear()
-        log.info("connections_replaced", venue=self.venue, connections=sorted(old))
+        log.info("connections_replaced", venue=self.venue.name, connections=sorted(old))
 
     def _feed_of(self, plan: ConnectionPlan | PollPlan, rest: RestClient) -> ConnectionFeed | PollFeed:
         if isinstance(plan, PollPlan):
             return PollFeed(
                 plan,
-                self.adapter,
-                self._settings,
+                self.venue,
                 rest=rest,
                 intake=self._intake,
                 clock=self._clock,
@@ -239,7 +230,7 @@ class VenueWorker:
             )
         return ConnectionFeed(
             plan,
-            self.adapter,
+            self.venue,
             self._limits,
             network=self._network,
             intake=self._intake,

@@ -178,7 +178,7 @@ class SessionParser:
 class Normaliser:
     """The parsers of all open sessions, driven by journal records."""
 
-    def __init__(self, find_adapter: Callable[[str], Adapter], gaps: Gaps | None = None) -> None:
+    def __init__(self, find_adapter: Callable[[str], Adapter[Any]], gaps: Gaps | None = None) -> None:
         self._find_adapter = find_adapter
         self._gaps = Gaps() if gaps is None else gaps
         self._shown = Shown()

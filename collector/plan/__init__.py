@@ -111,7 +111,7 @@ async def _wanted(config: Config, notes: list[str]) -> list[tuple[str, str, str]
 async def _of_venue(name: str, venue: VenueConfig, notes: list[str]) -> list[tuple[str, str, str]]:
     try:
         async with asyncio.timeout(VENUE_TIMEOUT_SECONDS), AiohttpNetwork.open() as network:
-            found = await discover(name, venue, network)
+            found = await discover(venue.begin(), network)
     except (CollectorError, TimeoutError) as error:
         plain = list(dict.fromkeys(_named(name, venue)))
         notes.append(f"{name} was not asked ({str(error) or 'no answer'}): only symbols without a pattern are planned")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import asyncpg
 
-from collector import venues
 from collector.config import Config
 from collector.journal import Kind, read
 from collector.names import is_pattern, known_name, matching
@@ -122,13 +121,13 @@ def _configured_symbols(config: Config, venue: str | None) -> Iterator[str]:
     """Yield the symbols that the configuration names, as far as it names them and no patterns."""
     for name, configured in config.venues.items():
         if venue in (None, name):
-            named = venues.find(configured.adapter).named(configured.settings)
+            named = configured.begin().named()
             yield from (symbol for symbols in named.values() for symbol in symbols if not is_pattern(symbol))
 
 
 def _configured_streams(config: Config) -> Iterable[str]:
     for configured in config.venues.values():
-        yield from venues.find(configured.adapter).named(configured.settings)
+        yield from configured.begin().named()
         yield from getattr(configured.settings, "streams", ())
 
 

@@ -26,7 +26,7 @@ from collector.model import Instrument
 from collector.repair.chunks import Chunk, Span, detail
 from collector.repair.ledger import GapTable, Missing
 from collector.repair.recording import Recording
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 
 log = structlog.get_logger()
 
@@ -49,9 +49,7 @@ class Backfill:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         *,
         rest: RestClient,
         limiter: AsyncLimiter,
@@ -61,8 +59,6 @@ class Backfill:
         random: Random,
     ) -> None:
         self._venue = venue
-        self._adapter = adapter
-        self._settings = settings
         self._rest = rest.of(recording)
         self._limiter = limiter
         self._recording = recording
@@ -85,7 +81,7 @@ class Backfill:
         self._recording.close("done")
         await self._recording.store()
         for (instrument, stream), span in spans.items():
-            whole_past = partial(self._adapter.whole_past, self._settings, instrument, stream)
+            whole_past = partial(self._venue.whole_past, instrument, stream)
             if self._rest.failures.ask(Place.HISTORY, whole_past) and (instrument, stream) not in self.done.refused:
                 await self._close_gaps(instrument, stream, span, began_us)
         progress(self.done)
@@ -120,11 +116,11 @@ class Backfill:
         instrument, stream, from_us, until_us = chunk
         await self._table.fetching(instrument, stream, from_us, until_us)
         with self._rest.failures.calling(Place.HISTORY, CollectorError):
-            history = self._adapter.history(self._venue, self._settings, instrument, stream, from_us, until_us - 1)
+            history = self._venue.history(instrument, stream, from_us, until_us - 1)
         await self._rest.drive(history, before=self._politely)
         await self._recording.store()
         await self._table.fetched(
-            instrument, stream, detail(self._settings, stream, instrument.symbol), from_us, until_us
+            instrument, stream, detail(self._venue.settings, stream, instrument.symbol), from_us, until_us
         )
 
     async def _politely(self) -> None:

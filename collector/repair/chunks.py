@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from collector.model import PERIODS, Instrument
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Adapter, Venue, VenueSettings
 
 PIECE_US = 6 * 3_600_000_000
 
@@ -27,7 +27,7 @@ class Chunk(NamedTuple):
     until_us: int
 
 
-def detail(settings: Any, stream: str, symbol: str) -> str:
+def detail(settings: VenueSettings, stream: str, symbol: str) -> str:
     """Say what of a stream these settings fetch: a backfill of minutes has not fetched hours."""
     if stream != "candles":
         return ""
@@ -35,15 +35,15 @@ def detail(settings: Any, stream: str, symbol: str) -> str:
     return ",".join([*settings.periods_of(symbol), *(f"converted:{currency}" for currency in converted)])
 
 
-def cut(
-    adapter: Adapter, settings: Any, instruments: Iterable[Instrument], streams: Sequence[str], span: Span
-) -> list[Chunk]:
+def cut(venue: Venue[Any], instruments: Iterable[Instrument], streams: Sequence[str], span: Span) -> list[Chunk]:
     """Cut a span into pieces: oldest first, and neighbours in the list of different instruments."""
     chunks = [
         Chunk(instrument, stream, from_us, until_us)
         for instrument in instruments
         for stream in streams
-        for from_us, until_us in _grid(span, _length_us(adapter, settings.periods_of(instrument.symbol), stream))
+        for from_us, until_us in _grid(
+            span, _length_us(venue.adapter, venue.settings.periods_of(instrument.symbol), stream)
+        )
     ]
     return sorted(chunks, key=lambda chunk: (chunk.from_us, chunk.stream != "trades", chunk.instrument))
 
@@ -60,12 +60,12 @@ def undone(chunks: Iterable[Chunk], done: Mapping[tuple[str, str], Sequence[Span
     ]
 
 
-def calls(adapter: Adapter, settings: Any, chunk: Chunk, rows_per_second: float) -> int:
+def calls(venue: Venue[Any], chunk: Chunk, rows_per_second: float) -> int:
     """Return how many calls a piece takes at least. `rows_per_second`: what is known of the stream, 0 for nothing."""
     seconds = (chunk.until_us - chunk.from_us) / 1e6
-    page = adapter.history_page
+    page = venue.adapter.history_page
     if chunk.stream == "candles":
-        periods = settings.periods_of(chunk.instrument.symbol)
+        periods = venue.settings.periods_of(chunk.instrument.symbol)
         return sum(_pages(seconds / PERIODS[period], page) for period in periods) or 1
     return _pages(seconds * rows_per_second, page)
 
@@ -74,7 +74,7 @@ def _pages(items: float, page: int) -> int:
     return max(1, -(-int(items) // page))
 
 
-def _length_us(adapter: Adapter, periods: Sequence[str], stream: str) -> int:
+def _length_us(adapter: Adapter[Any], periods: Sequence[str], stream: str) -> int:
     if stream != "candles":
         return PIECE_US
     shortest = min((PERIODS[period] for period in periods), default=60)

@@ -25,7 +25,7 @@ from collector.repair.ledger import GapTable
 from collector.repair.recording import Recording
 from collector.repair.repairer import bucket, history_header
 from collector.store.writer import Writer
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 
 
 class Estimate(NamedTuple):
@@ -63,9 +63,7 @@ class Job:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         *,
         rate_share: float,
         dsn: str,
@@ -74,14 +72,12 @@ class Job:
         random: Random,
     ) -> None:
         self._venue = venue
-        self._adapter = adapter
-        self._settings = settings
         self._clock = clock
         self._random = random
         self._dsn = dsn
-        limits = adapter.limits(settings)
+        limits = venue.limits()
         self._per_second = limits.rest_per_second * rate_share
-        self._rest = RestClient(venue, adapter, limits, network, clock, Forgetful())
+        self._rest = RestClient(venue, limits, network, clock, Forgetful())
         self._table = GapTable(lambda: dsn)
         self._specs: dict[str, InstrumentSpec] = {}
         self.left: list[Chunk] = []
@@ -95,17 +91,17 @@ class Job:
 
     async def listed(self) -> list[str]:
         """Return the symbols that the venue has. Raises `VenueError`."""
-        plan = await self._rest.drive(self._adapter.discover(self._venue, self._settings), place=Place.DISCOVER)
+        plan = await self._rest.drive(self._venue.discover(), place=Place.DISCOVER)
         self._specs = {spec.instrument.symbol: spec for spec in plan.instruments}
         return sorted(self._specs)
 
     async def plan(self, symbols: Sequence[str], streams: Sequence[str], span: Span, *, again: bool) -> list[Estimate]:
         """Find out what is left of these and what it takes. Raises `DatabaseError`."""
         instruments = [self._specs[symbol].instrument for symbol in symbols]
-        chunks = cut(self._adapter, self._settings, instruments, streams, span)
-        done = {} if again else await self._table.backfilled(self._venue, streams, self._detail)
+        chunks = cut(self._venue, instruments, streams, span)
+        done = {} if again else await self._table.backfilled(self._venue.name, streams, self._detail)
         self.left = undone(chunks, done)
-        rates = await self._table.rates(self._venue) if "trades" in streams else {}
+        rates = await self._table.rates(self._venue.name) if "trades" in streams else {}
         sums = {(chunk.instrument.symbol, chunk.stream): [0, 0, 0] for chunk in chunks}
         for chunk in chunks:
             sums[chunk.instrument.symbol, chunk.stream][0] += 1
@@ -113,21 +109,21 @@ class Job:
             held = sums[chunk.instrument.symbol, chunk.stream]
             rate = rates.get(chunk.instrument.symbol, 0.0) if chunk.stream == "trades" else 0.0
             held[1] += 1
-            held[2] += calls(self._adapter, self._settings, chunk, rate)
+            held[2] += calls(self._venue, chunk, rate)
         return [
             Estimate(symbol, stream, pieces, left, needed, round(needed / self._per_second, 1))
             for (symbol, stream), (pieces, left, needed) in sums.items()
         ]
 
     def _detail(self, stream: str, symbol: str) -> str:
-        return detail(self._settings, stream, symbol)
+        return detail(self._venue.settings, stream, symbol)
 
     async def run(self, folder: Path, progress: Callable[[Progress], object] = lambda _: None) -> Outcome:
         """Fetch what is left; the answers are kept in a new journal below `folder`."""
         clock = self._clock
         began = clock.monotonic()
         made = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC)
-        directory = folder / f"{made:%Y%m%dT%H%M%S.%f}Z-{self._venue}"
+        directory = folder / f"{made:%Y%m%dT%H%M%S.%f}Z-{self._venue.name}"
         async with AsyncExitStack() as stack:
             try:
                 journal = await Journal.open(directory, JournalOptions(), now_ns=clock.now_ns)
@@ -139,14 +135,12 @@ class Job:
             stack.push_async_callback(journal.close)
             writer = Writer(lambda: self._dsn, None, sleep=clock.sleep)
             stack.push_async_callback(writer.close)
-            header = history_header(self._venue, self._adapter, self._settings, "backfill")
+            header = history_header(self._venue, "backfill")
             recording = Recording(header, journal, writer, clock, venues.find)
             recording.know([self._specs[symbol] for symbol in self._symbols()])
             await recording.store()
             backfill = Backfill(
                 self._venue,
-                self._adapter,
-                self._settings,
                 rest=self._rest,
                 limiter=bucket(self._per_second),
                 recording=recording,

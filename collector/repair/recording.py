@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from collector.clock import Clock
 from collector.journal import Journal, Kind
@@ -35,7 +36,7 @@ class Recording:
         journal: Journal,
         writer: Writer,
         clock: Clock,
-        find_adapter: Callable[[str], Adapter],
+        find_adapter: Callable[[str], Adapter[Any]],
     ) -> None:
         self._journal = journal
         self._writer = writer

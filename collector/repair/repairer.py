@@ -31,7 +31,7 @@ from collector.repair.ledger import Ledger
 from collector.repair.line import LANES, Line
 from collector.repair.stretches import Stretch, stretches
 from collector.store.errors import DatabaseError
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Venue
 from collector.venues.header import SessionHeader
 
 log = structlog.get_logger()
@@ -69,9 +69,7 @@ class Repairer:
 
     def __init__(
         self,
-        venue: str,
-        adapter: Adapter,
-        settings: Any,
+        venue: Venue[Any],
         options: RepairOptions,
         *,
         rest: Callable[[], RestClient | None],
@@ -83,9 +81,6 @@ class Repairer:
         random: Random,
     ) -> None:
         self.venue = venue
-        self._adapter = adapter
-        self.settings = settings
-        """The venue's; may be replaced while it runs."""
         self._options = options
         self._rest = rest
         self._intake = intake
@@ -95,7 +90,7 @@ class Repairer:
         self._clock = clock
         self._random = random
         self._limiter = bucket(options.calls_per_second)
-        self._streams = adapter.historic | adapter.partly_historic
+        self._streams = venue.adapter.historic | venue.adapter.partly_historic
         self._backoff = Backoff(random)
         self._woken = asyncio.Event()
         self._over = asyncio.Event()
@@ -114,7 +109,7 @@ class Repairer:
         """Why the last try failed; empty once one succeeds."""
 
     def __repr__(self) -> str:
-        return f"<Repairer {self.venue} waiting={self.waiting} repaired={self.repaired} lost={self.lost}>"
+        return f"<Repairer {self.venue.name} waiting={self.waiting} repaired={self.repaired} lost={self.lost}>"
 
     @property
     def waiting(self) -> int:
@@ -144,11 +139,11 @@ class Repairer:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
                     self._forget()
-                    group.create_task(self._end_when_over(), name=f"{self.venue} start over")
+                    group.create_task(self._end_when_over(), name=f"{self.venue.name} start over")
                     for trades, lanes in LANES.items():
                         for number in range(lanes):
                             what = "trades" if trades else "others"
-                            group.create_task(self._work(trades=trades), name=f"{self.venue} {what} {number + 1}")
+                            group.create_task(self._work(trades=trades), name=f"{self.venue.name} {what} {number + 1}")
                     await self._look_on()
             except* _StartOver:
                 pass  # what is to be done is read anew
@@ -156,7 +151,7 @@ class Repairer:
                 self._trouble("repair_waits_for_database", errors.exceptions[0])
             except* Exception as errors:
                 # A bug of ours: loud, and the end of neither the venue's recording nor the daemon.
-                log.exception("repair_failed", venue=self.venue, reason=str(errors.exceptions[0]))
+                log.exception("repair_failed", venue=self.venue.name, reason=str(errors.exceptions[0]))
             finally:
                 self._end_session()
                 await self._ledger.close()
@@ -174,7 +169,7 @@ class Repairer:
     def _trouble(self, event: str, error: BaseException, **facts: object) -> None:
         if str(error) != self.trouble:
             self.trouble = str(error)
-            log.warning(event, venue=self.venue, reason=self.trouble, **facts)
+            log.warning(event, venue=self.venue.name, reason=self.trouble, **facts)
 
     # -- what there is to do -------------------------------------------------------------------------------------------
 
@@ -188,16 +183,16 @@ class Repairer:
                     await self._woken.wait()
 
     async def _look(self) -> None:
-        lost = await self._ledger.hopeless(self.venue, self._streams)
+        lost = await self._ledger.hopeless(self.venue.name, self._streams)
         if lost:
             self._intake.gaps_closed(lost)
             await self._committed()
             self.lost += len(lost)
-            log.info("gaps_without_history", venue=self.venue, gaps=len(lost))
+            log.info("gaps_without_history", venue=self.venue.name, gaps=len(lost))
             self._tell_settled()
         age = self._options.max_age_seconds
         earliest_us = 0 if age is None else self._clock.now_ns() // 1000 - int(age * 1e6)
-        found = await self._ledger.missing(self.venue, self._streams, earliest_us)
+        found = await self._ledger.missing(self.venue.name, self._streams, earliest_us)
         present = {gap.gap_id for gap in found}
         self._again = {number: value for number, value in self._again.items() if number in present}
         now = self._clock.monotonic()
@@ -240,7 +235,7 @@ class Repairer:
                 end_us = stretch.to_us - round(SETTLE_SECONDS * 1e6)
                 await self._fetch(stretch.instrument, stretch.stream, end_us - MARGIN_US, until_us + MARGIN_US)
             with self._calling():
-                whole = self._adapter.whole_past(self.settings, stretch.instrument, stretch.stream)
+                whole = self.venue.whole_past(stretch.instrument, stretch.stream)
         except VenueError as error:
             if not error.permanent or error.code in A_PERSON_CAN_HELP:
                 await self._put_off(stretch, error)
@@ -275,15 +270,15 @@ class Repairer:
     async def _fetch(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         rest = self._rest()
         if rest is None:
-            raise VenueError(self.venue, "its worker does not run yet")
+            raise VenueError(self.venue.name, "its worker does not run yet")
         with self._calling():
-            history = self._adapter.history(self.venue, self.settings, instrument, stream, from_us, to_us)
+            history = self.venue.history(instrument, stream, from_us, to_us)
             session = self._open_session()
         await rest.of(session).drive(history, before=self._politely)
 
     def _calling(self) -> AbstractContextManager[None]:
         rest = self._rest()
-        failures = AdapterFailures(self.venue) if rest is None else rest.failures
+        failures = AdapterFailures(self.venue.name) if rest is None else rest.failures
         return failures.calling(Place.HISTORY, CollectorError)
 
     async def look_up(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
@@ -346,7 +341,7 @@ class Repairer:
                 self.repaired += 1
             log.info(
                 "gap_unrecoverable" if lost else "gap_repaired",
-                venue=self.venue,
+                venue=self.venue.name,
                 symbol=gap.instrument.symbol,
                 stream=gap.stream,
                 rows=rows,
@@ -359,7 +354,7 @@ class Repairer:
 
     def _open_session(self) -> LiveSession:
         if self._session is None:
-            self._session = self._intake.open(history_header(self.venue, self._adapter, self.settings, "repair"))
+            self._session = self._intake.open(history_header(self.venue, "repair"))
         return self._session
 
     def _end_session(self) -> None:
@@ -372,9 +367,9 @@ class _StartOver(Exception):  # noqa: N818  no error: a way out of all lanes at 
     """What was read from the table is not true any more."""
 
 
-def history_header(venue: str, adapter: Adapter, settings: Any, purpose: str) -> SessionHeader:
+def history_header(venue: Venue[Any], purpose: str) -> SessionHeader:
     """Describe a session that reads history: it covers nothing by itself, so its end is no gap."""
-    return SessionHeader(venue, adapter.name, own=adapter.history_header(settings), worker=f"{venue}-{purpose}")
+    return SessionHeader(venue.name, venue.adapter.name, own=venue.history_header(), worker=f"{venue.name}-{purpose}")
 
 
 def bucket(per_second: float) -> AsyncLimiter:

@@ -134,19 +134,19 @@ def _venue(observed: Observed, one: Supervised, now_ns: int, recent: Recent) -> 
     worker = one.worker
     failed = one.failed_ns is not None and one.failed_ns >= worker.since_ns
     return VenueFacts(
-        venue=worker.venue,
-        adapter=worker.adapter.name,
+        venue=worker.venue.name,
+        adapter=worker.venue.adapter.name,
         state="failed" if failed else str(worker.state),
         since=iso(one.failed_ns if failed and one.failed_ns is not None else worker.since_ns),
         reason=one.failure if failed else worker.reason,
         failed=failed,
         failures=one.failures,
         adapter_failures=dict(worker.failures.counts),
-        clock_offset_seconds=observed.statistics.clocks.seconds(worker.venue, now_ns),
+        clock_offset_seconds=observed.statistics.clocks.seconds(worker.venue.name, now_ns),
         rest=_rest(observed, worker.rest),
-        repair=repair_facts(observed.auditing, worker.venue),
-        gaps=observed.auditing.tally.of(worker.venue),
-        gaps_recorded=observed.auditing.tally.recorded(worker.venue),
+        repair=repair_facts(observed.auditing, worker.venue.name),
+        gaps=observed.auditing.tally.of(worker.venue.name),
+        gaps_recorded=observed.auditing.tally.recorded(worker.venue.name),
         problems=tuple(ProblemFacts(problem.subject, problem.reason) for problem in worker.problems),
         connections=tuple(_connection(observed, worker, feed, now_ns, recent) for feed in worker.connections.values()),
     )
@@ -195,7 +195,7 @@ def _connection(
         reconnects=feed.reconnects,
         losses={str(kind): count for kind, count in feed.losses.items()},
         last_frame_age_seconds=_age(feed.last_frame_ns, now_ns),
-        subscriptions=tuple(_subscriptions(observed, worker.venue, feed, now_ns, recent)),
+        subscriptions=tuple(_subscriptions(observed, worker.venue.name, feed, now_ns, recent)),
     )
 
 

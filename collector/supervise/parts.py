@@ -48,7 +48,9 @@ class Supervised:
                 self.failed_ns = self._clock.now_ns()
                 self.failure = reason_of(error)
                 pause = self._backoff.next()
-                log.exception("worker_failed", venue=self.worker.venue, reason=self.failure, next_try_s=round(pause, 1))
+                log.exception(
+                    "worker_failed", venue=self.worker.venue.name, reason=self.failure, next_try_s=round(pause, 1)
+                )
                 await self._clock.sleep(pause)
 
 

@@ -14,12 +14,12 @@ from collector.venues.header import Covered, SessionHeader
 class Limits:
     """What the venue allows one client address, for all connections together."""
 
-    rest_per_second: float
-    messages_per_second: float
-    connections: int
-    silence_seconds: float
+    rest_per_second: float = 5.0
+    messages_per_second: float = 5.0
+    connections: int = 10
+    silence_seconds: float = 60.0
     """With no frame at all, pings included, for so long the connection counts as dead."""
-    ping_seconds: float
+    ping_seconds: float = 15.0
     """How often the feed sends a WebSocket ping of its own."""
     first_data_seconds: float = 30.0
     """A prompt subscription without data for so long is subscribed again."""

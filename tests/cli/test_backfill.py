@@ -132,12 +132,12 @@ async def test_refusal_of_the_venue_is_told_with_status_1(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from collector.errors import VenueError
-    from collector.venues.fmfw import FmfwAdapter
+    from collector.venues.fmfw import FmfwVenue
 
     def refuse(*_: object) -> object:
         raise VenueError("fmfw", "its past reaches back to 2026-11-01", permanent=True)
 
-    monkeypatch.setattr(FmfwAdapter, "history", refuse)
+    monkeypatch.setattr(FmfwVenue, "history", refuse)
     async with stage(database, tmp_path, running=False) as on:
         status, out, _ = await run(on, capsys, "fmfw", "BTCUSDT", "--streams", "trades", "--from", ago(hours=1))
         assert status == 1

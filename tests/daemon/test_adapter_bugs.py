@@ -12,7 +12,7 @@ from collector.daemon.daemon import Daemon
 from collector.demo.demo import settled
 from collector.status.snapshot import snapshot
 from collector.venues.events import Action, Event
-from collector.venues.fmfw import FmfwAdapter, FmfwConversation
+from collector.venues.fmfw import FmfwConversation, FmfwVenue
 from collector.venues.plan import Limits
 from tests.kit.stage import live, stage, until
 
@@ -36,15 +36,15 @@ async def test_bugs_cost_their_line_and_their_venue_until_they_are_mended(
                 raise KeyError("a symbol that nobody asked for")
             return super().handle(events, now)
 
-    limits = FmfwAdapter.limits
+    limits = FmfwVenue.limits
 
-    def limited(self: FmfwAdapter, settings: Any) -> Limits:
-        if broken and settings.streams == ("trades",):
+    def limited(self: FmfwVenue) -> Limits:
+        if broken and self.settings.streams == ("trades",):
             raise ZeroDivisionError("limits")
-        return limits(self, settings)
+        return limits(self)
 
     monkeypatch.setattr("collector.venues.fmfw.FmfwConversation", Conversation)
-    monkeypatch.setattr(FmfwAdapter, "limits", limited)
+    monkeypatch.setattr(FmfwVenue, "limits", limited)
     async with stage(database, tmp_path, extra="symbols_per_connection = 3") as on:
         address = on.venue.address
         sister = f'rest_url = "{address["rest_url"]}"\nws_url = "{address["ws_url"]}"\n'

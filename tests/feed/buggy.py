@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from collector.feed.failures import Place
+from collector.venues.adapter import Adapter
 from collector.venues.events import Action, Event, SubscriptionState, SubscriptionStatus
 from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan
 from collector.venues.roles import Parser
 
-from .fakes import FakeAdapter, FakeConversation, FakeIntake, FakeLine, FakeNetwork, FakeSession, LivingLine
+from .fakes import FakeConversation, FakeIntake, FakeLine, FakeNetwork, FakeSession, FakeVenue, LivingLine
 
 BAD = "fake-1"
 """The line whose adapter fails."""
@@ -63,10 +63,11 @@ class Conversation(FakeConversation):
         return [SubscriptionStatus("trades", "trades", "A", SubscriptionState.FLOWING, 1.0)]
 
 
-@dataclass
-class BuggyAdapter(FakeAdapter):
-    bugs: Bugs = field(default_factory=lambda: Bugs(Place.LINE))
-    opening: str = ""
+class BuggyVenue(FakeVenue):
+    def __init__(self, *, bugs: Bugs, **more: Any) -> None:
+        super().__init__(**more)
+        self.bugs = bugs
+        self.opening = ""
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
         self.opening = plan.name  # the next that asks for `strip` is this line
@@ -87,12 +88,12 @@ class BuggyAdapter(FakeAdapter):
 
 
 class ParsingIntake(FakeIntake):
-    def __init__(self, adapter: FakeAdapter) -> None:
+    def __init__(self, venue: FakeVenue | Adapter[Any]) -> None:
         super().__init__()
-        self._adapter = adapter
+        self._venue = venue
 
     def open(self, header: SessionHeader, *, strip: Any = None) -> FakeSession:
-        parser = self._adapter.parser(header)
+        parser = self._venue.parser(header)
         session = super().open(header)
         session.parser = parser
         return session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from collector.errors import VenueError
 from collector.feed.network import Line, LineError
 from collector.model import GapOutcome, Records
 from collector.normalise.wanted import Span
-from collector.venues.adapter import AdapterDefaults, VenueSettings
+from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.events import Acknowledged, Action, Event, Reconnect, Send, SubscriptionStatus
 from collector.venues.header import SessionHeader
 from collector.venues.plan import ConnectionPlan, Limits, Plan, Problem, Subscription
@@ -213,37 +212,57 @@ class FakeConversation:
 LIMITS = Limits(rest_per_second=1000, messages_per_second=1000, connections=10, silence_seconds=30, ping_seconds=10)
 
 
-@dataclass
-class FakeAdapter(AdapterDefaults):
+class FakeVenue(Venue[Any]):
     """A venue of one symbol."""
 
-    name: ClassVar[str] = "fake"
-    settings: ClassVar[type[VenueSettings]] = VenueSettings
-    plans: list[Plan] = field(default_factory=list)
-    give_up_after: float | None = None
-    conversations: list[FakeConversation] = field(default_factory=list)
+    protocol: ClassVar[type[FakeAdapter]]
 
-    def limits(self, settings: Any) -> Limits:
+    def __init__(
+        self,
+        *,
+        plans: Sequence[Plan] = (),
+        give_up_after: float | None = None,
+        name: str = "fake",
+        settings: Any = None,
+    ) -> None:
+        super().__init__(self.protocol(), name, settings)
+        self.plans = list(plans)
+        self.give_up_after = give_up_after
+        self.conversations: list[FakeConversation] = []
+
+    def limits(self) -> Limits:
         return LIMITS
 
-    def discover(self, venue: str, settings: Any) -> Discovery:
+    def discover(self) -> Discovery:
         yield RestCall("symbols", "http://fake/symbols")
         return self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
 
     def parser(self, header: SessionHeader) -> Parser:
-        return FakeParser()
+        """Return a parser, as the adapter does."""
+        return self.adapter.parser(header)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> FakeConversation:
         self.conversations.append(FakeConversation(self.give_up_after))
         return self.conversations[-1]
 
-    def history(self, *_: Any) -> Any:
-        raise AssertionError("not asked for here")
-
-    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
         if answer.status == 200:
             return None
-        return VenueError(venue, f"status {answer.status}", permanent=answer.status == 400)
+        return VenueError(self.name, f"status {answer.status}", permanent=answer.status == 400)
+
+
+class FakeAdapter(Adapter[Any]):
+    """The protocol of a venue of one symbol."""
+
+    name: ClassVar[str] = "fake"
+    settings: ClassVar[type[VenueSettings]] = VenueSettings
+    venue: ClassVar[type[Venue[Any]]] = FakeVenue
+
+    def parser(self, header: SessionHeader) -> Parser:
+        return FakeParser()
+
+
+FakeVenue.protocol = FakeAdapter
 
 
 class FakeSession:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from collector.feed.connection import ConnectionFeed, ConnectionState
 from collector.feed.network import LineError, Loss, MovedError
 
-from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeLine, FakeNetwork, connection_plan
+from .fakes import LIMITS, FakeClock, FakeIntake, FakeLine, FakeNetwork, FakeVenue, connection_plan
 
 
 class Stage:
@@ -23,7 +23,7 @@ class Stage:
         self.clock = FakeClock()
         self.network = FakeNetwork(*lines)
         self.intake = FakeIntake()
-        self.adapter = FakeAdapter(give_up_after=give_up_after)
+        self.adapter = FakeVenue(give_up_after=give_up_after)
         self.feed = ConnectionFeed(
             connection_plan(),
             self.adapter,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -27,14 +26,14 @@ from collector.venues.rest import Discovery, RestAnswer, RestCall
 from collector.venues.roles import Parser
 from tests.kit.headers import session_header
 
-from .buggy import BAD, BuggyAdapter, Bugs, EndlessNetwork, ParsingIntake
+from .buggy import BAD, BuggyVenue, Bugs, EndlessNetwork, ParsingIntake
 from .fakes import (
     LIMITS,
-    FakeAdapter,
     FakeIntake,
     FakeLine,
     FakeNetwork,
     FakeSession,
+    FakeVenue,
     OrderlyClock,
     connection_plan,
 )
@@ -45,13 +44,11 @@ OK = (200, {}, b"")
 @asynccontextmanager
 async def working(place: Place, **more: Any) -> AsyncIterator[VenueWorker]:
     plan = Plan((connection_plan(BAD), connection_plan("fake-2")))
-    adapter = BuggyAdapter(plans=[plan], bugs=Bugs(place), **more)
+    venue = BuggyVenue(plans=[plan], bugs=Bugs(place), **more)
     worker = VenueWorker(
-        "fake",
-        adapter,
-        None,
+        venue,
         network=EndlessNetwork(answers=[OK] * 3),
-        intake=ParsingIntake(adapter),
+        intake=ParsingIntake(venue),
         clock=OrderlyClock(),
         random=Random(1),
         refresh_seconds=1e9,
@@ -145,11 +142,9 @@ async def test_message_that_cannot_be_stripped_is_noted_without_its_text_and_the
 
     with capture_logs() as logs:
         line = FakeLine(b"one", b"balance", b"two", b"balance")
-        adapter = FakeAdapter(plans=[Plan((connection_plan(),))])
+        adapter = FakeVenue(plans=[Plan((connection_plan(),))])
         worker = VenueWorker(
-            "fake",
             adapter,
-            None,
             network=FakeNetwork(line, answers=[OK]),
             intake=Intake(),
             clock=OrderlyClock(),
@@ -198,9 +193,10 @@ class Polling:
         return ()
 
 
-@dataclass
-class PolledAdapter(FakeAdapter):
-    bugs: Bugs = field(default_factory=lambda: Bugs(Place.LINE))
+class PolledVenue(FakeVenue):
+    def __init__(self, *, bugs: Bugs) -> None:
+        super().__init__()
+        self.bugs = bugs
 
     def parser(self, header: SessionHeader) -> Parser:
         self.bugs.meet(Place.PARSER, header.worker)
@@ -213,11 +209,11 @@ class PolledAdapter(FakeAdapter):
 
 @asynccontextmanager
 async def polled(place: Place, *answers: tuple[int, dict[str, str], bytes]) -> AsyncIterator[tuple[PollFeed, Any]]:
-    adapter, clock = PolledAdapter(bugs=Bugs(place)), OrderlyClock()
-    intake, failures = ParsingIntake(adapter), AdapterFailures("fake")
-    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, FakeSession(session_header({})))
+    venue, clock = PolledVenue(bugs=Bugs(place)), OrderlyClock()
+    intake, failures = ParsingIntake(venue), AdapterFailures("fake")
+    rest = RestClient(venue, LIMITS, FakeNetwork(answers=answers), clock, FakeSession(session_header({})))
     plan = PollPlan(BAD, (Subscription("quotes", "ticks", ("A",)),), session_header({"venue": "fake"}), ("quotes",))
-    feed = PollFeed(plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1), failures=failures)
+    feed = PollFeed(plan, venue, rest=rest, intake=intake, clock=clock, random=Random(1), failures=failures)
     task = asyncio.ensure_future(feed.run())
     try:
         yield feed, intake
@@ -259,27 +255,25 @@ async def test_bug_of_a_look_at_a_polling_costs_no_call(place: Place) -> None:
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("begun", [False, True])
 async def test_bug_of_a_discovery_is_a_failed_discovery_and_costs_no_line(late: bool, begun: bool) -> None:
-    class Adapter(BuggyAdapter):
+    class Undiscovered(BuggyVenue):
         broken = not late
 
-        def discover(self, venue: str, settings: Any) -> Discovery:
+        def discover(self) -> Discovery:
             if self.broken and not begun:
                 raise KeyError("bug")
-            return self._discover(venue, settings)
+            return self._discover()
 
-        def _discover(self, venue: str, settings: Any) -> Discovery:
-            plan = yield from super().discover(venue, settings)
+        def _discover(self) -> Discovery:
+            plan = yield from super().discover()
             if self.broken:
                 raise KeyError("bug")
             return plan
 
-    adapter = Adapter(plans=[Plan((connection_plan(),))])
+    venue = Undiscovered(plans=[Plan((connection_plan(),))], bugs=Bugs(Place.LINE))
     worker = VenueWorker(
-        "fake",
-        adapter,
-        None,
+        venue,
         network=EndlessNetwork(answers=[OK] * 100),
-        intake=ParsingIntake(adapter),
+        intake=ParsingIntake(venue),
         clock=OrderlyClock(),
         random=Random(1),
         refresh_seconds=30,
@@ -288,16 +282,16 @@ async def test_bug_of_a_discovery_is_a_failed_discovery_and_costs_no_line(late: 
         task = asyncio.ensure_future(worker.run())
         if late:
             await until(lambda: [one.state for one in worker.connections.values()] == [ConnectionState.LIVE])
-            adapter.broken = True
+            venue.broken = True
         await until(lambda: worker.failures.counts[Place.DISCOVER] > 3)
         assert not task.done()
         states = [(one.state, one.reconnects) for one in worker.connections.values()]
         assert states == ([(ConnectionState.LIVE, 0)] if late else [])
         assert late or "a bug, in discover: KeyError" in worker.reason
-        adapter.broken = False
-        asked = adapter.plans
+        venue.broken = False
+        asked = venue.plans
         await until(lambda: bool(worker.connections) and worker.state is WorkerState.RUNNING and worker._told == "")
-        assert asked == adapter.plans
+        assert asked == venue.plans
         task.cancel()
         await asyncio.wait([task])
     told = [entry["log_level"] for entry in logs if entry["event"] == "adapter_failed"]
@@ -306,14 +300,14 @@ async def test_bug_of_a_discovery_is_a_failed_discovery_and_costs_no_line(late: 
 
 
 async def test_bug_in_the_judgement_of_an_answer_costs_that_call_and_is_not_repeated_at_once() -> None:
-    class Adapter(FakeAdapter):
-        def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+    class Adapter(FakeVenue):
+        def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
             if answer.body == b"odd":
                 raise IndexError("bug")
             return None
 
     network = FakeNetwork(answers=[(200, {}, b"odd"), OK])
-    rest = RestClient("fake", Adapter(), LIMITS, network, OrderlyClock(), FakeSession(session_header({})))
+    rest = RestClient(Adapter(), LIMITS, network, OrderlyClock(), FakeSession(session_header({})))
     with pytest.raises(AdapterError, match="fake: a bug, in failure: IndexError: bug") as failed:
         await rest.fetch(RestCall("trades", "http://fake/trades"))
     assert not failed.value.permanent
@@ -329,9 +323,7 @@ async def test_bug_in_a_generator_of_calls_comes_out_as_the_venues_failure() -> 
         yield RestCall("trades", "http://fake/trades")
         raise ZeroDivisionError("bug")
 
-    rest = RestClient(
-        "fake", FakeAdapter(), LIMITS, FakeNetwork(answers=[OK]), OrderlyClock(), FakeSession(session_header({}))
-    )
+    rest = RestClient(FakeVenue(), LIMITS, FakeNetwork(answers=[OK]), OrderlyClock(), FakeSession(session_header({})))
     with pytest.raises(AdapterError, match="a bug, in history: ZeroDivisionError: bug"):
         await rest.drive(steps())
     assert rest.failures.counts == {Place.HISTORY: 1}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType
 
-from collector import simulator, venues
+from collector import simulator
 from collector.check import Verdict
 from collector.check.venues import look_at_venue
 from collector.clock import SystemClock
@@ -26,7 +26,7 @@ from collector.feed.network import AiohttpNetwork, Line, Loss, MovedError, point
 from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker
 from collector.model import Instrument
-from collector.venues.adapter import Adapter
+from collector.venues.adapter import Adapter, Venue
 from collector.venues.header import SessionHeader
 from tests.kit.headers import session_header
 
@@ -202,14 +202,12 @@ async def test_no_call_of_a_venue_goes_where_a_redirect_points(venue: str, tmp_p
         more = MORE.get(venue, "").format(running[venue].address.get("news_url"))
         file.write_text(running.config().replace(f"[venues.{venue}]\n", f"[venues.{venue}]\n{more}"))
         section = load(file, {}).venues[venue]
-        adapter, diverting = venues.find(section.adapter), Diverting(network, here, elsewhere)
-        await ask_for_the_past(venue, adapter, section.settings, diverting)
+        spoken, diverting = section.begin(), Diverting(network, here, elsewhere)
+        await ask_for_the_past(spoken, diverting)
         worker = VenueWorker(
-            venue,
-            adapter,
-            section.settings,
+            spoken,
             network=diverting,
-            intake=ParsingIntake(adapter),
+            intake=ParsingIntake(spoken.adapter),
             clock=SystemClock(),
             random=Random(1),
         )
@@ -262,14 +260,14 @@ async def test_the_check_does_not_follow_a_handshake_either(tmp_path: Path) -> N
         assert elsewhere.asked == []
 
 
-async def ask_for_the_past(venue: str, adapter: Adapter, settings: Any, network: Diverting) -> None:
+async def ask_for_the_past(venue: Venue[Any], network: Diverting) -> None:
     """Ask for what the venue lists, and for the last minutes of each stream that has a past."""
-    rest = RestClient(venue, adapter, adapter.limits(settings), network, SystemClock(), FakeSession(session_header({})))
-    plan = await rest.drive(adapter.discover(venue, settings))
+    rest = RestClient(venue, venue.limits(), network, SystemClock(), FakeSession(session_header({})))
+    plan = await rest.drive(venue.discover())
     now_us = SystemClock().now_ns() // 1000
-    for stream in adapter.historic:
+    for stream in venue.adapter.historic:
         [symbol, *_] = [one.symbols[0] for line in plan.lines for one in line.subscriptions if one.stream == stream]
-        past = adapter.history(venue, settings, Instrument(venue, symbol), stream, now_us - 60_000_000, now_us)
+        past = venue.history(Instrument(venue.name, symbol), stream, now_us - 60_000_000, now_us)
         with contextlib.suppress(VenueError):  # it may keep none; it was asked
             await rest.drive(past)
 

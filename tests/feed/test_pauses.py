@@ -25,7 +25,7 @@ from collector.feed.pauses import (
 from collector.feed.worker import UNDISCOVERED_SECONDS, VenueWorker
 from collector.venues.plan import Plan
 
-from .fakes import FakeAdapter, FakeIntake, FakeLine, FakeNetwork, LivingLine, OrderlyClock, connection_plan
+from .fakes import FakeIntake, FakeLine, FakeNetwork, FakeVenue, LivingLine, OrderlyClock, connection_plan
 
 NAMES = [f"fake-{number}" for number in range(1, 6)]
 
@@ -73,9 +73,7 @@ class Scene:
         self.venue = Venue(self.clock)
         plans = [replace(connection_plan(name), url=f"ws://fake/{name}") for name in NAMES]
         self.worker = VenueWorker(
-            "fake",
-            FakeAdapter(plans=[Plan(tuple(plans))]),
-            None,
+            FakeVenue(plans=[Plan(tuple(plans))]),
             network=self.venue,
             intake=FakeIntake(),
             clock=self.clock,
@@ -255,7 +253,7 @@ async def test_first_discovery_is_tried_every_few_seconds_and_a_later_one_when_a
 
     on.venue.rest_is_away = True
     on.venue.leave(*NAMES)
-    on.worker.apply(None)
+    on.worker.look_again()
     await on.after(900)
     on.venue.away.clear()
     await on.until(lambda: any(on.live(name) for name in NAMES))

@@ -16,7 +16,7 @@ from collector.venues.plan import PollPlan
 from collector.venues.rest import RestAnswer, RestCall
 from tests.kit.headers import session_header
 
-from .fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork
+from .fakes import LIMITS, FakeClock, FakeIntake, FakeNetwork, FakeVenue
 
 OK = (200, {}, b"[]")
 
@@ -50,7 +50,7 @@ class Script:
         return self.shown
 
 
-class PollAdapter(FakeAdapter):
+class PollVenue(FakeVenue):
     script = Script()
 
     def polling(self, *_: object) -> Script:
@@ -61,14 +61,14 @@ class PollAdapter(FakeAdapter):
 async def polled(
     *answers: tuple[int, Mapping[str, str], bytes], lanes: tuple[str, ...] = ("quotes",)
 ) -> AsyncIterator[tuple[PollFeed, Script, FakeIntake]]:
-    adapter, clock, intake = PollAdapter(), FakeClock(), FakeIntake()
-    adapter.script = Script()
-    rest = RestClient("fake", adapter, LIMITS, FakeNetwork(answers=answers), clock, intake.open(session_header({})))
+    venue, clock, intake = PollVenue(), FakeClock(), FakeIntake()
+    venue.script = Script()
+    rest = RestClient(venue, LIMITS, FakeNetwork(answers=answers), clock, intake.open(session_header({})))
     plan = PollPlan("fake-poll", (), session_header({"venue": "fake"}), lanes)
-    feed = PollFeed(plan, adapter, None, rest=rest, intake=intake, clock=clock, random=Random(1))
+    feed = PollFeed(plan, venue, rest=rest, intake=intake, clock=clock, random=Random(1))
     task = asyncio.ensure_future(feed.run())
     try:
-        yield feed, adapter.script, intake
+        yield feed, venue.script, intake
     finally:
         task.cancel()
         await asyncio.wait([task])

@@ -13,7 +13,7 @@ from collector.feed.rest import ATTEMPTS, LONGEST_PAUSE_SECONDS, RestClient
 from collector.venues.rest import RestAnswer, RestCall
 from tests.kit.headers import session_header
 
-from .fakes import LIMITS, Answer, FakeAdapter, FakeClock, FakeNetwork, FakeSession
+from .fakes import LIMITS, Answer, FakeClock, FakeNetwork, FakeSession, FakeVenue
 
 MOVED = (
     "fake: https://venue/old answered 307 and points to https://venue/new; no redirect is followed; "
@@ -24,7 +24,7 @@ CALL = RestCall("trades", "http://fake/trades")
 
 def client(*answers: Answer | LineError) -> tuple[RestClient, FakeNetwork, FakeSession, FakeClock]:
     network, session, clock = FakeNetwork(answers=answers), FakeSession(session_header({})), FakeClock()
-    return RestClient("fake", FakeAdapter(), LIMITS, network, clock, session), network, session, clock
+    return RestClient(FakeVenue(), LIMITS, network, clock, session), network, session, clock
 
 
 def ok(body: bytes = b"[]") -> tuple[int, Mapping[str, str], bytes]:
@@ -118,12 +118,12 @@ async def test_a_429_of_one_quota_holds_only_its_own_calls_back() -> None:
 
 async def test_calls_of_a_quota_keep_its_pace() -> None:
     adapter, network, session, clock = (
-        FakeAdapter(),
+        FakeVenue(),
         FakeNetwork(answers=[ok()] * 3),
         FakeSession(session_header({})),
         FakeClock(),
     )
-    rest = RestClient("fake", adapter, replace(LIMITS, quotas={"slow": 10.0}), network, clock, session)
+    rest = RestClient(adapter, replace(LIMITS, quotas={"slow": 10.0}), network, clock, session)
     for _ in range(3):
         await rest.fetch_once(CALL, session)
     network.answers += [ok()] * 11
@@ -168,9 +168,8 @@ async def test_same_failure_is_told_once_until_a_call_succeeds() -> None:
 @pytest.mark.parametrize("asked", [86_400.0 * 365, float("inf"), float("nan"), -5.0])
 async def test_pause_that_no_venue_means_is_capped_and_told(asked: float) -> None:
     rest, network, _, clock = client((429, {}, b""), ok())
-    adapter = rest._adapter
-    adapter.failure = lambda venue, call, answer: (  # type: ignore[method-assign]
-        VenueError(venue, "slow down", retry_after=asked) if answer.status == 429 else None
+    rest._venue.failure = lambda call, answer: (  # type: ignore[method-assign]
+        VenueError("fake", "slow down", retry_after=asked) if answer.status == 429 else None
     )
     began = clock.now
     with capture_logs() as logs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pytest
 
@@ -11,16 +10,16 @@ from collector.feed.wanting import GONE_SECONDS, Wanting
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Subscription
 from tests.kit.headers import session_header
 
-from .fakes import FakeAdapter, FakeClock, FakeIntake
+from .fakes import FakeClock, FakeIntake, FakeVenue
 
 Told = tuple[dict[str, list[str]], bool]
 
 
-class Named(FakeAdapter):
+class Named(FakeVenue):
     """Its settings are the names, by stream."""
 
-    def named(self, settings: Any) -> Mapping[str, Sequence[str]]:
-        return settings  # type: ignore[no-any-return]
+    def named(self) -> Mapping[str, Sequence[str]]:
+        return self.settings  # type: ignore[no-any-return]
 
 
 def plan(**streams: tuple[str, ...]) -> Plan:
@@ -39,8 +38,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def wanting(intake: FakeIntake, clock: FakeClock) -> Wanting:
-    return Wanting("v", Named(), intake, clock)
+def venue() -> Named:
+    return Named(name="v")
+
+
+@pytest.fixture
+async def wanting(venue: Named, intake: FakeIntake, clock: FakeClock) -> Wanting:
+    return Wanting(venue, intake, clock)
 
 
 def told(intake: FakeIntake) -> list[Told]:
@@ -55,37 +59,43 @@ def told(intake: FakeIntake) -> list[Told]:
     return found
 
 
+def configure(wanting: Wanting, named: Mapping[str, Sequence[str]]) -> None:
+    """Take a configuration that names these."""
+    wanting._venue.apply(named)
+    wanting.configured()
+
+
 async def test_names_are_asked_for_before_the_venue_answers(wanting: Wanting, intake: FakeIntake) -> None:
-    wanting.configured({"trades": ["A"], "rates": ["X"], "news": ["Y"]})
+    configure(wanting, {"trades": ["A"], "rates": ["X"], "news": ["Y"]})
     assert told(intake) == [({"trades": ["A"]}, False)]
 
 
 async def test_what_patterns_mean_is_asked_for_since_the_start(
     wanting: Wanting, intake: FakeIntake, clock: FakeClock
 ) -> None:
-    wanting.configured({})
+    configure(wanting, {})
     began_ns = clock.now_ns()
     clock.now += 40
-    wanting.planned({}, plan(trades=("A", "B")))
+    wanting.planned(plan(trades=("A", "B")))
     [_, (_, spans, whole)] = intake.asked
     assert spans == [(began_ns, "trades", ["A", "B"])]
     assert whole
 
 
 async def test_polls_are_asked_for_and_what_belongs_to_the_venue_is_not(wanting: Wanting, intake: FakeIntake) -> None:
-    wanting.configured({})
+    configure(wanting, {})
     told(intake)
     poll = PollPlan(
         "v-poll", (Subscription("s", "derivatives", ("A",)), Subscription("r", "rates", ("*",))), session_header({})
     )
-    wanting.planned({}, Plan(polls=(poll,)))
+    wanting.planned(Plan(polls=(poll,)))
     assert told(intake) == [({"derivatives": ["A"]}, True)]
 
 
 async def test_name_that_the_list_lacks_stays_asked_for(wanting: Wanting, intake: FakeIntake) -> None:
     named = {"trades": ["A", "NOSUCH"]}
-    wanting.configured(named)
-    wanting.planned(named, plan(trades=("A",)))
+    configure(wanting, named)
+    wanting.planned(plan(trades=("A",)))
     assert told(intake)[-1] == ({"trades": ["A", "NOSUCH"]}, True)
 
 
@@ -93,35 +103,35 @@ async def test_stream_that_a_listed_symbol_turns_out_not_to_have_is_dropped(
     wanting: Wanting, intake: FakeIntake
 ) -> None:
     named = {"trades": ["A"], "derivatives": ["A"]}
-    wanting.configured(named)
-    wanting.planned(named, plan(trades=("A",)))
+    configure(wanting, named)
+    wanting.planned(plan(trades=("A",)))
     assert told(intake)[-1] == ({"trades": ["A"]}, True)
 
 
 async def test_one_list_that_leaves_a_symbol_out_drops_nothing_and_one_much_later_does(
     wanting: Wanting, intake: FakeIntake, clock: FakeClock
 ) -> None:
-    wanting.configured({})
-    wanting.planned({}, plan(trades=("A", "B")))
+    configure(wanting, {})
+    wanting.planned(plan(trades=("A", "B")))
     told(intake)
     for seconds in (60, 60, GONE_SECONDS - 121):
-        wanting.planned({}, plan(trades=("A",)))
+        wanting.planned(plan(trades=("A",)))
         clock.now += seconds
     assert told(intake) == []
     clock.now += 2
-    wanting.planned({}, plan(trades=("A",)))
+    wanting.planned(plan(trades=("A",)))
     assert told(intake) == [({"trades": ["A"]}, True)]
 
 
 async def test_symbol_that_is_back_in_the_list_is_left_out_anew_the_next_time(
     wanting: Wanting, intake: FakeIntake, clock: FakeClock
 ) -> None:
-    wanting.configured({})
+    configure(wanting, {})
     for symbols in (("A", "B"), ("A",), ("A", "B"), ("A",)):
-        wanting.planned({}, plan(trades=symbols))
+        wanting.planned(plan(trades=symbols))
         clock.now += GONE_SECONDS - 1
     told(intake)
-    wanting.planned({}, plan(trades=("A",)))
+    wanting.planned(plan(trades=("A",)))
     assert told(intake) == []
 
 
@@ -129,39 +139,39 @@ async def test_named_symbol_keeps_all_its_streams_while_the_list_leaves_it_out(
     wanting: Wanting, intake: FakeIntake, clock: FakeClock
 ) -> None:
     named = {"ticks": ["A"]}
-    wanting.configured(named)
-    wanting.planned(named, plan(ticks=("A",), books=("A",)))
+    configure(wanting, named)
+    wanting.planned(plan(ticks=("A",), books=("A",)))
     told(intake)
     for _ in range(3):
         clock.now += GONE_SECONDS
-        wanting.planned(named, plan())
+        wanting.planned(plan())
     assert told(intake) == []
 
 
 async def test_other_settings_drop_at_once_what_they_do_not_mean(
     wanting: Wanting, intake: FakeIntake, clock: FakeClock
 ) -> None:
-    wanting.configured({"trades": ["A", "B"]})
-    wanting.planned({"trades": ["A", "B"]}, plan(trades=("A", "B")))
+    configure(wanting, {"trades": ["A", "B"]})
+    wanting.planned(plan(trades=("A", "B")))
     clock.now += 5
-    wanting.configured({"trades": ["A", "C"]})
+    configure(wanting, {"trades": ["A", "C"]})
     told(intake)
-    wanting.planned({"trades": ["A", "C"]}, plan(trades=("A", "C")))
+    wanting.planned(plan(trades=("A", "C")))
     assert told(intake) == [({"trades": ["A", "C"]}, True)]
 
 
 async def test_what_changed_nothing_is_not_told_again(wanting: Wanting, intake: FakeIntake) -> None:
-    wanting.configured({})
-    wanting.planned({}, plan(trades=("A",)))
+    configure(wanting, {})
+    wanting.planned(plan(trades=("A",)))
     told(intake)
-    wanting.planned({}, plan(trades=("A",)))
+    wanting.planned(plan(trades=("A",)))
     assert told(intake) == []
     wanting.tell_again()
     assert told(intake) == [({"trades": ["A"]}, True)]
 
 
 async def test_venue_that_is_configured_no_more_is_asked_for_nothing(wanting: Wanting, intake: FakeIntake) -> None:
-    wanting.configured({"trades": ["A"]})
+    configure(wanting, {"trades": ["A"]})
     told(intake)
     wanting.nothing()
     assert told(intake) == [({}, True)]

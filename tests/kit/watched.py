@@ -33,7 +33,7 @@ from collector.supervise.parts import Part, Supervised
 from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.plan import ConnectionPlan, Subscription
 from collector.web.server import serve
-from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
+from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession, FakeVenue
 from tests.kit.headers import session_header
 
 NOW = 1_700_000_000.0
@@ -123,6 +123,7 @@ class WatchedDaemon:
         self.repairers: dict[str, Any] = {}
         self.auditing = Auditing(
             Config(),
+            {},
             self.repairers,
             dsn=lambda: "",
             rest=lambda _: None,
@@ -164,7 +165,7 @@ class WatchedDaemon:
         """Configure a venue; an enabled one gets a worker that has found its instruments."""
         self.config.venues[name] = cast(VenueConfig, SimpleNamespace(adapter="fake", enabled=enabled))
         worker = VenueWorker(
-            name, self.adapter, None, network=FakeNetwork(), intake=FakeIntake(), clock=self.clock, random=Random(1)
+            FakeVenue(name=name), network=FakeNetwork(), intake=FakeIntake(), clock=self.clock, random=Random(1)
         )
         worker.state = WorkerState.RUNNING
         if enabled:
@@ -173,7 +174,7 @@ class WatchedDaemon:
 
     def rest(self) -> RestClient:
         """A venue's REST client that has made no call."""
-        return RestClient("fake", self.adapter, LIMITS, FakeNetwork(), self.clock, FakeSession({}))
+        return RestClient(FakeVenue(), LIMITS, FakeNetwork(), self.clock, FakeSession(session_header({})))
 
     def add_connection(
         self,
@@ -184,16 +185,16 @@ class WatchedDaemon:
         stream: str = "trades",
     ) -> ConnectionFeed:
         """Give a worker a connection that has been in `state` for `age` seconds, its subscriptions flowing if live."""
-        name = f"{worker.venue}-{len(worker.connections) + 1}"
+        name = f"{worker.venue.name}-{len(worker.connections) + 1}"
         plan = ConnectionPlan(
             name,
             "ws://fake",
             (Subscription("deals", stream, symbols),),
-            session_header({"venue": worker.venue, "worker": name}),
+            session_header({"venue": worker.venue.name, "worker": name}),
         )
         feed = ConnectionFeed(
             plan,
-            self.adapter,
+            worker.venue,
             LIMITS,
             network=FakeNetwork(),
             intake=FakeIntake(),

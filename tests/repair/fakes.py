@@ -13,7 +13,7 @@ from collector.model import GapOutcome, Instrument
 from collector.repair.ledger import Missing
 from collector.repair.repairer import Repairer, RepairOptions
 from collector.venues.rest import History, RestAnswer, RestCall
-from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession
+from tests.feed.fakes import LIMITS, FakeAdapter, FakeClock, FakeIntake, FakeNetwork, FakeSession, FakeVenue
 from tests.kit.headers import session_header
 
 A = Instrument("fake", "A")
@@ -22,25 +22,27 @@ Asked = tuple[str, str, int, int]
 
 
 class PastAdapter(FakeAdapter):
-    """Keeps a past of trades and a part of derivatives; `asked` holds what was asked of it."""
-
     historic: ClassVar[frozenset[str]] = frozenset({"trades", "candles"})
     partly_historic: ClassVar[frozenset[str]] = frozenset({"derivatives"})
 
-    def __init__(self) -> None:
-        super().__init__()
+
+class PastVenue(FakeVenue):
+    """Keeps a past of trades and a part of derivatives; `asked` holds what was asked of it."""
+
+    protocol: ClassVar[type[FakeAdapter]] = PastAdapter
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
         self.asked: list[Asked] = []
         self.errors: list[VenueError] = []
 
-    def history(
-        self, venue: str, settings: Any, instrument: Instrument, stream: str, from_us: int, to_us: int
-    ) -> History:
+    def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
         self.asked.append((instrument.symbol, stream, from_us, to_us))
         yield RestCall(stream, "http://fake")
         if self.errors:
             raise self.errors.pop(0)
 
-    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
         return None
 
 
@@ -119,18 +121,16 @@ class Scene:
     """A repairer with everything around it."""
 
     def __init__(self, *gaps: Missing, max_age_seconds: float | None = None) -> None:
-        self.adapter = PastAdapter()
+        self.venue = PastVenue()
         self.table = Table(*gaps)
         self.clock = FakeClock()
         self.intake = FakeIntake()
         self.commits: list[Callable[[], None]] = []
         self.rest: RestClient | None = RestClient(
-            "fake", self.adapter, LIMITS, Endless(), self.clock, FakeSession(session_header({}))
+            self.venue, LIMITS, Endless(), self.clock, FakeSession(session_header({}))
         )
         self.repairer = Repairer(
-            "fake",
-            self.adapter,
-            None,
+            self.venue,
             RepairOptions(max_age_seconds, 1000.0),
             rest=lambda: self.rest,
             intake=self.intake,

@@ -22,7 +22,7 @@ from tests.repair.fakes import HOUR_US, Scene, gap
 async def test_gap_is_closed_only_after_what_was_fetched_is_committed() -> None:
     scene = Scene(gap(1, from_us=10 * HOUR_US))
     await scene.run()
-    assert scene.adapter.asked == [("A", "trades", 10 * HOUR_US - MARGIN_US, 10 * HOUR_US + 10_000_000 + MARGIN_US)]
+    assert scene.venue.asked == [("A", "trades", 10 * HOUR_US - MARGIN_US, 10 * HOUR_US + 10_000_000 + MARGIN_US)]
     assert scene.table.events[-4:] == [("begin", 1), ("committed",), ("repaired", 1, None), ("committed",)]
     assert [(one.state, one.rows) for one in scene.intake.outcomes] == [("repaired", 5)]
     assert (scene.repairer.repaired, scene.repairer.lost, scene.repairer.rows, scene.repairer.waiting) == (1, 0, 5, 0)
@@ -45,7 +45,7 @@ async def test_stream_without_a_past_is_given_up_and_one_with_a_part_of_it_is_fe
     (state, number, reason) = scene.told()[-1]
     assert (state, number) == ("lost", 2)
     assert "only a part" in reason
-    assert [asked[1] for asked in scene.adapter.asked] == ["derivatives"]
+    assert [asked[1] for asked in scene.venue.asked] == ["derivatives"]
     assert scene.repairer.lost == 2
 
 
@@ -74,7 +74,7 @@ async def test_long_gap_is_filled_in_pieces_and_goes_on_where_it_was() -> None:
     scene = Scene(gap(1, seconds=2.5 * 3600)._replace(done_us=PIECE_US))
     scene.clock.now = 9_100.0
     await scene.run()
-    assert [asked[2:] for asked in scene.adapter.asked] == [
+    assert [asked[2:] for asked in scene.venue.asked] == [
         (PIECE_US - MARGIN_US, 2 * PIECE_US + MARGIN_US),
         (2 * PIECE_US - MARGIN_US, 2 * PIECE_US + PIECE_US // 2 + MARGIN_US),
     ]
@@ -83,7 +83,7 @@ async def test_long_gap_is_filled_in_pieces_and_goes_on_where_it_was() -> None:
 
 async def test_venue_that_fails_is_asked_again_and_the_reason_is_noted() -> None:
     scene = Scene(gap(1), gap(2, from_us=HOUR_US))
-    scene.adapter.errors = [VenueError("fake", "status 503") for _ in range(5)]
+    scene.venue.errors = [VenueError("fake", "status 503") for _ in range(5)]
     scene.clock.now = 1e6
     await scene.run()
     put_off = [event for event in scene.told() if event[0] == "put off"]
@@ -95,7 +95,7 @@ async def test_venue_that_fails_is_asked_again_and_the_reason_is_noted() -> None
 
 async def test_what_the_venue_refuses_for_good_is_lost_with_its_reason() -> None:
     scene = Scene(gap(1))
-    scene.adapter.errors = [VenueError("fake", "no such symbol", code="2001", permanent=True)]
+    scene.venue.errors = [VenueError("fake", "no such symbol", code="2001", permanent=True)]
     await scene.run()
     assert scene.told()[-1] == ("lost", 1, "no such symbol")
 
@@ -104,7 +104,7 @@ async def test_gaps_side_by_side_are_asked_for_together_and_closed_one_by_one() 
     scene = Scene(*(gap(number, from_us=number * 15_000_000) for number in (3, 1, 2)), gap(4, from_us=HOUR_US))
     scene.clock.now = 5000.0
     await scene.run()
-    assert scene.adapter.asked == [
+    assert scene.venue.asked == [
         ("A", "trades", HOUR_US - MARGIN_US, HOUR_US + 10_000_000 + MARGIN_US),
         ("A", "trades", 15_000_000 - MARGIN_US, 55_000_000 + MARGIN_US),
     ]
@@ -118,7 +118,7 @@ async def test_gaps_side_by_side_are_asked_for_together_and_closed_one_by_one() 
 
 async def test_gaps_side_by_side_are_put_off_together() -> None:
     scene = Scene(gap(1), gap(2, from_us=12_000_000))
-    scene.adapter.errors = [VenueError("fake", "status 503")]
+    scene.venue.errors = [VenueError("fake", "status 503")]
     await scene.run()
     assert [event[:2] for event in scene.told()] == [
         ("begin", 1),
@@ -130,13 +130,13 @@ async def test_gaps_side_by_side_are_put_off_together() -> None:
         ("repaired", 1),
         ("repaired", 2),
     ]
-    assert len(scene.adapter.asked) == 2
+    assert len(scene.venue.asked) == 2
 
 
 async def test_of_gaps_side_by_side_only_the_one_that_is_refused_is_lost() -> None:
     scene = Scene(gap(1), gap(2, from_us=12_000_000))
     too_old = [VenueError("fake", "older than ten days", code="10", permanent=True) for _ in range(2)]
-    scene.adapter.errors = too_old  # of both together, and of the first by itself
+    scene.venue.errors = too_old  # of both together, and of the first by itself
     await scene.run()
     assert sorted(event[:2] for event in scene.told() if event[0] != "begin") == [("lost", 1), ("repaired", 2)]
 
@@ -144,7 +144,7 @@ async def test_of_gaps_side_by_side_only_the_one_that_is_refused_is_lost() -> No
 @pytest.mark.parametrize("code", ["401", "403", "404"])
 async def test_what_a_person_can_put_right_costs_no_gap(code: str) -> None:
     scene = Scene(gap(1))
-    scene.adapter.errors = [VenueError("fake", "is the token right?", code=code, permanent=True)]
+    scene.venue.errors = [VenueError("fake", "is the token right?", code=code, permanent=True)]
     await scene.run()
     assert [event[0] for event in scene.told()] == ["begin", "put off", "begin", "repaired"]
 
@@ -168,7 +168,7 @@ async def test_end_of_a_minute_that_has_just_ended_is_asked_for_again() -> None:
     scene = Scene(gap(1, from_us=940_000_000, seconds=60))  # it ends at the clock's 1,000 s
     await scene.run()
     begin, end = 940_000_000 - MARGIN_US, 1_000_000_000 + MARGIN_US
-    assert [asked[2:] for asked in scene.adapter.asked] == [(begin, end), (end - 2 * MARGIN_US - 1_000_000, end)]
+    assert [asked[2:] for asked in scene.venue.asked] == [(begin, end), (end - 2 * MARGIN_US - 1_000_000, end)]
     assert scene.clock.now >= 1001.0
     assert scene.repairer.repaired == 1
 
@@ -183,12 +183,12 @@ async def test_slow_answer_does_not_stand_for_the_end_that_was_asked_for_too_soo
 
     scene.repairer._fetch = slowly  # type: ignore[method-assign]
     await scene.run()
-    assert len(scene.adapter.asked) == 2
+    assert len(scene.venue.asked) == 2
 
 
 async def test_what_only_a_person_can_help_is_asked_for_ever_more_seldom() -> None:
     scene = Scene(gap(1))
-    scene.adapter.errors = [VenueError("fake", "no such thing", code="404", permanent=True) for _ in range(30)]
+    scene.venue.errors = [VenueError("fake", "no such thing", code="404", permanent=True) for _ in range(30)]
     await scene.run()
     assert scene.clock.now > 4 * 3600
 
@@ -232,7 +232,7 @@ async def test_bug_ends_neither_the_repairer_nor_what_holds_it() -> None:
 @pytest.mark.parametrize("called", ["history", "paging", "whole_past", "history_header", "failure"])
 async def test_bug_of_the_adapter_puts_its_gap_off_and_no_other(called: str) -> None:
     scene = Scene(gap(1), gap(2, "candles"), gap(3, from_us=HOUR_US))
-    adapter, left = scene.adapter, 3
+    venue, left = scene.venue, 3
 
     def fails(stream: str = "trades") -> None:
         nonlocal left
@@ -240,33 +240,33 @@ async def test_bug_of_the_adapter_puts_its_gap_off_and_no_other(called: str) -> 
             left -= 1
             raise ZeroDivisionError("a bug")
 
-    class Buggy(type(adapter)):  # type: ignore[misc]
-        def history(self, venue: str, settings: Any, instrument: Instrument, stream: str, *span: int) -> Any:
+    class Buggy(type(venue)):  # type: ignore[misc]
+        def history(self, instrument: Instrument, stream: str, *span: int) -> Any:
             if called == "history":
                 fails(stream)
-            return self._history(venue, settings, instrument, stream, *span)
+            return self._history(instrument, stream, *span)
 
         def _history(self, *asked: Any) -> Any:
             yield from super().history(*asked)
             if called == "paging":
-                fails(asked[3])
+                fails(asked[1])
 
-        def whole_past(self, settings: Any, instrument: Instrument, stream: str) -> bool:
+        def whole_past(self, instrument: Instrument, stream: str) -> bool:
             if called == "whole_past":
                 fails(stream)
-            return bool(super().whole_past(settings, instrument, stream))
+            return bool(super().whole_past(instrument, stream))
 
-        def history_header(self, settings: Any) -> Any:
+        def history_header(self) -> Any:
             if called == "history_header":
                 fails()
             return {}
 
-        def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
             if called == "failure":
                 fails(call.channel)
             return None
 
-    adapter.__class__ = Buggy
+    venue.__class__ = Buggy
     with capture_logs() as logs:
         await scene.run()
     put_off = [event for event in scene.told() if event[0] == "put off"]

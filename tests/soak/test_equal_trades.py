@@ -212,14 +212,14 @@ async def test_backfill_of_many_gaps_finds_every_trade_once(
 async def test_daemon_repairs_many_gaps_side_by_side_without_losing_a_trade(
     database: str, tmp_path: Path, kind: type[LongPast], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapter = type(venues.find(kind.venue))
-    limits = adapter.limits
+    spoken = venues.find(kind.venue).venue
+    limits = spoken.limits
 
-    def generous(self: Any, settings: Any) -> Any:
-        told = limits(self, settings)
+    def generous(self: Any) -> Any:
+        told = limits(self)
         return replace(told, rest_per_second=1000.0, quotas=dict.fromkeys(told.quotas, 1000.0))
 
-    monkeypatch.setattr(adapter, "limits", generous)
+    monkeypatch.setattr(spoken, "limits", generous)
     shorten_pages(kind, monkeypatch)
     async with scene(kind, database, tmp_path, trades=3000, hours=36.0) as on:
         on.dig(24)

@@ -52,12 +52,13 @@ class Past:
     """A session of history may read live messages, too."""
     repeats: ClassVar[bool] = True
     """A live message that comes twice can be told from an equal one."""
-    adapter: Adapter
+    adapter: ClassVar[Adapter[Any]]
 
     def __init__(self, deals: Sequence[Deal], page: int) -> None:
         self.deals = deals
         self.page = page
         self.now = len(deals)
+        self.spoken = self.adapter.begin(self.venue, self.settings())
 
     @contextmanager
     def paging(self) -> Iterator[None]:
@@ -65,7 +66,7 @@ class Past:
         yield
 
     def history(self, symbol: str, stream: str, from_us: int, to_us: int) -> History:
-        return self.adapter.history(self.venue, self.settings(), Instrument(self.venue, symbol), stream, from_us, to_us)
+        return self.spoken.history(Instrument(self.venue, symbol), stream, from_us, to_us)
 
     def settings(self) -> Any:
         raise NotImplementedError
@@ -79,7 +80,7 @@ class Past:
     def reader(self) -> Parser:
         """The parser of a session that reads history."""
         header = {"venue": self.venue, "adapter": self.adapter.name, "symbols": None}
-        return self.adapter.parser(session_header({**header, **self.adapter.history_header(self.settings())}))
+        return self.adapter.parser(session_header({**header, **self.spoken.history_header()}))
 
     def listener(self) -> Parser:
         """The parser of a live session."""
@@ -192,10 +193,10 @@ class MetaapiPast(Past):
     symbols = ("EURUSD", "SBER")
     streams = ("trades", "ticks")
     mixes = False
+    adapter = metaapi.ADAPTER
 
     def __init__(self, deals: Sequence[Deal], page: int) -> None:
         super().__init__(deals, page)
-        self.adapter = metaapi.MetaapiAdapter()
         self._number = 0
 
     def settings(self) -> Any:

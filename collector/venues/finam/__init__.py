@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import CandleSums, MinuteCalls
 from collector.venues.finam import calls
 from collector.venues.finam.conversation import FinamConversation
@@ -26,89 +26,90 @@ from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
 from collector.venues.wishes import is_pattern
 
-__all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings"]
+__all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings", "FinamVenue"]
 
 
 LOOK_UPS_PER_SECOND = 10.0
 """A start asks for no more than a minute's share of them, so that recording need not wait for an even pace."""
 
 
-class FinamAdapter(AdapterDefaults):
-    """Meets `collector.venues.adapter.Adapter`. Holds each venue's desk, which its lines share in memory."""
+class FinamVenue(Venue[FinamSettings]):
+    """A configured venue, with the desk that its lines share."""
 
-    name: ClassVar[str] = ADAPTER_NAME
-    settings: ClassVar[type[VenueSettings]] = FinamSettings
-    historic: ClassVar[frozenset[str]] = frozenset({"candles", "trades"})
-    history_page: ClassVar[int] = MOST_BARS
-    candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
-    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, MOST_BARS, f"{calls.BARS}/{calls.PAST}")
+    def __init__(self, adapter: Adapter[FinamSettings], name: str, settings: FinamSettings) -> None:
+        super().__init__(adapter, name, settings)
+        self.desk = Desk(name, settings)
 
-    def __init__(self) -> None:
-        self._desks: dict[str, Desk] = {}
+    def apply(self, settings: FinamSettings) -> None:
+        """Go by other settings from now on, with a new desk."""
+        if settings != self.settings:
+            self.desk = Desk(self.name, settings)
+        super().apply(settings)
 
-    def desk(self, venue: str, settings: FinamSettings) -> Desk:
-        """Return the venue's desk; a new one for new settings."""
-        desk = self._desks.get(venue)
-        if desk is None or desk.settings != settings:
-            desk = self._desks[venue] = Desk(venue, settings)
-        return desk
-
-    def limits(self, settings: FinamSettings) -> Limits:
-        per_second = settings.requests_per_minute / 60
+    def limits(self) -> Limits:
+        per_second = self.settings.requests_per_minute / 60
         return Limits(
             rest_per_second=max(50.0, 4 * per_second),  # the methods are paced each by itself
-            messages_per_second=settings.messages_per_second,
+            messages_per_second=self.settings.messages_per_second,
             connections=100,
             silence_seconds=65.0,
             ping_seconds=20.0,
             quotas={
                 calls.ASSET: LOOK_UPS_PER_SECOND,
                 calls.ALL_ASSETS: per_second,
-                f"{calls.TRADES}/{calls.PAST}": settings.backfill_per_minute / 60,
-                f"{calls.BARS}/{calls.PAST}": settings.backfill_per_minute / 60,
+                f"{calls.TRADES}/{calls.PAST}": self.settings.backfill_per_minute / 60,
+                f"{calls.BARS}/{calls.PAST}": self.settings.backfill_per_minute / 60,
             },
         )
 
-    def named(self, settings: FinamSettings) -> Mapping[str, Sequence[str]]:
-        names = [wish for wish in settings.symbols if not is_pattern(wish)]
+    def named(self) -> Mapping[str, Sequence[str]]:
+        names = [wish for wish in self.settings.symbols if not is_pattern(wish)]
         # Whether the secret may see books is known once the venue has told.
-        return {stream: names for stream in settings.streams if stream != "books"}
+        return {stream: names for stream in self.settings.streams if stream != "books"}
 
-    def discover(self, venue: str, settings: FinamSettings) -> Discovery:
-        return discover(self.desk(venue, settings))
-
-    def parser(self, header: SessionHeader) -> Parser:
-        return FinamParser.begin(header)
+    def discover(self) -> Discovery:
+        return discover(self.desk)
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
-        token = self._desks[plan.header.venue].token
+        token = self.desk.token
         return plan.url, {} if token is None else {"Authorization": token}
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
         assert isinstance(parser, FinamParser)
-        return FinamConversation(plan, self._desks[plan.header.venue], parser, random)
+        return FinamConversation(plan, self.desk, parser, random)
 
-    def polling(self, plan: PollPlan, settings: FinamSettings, parser: Parser, random: Random) -> Polling:
+    def polling(self, plan: PollPlan, parser: Parser, random: Random) -> Polling:
         if plan.header.own.get("news"):
-            return NewsPolling(plan, settings, random)
+            return NewsPolling(plan, self.settings, random)
         assert isinstance(parser, FinamParser)
-        return FinamPolling(plan, self.desk(plan.header.venue, settings), parser, random)
+        return FinamPolling(plan, self.desk, parser, random)
 
-    def history_header(self, settings: FinamSettings) -> Mapping[str, Any]:
-        return {"final_us": round(settings.final_seconds * 1_000_000)}
+    def history_header(self) -> Mapping[str, Any]:
+        return {"final_us": round(self.settings.final_seconds * 1_000_000)}
 
-    def history(
-        self, venue: str, settings: FinamSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
-    ) -> History:
-        return history(self.desk(venue, settings), instrument, stream, from_us, to_us)
+    def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
+        return history(self.desk, instrument, stream, from_us, to_us)
 
-    def minutes(
-        self, venue: str, settings: FinamSettings, instruments: Sequence[Instrument], from_us: int, to_us: int
-    ) -> History:
-        return minutes(self.desk(venue, settings), instruments, from_us, to_us)
+    def minutes(self, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
+        return minutes(self.desk, instruments, from_us, to_us)
 
-    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(venue, call, answer)
+    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        return failure(self.name, call, answer)
 
 
-ADAPTER: Adapter = FinamAdapter()
+class FinamAdapter(Adapter[FinamSettings]):
+    """The protocol."""
+
+    name: ClassVar[str] = ADAPTER_NAME
+    settings: ClassVar[type[VenueSettings]] = FinamSettings
+    venue: ClassVar[type[Venue[Any]]] = FinamVenue
+    historic: ClassVar[frozenset[str]] = frozenset({"candles", "trades"})
+    history_page: ClassVar[int] = MOST_BARS
+    candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
+    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, MOST_BARS, f"{calls.BARS}/{calls.PAST}")
+
+    def parser(self, header: SessionHeader) -> Parser:
+        return FinamParser.begin(header)
+
+
+ADAPTER = FinamAdapter()

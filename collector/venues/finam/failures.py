@@ -9,9 +9,9 @@ import orjson
 
 from collector.errors import VenueError
 from collector.venues.finam.calls import AUTH, DETAILS, NEWS, method_of, symbol_of
+from collector.venues.kit.failures import LASTING_STATUSES, retry_after
 from collector.venues.rest import RestAnswer, RestCall
 
-_LASTING = frozenset({400, 401, 403, 404, 405, 410, 414})
 _UNKNOWN_CODE = 2
 
 GONE = "500/2"
@@ -41,8 +41,8 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
         message[:500],
         symbol=symbol_of(call.channel),
         code=code,
-        permanent=answer.status in _LASTING,
-        retry_after=_retry_after(answer),
+        permanent=answer.status in LASTING_STATUSES,
+        retry_after=retry_after(answer),
         setting=setting,
     )
 
@@ -66,10 +66,3 @@ def _content(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return content if type(content) is dict else {}
-
-
-def _retry_after(answer: RestAnswer) -> float | None:
-    for name, value in answer.headers.items():
-        if name.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
-            return float(value)
-    return None

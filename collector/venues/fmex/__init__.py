@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import BookRows, CandleSums, MinuteCalls
 from collector.venues.fmex.conversation import FIRST_DATA_SECONDS, FmexConversation
 from collector.venues.fmex.discovery import ADAPTER_NAME, discover
@@ -23,63 +23,63 @@ from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
 from collector.venues.wishes import is_pattern
 
-__all__ = ["ADAPTER", "FmexAdapter", "FmexConversation", "FmexParser", "FmexSettings"]
+__all__ = ["ADAPTER", "FmexAdapter", "FmexConversation", "FmexParser", "FmexSettings", "FmexVenue"]
 
 
-class FmexAdapter(AdapterDefaults):
-    """Meets `collector.venues.adapter.Adapter`."""
+class FmexVenue(Venue[FmexSettings]):
+    """A configured venue."""
+
+    def limits(self) -> Limits:
+        return Limits(
+            rest_per_second=self.settings.rest_per_second,
+            messages_per_second=self.settings.messages_per_second,
+            connections=self.settings.connections,
+            # Two pings of ours without any word; they are answered in JSON, whatever becomes of the socket's own.
+            silence_seconds=2 * self.settings.ping_seconds + self.settings.pong_seconds,
+            ping_seconds=self.settings.ping_seconds + 5,
+            first_data_seconds=FIRST_DATA_SECONDS,
+        )
+
+    def named(self) -> Mapping[str, Sequence[str]]:
+        names = [wish for wish in self.settings.symbols if not is_pattern(wish)]
+        return dict.fromkeys(self.settings.streams, names)
+
+    def discover(self) -> Discovery:
+        return discover(self.name, self.settings)
+
+    def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
+        return FmexConversation(plan, cast(FmexParser, parser), random)
+
+    def polling(self, plan: PollPlan, parser: Parser, random: Random) -> Polling:
+        return FmexPolling(plan, self.settings, parser, random)
+
+    def history_header(self) -> Mapping[str, Any]:
+        return {"candle_grace_us": round(self.settings.grace_seconds * 1_000_000)}
+
+    def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
+        return history(self.name, self.settings, instrument, stream, from_us, to_us)
+
+    def minutes(self, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
+        return minutes(self.name, self.settings, instruments, from_us, to_us)
+
+    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        return failure(self.name, call, answer)
+
+
+class FmexAdapter(Adapter[FmexSettings]):
+    """The protocol."""
 
     name: ClassVar[str] = ADAPTER_NAME
     settings: ClassVar[type[VenueSettings]] = FmexSettings
-
+    venue: ClassVar[type[Venue[Any]]] = FmexVenue
     historic: ClassVar[frozenset[str]] = frozenset({"trades", "candles"})
     history_page: ClassVar[int] = HISTORY_PAGE
     candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, trades=True, prices=True)
     minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, HISTORY_PAGE)
     book_rows: ClassVar[BookRows] = BookRows.LINKED
 
-    def limits(self, settings: FmexSettings) -> Limits:
-        return Limits(
-            rest_per_second=settings.rest_per_second,
-            messages_per_second=settings.messages_per_second,
-            connections=settings.connections,
-            # Two pings of ours without any word; they are answered in JSON, whatever becomes of the socket's own.
-            silence_seconds=2 * settings.ping_seconds + settings.pong_seconds,
-            ping_seconds=settings.ping_seconds + 5,
-            first_data_seconds=FIRST_DATA_SECONDS,
-        )
-
-    def named(self, settings: FmexSettings) -> Mapping[str, Sequence[str]]:
-        names = [wish for wish in settings.symbols if not is_pattern(wish)]
-        return dict.fromkeys(settings.streams, names)
-
-    def discover(self, venue: str, settings: FmexSettings) -> Discovery:
-        return discover(venue, settings)
-
     def parser(self, header: SessionHeader) -> Parser:
         return FmexParser.begin(header)
 
-    def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
-        return FmexConversation(plan, cast(FmexParser, parser), random)
 
-    def polling(self, plan: PollPlan, settings: FmexSettings, parser: Parser, random: Random) -> Polling:
-        return FmexPolling(plan, settings, parser, random)
-
-    def history_header(self, settings: FmexSettings) -> Mapping[str, Any]:
-        return {"candle_grace_us": round(settings.grace_seconds * 1_000_000)}
-
-    def history(
-        self, venue: str, settings: FmexSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
-    ) -> History:
-        return history(venue, settings, instrument, stream, from_us, to_us)
-
-    def minutes(
-        self, venue: str, settings: FmexSettings, instruments: Sequence[Instrument], from_us: int, to_us: int
-    ) -> History:
-        return minutes(venue, settings, instruments, from_us, to_us)
-
-    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(venue, call, answer)
-
-
-ADAPTER: Adapter = FmexAdapter()
+ADAPTER = FmexAdapter()

@@ -9,9 +9,8 @@ import orjson
 
 from collector.errors import VenueError
 from collector.venues.fmfw.control import PERMANENT_CODES, error_of
+from collector.venues.kit.failures import LASTING_STATUSES, retry_after
 from collector.venues.rest import RestAnswer, RestCall
-
-_LASTING_STATUS = frozenset({400, 401, 403, 404, 405, 410, 414})
 
 RATE_LIMIT_SECONDS = 1.0
 """The venue counts a sliding second, and names no time of its own."""
@@ -31,8 +30,8 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
         text,
         symbol=call.params.get("symbols") or call.params.get("symbol"),
         code=code or str(answer.status),
-        permanent=not limited and (code in PERMANENT_CODES or answer.status in _LASTING_STATUS),
-        retry_after=_retry_after(answer) or (RATE_LIMIT_SECONDS if limited else None),
+        permanent=not limited and (code in PERMANENT_CODES or answer.status in LASTING_STATUSES),
+        retry_after=retry_after(answer) or (RATE_LIMIT_SECONDS if limited else None),
     )
 
 
@@ -45,10 +44,3 @@ def _error_body(body: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return content if type(content) is dict and "error" in content else None
-
-
-def _retry_after(answer: RestAnswer) -> float | None:
-    for name, value in answer.headers.items():
-        if name.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
-            return float(value)
-    return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.adapter import Adapter, AdapterDefaults, VenueSettings
+from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import CandleSums
 from collector.venues.header import SessionHeader
 from collector.venues.metaapi.conversation import MetaapiConversation
@@ -22,33 +22,28 @@ from collector.venues.plan import ConnectionPlan, Limits
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser
 
-__all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings"]
+__all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings", "MetaapiVenue"]
 
 
 PART_OF_THE_PAST = 0.75
 """Of the calls, so that what is to be recorded now can be looked up meanwhile."""
 
 
-class MetaapiAdapter(AdapterDefaults):
-    """Meets `collector.venues.adapter.Adapter`."""
+class MetaapiVenue(Venue[MetaapiSettings]):
+    """A configured venue."""
 
-    name: ClassVar[str] = ADAPTER_NAME
-    settings: ClassVar[type[VenueSettings]] = MetaapiSettings
-    historic: ClassVar[frozenset[str]] = frozenset({"trades", "ticks", "candles"})
-    history_page: ClassVar[int] = PAGE
-    candle_sums: ClassVar[CandleSums] = CandleSums(reason="its candles sum up quotes, not trades")
-
-    def __init__(self) -> None:
+    def __init__(self, adapter: Adapter[MetaapiSettings], name: str, settings: MetaapiSettings) -> None:
+        super().__init__(adapter, name, settings)
         self._known: Known = {}
 
-    def limits(self, settings: MetaapiSettings) -> Limits:
+    def limits(self) -> Limits:
         return Limits(
-            rest_per_second=settings.rest_per_second,
-            messages_per_second=settings.messages_per_second,
+            rest_per_second=self.settings.rest_per_second,
+            messages_per_second=self.settings.messages_per_second,
             connections=100,
             silence_seconds=60.0,  # the server answers our pings every 25 s, and terminals tell their status
             ping_seconds=10.0,
-            quotas={QUOTA: settings.rest_per_second * PART_OF_THE_PAST},
+            quotas={QUOTA: self.settings.rest_per_second * PART_OF_THE_PAST},
         )
 
     @property
@@ -60,29 +55,40 @@ class MetaapiAdapter(AdapterDefaults):
         client_id = f"0.{random.randrange(10**9, 10**10)}"
         return f"{plan.url}&clientId={client_id}&t={random.randrange(36**8):x}", {"Client-Id": client_id}
 
-    def named(self, settings: MetaapiSettings) -> Mapping[str, Sequence[str]]:
-        return named(settings)
+    def named(self) -> Mapping[str, Sequence[str]]:
+        return named(self.settings)
 
-    def discover(self, venue: str, settings: MetaapiSettings) -> Discovery:
-        return discover(venue, settings, self._known)
-
-    def parser(self, header: SessionHeader) -> Parser:
-        return MetaapiParser(header)
+    def discover(self) -> Discovery:
+        return discover(self.name, self.settings, self._known)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
         return MetaapiConversation(plan, parser, random)
 
-    def whole_past(self, settings: MetaapiSettings, instrument: Instrument, stream: str) -> bool:
+    def whole_past(self, instrument: Instrument, stream: str) -> bool:
         # Quotes are no ticks, and nobody keeps them.
-        return stream in self.historic and not (stream == "ticks" and settings.has_quotes(instrument.symbol))
+        return stream in self.adapter.historic and not (
+            stream == "ticks" and self.settings.has_quotes(instrument.symbol)
+        )
 
-    def history(
-        self, venue: str, settings: MetaapiSettings, instrument: Instrument, stream: str, from_us: int, to_us: int
-    ) -> History:
-        return history(venue, settings, instrument, stream, from_us, to_us, self._known)
+    def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
+        return history(self.name, self.settings, instrument, stream, from_us, to_us, self._known)
 
-    def failure(self, venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(venue, call, answer)
+    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        return failure(self.name, call, answer)
 
 
-ADAPTER: Adapter = MetaapiAdapter()
+class MetaapiAdapter(Adapter[MetaapiSettings]):
+    """The protocol."""
+
+    name: ClassVar[str] = ADAPTER_NAME
+    settings: ClassVar[type[VenueSettings]] = MetaapiSettings
+    venue: ClassVar[type[Venue[Any]]] = MetaapiVenue
+    historic: ClassVar[frozenset[str]] = frozenset({"trades", "ticks", "candles"})
+    history_page: ClassVar[int] = PAGE
+    candle_sums: ClassVar[CandleSums] = CandleSums(reason="its candles sum up quotes, not trades")
+
+    def parser(self, header: SessionHeader) -> Parser:
+        return MetaapiParser(header)
+
+
+ADAPTER = MetaapiAdapter()

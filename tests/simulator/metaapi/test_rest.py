@@ -39,13 +39,13 @@ async def read(venue: MetaapiVenue, symbol: str, stream: str, **more: Any) -> Re
     settings = MetaapiSettings.model_validate(section)
     out, parser = Records(), ADAPTER.parser(session_header({"venue": "metaapi", "adapter": "metaapi", "symbols": None}))
     until_us = (venue.now_ms() + HOUR) * 1000
-    generator = ADAPTER.history("metaapi", settings, Instrument("metaapi", symbol), stream, 10**15, until_us)
+    generator = ADAPTER.begin("metaapi", settings).history(Instrument("metaapi", symbol), stream, 10**15, until_us)
     async with aiohttp.ClientSession() as http:
         call = next(generator)
         try:
             while True:
                 answer = await fetch(http, call)
-                error = ADAPTER.failure("metaapi", call, answer)
+                error = ADAPTER.begin("metaapi", settings).failure(call, answer)
                 if error is not None:
                     call = generator.throw(error)
                     continue

@@ -60,6 +60,7 @@ class Driven:
                 **settings,
             }
         )
+        self.spoken = self.adapter.begin("finam", self.settings)
         self.out = Records()
         self.statuses_seen: Counter[int] = Counter()
         self.calls: list[tuple[float, RestCall]] = []
@@ -71,7 +72,7 @@ class Driven:
         parser = self.adapter.parser(poll.session_header())
         assert isinstance(parser, FinamParser)
         self.parser = parser
-        polling = self.adapter.polling(poll, self.settings, parser, Random(1))
+        polling = self.spoken.polling(poll, parser, Random(1))
         assert isinstance(polling, FinamPolling)
         self.polling = polling
         self._lanes = [(0.0, number, lane) for number, lane in enumerate(poll.lanes)]
@@ -81,12 +82,12 @@ class Driven:
         return self.start_ns + int(self.now * 1e9)
 
     def _discover(self) -> Plan:
-        steps = self.adapter.discover("finam", self.settings)
+        steps = self.spoken.discover()
         call = next(steps)
         while True:
             try:
                 answer = self._answer(call)
-                failure = self.adapter.failure("finam", call, answer)
+                failure = self.spoken.failure(call, answer)
                 call = steps.throw(failure) if failure else steps.send(answer)
             except StopIteration as done:
                 plan: Plan = done.value
@@ -111,7 +112,7 @@ class Driven:
         began = self.now
         answer = self._answer(step)
         self.now = began + self.latency
-        failure = self.adapter.failure("finam", step, answer) if answer.status else VenueError("finam", "not reached")
+        failure = self.spoken.failure(step, answer) if answer.status else VenueError("finam", "not reached")
         if failure is not None:
             self.failures.append(failure)
             self.polling.failed(lane, step, failure, self.now)

@@ -134,7 +134,7 @@ def polling(**changed: Any) -> NewsPolling:
     chosen = FinamSettings(secret="s", symbols=("SBER@MISX",), streams=("news",), **changed)  # type: ignore[arg-type]
     [line] = plan("finam", chosen, SessionHeader("finam", "finam"))
     parser = FinamAdapter().parser(line.header)
-    made = FinamAdapter().polling(line, chosen, parser, Random(1))
+    made = FinamAdapter().begin("finam", chosen).polling(line, parser, Random(1))
     assert isinstance(made, NewsPolling)
     return made
 

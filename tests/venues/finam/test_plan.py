@@ -57,7 +57,7 @@ def test_patterns_page_through_all_assets_and_the_plan_does_not_change_by_itself
     driven = Driven(symbols=8)
     settings = driven.settings.model_copy(update={"symbols": ("*@RTSX", "RGBI@_SP", "X*@NONE")})
     driven.venue.fault("duplicate_asset")
-    driven.settings = settings
+    driven.spoken.apply(settings)
     first, second = driven._discover(), driven._discover()
     assert first.polls[0].header.symbols == ("BRZ6@RTSX", "SiZ6@RTSX", "RGBI@_SP")
     assert [problem.subject for problem in first.problems] == ["X*@NONE"]
@@ -67,7 +67,7 @@ def test_patterns_page_through_all_assets_and_the_plan_does_not_change_by_itself
 
 def test_unknown_symbol_is_a_problem_and_stays_planned() -> None:
     driven = Driven()
-    driven.settings = driven.settings.model_copy(update={"symbols": (SBER, "NOSUCH@MISX")})
+    driven.spoken.apply(driven.settings.model_copy(update={"symbols": (SBER, "NOSUCH@MISX")}))
     plan = driven._discover()
     assert [problem.subject for problem in plan.problems] == ["NOSUCH@MISX"]
     assert plan.polls[0].header.symbols == (SBER, "NOSUCH@MISX")
@@ -116,7 +116,8 @@ def test_failures_are_judged_by_their_codes(status: int, body: bytes, permanent:
 
 def history(driven: Driven, stream: str, from_us: int, to_us: int) -> list[RestCall]:
     return drive(
-        driven, driven.adapter.history("finam", driven.settings, Instrument("finam", SBER), stream, from_us, to_us)
+        driven,
+        driven.spoken.history(Instrument("finam", SBER), stream, from_us, to_us),
     )
 
 
@@ -127,7 +128,7 @@ def drive(driven: Driven, steps: History) -> list[RestCall]:
         while True:
             made.append(call)
             answer = driven._answer(call)
-            error = driven.adapter.failure("finam", call, answer)
+            error = driven.spoken.failure(call, answer)
             call = steps.throw(error) if error else steps.send(answer)
     except StopIteration:
         return made
@@ -150,13 +151,13 @@ def test_minutes_are_asked_for_whatever_frames_are_recorded_and_so_that_the_last
     instrument = Instrument("finam", SBER)
     made = drive(
         driven,
-        driven.adapter.minutes("finam", driven.settings, [instrument], minute_us - 600_000_000, minute_us),
+        driven.spoken.minutes([instrument], minute_us - 600000000, minute_us),
     )
     assert {(call.quota, call.params["timeframe"]) for call in made} == {("Bars/history", "TIME_FRAME_M1")}
     call = made[0]
     out = Records()
     parser = driven.adapter.parser(
-        session_header({"venue": "finam", "symbols": None, **driven.adapter.history_header(driven.settings)})
+        session_header({"venue": "finam", "symbols": None, **driven.spoken.history_header()})
     )
     parser.rest(call.channel, call.told, driven._answer(call).body, driven.now_ns(), out)
     over = [row for row in out.candles if row.time_us <= minute_us]

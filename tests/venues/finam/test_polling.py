@@ -86,9 +86,7 @@ def test_session_calls_carry_no_authorization_and_are_not_journalled() -> None:
     assert len(sessions) >= 2
     assert all("Authorization" not in call.headers and not call.record for call in sessions)
     assert "tapi" not in repr(driven.calls)
-    assert "tapi" not in repr(driven.polling) + repr(driven.settings) + repr(
-        driven.adapter.desk("finam", driven.settings)
-    )
+    assert "tapi" not in repr(driven.polling) + repr(driven.settings) + repr(driven.spoken.desk)
 
 
 def test_expired_token_costs_one_renewal_for_all_lanes_and_one_repetition_of_each_call() -> None:
@@ -228,7 +226,7 @@ def test_closed_market_is_asked_slowly_and_is_no_gap() -> None:
 def test_sockets_are_told_which_markets_are_closed_as_time_passes() -> None:
     driven = Driven(symbols=3, rate=0)
     driven.run(30)
-    desk = driven.adapter.desk("finam", driven.settings)
+    desk = driven.spoken.desk
     assert desk.closed == frozenset()
     now_us = driven.now_ns() // 1000
     driven.polling._hours[SBER]._sessions = [Session(now_us - 10**9, now_us + 60_000_000)]

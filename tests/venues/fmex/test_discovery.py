@@ -94,6 +94,6 @@ def test_the_same_list_gives_the_same_plan() -> None:
 
 
 def test_limits_stay_below_the_venues_and_its_history_is_told() -> None:
-    limits = ADAPTER.limits(FmexSettings())
+    limits = ADAPTER.begin("v", FmexSettings()).limits()
     assert limits.rest_per_second * 11 < 100
     assert ADAPTER.historic == {"trades", "candles"}

@@ -84,7 +84,7 @@ def test_the_events_are_acknowledgements_and_snapshots(reading: Reading) -> None
 
 def test_the_list_of_symbols_is_understood() -> None:
     settings = FmfwSettings(symbols="*")
-    discovery = ADAPTER.discover("fmfw", settings)
+    discovery = ADAPTER.begin("fmfw", settings).discover()
     next(discovery)
     with pytest.raises(StopIteration) as stopped:
         discovery.send(RestAnswer(200, {}, SYMBOLS.read_bytes(), 10**18))

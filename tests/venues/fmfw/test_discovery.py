@@ -19,9 +19,9 @@ LISTED = {f"S{n:03d}USDT": {"type": "spot", "base_currency": f"S{n}", "quote_cur
 
 
 def plan(listed: Any = LISTED, **settings: Any) -> Plan:
-    discovery = ADAPTER.discover(
+    discovery = ADAPTER.begin(
         "hitbtc", FmfwSettings(**{"symbols": "*", "rest_url": "http://venue/api/3"} | settings)
-    )
+    ).discover()
     call = next(discovery)
     assert (call.channel, call.url) == ("rest:symbol", "http://venue/api/3/public/symbol")
     body = listed if isinstance(listed, bytes) else orjson.dumps(listed)
@@ -137,7 +137,7 @@ def test_a_symbol_that_is_not_understood_is_left_out_and_told() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"5"])
 def test_a_list_that_is_none_is_an_error_that_can_pass(body: bytes) -> None:
-    discovery = ADAPTER.discover("fmfw", FmfwSettings(symbols="*"))
+    discovery = ADAPTER.begin("fmfw", FmfwSettings(symbols="*")).discover()
     next(discovery)
     with pytest.raises(VenueError, match="is rest_url right") as error:
         discovery.send(RestAnswer(200, {}, body, 0))

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from collector.errors import VenueError
-from collector.venues.fmfw import ADAPTER
+from collector.venues.fmfw import ADAPTER, FmfwSettings
 from collector.venues.rest import RestAnswer, RestCall
 
 CALL = RestCall("rest:trades", "http://venue/public/trades", {"symbols": "BTCUSDT"})
@@ -16,7 +16,7 @@ CALL = RestCall("rest:trades", "http://venue/public/trades", {"symbols": "BTCUSD
 
 def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> VenueError | None:
     payload = body if isinstance(body, bytes) else orjson.dumps(body)
-    return ADAPTER.failure("fmfw", CALL, RestAnswer(status, headers or {}, payload, 0))
+    return ADAPTER.begin("fmfw", FmfwSettings(symbols="*")).failure(CALL, RestAnswer(status, headers or {}, payload, 0))
 
 
 def error(code: Any, **more: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def us(text: str) -> int:
 def drive(
     venue: Venue, stream: str, to_us: int, from_us: int = FROM_US, **settings: Any
 ) -> tuple[list[RestCall], Records]:
-    history = ADAPTER.history("fmfw", FmfwSettings(symbols="*", **settings), BTC, stream, from_us, to_us)
+    history = ADAPTER.begin("fmfw", FmfwSettings(symbols="*", **settings)).history(BTC, stream, from_us, to_us)
     parser, out = ADAPTER.parser(session_header({"venue": "fmfw"})), Records()
     calls: list[RestCall] = []
     try:
@@ -183,7 +183,7 @@ def test_times_are_written_in_milliseconds() -> None:
 
 def joint(*instruments: Instrument, minutes: int) -> tuple[list[RestCall], Records]:
     to_us = FROM_US + (minutes - 1) * 60_000_000
-    asked = ADAPTER.minutes("fmfw", FmfwSettings(symbols="*", candles="1h"), instruments, FROM_US, to_us)
+    asked = ADAPTER.begin("fmfw", FmfwSettings(symbols="*", candles="1h")).minutes(instruments, FROM_US, to_us)
     parser, out, calls = ADAPTER.parser(session_header({"venue": "fmfw"})), Records(), []
     try:
         call = next(asked)
@@ -221,7 +221,7 @@ def test_no_call_asks_for_more_bars_than_one_answer_holds() -> None:
 
 
 def test_answer_that_is_not_keyed_by_symbol_is_an_error() -> None:
-    asked = ADAPTER.minutes("fmfw", FmfwSettings(symbols="*"), [BTC, ETH], FROM_US, FROM_US)
+    asked = ADAPTER.begin("fmfw", FmfwSettings(symbols="*")).minutes([BTC, ETH], FROM_US, FROM_US)
     next(asked)
     with pytest.raises(VenueError, match="not keyed by symbol"):
         asked.send(RestAnswer(200, {}, b"[]", 0))

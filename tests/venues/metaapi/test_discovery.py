@@ -32,7 +32,7 @@ def account(**more: Any) -> dict[str, Any]:
 
 def discovered(wanted: MetaapiSettings, answers: Mapping[str, Any]) -> tuple[Plan, list[RestCall]]:
     """Drive a discovery with answers by the end of the path; an exception is thrown in."""
-    generator = ADAPTER.discover("metaapi", wanted)
+    generator = ADAPTER.begin("metaapi", wanted).discover()
     calls = [next(generator)]
     try:
         while True:
@@ -75,7 +75,7 @@ def test_one_address_can_serve_all_hosts() -> None:
 def test_each_attempt_has_a_new_client_id_in_query_and_header() -> None:
     plan, _ = discovered(settings(), USUAL)
     random = Random(1)
-    addresses = [ADAPTER.address(plan.connections[0], random) for _ in range(2)]
+    addresses = [ADAPTER.begin("metaapi", settings()).address(plan.connections[0], random) for _ in range(2)]
     ids = [headers["Client-Id"] for _, headers in addresses]
     assert ids[0] != ids[1]
     for (url, _), identity in zip(addresses, ids, strict=True):

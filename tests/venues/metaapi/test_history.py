@@ -30,7 +30,7 @@ class Past:
         self.looked_up = 0
         self.version = 5
         self.refusal: VenueError | None = None
-        self.adapter = MetaapiAdapter()
+        self.venue = MetaapiAdapter().begin("metaapi", settings())
 
     def answer(self, call: RestCall) -> Any:
         if call.url.endswith("/accounts/A1"):
@@ -50,7 +50,8 @@ class Past:
         return [{"time": iso(one * 1000), "bid": 1, "ask": 2} for one in found]
 
     def drive(self, stream: str, from_ms: int, to_ms: int, **more: Any) -> list[str]:
-        generator = self.adapter.history("metaapi", settings(**more), EURUSD, stream, from_ms * 1000, to_ms * 1000)
+        self.venue.apply(settings(**more))
+        generator = self.venue.history(EURUSD, stream, from_ms * 1000, to_ms * 1000)
         times: list[str] = []
         call = next(generator)
         try:
@@ -85,7 +86,7 @@ def test_ticks_of_one_millisecond_that_fill_pages_come_once_each() -> None:
 
 def test_what_was_found_for_recording_is_not_looked_up_again_for_the_past() -> None:
     past = Past([T])
-    generator = past.adapter.discover("metaapi", settings())
+    generator = past.venue.discover()
     call = next(generator)
     try:
         while True:
@@ -134,16 +135,16 @@ def test_account_is_looked_up_once_and_again_after_a_failure() -> None:
 
 def test_gaps_of_what_has_a_past_are_repaired() -> None:
     assert ADAPTER.historic == {"trades", "ticks", "candles"}
-    assert all(ADAPTER.whole_past(settings(), EURUSD, stream) for stream in ADAPTER.historic)
+    assert all(ADAPTER.begin("v", settings()).whole_past(EURUSD, stream) for stream in ADAPTER.historic)
 
 
 @pytest.mark.parametrize("ticks", ["quotes", "both"])
 def test_quotes_are_not_had_again(ticks: str) -> None:
-    assert not ADAPTER.whole_past(settings(ticks=ticks), EURUSD, "ticks")
-    assert ADAPTER.whole_past(settings(ticks=ticks), EURUSD, "trades")
+    assert not ADAPTER.begin("v", settings(ticks=ticks)).whole_past(EURUSD, "ticks")
+    assert ADAPTER.begin("v", settings(ticks=ticks)).whole_past(EURUSD, "trades")
     accounts = {"a": {"id": "A1", "symbols": ["*"], "ticks": ticks}, "b": {"id": "B1", "symbols": ["*"]}}
     two = settings(accounts=accounts)
-    told = [ADAPTER.whole_past(two, Instrument("metaapi", f"{name}:EURUSD"), "ticks") for name in "ab"]
+    told = [ADAPTER.begin("v", two).whole_past(Instrument("metaapi", f"{name}:EURUSD"), "ticks") for name in "ab"]
     assert told == [False, True]
 
 
@@ -180,8 +181,10 @@ def test_no_ticks_are_fetched_where_quotes_are_recorded() -> None:
 
 def test_symbol_is_percent_encoded() -> None:
     accounts = {"demo": {"id": "A1", "symbols": ["*"]}}
-    generator = MetaapiAdapter().history(
-        "metaapi", settings(accounts=accounts), Instrument("metaapi", "#A/B c+d"), "ticks", T, T
+    generator = (
+        MetaapiAdapter()
+        .begin("metaapi", settings(accounts=accounts))
+        .history(Instrument("metaapi", "#A/B c+d"), "ticks", T, T)
     )
     next(generator)
     generator.send(RestAnswer(200, {}, orjson.dumps(account()), NOW_NS))
