@@ -17,8 +17,8 @@ import orjson
 from collector.model import Instrument
 from collector.venues import finam, fmex, fmfw, metaapi
 from collector.venues.adapter import Adapter
-from collector.venues.fmfw.checks import moment_us
-from collector.venues.metaapi.checks import iso, time_us
+from collector.venues.fmfw.values import moment_us
+from collector.venues.metaapi.values import iso, time_us
 from collector.venues.rest import History, RestCall
 from collector.venues.roles import Parser
 from tests.kit.headers import session_header

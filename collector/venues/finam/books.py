@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, Self
 from collector.model import Book, Gap, Instrument, Records, plain
 from collector.venues.events import Event, SequenceLost, SnapshotTaken
 from collector.venues.finam.context import Context
-from collector.venues.finam.values import BadValueError, is_zero, mapping, moment_us, needed, shorten, text, unsigned
+from collector.venues.finam.values import BadValueError, is_zero, mapping, moment_us, needed, text, unsigned
+from collector.venues.kit.values import shorten
 
 STREAM = "books"
 CROSSED = "book crossed"

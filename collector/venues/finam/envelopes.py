@@ -16,7 +16,8 @@ from collector.venues.finam.context import Context
 from collector.venues.finam.periods import PERIOD_OF
 from collector.venues.finam.quotes import QuoteReader
 from collector.venues.finam.trades import TradeReader
-from collector.venues.finam.values import BadValueError, mapping, objects, shorten, text
+from collector.venues.finam.values import BadValueError, mapping, objects, text
+from collector.venues.kit.values import shorten
 
 QUOTES, ORDER_BOOK, INSTRUMENT_TRADES, BARS = "QUOTES", "ORDER_BOOK", "INSTRUMENT_TRADES", "BARS"
 HANDSHAKE = "HANDSHAKE_SUCCESS"

@@ -21,8 +21,9 @@ from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
 from collector.venues.finam import calls
 from collector.venues.finam.context import Context
 from collector.venues.finam.settings import FinamSettings
-from collector.venues.finam.values import BadValueError, shorten
+from collector.venues.finam.values import BadValueError
 from collector.venues.header import SessionHeader
+from collector.venues.kit.values import shorten
 from collector.venues.plan import PollPlan, Subscription
 from collector.venues.rest import RestAnswer, RestCall
 

@@ -25,9 +25,10 @@ from collector.venues.finam.periods import PERIOD_OF
 from collector.venues.finam.quotes import QuoteReader
 from collector.venues.finam.symbols import make_spec
 from collector.venues.finam.trades import Listing, TradeReader
-from collector.venues.finam.values import BadValueError, mapping, objects, shorten, time_us
+from collector.venues.finam.values import BadValueError, mapping, objects, time_us
 from collector.venues.finam.watch import Watch
 from collector.venues.header import SessionHeader
+from collector.venues.kit.values import shorten
 
 DEFAULT_FINAL_US = 5_000_000
 

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from collector.model import Instrument, InstrumentSpec
-from collector.venues.finam.values import BadValueError, decimal, shorten, text, time_us
+from collector.venues.finam.values import BadValueError, decimal, text, time_us
+from collector.venues.kit.values import shorten
 from collector.venues.plan import Problem
 from collector.venues.wishes import is_pattern
 

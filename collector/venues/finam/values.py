@@ -9,17 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from reprlib import Repr
 from typing import Any
 
 from collector.model import DECIMAL, EARLIEST_US, LATEST_US
+from collector.venues.kit.values import shorten
 
 _LARGEST_EXPONENT = 300
-_REASON_CHARACTERS = 100
-_BRIEF = Repr()  # frames can be huge, or nest deeply
-_BRIEF.maxlevel = 2
-_BRIEF.maxdict = _BRIEF.maxlist = 4
-_BRIEF.maxstring = _BRIEF.maxlong = 60
 
 _SCIENTIFIC = re.compile(r"([+-]?)([0-9]{1,300})(?:\.([0-9]{0,300}))?(?:[eE]([+-]?[0-9]{1,3}))?", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
@@ -28,12 +23,6 @@ _SYMBOL = re.compile(r"[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9_]{1,16}")
 
 class BadValueError(ValueError):
     """A field is not what it has to be; the text names it and shows what is there."""
-
-
-def shorten(value: object) -> str:
-    """Show a value in an error: printable, and never longer than a line."""
-    text = _BRIEF.repr(value)
-    return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 3] + "..."
 
 
 def is_symbol(value: object) -> bool:

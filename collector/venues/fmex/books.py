@@ -17,11 +17,12 @@ from typing import Any
 
 from collector.model import Book, Gap, Instrument, Records
 from collector.venues.events import Event, SequenceLost, SnapshotTaken
-from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.ladder import Ladder, is_zero
 from collector.venues.fmex.numbers import all_unsigned, whole
 from collector.venues.fmex.topics import DELTA, DEPTH, LEVELS
+from collector.venues.fmex.values import millis_us
+from collector.venues.kit.values import shorten
 
 STREAM = "books"
 LOST_CAUSE = "sequence lost"

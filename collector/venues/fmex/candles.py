@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 
 from collector.model import PERIODS, Candle, Instrument, Records
 from collector.venues.events import Event
-from collector.venues.fmex.checks import seconds_us, shorten
-from collector.venues.fmex.context import NEVER_US, Context
+from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import signed, unsigned, whole
 from collector.venues.fmex.topics import CANDLE, VENUE_PERIODS
+from collector.venues.fmex.values import seconds_us
+from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.values import shorten
 
 STREAM = "candles"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from collector.venues.events import Acknowledged, Event, Refused
-from collector.venues.fmex.checks import shorten
 from collector.venues.fmex.topics import split
+from collector.venues.kit.values import shorten
 
 HELLO = "hello"
 PING = "ping"

@@ -19,12 +19,12 @@ from typing import Any
 
 from collector.errors import VenueError
 from collector.model import LATEST_US, PERIODS, Instrument
-from collector.venues.fmex.checks import millis_us, seconds_us
 from collector.venues.fmex.numbers import loads, whole
 from collector.venues.fmex.rest import PREFIX
 from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.topics import period_code
 from collector.venues.fmex.trades import contents
+from collector.venues.fmex.values import millis_us, seconds_us
 from collector.venues.ordinals import Moment
 from collector.venues.rest import History, RestAnswer, RestCall
 

@@ -16,8 +16,7 @@ from collector.venues.events import Event
 from collector.venues.fmex import control
 from collector.venues.fmex.books import BookReader
 from collector.venues.fmex.candles import CandleReader
-from collector.venues.fmex.checks import millis_us, shorten
-from collector.venues.fmex.context import NEVER_US, Context
+from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import loads
 from collector.venues.fmex.requests import asked_topic
 from collector.venues.fmex.rest import RestReader
@@ -25,7 +24,10 @@ from collector.venues.fmex.states import StateReader
 from collector.venues.fmex.ticks import TickReader
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, TICKER, TRADE, Topic, split
 from collector.venues.fmex.trades import TradeReader
+from collector.venues.fmex.values import millis_us
 from collector.venues.header import SessionHeader
+from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
 ROUTES_REMEMBERED = 10_000

@@ -13,7 +13,6 @@ from collector.model import PERIODS, Instrument, Records
 from collector.venues.fmex.books import STREAM as BOOKS
 from collector.venues.fmex.books import read_book
 from collector.venues.fmex.candles import read_rest_candles
-from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import loads
 from collector.venues.fmex.states import StateReader
@@ -22,6 +21,8 @@ from collector.venues.fmex.ticks import STREAM as TICKS
 from collector.venues.fmex.ticks import read_tick
 from collector.venues.fmex.topics import LEVELS, VENUE_PERIODS
 from collector.venues.fmex.trades import TradePages
+from collector.venues.fmex.values import millis_us
+from collector.venues.kit.values import shorten
 
 PREFIX = "rest:"
 SYMBOLS = "symbols"

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from collector.model import Derivative, Instrument, Rate, Records
 from collector.venues.events import Event
-from collector.venues.fmex.checks import is_name, millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import signed, unsigned
 from collector.venues.fmex.topics import INDEX
+from collector.venues.fmex.values import millis_us
+from collector.venues.kit.values import is_name, shorten
 
 DERIVATIVES = "derivatives"
 RATES = "rates"

@@ -16,10 +16,11 @@ from typing import Any
 
 from collector.model import Instrument, Records, Tick, content_key, plain
 from collector.venues.events import Event
-from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import unsigned, whole
 from collector.venues.fmex.topics import TICKER
+from collector.venues.fmex.values import millis_us
+from collector.venues.kit.values import shorten
 
 STREAM = "ticks"
 PLACES = 11

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 from collector.model import Instrument, Records, Trade, plain
 from collector.venues.events import Event
-from collector.venues.fmex.checks import millis_us, shorten
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import all_unsigned, unsigned, whole
 from collector.venues.fmex.topics import TRADE
+from collector.venues.fmex.values import millis_us
+from collector.venues.kit.values import shorten
 from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"

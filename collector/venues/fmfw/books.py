@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from collector.model import Book, Gap, Instrument, Records
 from collector.venues.events import Event, SequenceLost, SnapshotTaken
-from collector.venues.fmfw.checks import (
+from collector.venues.fmfw.context import Context
+from collector.venues.fmfw.values import (
     DECIMAL_LIST,
     FIRST_MS,
     LARGEST_BIGINT,
@@ -23,9 +24,8 @@ from collector.venues.fmfw.checks import (
     SEQUENCE,
     fault,
     moment_us,
-    shorten,
 )
-from collector.venues.fmfw.context import Context
+from collector.venues.kit.values import shorten
 
 STREAM = "books"
 LOST_CAUSE = "sequence lost"
@@ -137,7 +137,7 @@ class FullBookReader:
         for symbol, item in content.items():
             chain = self._chains.get(symbol) or self._begin(symbol)
             if chain is None:
-                self._context.reject_symbol(out, STREAM, symbol, item, payload, received_us)
+                self._context.reject_symbol(out, STREAM, symbol, payload, received_us, item)
                 continue
             book = read_book(chain.instrument, item, received_us, snapshot=snapshot)
             if isinstance(book, str):
@@ -182,7 +182,7 @@ class PartialBookReader:
         for symbol, item in content.items():
             instrument = context.instruments.get(symbol) or context.admit(symbol)
             if instrument is None:
-                context.reject_symbol(out, STREAM, symbol, item, payload, received_us)
+                context.reject_symbol(out, STREAM, symbol, payload, received_us, item)
                 continue
             book = read_book(instrument, item, received_us, snapshot=True)
             if isinstance(book, str):

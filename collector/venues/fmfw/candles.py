@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Self
 
 from collector.model import PERIODS, Candle, Instrument, Records
 from collector.venues.events import Event
-from collector.venues.fmfw.checks import (
+from collector.venues.fmfw.context import Context
+from collector.venues.fmfw.values import (
     FIRST_MS,
     LAST_MS,
     MILLIS,
@@ -22,13 +23,12 @@ from collector.venues.fmfw.checks import (
     UNSIGNED_TEXT,
     Rule,
     fault,
-    is_name,
     joined,
     moment_us,
     optional,
-    shorten,
 )
-from collector.venues.fmfw.context import NEVER_US, Context
+from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.values import is_name, shorten
 
 STREAM = "candles"
 
@@ -118,7 +118,7 @@ class CandleReader:
         for symbol, items in content.items():
             instrument = context.instruments.get(symbol) or context.admit(symbol)
             if instrument is None:
-                context.reject_symbol(out, STREAM, symbol, items, payload, received_us)
+                context.reject_symbol(out, STREAM, symbol, payload, received_us, items)
                 continue
             if self._converted and type(items) is dict and len(items) == 1:
                 # The documentation shows the list one level deeper, under a second symbol.

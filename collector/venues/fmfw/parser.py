@@ -16,14 +16,15 @@ from collector.model import PERIODS, Records
 from collector.venues.events import Event
 from collector.venues.fmfw.books import FullBookReader, PartialBookReader
 from collector.venues.fmfw.candles import VENUE_PERIODS, CandleReader
-from collector.venues.fmfw.checks import shorten
-from collector.venues.fmfw.context import NEVER_US, Context, Reader
+from collector.venues.fmfw.context import Context, Reader
 from collector.venues.fmfw.control import control_event, is_control
 from collector.venues.fmfw.rest import RestReader
 from collector.venues.fmfw.states import FuturesReader, RateReader
 from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
 from collector.venues.fmfw.trades import TradeReader
 from collector.venues.header import SessionHeader
+from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
 

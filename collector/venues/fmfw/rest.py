@@ -14,7 +14,6 @@ from collector.venues.fmfw.books import STREAM as BOOKS
 from collector.venues.fmfw.books import read_rest_book
 from collector.venues.fmfw.candles import STREAM as CANDLES
 from collector.venues.fmfw.candles import VENUE_PERIODS, RestCandles, rest_candles
-from collector.venues.fmfw.checks import MOMENT, UNSIGNED_TEXT, fault, is_name, moment_us, shorten
 from collector.venues.fmfw.context import Context
 from collector.venues.fmfw.states import DERIVATIVES, RATES, names_fault, read_rest_derivative
 from collector.venues.fmfw.symbols import read_spec
@@ -22,6 +21,8 @@ from collector.venues.fmfw.ticks import REST_PRICE, REST_TICKER, Shape, read_tic
 from collector.venues.fmfw.ticks import STREAM as TICKS
 from collector.venues.fmfw.trades import STREAM as TRADES
 from collector.venues.fmfw.trades import TradeListReader
+from collector.venues.fmfw.values import MOMENT, UNSIGNED_TEXT, fault, moment_us
+from collector.venues.kit.values import is_name, shorten
 
 PREFIX = "rest:"
 
@@ -81,7 +82,7 @@ class Answer:
         for symbol, item in self.by_symbol(content, stream):
             instrument = self.context.admit(symbol)
             if instrument is None:
-                self.context.reject_symbol(self.out, stream, symbol, item, self.body, self.received_us)
+                self.context.reject_symbol(self.out, stream, symbol, self.body, self.received_us, item)
             else:
                 yield instrument, item
 

@@ -7,18 +7,9 @@ from typing import Any, Self
 
 from collector.model import Derivative, Instrument, Rate, Records
 from collector.venues.events import Event
-from collector.venues.fmfw.checks import (
-    MILLIS,
-    MOMENT,
-    SIGNED_TEXT,
-    UNSIGNED_TEXT,
-    fault,
-    is_name,
-    moment_us,
-    optional,
-    shorten,
-)
 from collector.venues.fmfw.context import Context
+from collector.venues.fmfw.values import MILLIS, MOMENT, SIGNED_TEXT, UNSIGNED_TEXT, fault, moment_us, optional
+from collector.venues.kit.values import is_name, shorten
 
 DERIVATIVES = "derivatives"
 RATES = "rates"
@@ -79,7 +70,7 @@ class FuturesReader:
         for symbol, item in content.items():
             instrument = context.admit(symbol)
             if instrument is None:
-                context.reject_symbol(out, DERIVATIVES, symbol, item, payload, received_us)
+                context.reject_symbol(out, DERIVATIVES, symbol, payload, received_us, item)
                 continue
             reason = fault(item, _RULES)
             if reason is not None:

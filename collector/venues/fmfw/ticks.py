@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records, Tick, content_key
 from collector.venues.events import Event
-from collector.venues.fmfw.checks import (
+from collector.venues.fmfw.context import Context
+from collector.venues.fmfw.values import (
     FIRST_MS,
     LAST_MS,
     MILLIS,
@@ -24,7 +25,6 @@ from collector.venues.fmfw.checks import (
     moment_us,
     optional,
 )
-from collector.venues.fmfw.context import Context
 
 STREAM = "ticks"
 
@@ -91,7 +91,7 @@ class TickReader:
         for symbol, item in content.items():
             instrument = context.instruments.get(symbol) or context.admit(symbol)
             if instrument is None:
-                context.reject_symbol(out, STREAM, symbol, item, payload, received_us)
+                context.reject_symbol(out, STREAM, symbol, payload, received_us, item)
                 continue
             tick = self._read(instrument, item, received_us)
             if isinstance(tick, str):

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records, Trade, content_key, plain
 from collector.venues.events import Event
-from collector.venues.fmfw.checks import (
+from collector.venues.fmfw.context import Context
+from collector.venues.fmfw.values import (
     FIRST_MS,
     LAST_MS,
     MILLIS,
@@ -35,7 +36,6 @@ from collector.venues.fmfw.checks import (
     moment_us,
     trade_number,
 )
-from collector.venues.fmfw.context import Context
 from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
@@ -96,7 +96,7 @@ class TradeReader:
         for symbol, items in content.items():
             tape = self._tapes.get(symbol) or self._tapes.of(symbol, context)
             if tape is None:
-                context.reject_symbol(out, STREAM, symbol, items, payload, received_us)
+                context.reject_symbol(out, STREAM, symbol, payload, received_us, items)
                 continue
             if type(items) is not list:
                 context.reject(out, STREAM, f"{symbol}: not a list of trades", payload, received_us)
@@ -209,7 +209,7 @@ class TradeListReader:
         context = self._context
         instrument = context.admit(symbol)
         if instrument is None:
-            context.reject_symbol(out, STREAM, symbol, items, body, received_us)
+            context.reject_symbol(out, STREAM, symbol, body, received_us, items)
             return
         if type(items) is not list:
             context.reject(out, STREAM, f"{symbol}: not a list of trades", body, received_us)

@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from collector.model import Book, Instrument
-from collector.venues.metaapi.checks import LARGEST_BIGINT, decimal, shorten, time_us
+from collector.venues.kit.values import shorten
+from collector.venues.metaapi.values import LARGEST_BIGINT, decimal, time_us
 
 _SIDES = {"BOOK_TYPE_SELL": True, "BOOK_TYPE_BUY": False}
 _AT_MARKET = frozenset({"BOOK_TYPE_SELL_MARKET", "BOOK_TYPE_BUY_MARKET"})

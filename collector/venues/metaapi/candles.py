@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.model import LATEST_US, Candle, Instrument, Records
-from collector.venues.metaapi.checks import decimal, shorten, time_us, whole
+from collector.venues.kit.values import shorten
 from collector.venues.metaapi.periods import VENUE_PERIODS, end_us
+from collector.venues.metaapi.values import decimal, time_us, whole
 
 NEVER_US = LATEST_US * 10
 AHEAD_US = 3_600_000_000

@@ -7,8 +7,8 @@ from typing import Any
 
 from collector.venues.events import Event, Refused, Told
 from collector.venues.metaapi import told
-from collector.venues.metaapi.checks import decimal, loads, time_us
 from collector.venues.metaapi.requests import kind_of
+from collector.venues.metaapi.values import decimal, loads, time_us
 
 PERMANENT_ERRORS = frozenset({"ValidationError", "NotFoundError"})
 """The same request will be refused again."""

@@ -9,8 +9,8 @@ import orjson
 
 from collector.errors import VenueError
 from collector.venues.kit.failures import LASTING_STATUSES, retry_after
-from collector.venues.metaapi.checks import loads
 from collector.venues.metaapi.control import LONGEST_WAIT_SECONDS, wait_seconds
+from collector.venues.metaapi.values import loads
 from collector.venues.rest import RestAnswer, RestCall
 
 NOT_READY = "202"

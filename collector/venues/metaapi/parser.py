@@ -15,13 +15,14 @@ import orjson
 from collector.model import Records
 from collector.venues.events import Acknowledged, Event, Told
 from collector.venues.header import SessionHeader
+from collector.venues.kit.values import shorten
 from collector.venues.metaapi import control, told
-from collector.venues.metaapi.checks import loads, shorten
-from collector.venues.metaapi.feeds import Account, Quarantine
+from collector.venues.metaapi.account import Account, Quarantine
 from collector.venues.metaapi.requests import target_of, targets
 from collector.venues.metaapi.rest import RestReader
 from collector.venues.metaapi.stream import Stream
 from collector.venues.metaapi.strip import UNREADABLE, decoded
+from collector.venues.metaapi.values import loads
 
 _EVENT = b"42"
 _DEFAULT_US = 2_000_000

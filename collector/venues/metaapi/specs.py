@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.model import Instrument, InstrumentSpec
-from collector.venues.metaapi.checks import decimal, time_us
+from collector.venues.metaapi.values import decimal, time_us
 
 KINDS = {
     "SYMBOL_CALC_MODE_FOREX": "forex",

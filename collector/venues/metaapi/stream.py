@@ -8,11 +8,11 @@ from typing import Any
 from collector.model import Records
 from collector.venues.events import Event, SequenceLost, Told
 from collector.venues.metaapi import told
-from collector.venues.metaapi.checks import iso, whole
+from collector.venues.metaapi.account import Account, Quarantine
 from collector.venues.metaapi.control import downgraded
-from collector.venues.metaapi.feeds import Account, Quarantine
 from collector.venues.metaapi.prices import Prices
 from collector.venues.metaapi.sequence import Hole, Sequence, Verdict
+from collector.venues.metaapi.values import iso, whole
 
 LOST = "lost packet"
 RESTARTED = "stream restarted"

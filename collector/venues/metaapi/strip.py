@@ -17,7 +17,7 @@ import re
 from json import JSONDecodeError
 from typing import Any
 
-from collector.venues.metaapi.checks import decode_at
+from collector.venues.metaapi.values import decode_at
 
 UNREADABLE = "unreadable"
 """The event under which frames arrive of which nothing could be kept."""
@@ -76,7 +76,7 @@ def strip(payload: bytes) -> bytes | None:
 def decoded(payload: bytes) -> dict[str, Any] | None:
     """Return the content of a packet, once, where these very bytes are what `strip` returned last and it is known.
 
-    It is what decoding them would give, as `collector.venues.metaapi.checks.loads` does, and the caller's to keep.
+    It is what decoding them would give, as `collector.venues.metaapi.values.loads` does, and the caller's to keep.
     """
     global _at_hand
     if _at_hand is None or _at_hand[0] is not payload:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from collector.model import Instrument, Records, Tick, Trade, content_key, plain
-from collector.venues.metaapi.checks import decimal, shorten, time_us
+from collector.venues.kit.values import shorten
+from collector.venues.metaapi.values import decimal, time_us
 from collector.venues.ordinals import Counts, Ordinals
 
 _SIDES = {"buy": 1, "sell": -1}

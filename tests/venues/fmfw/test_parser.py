@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from collector.model import DECIMAL, UNSIGNED, Records
 from collector.venues.events import Acknowledged, Refused
-from collector.venues.fmfw.checks import joined
 from collector.venues.fmfw.parser import FmfwParser
+from collector.venues.fmfw.values import joined
 from tests.kit.headers import session_header
 from tests.venues.fmfw.reading import Reading, T
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from collector.model import Instrument, Records
 from collector.venues.events import Event, Told
-from collector.venues.metaapi.checks import iso
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.strip import strip
+from collector.venues.metaapi.values import iso
 from tests.kit.headers import session_header
 
 ACCOUNT = "8f6c4a3e"

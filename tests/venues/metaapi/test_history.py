@@ -10,7 +10,7 @@ import pytest
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.metaapi import ADAPTER, MetaapiAdapter
-from collector.venues.metaapi.checks import iso, time_us
+from collector.venues.metaapi.values import iso, time_us
 from collector.venues.rest import RestAnswer, RestCall
 
 from .test_discovery import NOW_NS, SERVERS, account, settings

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from collector.model import DECIMAL, Rate
 from collector.venues.events import Acknowledged, Refused
-from collector.venues.metaapi.checks import decimal, time_us
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.requests import request_id, target_of
+from collector.venues.metaapi.values import decimal, time_us
 from tests.kit.headers import session_header
 
 from .reading import ACCOUNT, EURUSD, HEADER, Reading, T, candle, price, tick, times

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.simulator.metaapi.accounts import INFORMATION, MARGINS, ORDER, POSITION, SECRETS
-from collector.venues.metaapi.checks import loads
 from collector.venues.metaapi.strip import UNREADABLE, _event, decoded, strip
+from collector.venues.metaapi.values import loads
 
 HEAD = '"accountId":"a","instanceIndex":0,"host":"h","sequenceNumber":17,"sequenceTimestamp":1700000000456'
 PRICES = '"prices":[{"symbol":"EURUSD","bid":1.07120,"ask":1e-05,"time":"t"}],"ticks":[],"books":[{"book":[1.10]}]'

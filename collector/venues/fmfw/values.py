@@ -9,21 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from reprlib import Repr
 from typing import Any, NamedTuple
 
 from collector.model import DECIMAL, EARLIEST_US, LATEST_US, UNSIGNED
+from collector.venues.kit.values import shorten
 
 FIRST_MS = EARLIEST_US // 1000
 LAST_MS = LATEST_US // 1000
 LARGEST_BIGINT = 2**63 - 1
 
-_REASON_CHARACTERS = 100
-_BRIEF = Repr()  # frames can be huge, or nest deeply
-_BRIEF.maxlevel = 2
-_BRIEF.maxdict = _BRIEF.maxlist = 4
-_BRIEF.maxstring = _BRIEF.maxlong = 60
-_NAME = re.compile(r"[\x21-\x7e]{1,64}")
 _ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:?00)", re.ASCII)
 
 _NUMBER = r"[0-9]{1,1000}+(?:\.[0-9]{1,1000}+)?+"
@@ -39,12 +33,6 @@ def joined(count: int) -> Matcher:
 
 DECIMAL_LIST: Matcher = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*+", re.ASCII).fullmatch
 """Comma-joined unsigned decimals."""
-
-
-def shorten(value: object) -> str:
-    """Show a value in an error: printable, and never longer than a line."""
-    text = _BRIEF.repr(value)
-    return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 3] + "..."
 
 
 class Rule(NamedTuple):
@@ -77,11 +65,6 @@ def _is_trade_id(value: Any) -> bool:
 
 def _is_moment(value: Any) -> bool:
     return moment_us(value) is not None
-
-
-def is_name(value: Any) -> bool:
-    """Tell whether it can be a symbol or a currency."""
-    return type(value) is str and _NAME.fullmatch(value) is not None
 
 
 MILLIS = Rule("a time in milliseconds between the years 2000 and 2100", _is_millis)

@@ -9,7 +9,6 @@ import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from reprlib import Repr
 from typing import Any
 
 from collector.model import DECIMAL, EARLIEST_US, LATEST_US
@@ -25,23 +24,12 @@ LARGEST_BIGINT = 2**63 - 1
 
 _EXPONENT = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?[eE][+-]?([0-9]{1,3})", re.ASCII)
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?Z?", re.ASCII)
-_BRIEF = Repr()
-_BRIEF.maxlevel = 2
-_BRIEF.maxdict = _BRIEF.maxlist = 4
-_BRIEF.maxstring = _BRIEF.maxlong = 60
-_REASON_CHARACTERS = 100
 _MINUTES_KEPT = 512
 _TIMES_KEPT = 4096
 
 _is_decimal = DECIMAL.fullmatch
 _minutes: dict[tuple[str, str], int] = {}
 _times: dict[str, int] = {}
-
-
-def shorten(value: object) -> str:
-    """Show a value in an error: printable, and never longer than a line."""
-    text = _BRIEF.repr(value)
-    return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 3] + "..."
 
 
 def decimal(value: Any) -> str | None:

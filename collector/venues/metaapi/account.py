@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collector.model import Gap, Instrument, Quarantined, Rate, Records
-from collector.venues.metaapi.checks import time_us
+from collector.model import Gap, Instrument, Rate, Records
+from collector.venues.kit.session import reject
+from collector.venues.metaapi.values import time_us
 
 OFFSET_NAME = "broker_offset_seconds"
 
 
 class Quarantine:
-    """Counts what was not understood. A frame goes there once, with its first reason, however many items are bad."""
+    """Counts what was not understood, for one venue."""
 
     __slots__ = ("venue",)
 
@@ -22,12 +23,7 @@ class Quarantine:
     def reject(
         self, out: Records, stream: str | None, reason: str, payload: bytes, received_us: int, items: int = 1
     ) -> None:
-        out.items += items
-        held = out.quarantine
-        if held and held[-1].payload is payload and held[-1].received_us == received_us:
-            held[-1] = held[-1]._replace(items=held[-1].items + items)
-        else:
-            held.append(Quarantined(self.venue, stream, reason, payload, items, received_us))
+        reject(self.venue, out, stream, reason, payload, received_us, items)
 
 
 class Account:
