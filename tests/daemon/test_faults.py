@@ -129,7 +129,7 @@ async def test_a_lost_sequence_renews_that_book_alone(
 async def test_a_book_that_loses_numbers_again_and_again_is_taken_on_a_new_line(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.venues.fmfw.conversation.LOSSES_ALLOWED", 1)
+    monkeypatch.setattr("collector.venues.kit.subscriptions.LOSSES_ALLOWED", 1)
     async with stage(database, tmp_path, rate=1000) as on, on.daemon() as daemon:
         await recording(daemon)
         on.venue.fault("skip_sequence", symbol="BTCUSDT", count=1)

@@ -27,7 +27,7 @@ from collector.recording.recorder import Recorder
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.writer import Writer
-from collector.venues.ordinals import COUNTED, trade_key
+from collector.venues.kit.ordinals import COUNTED, trade_key
 from collector.venues.rest import RestAnswer, RestCall
 from tests.databases import DatabaseServer
 from tests.kit.headers import session_header

@@ -21,10 +21,10 @@ from collector.venues.finam.parser import FinamParser
 from collector.venues.finam.polling import FinamPolling
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.header import SessionHeader
+from collector.venues.kit.choose import is_pattern
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
-from collector.venues.wishes import is_pattern
 
 __all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings", "FinamVenue"]
 

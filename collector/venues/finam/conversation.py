@@ -28,7 +28,7 @@ from collector.venues.events import (
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.envelopes import BARS, CLOSED, HANDSHAKE, QUOTES, UNAUTHENTICATED
 from collector.venues.finam.parser import FinamParser
-from collector.venues.pace import LOSSES_ALLOWED, Losses, backoff
+from collector.venues.kit.losses import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.plan import ConnectionPlan, Subscription
 
 HANDSHAKE_SECONDS = 20.0

@@ -21,9 +21,9 @@ from collector.venues.finam.symbols import choose, make_spec
 from collector.venues.finam.values import BadValueError
 from collector.venues.finam.worklist import REFERENCE, SESSIONS, lanes
 from collector.venues.header import SessionHeader
+from collector.venues.kit.choose import is_pattern
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Problem, Subscription
 from collector.venues.rest import Discovery, RestAnswer, RestCall
-from collector.venues.wishes import is_pattern
 
 ADAPTER_NAME = "finam"
 

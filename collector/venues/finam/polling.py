@@ -22,7 +22,7 @@ from collector.venues.finam.periods import length_seconds, span_seconds
 from collector.venues.finam.tasks import DAILY_SECONDS, LONGEST_AWAY_SECONDS, RECHECK_SECONDS, Task
 from collector.venues.finam.values import time_us
 from collector.venues.finam.worklist import CLOCK_SECONDS, REFERENCE, SESSIONS, make_queues
-from collector.venues.pace import backoff
+from collector.venues.kit.losses import backoff
 from collector.venues.plan import PollPlan
 from collector.venues.rest import RestAnswer, RestCall
 

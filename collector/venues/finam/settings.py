@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from collector.venues.adapter import VenueSettings
 from collector.venues.finam.periods import FRAMES
 from collector.venues.finam.values import is_symbol
-from collector.venues.wishes import is_pattern
+from collector.venues.kit.choose import is_pattern
 
 REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"

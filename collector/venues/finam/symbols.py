@@ -11,9 +11,9 @@ import orjson
 
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.finam.values import BadValueError, decimal, text, time_us
+from collector.venues.kit.choose import is_pattern
 from collector.venues.kit.values import shorten
 from collector.venues.plan import Problem
-from collector.venues.wishes import is_pattern
 
 _KINDS = {
     "EQUITIES": "equity",

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Self
 from collector.model import Gap, Instrument, Records, Trade, content_key, plain
 from collector.venues.finam.context import Context
 from collector.venues.finam.values import BadValueError, mapping, moment_us, needed, text, unsigned
+from collector.venues.kit.ordinals import Counts, Ordinals, trade_key
 from collector.venues.kit.values import shorten
-from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
 NO_OVERLAP = "latest trades did not reach back"

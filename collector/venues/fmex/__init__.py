@@ -10,7 +10,7 @@ from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import BookRows, CandleSums, MinuteCalls
-from collector.venues.fmex.conversation import FIRST_DATA_SECONDS, FmexConversation
+from collector.venues.fmex.conversation import FmexConversation
 from collector.venues.fmex.discovery import ADAPTER_NAME, discover
 from collector.venues.fmex.failures import failure
 from collector.venues.fmex.history import history, minutes
@@ -18,10 +18,11 @@ from collector.venues.fmex.parser import FmexParser
 from collector.venues.fmex.polling import FmexPolling
 from collector.venues.fmex.settings import HISTORY_PAGE, FmexSettings
 from collector.venues.header import SessionHeader
+from collector.venues.kit.choose import is_pattern
+from collector.venues.kit.subscriptions import FIRST_DATA_SECONDS
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
-from collector.venues.wishes import is_pattern
 
 __all__ = ["ADAPTER", "FmexAdapter", "FmexConversation", "FmexParser", "FmexSettings", "FmexVenue"]
 

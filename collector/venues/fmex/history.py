@@ -6,7 +6,7 @@ Then the venue has no more, for it keeps a recent time only, and what was asked 
 
 A page of trades may end within a millisecond, so the next one is asked for by an id that lets it hold that millisecond
 whole: each page can then be numbered by itself, whatever else is read at the same time, and whatever id a trade has
-when it is listed again (see `collector.venues.ordinals`).
+when it is listed again (see `collector.venues.kit.ordinals`).
 
 Trades are asked for by id, and ids say nothing of time but that larger ones are newer. So a span that lies far back is
 looked for first, with calls for one trade: in steps that double, then by halves.
@@ -25,7 +25,7 @@ from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.topics import period_code
 from collector.venues.fmex.trades import contents
 from collector.venues.fmex.values import millis_us, seconds_us
-from collector.venues.ordinals import Moment
+from collector.venues.kit.ordinals import Moment
 from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGES_BEFORE_SEARCH = 3

@@ -1,7 +1,7 @@
 """Trades, and the key that makes a trade one row whichever way it came.
 
 The page warns that the id of a fresh trade can differ when the trade is read again, so ids are kept as they came but
-are never the key: that is made of time, price, size, side and an ordinal (see `collector.venues.ordinals`).
+are never the key: that is made of time, price, size, side and an ordinal (see `collector.venues.kit.ordinals`).
 
 * Within a connection an id is good: a notification that comes twice is one trade.
 * A list (`req`, REST) counts its equal trades from 0 and trusts no id, since it may read a trade again that was pushed
@@ -22,8 +22,8 @@ from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import all_unsigned, unsigned, whole
 from collector.venues.fmex.topics import TRADE
 from collector.venues.fmex.values import millis_us
+from collector.venues.kit.ordinals import Counts, Ordinals, trade_key
 from collector.venues.kit.values import shorten
-from collector.venues.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
 EDGES_REMEMBERED = 1024
@@ -122,7 +122,7 @@ class TradeReader:
 class TradePages:
     """REST lists of trades, newest first.
 
-    A page of history is numbered by itself (see `collector.venues.ordinals`). Lists of which nothing is told, such as
+    A page of history is numbered by itself (`collector.venues.kit.ordinals`). Lists of which nothing is told, such as
     the pages in older journals, go on counting from the one whose smallest id they are `before`.
     """
 

@@ -10,7 +10,7 @@ from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import BookRows, CandleSums, MinuteCalls
-from collector.venues.fmfw.conversation import FIRST_DATA_SECONDS, FmfwConversation
+from collector.venues.fmfw.conversation import FmfwConversation
 from collector.venues.fmfw.discovery import ADAPTER_NAME, discover
 from collector.venues.fmfw.failures import failure
 from collector.venues.fmfw.history import PAGE, SYMBOLS_AT_ONCE, history, minutes
@@ -18,6 +18,7 @@ from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import named
 from collector.venues.header import SessionHeader
+from collector.venues.kit.subscriptions import FIRST_DATA_SECONDS
 from collector.venues.plan import ConnectionPlan, Limits
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser

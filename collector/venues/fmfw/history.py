@@ -4,7 +4,7 @@ The generators only page; the answers are recorded by whoever drives them. Both 
 so an answer repeats what the one before ended with: the rows' keys take care of that.
 
 A page of trades may end within a millisecond, so the next one begins with that millisecond's first trade: each page can
-then be numbered by itself, whatever else is read at the same time (see `collector.venues.ordinals`).
+then be numbered by itself, whatever else is read at the same time (see `collector.venues.kit.ordinals`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.trades import contents
 from collector.venues.fmfw.values import moment_us, trade_number
-from collector.venues.ordinals import Moment
+from collector.venues.kit.ordinals import Moment
 from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGE = 1000

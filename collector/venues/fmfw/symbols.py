@@ -12,9 +12,9 @@ import orjson
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.values import UNSIGNED_TEXT, Rule, fault, moment_us, optional
+from collector.venues.kit.choose import is_pattern
 from collector.venues.kit.values import is_name, shorten
 from collector.venues.plan import Problem
-from collector.venues.wishes import is_pattern
 
 WORKING = "working"
 

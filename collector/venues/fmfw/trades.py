@@ -36,7 +36,7 @@ from collector.venues.fmfw.values import (
     moment_us,
     trade_number,
 )
-from collector.venues.ordinals import Counts, Ordinals, trade_key
+from collector.venues.kit.ordinals import Counts, Ordinals, trade_key
 
 STREAM = "trades"
 
@@ -189,7 +189,7 @@ def contents(items: Iterable[Any]) -> list[str]:
 class TradeListReader:
     """REST lists of trades, whose ids are trusted: equal trades are numbered in their order.
 
-    A page of history is numbered by itself (see `collector.venues.ordinals`). Lists of which nothing is told, such as
+    A page of history is numbered by itself (`collector.venues.kit.ordinals`). Lists of which nothing is told, such as
     the pages in older journals, go on counting from each other.
     """
 

@@ -11,12 +11,12 @@ from random import Random
 from typing import Any
 
 from collector.venues.events import Action, Event, Reconnect, Refused, Send, SequenceLost, SubscriptionStatus, Told
+from collector.venues.kit.losses import LOSSES_ALLOWED, backoff
 from collector.venues.metaapi import told
 from collector.venues.metaapi.control import LIMIT_ERROR, TOKEN_ERRORS
 from collector.venues.metaapi.entries import Request, Wish
 from collector.venues.metaapi.requests import PING, request, request_id
 from collector.venues.metaapi.terminal import REFUSED_SECONDS, Terminal
-from collector.venues.pace import LOSSES_ALLOWED, backoff
 from collector.venues.plan import ConnectionPlan
 from collector.venues.roles import Parser
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.header import SessionHeader
+from collector.venues.kit.choose import is_pattern
 from collector.venues.metaapi.failures import content_of
 from collector.venues.metaapi.hosts import SHARED_HOST, Hosts, path, provisioning, socket_query
 from collector.venues.metaapi.periods import MT4_PERIODS, venue_name
@@ -18,7 +19,6 @@ from collector.venues.metaapi.settings import AccountSettings, MetaapiSettings
 from collector.venues.metaapi.specs import UNKNOWN_KIND
 from collector.venues.plan import ConnectionPlan, Plan, Problem, Subscription
 from collector.venues.rest import Discovery, RestAnswer, RestCall
-from collector.venues.wishes import is_pattern
 
 ADAPTER_NAME = "metaapi"
 DEPLOYED = "DEPLOYED"

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
+from collector.venues.kit.ordinals import Moment
 from collector.venues.metaapi.discovery import Found, Known, choose, look_up, servers
 from collector.venues.metaapi.hosts import Hosts, path
 from collector.venues.metaapi.periods import MT4_PERIODS, MT5_PERIODS, venue_name
@@ -20,7 +21,6 @@ from collector.venues.metaapi.rest import candles_channel, ticks_channel
 from collector.venues.metaapi.settings import MetaapiSettings
 from collector.venues.metaapi.ticks import contents
 from collector.venues.metaapi.values import iso, loads, time_us
-from collector.venues.ordinals import Moment
 from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGE = 1000

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from collector.model import Instrument, Records
+from collector.venues.kit.ordinals import Ordinals
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.account import Account, Quarantine
 from collector.venues.metaapi.books import BOOKS_IN_A_PACKET, read_book
 from collector.venues.metaapi.candles import Bars, read_candle
 from collector.venues.metaapi.specs import read_spec
 from collector.venues.metaapi.ticks import add_tick, quote_row, read_quote, read_tick
-from collector.venues.ordinals import Ordinals
 
 LISTS = {"prices": "ticks", "ticks": "ticks", "candles": "candles", "books": "books"}
 """The lists of a packet, and the stream that each of them is."""

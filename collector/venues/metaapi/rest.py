@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.model import Instrument, Records
+from collector.venues.kit.ordinals import Counts, Ordinals
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.account import Quarantine
 from collector.venues.metaapi.candles import read_candle
 from collector.venues.metaapi.periods import end_us
 from collector.venues.metaapi.ticks import add_tick, read_tick
 from collector.venues.metaapi.values import loads
-from collector.venues.ordinals import Counts, Ordinals
 
 PREFIX = "history/"
 FIRST_PAGE = "0"

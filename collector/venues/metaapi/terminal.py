@@ -16,9 +16,9 @@ import structlog
 
 from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.header import SessionHeader
+from collector.venues.kit.losses import Losses
 from collector.venues.metaapi.entries import REMOVED, Entries, Entry, Wish
 from collector.venues.metaapi.requests import random_session
-from collector.venues.pace import Losses
 
 log = structlog.get_logger()
 

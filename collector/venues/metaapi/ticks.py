@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from collector.model import Instrument, Records, Tick, Trade, content_key, plain
+from collector.venues.kit.ordinals import Counts, Ordinals
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.values import decimal, time_us
-from collector.venues.ordinals import Counts, Ordinals
 
 _SIDES = {"buy": 1, "sell": -1}
 

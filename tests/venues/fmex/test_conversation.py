@@ -10,16 +10,16 @@ import orjson
 import pytest
 
 from collector.venues.events import Action, Reconnect, Send
-from collector.venues.fmex.conversation import (
+from collector.venues.fmex.conversation import FmexConversation
+from collector.venues.fmex.past import ANSWER_SECONDS
+from collector.venues.fmex.pulse import HELLO_SECONDS
+from collector.venues.kit.losses import LOSSES_ALLOWED
+from collector.venues.kit.subscriptions import (
     ACK_SECONDS,
     DEAD_MARKET,
     FIRST_DATA_SECONDS,
     QUIET_SECONDS,
-    FmexConversation,
 )
-from collector.venues.fmex.past import ANSWER_SECONDS
-from collector.venues.fmex.pulse import HELLO_SECONDS
-from collector.venues.pace import LOSSES_ALLOWED
 from collector.venues.plan import ConnectionPlan, Subscription
 from tests.kit.headers import session_header
 from tests.venues.fmex.reading import Reading, T, bar, change, ticker, trade, whole

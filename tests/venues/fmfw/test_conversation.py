@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from collector.venues.events import Acknowledged, Action, Event, Reconnect, Refused, Send, SequenceLost, SnapshotTaken
-from collector.venues.fmfw.conversation import ACK_SECONDS, FIRST_DATA_SECONDS, QUIET_SECONDS, FmfwConversation
+from collector.venues.fmfw.conversation import FmfwConversation
 from collector.venues.fmfw.parser import FmfwParser
-from collector.venues.pace import LOSSES_ALLOWED, backoff
+from collector.venues.kit.losses import LOSSES_ALLOWED, backoff
+from collector.venues.kit.subscriptions import ACK_SECONDS, FIRST_DATA_SECONDS, QUIET_SECONDS
 from collector.venues.plan import ConnectionPlan, Subscription
 from tests.kit.headers import session_header
 

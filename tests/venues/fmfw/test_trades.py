@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collector.model import Trade, content_key
-from collector.venues.ordinals import REMEMBERED_TRADES, REMEMBERED_US, Ordinals
+from collector.venues.kit.ordinals import REMEMBERED_TRADES, REMEMBERED_US, Ordinals
 from tests.venues.fmfw.reading import BTC, Reading, T
 
 

@@ -1,20 +1,23 @@
-"""How long to wait: before asking again, and before taking a broken book anew."""
+"""How long to wait before asking again, and how often a book may lose messages."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from random import Random
+from typing import Final
 
-LONGEST_SECONDS = 60.0
-FIRST_SECONDS = 1.0
+LONGEST_SECONDS: Final = 60.0
+FIRST_SECONDS: Final = 1.0
+MOST_DOUBLINGS: Final = 10
 
-LOSSES_ALLOWED = 5
-LOSS_WINDOW_SECONDS = 300.0
+LOSSES_ALLOWED: Final = 5
+"""So many within the window a book may have before its connection is made anew."""
+LOSS_WINDOW_SECONDS: Final = 300.0
 
 
 def backoff(attempt: int, random: Random) -> float:
     """Return the seconds before try number `attempt` (1 is the first retry): 1 s at least, doubling, 60 s at most."""
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, 10) * random.uniform(1.0, 1.5))
+    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, MOST_DOUBLINGS) * random.uniform(1.0, 1.5))
 
 
 class Losses:
