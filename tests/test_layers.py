@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ MAY_IMPORT = {
     "normalise": {"model", "venues", "journal"},
     "store": {"model", "venues", "normalise"},
     "config": {"model", "venues", "store"},
+    "venues/conformance": {"model", "venues", "journal", "normalise", "config"},
     "attach": {"store", "config"},
     "feed": {"model", "venues", "normalise", "config"},
     "repair": {*FACTS, "feed"},
@@ -54,6 +57,8 @@ MAY_IMPORT = {
 
 def layer(module: str) -> str:
     parts = module.split(".")
+    if parts[1:3] == ["venues", "conformance"]:
+        return "venues/conformance"
     return parts[1] if len(parts) > 1 else parts[0]
 
 
@@ -75,7 +80,9 @@ def imported(source: str, package: tuple[str, ...]) -> set[str]:
 
 
 def own_layer(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    # The kit tries adapters, and stands beside them for whoever looks for it; no venue may import it.
+    return "venues/conformance" if parts[:2] == ("venues", "conformance") else parts[0]
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -102,12 +109,12 @@ def test_venues_do_not_know_each_other() -> None:
     shared = {"kit", *(path.stem for path in (PACKAGE / "venues").glob("*.py"))}
     for path in (PACKAGE / "venues").rglob("*.py"):
         inside = path.relative_to(PACKAGE / "venues").parts
-        if len(inside) > 1:
+        if len(inside) > 1 and inside[0] not in {"kit", "conformance"}:
             others = {module.split(".")[2] for module in imports(path) if module.startswith("collector.venues.")}
             assert others <= {inside[0], *shared}, path
 
 
-@pytest.mark.parametrize("name", sorted(MAY_IMPORT.keys() - {"venues", "simulator"}))
+@pytest.mark.parametrize("name", sorted(MAY_IMPORT.keys() - {"venues", "simulator", "venues/conformance"}))
 def test_no_venue_is_known_outside_its_folder(name: str) -> None:
     venues = {
         f"collector.venues.{path.name}"
@@ -117,6 +124,35 @@ def test_no_venue_is_known_outside_its_folder(name: str) -> None:
     for path in FILES:
         if own_layer(path) == name:
             assert not venues & set(imports(path)), path
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports for types and inside functions count: two files that name each other know each other."""
+    files = {".".join(("collector", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in FILES}
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    graph = {name: named(path.read_text(), files.keys()) - {name} for name, path in files.items()}
+
+    assert circle(graph) == []
+
+
+def named(source: str, files: Collection[str]) -> set[str]:
+    """Return the files of ours that a source imports from."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inner = {f"{node.module}.{name.name}" for name in node.names} & set(files)
+            modules |= inner or {node.module}
+    return modules & set(files)
+
+
+def circle(graph: Mapping[str, Collection[str]]) -> list[str]:
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def test_the_walk_sees_imports_of_every_form() -> None:

@@ -35,6 +35,7 @@ from collector.venues.kit.failures import usual_failure
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
 from collector.venues.rest import Discovery, History, RestAnswer, RestCall
 from collector.venues.roles import Conversation, Parser, Polling
+from collector.venues.specimens import Specimens
 
 
 class VenueSettings(BaseModel):
@@ -87,6 +88,10 @@ class Adapter(ABC, Generic[S]):
     @abstractmethod
     def parser(self, header: SessionHeader) -> Parser:
         """Return the parser of a session; raises where the header does not hold what it needs."""
+
+    def specimens(self) -> Specimens | None:
+        """Return what `python -m collector.venues.conformance` tries the adapter on; None where a journal has to do."""
+        return None
 
 
 class Venue(ABC, Generic[S]):

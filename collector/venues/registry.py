@@ -18,7 +18,7 @@ from collector.venues.adapter import Adapter, Venue, VenueSettings
 GROUP: Final = "collector.venues"
 """The group of entry points; each one names an object that is an `Adapter`."""
 
-_KIT: Final = "kit"
+_NO_VENUES: Final = frozenset({"kit", "conformance"})
 
 
 class UnusableAdapterError(CollectorError):
@@ -58,7 +58,9 @@ def find(name: str) -> Adapter[Any]:
 def _own() -> tuple[str, ...]:
     package = import_module("collector.venues")
     return tuple(
-        module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg and module.name != _KIT
+        module.name
+        for module in pkgutil.iter_modules(package.__path__)
+        if module.ispkg and module.name not in _NO_VENUES
     )
 
 

@@ -1,18 +1,16 @@
 """The client's requests on the socket and their answers; every request is answered."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from collector.simulator.metaapi.accounts import INFORMATION, ORDER, POSITION, Account
 from collector.simulator.metaapi.bars import MT4, MT5
 from collector.simulator.metaapi.engine import Session
+from collector.simulator.metaapi.faults import Faults
 from collector.simulator.metaapi.terminal import Stream, event
 from collector.simulator.metaapi.text import broker, utc
-
-if TYPE_CHECKING:
-    from collector.simulator.metaapi.venue import MetaapiVenue
 
 _ATTACH_SECONDS: Final = 0.02
 
@@ -25,10 +23,24 @@ class RefusedError(Exception):
         super().__init__(message)
 
 
+class Served(Protocol):
+    """What requests need of the venue; see there."""
+
+    faults: Faults
+    requested: dict[str, int]
+
+    def now_ms(self) -> int: ...
+    def account_by_id(self, identity: object) -> Account | None: ...
+    def stream(self, session: Session, account: Account, instance: int) -> Stream | None: ...
+    def open_stream(self, session: Session, account: Account, instance: int, session_id: str) -> Stream: ...
+    def drop_stream(self, session: Session, account: Account, instance: int) -> None: ...
+    def send_present(self, stream: Stream, symbol: str) -> None: ...
+
+
 class Requests:
     """Carries requests out."""
 
-    def __init__(self, venue: "MetaapiVenue") -> None:
+    def __init__(self, venue: Served) -> None:
         self._venue = venue
 
     def handle(self, session: Session, text: str, now: float) -> None:

@@ -1,0 +1,1 @@
+"""Tries an adapter on what its venue sends: `python -m collector.venues.conformance NAME`."""
