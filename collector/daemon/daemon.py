@@ -105,8 +105,6 @@ class Daemon:
             batch_rows=config.writer.batch_rows,
             queue_bytes=config.writer.queue_mb << 20,
         )
-        # Nothing goes to the writer directly before it is known where the tables end.
-        self.intake.fall_behind(journal.end, new_normaliser())
         self.recorder = Recorder(
             journal,
             self.intake,

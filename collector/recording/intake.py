@@ -12,38 +12,30 @@ and where a segment ends, and queue up for the writer. The queue is bounded in b
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import orjson
 
 from collector.clock import Clock
-from collector.feed.intake import NotStrippedError
 from collector.journal import Journal, Kind, Position
 from collector.model import GapOutcome, Records
 from collector.normalise.entries import (
-    Answer,
     Asked,
     Carried,
     ClockSet,
-    Closing,
     GapsClosed,
-    NotKept,
-    ReadSlowly,
     encode_header,
     encode_note,
 )
-from collector.normalise.normaliser import Normaliser, SessionParser
+from collector.normalise.normaliser import Normaliser
 from collector.normalise.shown import STEP_NS
 from collector.normalise.wanted import Span
 from collector.recording.accounts import Accounts
+from collector.recording.mode import Behind, Live, Mode
+from collector.recording.queue import BatchQueue
+from collector.recording.session import JournalledSession, StrippedSession
 from collector.store.batch import Batch
-from collector.venues.events import Event
 from collector.venues.header import SessionHeader
-from collector.venues.rest import RestAnswer, RestCall
-from collector.venues.roles import Parser
 
 HELD_LAG_NS = 2_000_000_000
 """While the oldest batch waits for less than this, a full queue holds the reading back."""
@@ -63,13 +55,8 @@ class JournalledIntake:
         self.normaliser = normaliser
         self._clock = clock
         self._batch_rows = batch_rows
-        self._queue_bytes = queue_bytes
         self._last_session = journal.last_session
-        self._queue: deque[Batch] = deque()
-        self._queued = 0
-        self._arrived = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._ended = False
+        self.queue = BatchQueue(queue_bytes)
         self._held_since = 0.0
         self._held_seconds = 0.0
         self.out = Records()
@@ -80,36 +67,30 @@ class JournalledIntake:
         # A batch never spans segments, so that each segment's counts are its own.
         journal.call_when_full(self._cut)
         journal.call_to_carry(self._carried)
-        self.behind_since: Position | None = None
-        """Where the journal has to be read again from; None while live batches flow."""
-        self.behind_with: Normaliser | None = None
-        """The parsers as they were at `behind_since`."""
+        # Nothing goes to the writer directly before it is known where the tables end.
+        self.mode: Mode = Behind(journal.end, None)
 
     def __repr__(self) -> str:
-        state = f"behind since {self.behind_since}" if self.behind_since else "live"
-        return f"<JournalledIntake {state} queued={len(self._queue)} bytes={self._queued}>"
+        return f"<JournalledIntake {self.mode} {self.queue}>"
 
     # -- what the feed uses ------------------------------------------------------------------------------------------
 
     @property
     def full(self) -> bool:
-        return self._queued > self._queue_bytes or self.journal.full
+        return self.queue.full or self.journal.full
 
     async def room(self) -> None:
         await self.journal.room()
-        while self._queued > self._queue_bytes and self.behind_since is None:
+        while self.queue.full and self.live:
             began = self._clock.monotonic()
             if began - self._held_since > HELD_WINDOW_SECONDS:
                 self._held_since, self._held_seconds = began, 0.0
-            too_old = self._clock.now_ns() - self._queue[0].oldest_ns > HELD_LAG_NS
+            too_old = self._clock.now_ns() - (self.queue.oldest_ns or 0) > HELD_LAG_NS
             if too_old or self._held_seconds > HELD_SHARE_SECONDS:
                 self._cut(self.journal.end)
                 self.fall_behind(self.journal.end, self.normaliser.fork())
                 return
-            self._drained.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HELD_POLL_SECONDS):
-                    await self._drained.wait()
+            await self.queue.drained(HELD_POLL_SECONDS)
             self._held_seconds += self._clock.monotonic() - began
 
     def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
@@ -162,12 +143,15 @@ class JournalledIntake:
         if not self.oldest_ns:
             self.oldest_ns = received_ns
 
-    # -- batches -----------------------------------------------------------------------------------------------------
+    def now_ns(self) -> int:
+        """Return the wall clock's time."""
+        return self._clock.now_ns()
 
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes of the frames whose records wait for the writer."""
-        return self._queued
+    def closed(self, session_id: int, reason: str, received_ns: int, cause: str | None) -> None:
+        """A session has ended."""
+        self.normaliser.close(session_id, reason, received_ns, self.out, cause)
+
+    # -- batches -----------------------------------------------------------------------------------------------------
 
     def cut_if_large(self) -> None:
         """Close the current batch when it has enough rows."""
@@ -183,21 +167,21 @@ class JournalledIntake:
         oldest_ns, self.oldest_ns = self.oldest_ns, 0
         start, self._cut_at = self._cut_at, end
         self.accounts.received(end.segment, records.items)
-        if self.behind_since is not None or (not records and start == end):
+        if not self.live or (not records and start == end):
             return
         size = end.offset - start.offset if end.segment == start.segment else end.offset
         now_ns = self._clock.now_ns()
         batch = Batch(records, end.segment, end.offset, oldest_ns or now_ns, size, now_ns)
-        self.offer(batch)
-        if self._queued > 2 * self._queue_bytes:
+        self.queue.offer(batch)
+        if self.queue.overfull:
             self.fall_behind(end, self.normaliser.fork())
 
-    def fall_behind(self, position: Position, normaliser: Normaliser | None) -> None:
+    def fall_behind(self, position: Position, parsers: Normaliser | None) -> None:
         """From here on the journal alone remembers; what is queued already is still written.
 
-        `normaliser` holds the parsers as they were there; None where that is still to be found out.
+        `parsers` are as they were there; None where that is still to be found out.
         """
-        self.behind_since, self.behind_with = position, normaliser
+        self.mode = Behind(position, parsers)
 
     def catch_up(self, reader: Normaliser) -> None:
         """The reader of the journal has reached its very end: live batches flow again, starting here.
@@ -209,138 +193,25 @@ class JournalledIntake:
         self.accounts.caught_up(self.journal.end)
         self.out, self.oldest_ns = Records(), 0
         self._cut_at = self.journal.end
-        self.behind_since = self.behind_with = None
-
-    def offer(self, batch: Batch) -> None:
-        """Queue a batch for the writer."""
-        self._queue.append(batch)
-        self._queued += batch.size
-        self._arrived.set()
-
-    async def next_batch(self) -> Batch | None:
-        """Return the oldest batch, waiting for one; None once `end` was called and none is left."""
-        while not self._queue:
-            if self._ended:
-                return None
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._queue[0]
-
-    def end(self) -> None:
-        """Nothing more will be received."""
-        self.cut()
-        self._ended = True
-        self._arrived.set()
-
-    def done(self, batch: Batch) -> None:
-        """The batch is committed."""
-        self._queue.popleft()
-        self._queued -= batch.size
-        self._drained.set()
-
-    def forget(self) -> None:
-        """Drop what is queued: it will be read from the journal again."""
-        self._queue.clear()
-        self._queued = 0
-        self._drained.set()
+        self.mode = Live()
 
     @property
     def unaccounted(self) -> int:
         """Items that were received in this run, and dropped without being a row, a duplicate or in quarantine."""
-        queued: Counter[int] | None = None
-        if self.live:
-            queued = Counter()
-            for batch in self._queue:
-                queued[batch.segment] += batch.records.items
+        queued = self.queue.items_by_segment() if self.live else None
         return self.accounts.unaccounted(self.journal.committed, queued)
 
     @property
     def oldest_waiting_ns(self) -> int | None:
         """When the oldest frame was received whose records wait for the writer; None when none waits."""
-        return self._queue[0].oldest_ns if self._queue else self.oldest_ns or None
-
-    @property
-    def empty(self) -> bool:
-        """Whether no batch waits for the writer."""
-        return not self._queue
+        return self.queue.oldest_ns or self.oldest_ns or None
 
     @property
     def settled(self) -> bool:
         """Whether everything that was received is committed, or was found to be nothing."""
-        return self.live and not self._queue and not self.out
+        return self.live and not self.queue and not self.out
 
     @property
     def live(self) -> bool:
         """Whether what is received goes to the writer directly, and not by way of the journal."""
-        return self.behind_since is None
-
-
-class JournalledSession:
-    """Implements `collector.feed.intake.LiveSession`."""
-
-    __slots__ = ("_append", "_intake", "_parse", "_session")
-
-    def __init__(self, intake: JournalledIntake, session: SessionParser) -> None:
-        self._intake = intake
-        self._session = session
-        self._parse = session.frame
-        self._append = intake.append
-
-    @property
-    def parser(self) -> Parser:
-        return self._session.parser
-
-    def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
-        intake = self._intake
-        self._append(self._session.session_id, Kind.FRAME, received_ns, payload)
-        events = self._parse(payload, received_ns, intake.out)
-        if not self._session.frames & 127:
-            intake.cut_if_large()
-        return events
-
-    def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
-        request = {"channel": call.channel, "params": call.told, "status": answer.status}
-        self._append(self._session.session_id, Kind.REST, answer.received_ns, Answer(request, answer.body).encode())
-        events = self._session.rest(request, answer.body, answer.received_ns, self._intake.out)
-        self._intake.cut_if_large()
-        return events
-
-    def beat(self, received_ns: int) -> None:
-        self._append(self._session.session_id, Kind.BEAT, received_ns, b"")
-        self._session.beat(received_ns, self._intake.out)
-
-    def behind(self, read_to_ns: int | None) -> None:
-        note = encode_note(ReadSlowly(read_to_ns))
-        self._append(self._session.session_id, Kind.NOTE, self._intake._clock.now_ns(), note)  # noqa: SLF001  as below
-        self._session.behind_ns = read_to_ns
-
-    def close(self, reason: str, cause: str | None = None) -> None:
-        received_ns = self._intake._clock.now_ns()  # noqa: SLF001  the two classes are one thing
-        self._append(self._session.session_id, Kind.CLOSE, received_ns, Closing(reason, cause).encode())
-        self._intake.normaliser.close(self._session.session_id, reason, received_ns, self._intake.out, cause)
-
-
-class StrippedSession(JournalledSession):
-    """A session whose messages also carry what must not be kept; that is taken out before the journal sees them."""
-
-    __slots__ = ("_strip",)
-
-    def __init__(
-        self, intake: JournalledIntake, session: SessionParser, strip: Callable[[bytes], bytes | None]
-    ) -> None:
-        super().__init__(intake, session)
-        self._strip = strip
-
-    def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
-        try:
-            kept = self._strip(payload)
-        except Exception as error:
-            self._not_kept(len(payload), type(error).__name__, received_ns)
-            raise NotStrippedError from error
-        return () if kept is None else super().frame(kept, received_ns)
-
-    def _not_kept(self, size: int, error: str, received_ns: int) -> None:
-        # Not the error's text, which may quote what must not be kept.
-        note = encode_note(NotKept(size, error))
-        self._append(self._session.session_id, Kind.NOTE, received_ns, note)
-        self._session.not_kept(size, error, received_ns, self._intake.out)
+        return isinstance(self.mode, Live)

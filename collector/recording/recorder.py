@@ -19,6 +19,7 @@ from collector.model import Records
 from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.recording.changes import TableChanges
+from collector.recording.mode import Behind, Live
 from collector.recording.start import YIELD_EVERY, Starting
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch
@@ -63,6 +64,7 @@ class Recorder:
     ) -> None:
         self._journal = journal
         self._intake = intake
+        self._queue, self._accounts = intake.queue, intake.accounts
         self._writer = writer
         self._new_normaliser = new_normaliser
         self._statistics = statistics
@@ -99,7 +101,7 @@ class Recorder:
     def oldest_ns(self) -> int | None:
         """When the oldest frame was received that is not in the tables yet; None when there is none, or before a start
         has found its place."""
-        if self._intake.live:
+        if isinstance(self._intake.mode, Live):
             return self._intake.oldest_waiting_ns
         return self._working_ns
 
@@ -145,9 +147,9 @@ class Recorder:
         """Begin again where the tables end: let nothing that is in memory be written, and nothing be deleted."""
         # No await in here: a live batch that was committed now would move the position past what is missing.
         position = Position(*held) if held else BEGINNING
-        self._intake.forget()
+        self._queue.forget()
         self._intake.fall_behind(position, None)
-        self._intake.accounts.read_again_from(position)
+        self._accounts.read_again_from(position)
         self._reach(position)
 
     async def _start(self) -> None:
@@ -157,29 +159,31 @@ class Recorder:
             now_ns = self._clock.now_ns()
             await self._commit(Batch(start.records, *start.position, now_ns, newest_ns=start.newest_ns))
         if start.skipped:
-            self._intake.accounts.lost_before(start.position)
+            self._accounts.lost_before(start.position)
         self._placed = True
         self._intake.fall_behind(start.position, start.normaliser)
 
     async def _write_on(self) -> None:
         while True:
-            if self._intake.empty and self._intake.behind_since is not None:
-                await self._catch_up(self._intake.behind_since, self._intake.behind_with or self._new_normaliser())
+            mode = self._intake.mode
+            if not self._queue and isinstance(mode, Behind):
+                await self._catch_up(mode.position, mode.parsers or self._new_normaliser())
                 continue
             try:
                 async with asyncio.timeout(ALIVE_EVERY_SECONDS):
-                    batch = await self._intake.next_batch()
+                    batch = await self._queue.next()
             except TimeoutError:
                 await self._writer.stay(self._clock.now_ns())  # nothing waits: what came until now is in the tables
                 continue
             if batch is None:
                 return
             await self._commit(batch)
-            self._intake.done(batch)
+            self._queue.done(batch)
 
     def drain(self) -> None:
         """Nothing more will be received: commit what there is and end."""
-        self._intake.end()
+        self._intake.cut()
+        self._queue.end()
 
     async def _cut_regularly(self) -> None:
         while True:
@@ -197,7 +201,7 @@ class Recorder:
             self.busy = False
         self._reach(position)
         self._statistics.committed(batch, committed, self._clock.now_ns())
-        self._intake.accounts.committed(batch, committed)
+        self._accounts.committed(batch, committed)
         if batch.records.gaps:
             self._changes.gaps.tell()
 
@@ -258,7 +262,7 @@ class Recorder:
         ahead += [batch for batch in self._batches(self._read(position), normaliser) if batch is not None]
         self._intake.catch_up(normaliser)
         for batch in ahead:
-            self._intake.offer(batch)
+            self._queue.offer(batch)
         return True
 
     async def _read_on(self, position: Position, normaliser: Normaliser) -> AsyncIterator[Batch]:

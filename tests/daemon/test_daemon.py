@@ -105,15 +105,15 @@ async def test_time_without_a_daemon_is_a_gap_with_both_ends(database: str, tmp_
 async def test_database_that_is_away_costs_time_and_no_rows(database: str, tmp_path: Path) -> None:
     async with stage(database, tmp_path, rate=1000, extra="") as on, on.daemon() as daemon:
         await until(lambda: live(daemon) and daemon.statistics.total.stored > 3000, "3,000 rows")
-        daemon.intake._queue_bytes = 64 << 10  # so that the queue is full at once
+        daemon.intake.queue.most_bytes = 64 << 10  # so that the queue is full at once
         place = daemon.writer._dsn
         daemon.writer._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
         daemon.writer._drop_connection()
-        await until(lambda: daemon.intake.behind_since is not None, "a full queue")
+        await until(lambda: not daemon.intake.live, "a full queue")
         before = daemon.journal.end
         await asyncio.sleep(1)
         assert daemon.journal.end > before
-        assert daemon.intake.queued_bytes < 1 << 20
+        assert daemon.intake.queue.bytes < 1 << 20
         daemon.writer._dsn = place
         await until(lambda: daemon.intake.live, "a journal that has been worked off")
         assert all_equal(await on.compare(daemon))

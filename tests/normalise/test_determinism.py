@@ -120,7 +120,7 @@ async def run(on: Stage, queue_bytes: int | None = None) -> None:
     async with on.daemon() as daemon:
         if queue_bytes is not None:
             await until(lambda: daemon.intake.live, "the former run's rest committed")
-            daemon.intake._queue_bytes = queue_bytes
+            daemon.intake.queue.most_bytes = queue_bytes
             await until(lambda: not daemon.intake.live, "a full queue")
         await until(lambda: live(daemon) and daemon.statistics.total.stored > 2000, "2,000 rows")
         for fault in ("garbage", "nan_price", "long_numbers", "unknown_symbol"):
@@ -302,7 +302,6 @@ async def recover(folder: Path, writer: Writer) -> None:
     clock = SystemClock()
     async with made(folder) as journal:
         intake = JournalledIntake(journal, new_normaliser(), clock, batch_rows=1000, queue_bytes=1 << 20)
-        intake.fall_behind(journal.end, new_normaliser())
         recorder = Recorder(
             journal,
             intake,

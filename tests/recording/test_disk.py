@@ -36,7 +36,7 @@ def configure(on: Stage, **settings: object) -> None:
 
 def take_away(daemon: Daemon) -> Any:
     """Let the database be gone; returns what brings it back."""
-    daemon.intake._queue_bytes = 64 << 10
+    daemon.intake.queue.most_bytes = 64 << 10
     place = daemon.writer._dsn
     daemon.writer._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
     daemon.writer._drop_connection()

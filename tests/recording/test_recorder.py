@@ -19,8 +19,9 @@ from collector.model import Gap, Instrument, Records, Trade
 from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.recording.changes import TableChanges
-from collector.recording.intake import JournalledIntake, JournalledSession
+from collector.recording.intake import JournalledIntake
 from collector.recording.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
+from collector.recording.session import JournalledSession
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.place import Held
@@ -135,7 +136,6 @@ class Line:
         clock = SystemClock()
         self.journal = journal
         self.intake = JournalledIntake(journal, new(), clock, batch_rows=1000, queue_bytes=1 << 20)
-        self.intake.fall_behind(journal.end, new())
         self.recorder = Recorder(
             journal,
             self.intake,

@@ -62,7 +62,6 @@ class Core:
         self.intake = JournalledIntake(
             self.journal, self.new_normaliser(), self._clock, batch_rows=200, queue_bytes=QUEUE_BYTES
         )
-        self.intake.fall_behind(self.journal.end, self.new_normaliser())
         self.recorder = Recorder(
             self.journal,
             self.intake,
