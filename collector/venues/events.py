@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Acknowledged(NamedTuple):
@@ -46,14 +45,13 @@ class SnapshotTaken(NamedTuple):
     symbol: str
 
 
-class Told(NamedTuple):
-    """Something that this venue's own conversation alone acts on. `topic` and the names of `facts` are the venue's."""
+class VenueEvent:
+    """The base of events that only one venue has: its own conversation or polling acts on them, nobody else."""
 
-    topic: str
-    facts: Mapping[str, Any]
+    __slots__ = ()
 
 
-Event = Acknowledged | Refused | SequenceLost | SnapshotTaken | Told
+Event = Acknowledged | Refused | SequenceLost | SnapshotTaken | VenueEvent
 
 
 class Send(NamedTuple):

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collector.venues.events import Event, Refused, Told
-from collector.venues.metaapi import told
+from collector.venues.events import Event, Refused
+from collector.venues.metaapi.happenings import (
+    Downgraded,
+    LimitReached,
+    LineClosed,
+    LineConnected,
+    LineOpened,
+    PingAnswered,
+)
 from collector.venues.metaapi.requests import kind_of
 from collector.venues.metaapi.values import decimal, loads, time_us
 
@@ -28,13 +35,13 @@ def transport(payload: bytes, received_ns: int) -> Event | None:
     if kind == b"0":
         return _opening(payload)
     if kind == b"3":
-        return Told(told.PONG, {})
+        return PingAnswered()
     if payload[:2] == b"40":
-        return Told(told.CONNECTED, {})
+        return LineConnected()
     if kind == b"1" or payload[:2] == b"41":
-        return Told(told.CLOSED, {"reason": "the server ended the session"})
+        return LineClosed("the server ended the session")
     if payload[:2] == b"44":
-        return Told(told.CLOSED, {"reason": f"the server refused: {payload[2:200].decode(errors='replace')}"})
+        return LineClosed(f"the server refused: {payload[2:200].decode(errors='replace')}")
     return None
 
 
@@ -44,12 +51,9 @@ def _opening(payload: bytes) -> Event:
     except (ValueError, RecursionError):
         content = None
     facts = content if type(content) is dict else {}
-    return Told(
-        told.OPEN,
-        {
-            "ping_interval": _seconds(facts.get("pingInterval"), DEFAULT_PING_INTERVAL),
-            "ping_timeout": _seconds(facts.get("pingTimeout"), DEFAULT_PING_TIMEOUT),
-        },
+    return LineOpened(
+        _seconds(facts.get("pingInterval"), DEFAULT_PING_INTERVAL),
+        _seconds(facts.get("pingTimeout"), DEFAULT_PING_TIMEOUT),
     )
 
 
@@ -76,14 +80,11 @@ def error(content: Mapping[str, Any], received_us: int) -> Sequence[Event]:
         metadata = content.get("metadata")
         facts = metadata if type(metadata) is dict else {}
         events.append(
-            Told(
-                told.LIMITED,
-                {
-                    "request_id": identity,
-                    "seconds": wait_seconds(metadata, received_us),
-                    "limit": _text(facts.get("type")) or "",
-                    "new_client_id": facts.get("changeClientIdHeader") is True,
-                },
+            LimitReached(
+                identity,
+                wait_seconds(metadata, received_us),
+                limit=_text(facts.get("type")) or "",
+                new_client_id=facts.get("changeClientIdHeader") is True,
             )
         )
     message = _text(content.get("message")) or "no reason given"
@@ -91,16 +92,15 @@ def error(content: Mapping[str, Any], received_us: int) -> Sequence[Event]:
     return events
 
 
-def downgraded(account: str, packet: Mapping[str, Any]) -> Told:
-    """Read a `downgradeSubscription`: `updates` by kind with their new interval, `removed` kinds."""
-    updates: dict[str, int | None] = {}
+def downgraded(account: str, packet: Mapping[str, Any]) -> Downgraded:
+    """Read a `downgradeSubscription`."""
+    interval_ms: dict[str, int | None] = {}
     for one in _objects(packet.get("updates")):
         interval = one.get("intervalInMilliseconds")
         digits = type(interval) is str and interval.isascii() and interval.isdigit() and len(interval) < 12
-        updates[kind_of(one)] = int(interval) if digits and type(interval) is str else None
+        interval_ms[kind_of(one)] = int(interval) if digits and type(interval) is str else None
     removed = [kind_of(one) for one in _objects(packet.get("unsubscriptions"))]
-    facts = {"account": account, "symbol": _text(packet.get("symbol")) or "", "updates": updates, "removed": removed}
-    return Told(told.DOWNGRADED, facts)
+    return Downgraded(account, _text(packet.get("symbol")) or "", interval_ms, removed)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

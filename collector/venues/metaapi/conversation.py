@@ -10,11 +10,35 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from collector.venues.events import Action, Event, Reconnect, Refused, Send, SequenceLost, SubscriptionStatus, Told
+from collector.venues.events import (
+    Action,
+    Event,
+    Reconnect,
+    Refused,
+    Send,
+    SequenceLost,
+    SubscriptionStatus,
+    VenueEvent,
+)
 from collector.venues.kit.losses import LOSSES_ALLOWED, backoff
-from collector.venues.metaapi import told
 from collector.venues.metaapi.control import LIMIT_ERROR, TOKEN_ERRORS
 from collector.venues.metaapi.entries import Request, Wish
+from collector.venues.metaapi.happenings import (
+    AccountEvent,
+    BrokerStatus,
+    Downgraded,
+    LimitReached,
+    LineClosed,
+    LineConnected,
+    LineOpened,
+    PingAnswered,
+    RequestAnswered,
+    SynchronisationAdvanced,
+    SynchronisationFinished,
+    SynchronisationStarted,
+    TerminalAttached,
+    TerminalDetached,
+)
 from collector.venues.metaapi.requests import PING, request, request_id
 from collector.venues.metaapi.terminal import REFUSED_SECONDS, Terminal
 from collector.venues.plan import ConnectionPlan
@@ -38,7 +62,7 @@ class MetaapiConversation:
         self._instance: int = plan.header.own["instance"]
         self._actions: list[Action] = []
         self._requests: dict[str, Request] = {}
-        self._waits: dict[str, dict[str, Any]] = {}
+        self._limits: dict[str, LimitReached] = {}
         self._opened = 0.0
         self._greeted = False
         self._ping_interval = 25.0
@@ -64,7 +88,7 @@ class MetaapiConversation:
     def handle(self, events: Sequence[Event], now: float) -> Sequence[Action]:
         self._now = now
         for event in events:
-            if isinstance(event, Told):
+            if isinstance(event, VenueEvent):
                 self._heard(event, now)
             elif isinstance(event, Refused):
                 self._refused(event, now)
@@ -112,43 +136,43 @@ class MetaapiConversation:
 
     # -- what the venue said -----------------------------------------------------------------------------------------
 
-    def _heard(self, event: Told, now: float) -> None:
-        facts = event.facts
-        match event.topic:
-            case told.OPEN:
-                self._ping_interval, self._ping_timeout = facts["ping_interval"], facts["ping_timeout"]
-            case told.CONNECTED if not self._greeted:
+    def _heard(self, event: VenueEvent, now: float) -> None:
+        match event:
+            case AccountEvent(account):
+                self._happened(self._by_name[account], event, now)
+            case LineOpened(interval, timeout):
+                self._ping_interval, self._ping_timeout = interval, timeout
+            case LineConnected() if not self._greeted:
                 self._greeted = True
                 self._ping(now)
                 for terminal in self._terminals.values():
                     terminal.begin(now)
-            case told.CLOSED:
-                self._actions.append(Reconnect(facts["reason"]))
-            case told.PONG:
+            case LineClosed(reason):
+                self._actions.append(Reconnect(reason))
+            case PingAnswered():
                 self._pong_by = float("inf")
-            case told.RESPONSE:
-                self._answered(facts["request_id"], now)
-            case told.LIMITED:
-                self._waits[facts["request_id"] or ""] = dict(facts)
-            case _ if "account" in facts:
-                self._news(self._by_name[facts["account"]], event.topic, facts, now)
+            case RequestAnswered(identity):
+                self._answered(identity, now)
+            case LimitReached():
+                self._limits[event.request_id or ""] = event
 
-    def _news(self, terminal: Terminal, topic: str, facts: Any, now: float) -> None:
-        match topic:
-            case told.AUTHENTICATED:
-                terminal.authenticated(facts, now)
-            case told.STATUS:
-                terminal.status_told(connected=facts["connected"], now=now)
-            case told.DISCONNECTED:
+    @staticmethod
+    def _happened(terminal: Terminal, event: AccountEvent, now: float) -> None:
+        match event:
+            case TerminalAttached():
+                terminal.authenticated(event, now)
+            case BrokerStatus(connected=connected):
+                terminal.status_told(connected=connected, now=now)
+            case TerminalDetached():
                 terminal.disconnected(now)
-            case told.STARTED:
+            case SynchronisationStarted():
                 terminal.started(now)
-            case told.PROGRESS:
+            case SynchronisationAdvanced():
                 terminal.progress(now)
-            case told.FINISHED:
+            case SynchronisationFinished():
                 terminal.finished(now)
-            case told.DOWNGRADED:
-                terminal.downgraded(facts, now)
+            case Downgraded():
+                terminal.downgraded(event, now)
 
     def _answered(self, identity: str, now: float) -> None:
         one = self._requests.pop(identity, None)
@@ -157,14 +181,14 @@ class MetaapiConversation:
 
     def _refused(self, event: Refused, now: float) -> None:
         identity = event.request_id if isinstance(event.request_id, str) else ""
-        limit = self._waits.pop(identity, {}) if event.code == LIMIT_ERROR else {}
+        limit = self._limits.pop(identity, None) if event.code == LIMIT_ERROR else None
         one = self._requests.pop(identity, None)
         if one is None:
             return
         reason = f"{event.code}: {event.message}"
-        seconds = limit.get("seconds")
-        if limit.get("new_client_id") and one.type == "subscribe":
-            self._actions.append(Reconnect(f"this server is full ({limit['limit']}); another may not be"))
+        seconds = None if limit is None else limit.wait_seconds
+        if limit is not None and limit.new_client_id and one.type == "subscribe":
+            self._actions.append(Reconnect(f"this server is full ({limit.limit}); another may not be"))
             return
         if event.code in TOKEN_ERRORS:
             seconds = REFUSED_SECONDS  # a person has to put it right

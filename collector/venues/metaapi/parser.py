@@ -13,11 +13,12 @@ from typing import Any
 import orjson
 
 from collector.model import Records
-from collector.venues.events import Acknowledged, Event, Told
+from collector.venues.events import Acknowledged, Event
 from collector.venues.header import SessionHeader
 from collector.venues.kit.values import shorten
-from collector.venues.metaapi import control, told
+from collector.venues.metaapi import control
 from collector.venues.metaapi.account import Account, Quarantine
+from collector.venues.metaapi.happenings import RequestAnswered
 from collector.venues.metaapi.requests import target_of, targets
 from collector.venues.metaapi.rest import RestReader
 from collector.venues.metaapi.stream import Stream
@@ -131,7 +132,7 @@ class MetaapiParser:
         identity = content.get("requestId")
         if type(identity) is not str:
             return ()
-        events: list[Event] = [Told(told.RESPONSE, {"request_id": identity})]
+        events: list[Event] = [RequestAnswered(identity)]
         target = target_of(identity)
         if target is not None and target < len(self._targets):
             account_id, symbol = self._targets[target]

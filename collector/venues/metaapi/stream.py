@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.model import Records
-from collector.venues.events import Event, SequenceLost, Told
-from collector.venues.metaapi import told
+from collector.venues.events import Event, SequenceLost
 from collector.venues.metaapi.account import Account, Quarantine
 from collector.venues.metaapi.control import downgraded
+from collector.venues.metaapi.happenings import (
+    BrokerStatus,
+    Downgraded,
+    SynchronisationAdvanced,
+    SynchronisationFinished,
+    SynchronisationStarted,
+    TerminalAttached,
+    TerminalDetached,
+)
 from collector.venues.metaapi.prices import Prices
 from collector.venues.metaapi.sequence import Hole, Sequence, Verdict
 from collector.venues.metaapi.values import iso, whole
@@ -79,13 +87,12 @@ class Stream:
                 self.prices.specifications(packet, payload, received_ns, out)
             case "downgradeSubscription":
                 events.append(self._downgraded(packet, received_us, out))
-        name = {"account": self.account.name}
         if kind == "synchronizationStarted":
-            events.append(Told(told.STARTED, name | {"synchronization_id": packet.get("synchronizationId")}))
+            events.append(SynchronisationStarted(self.account.name))
         elif kind == "dealSynchronizationFinished":
-            events.append(Told(told.FINISHED, name | {"synchronization_id": packet.get("synchronizationId")}))
+            events.append(SynchronisationFinished(self.account.name))
         elif kind in _PROGRESS and packet.get("synchronizationId") is not None:
-            events.append(Told(told.PROGRESS, name))
+            events.append(SynchronisationAdvanced(self.account.name))
         return events
 
     def settle(self, received_us: int, out: Records) -> list[Event]:
@@ -113,8 +120,7 @@ class Stream:
         out: Records,
         events: list[Event],
     ) -> Verdict:
-        host = packet.get("host", _TEXT_HOST)
-        host = host if type(host) is str else _TEXT_HOST
+        host = _host(packet)
         sequence = self._sequences.get(host)
         if sequence is None:
             if len(self._sequences) >= 8:
@@ -143,25 +149,19 @@ class Stream:
         return SequenceLost(self.account.name, "", hole.from_number + 1, hole.to_number)
 
     def _news(self, kind: Any, packet: Mapping[str, Any], received_us: int, out: Records) -> list[Event]:
-        name = {"account": self.account.name}
+        name = self.account.name
         if kind == "authenticated":
-            facts = {
-                "host": packet.get("host", _TEXT_HOST),
-                "session_id": packet.get("sessionId"),
-                "now": iso(received_us),
-            }
-            return [Told(told.AUTHENTICATED, name | facts)]
+            return [TerminalAttached(name, _host(packet), packet.get("sessionId"), iso(received_us))]
         if kind == "status":
             connected = packet.get("connected") is not False
             if connected:
                 self._back(BROKER, received_us, out)
             else:
                 self._gone(BROKER, "the terminal has lost its broker", received_us, out)
-            attached = packet.get("authenticated") is not False
-            return [Told(told.STATUS, name | {"connected": connected, "attached": attached})]
+            return [BrokerStatus(name, connected)]
         if kind == "disconnected":
             self._gone(TERMINAL, "the terminal was detached", received_us, out)
-            return [Told(told.DISCONNECTED, name)]
+            return [TerminalDetached(name)]
         return []
 
     def _gone(self, cause: str, reason: str, received_us: int, out: Records) -> None:
@@ -180,16 +180,16 @@ class Stream:
         self._away = None
         self.account.missed(out, since_us, received_us, was, "")
 
-    def _downgraded(self, packet: Mapping[str, Any], received_us: int, out: Records) -> Told:
+    def _downgraded(self, packet: Mapping[str, Any], received_us: int, out: Records) -> Downgraded:
         event = downgraded(self.account.name, packet)
-        instrument = self.account.instruments.get(event.facts["symbol"])
+        instrument = self.account.instruments.get(event.symbol)
         if instrument is None:
             return event
         reasons: dict[str, str] = {}
-        for kind, interval in event.facts["updates"].items():
+        for kind, interval in event.interval_ms.items():
             every = "more seldom" if interval is None else f"only every {interval} ms"
             self._note_downgrade(reasons, kind, f"{kind} come {every} now")
-        for kind in event.facts["removed"]:
+        for kind in event.removed:
             self._note_downgrade(reasons, kind, f"{kind} come no more")
         for stream, reason in reasons.items():
             self.account.missed_one(out, instrument, stream, received_us, DOWNGRADED, reason)
@@ -203,3 +203,8 @@ class Stream:
         for stream in streams:
             if stream in self.account.streams:
                 reasons[stream] = f"{reasons[stream]}, {reason}" if stream in reasons else reason
+
+
+def _host(packet: Mapping[str, Any]) -> str:
+    host = packet.get("host", _TEXT_HOST)
+    return host if type(host) is str else _TEXT_HOST

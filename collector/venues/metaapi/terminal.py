@@ -18,6 +18,7 @@ from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.header import SessionHeader
 from collector.venues.kit.losses import Losses
 from collector.venues.metaapi.entries import REMOVED, Entries, Entry, Wish
+from collector.venues.metaapi.happenings import Downgraded, TerminalAttached
 from collector.venues.metaapi.requests import random_session
 
 log = structlog.get_logger()
@@ -97,17 +98,16 @@ class Terminal:
         self._session = random_session(self._random)
         self._subscribe(now, now)
 
-    def authenticated(self, facts: Mapping[str, Any], now: float) -> None:
+    def authenticated(self, event: TerminalAttached, now: float) -> None:
         """The terminal is attached; ask it to synchronise."""
-        if facts["session_id"] not in (None, self._session):
+        if event.session_id not in (None, self._session):
             return
         self.attached = True
         self._refusal = ""
         self._heard = now
         self._attempt = 0
-        host = facts["host"]
-        self._host = host if type(host) is str else "0"
-        self._now_iso = facts["now"]
+        self._host = event.host
+        self._now_iso = event.at_iso
         self._synchronisations = 0
         self._synchronise(now)
 
@@ -150,16 +150,16 @@ class Terminal:
             self._lose_terminal(now, now, f"{losses} losses in five minutes")
         return losses
 
-    def downgraded(self, facts: Mapping[str, Any], now: float) -> None:
+    def downgraded(self, event: Downgraded, now: float) -> None:
         """Keep what the venue has reduced reduced: asking for more would only bring the next downgrade."""
-        of_symbol = self.entries.by_symbol.get(facts["symbol"], {})
-        for kind, interval in facts["updates"].items():
+        of_symbol = self.entries.by_symbol.get(event.symbol, {})
+        for kind, interval in event.interval_ms.items():
             entry = of_symbol.get(kind)
             if entry is not None and entry.wanted:
                 entry.reduced = interval
                 entry.turn(entry.state, now, entry.note)
                 self._tell(entry, entry.note)
-        for kind in facts["removed"]:
+        for kind in event.removed:
             # Candles without a period are all candles.
             for entry in [one for one in of_symbol.values() if one.kind == kind or one.kind.startswith(f"{kind}/")]:
                 entry.turn(_REFUSED, now, REMOVED)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collector.model import Instrument, Records
-from collector.venues.events import Event, Told
+from collector.venues.events import Event
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.strip import strip
 from collector.venues.metaapi.values import iso
@@ -124,9 +124,6 @@ class Reading:
         self.now_ms = at_ms
         self.parser.beat(at_ms * 1_000_000, self.out)
         self._balanced()
-
-    def topics(self) -> list[str]:
-        return [event.topic for event in self.events if isinstance(event, Told)]
 
     @property
     def errors(self) -> list[str]:

@@ -9,9 +9,21 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.venues.events import Action, Event, Reconnect, Refused, Send, SequenceLost, Told
-from collector.venues.metaapi import told
+from collector.venues.events import Action, Event, Reconnect, Refused, Send, SequenceLost
 from collector.venues.metaapi.conversation import MetaapiConversation
+from collector.venues.metaapi.happenings import (
+    BrokerStatus,
+    Downgraded,
+    LimitReached,
+    LineConnected,
+    LineOpened,
+    PingAnswered,
+    RequestAnswered,
+    SynchronisationFinished,
+    SynchronisationStarted,
+    TerminalAttached,
+    TerminalDetached,
+)
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.plan import ConnectionPlan
 from tests.kit.headers import session_header
@@ -25,9 +37,9 @@ class Talk:
     """A conversation with what it has sent and not been answered yet."""
 
     def __init__(self, **accounts: Any) -> None:
-        told = session_header({**HEADER, "accounts": {ACCOUNT: DEMO, **accounts}})
-        self.parser = MetaapiParser(told)
-        self.conversation = MetaapiConversation(ConnectionPlan("m", "", (), told), self.parser, Random(5))
+        header = session_header({**HEADER, "accounts": {ACCOUNT: DEMO, **accounts}})
+        self.parser = MetaapiParser(header)
+        self.conversation = MetaapiConversation(ConnectionPlan("m", "", (), header), self.parser, Random(5))
         self.now = 0.0
         self.sent: list[dict[str, Any]] = []
         self.pings = 0
@@ -61,37 +73,34 @@ class Talk:
         return found
 
     def answer(self, requests: Sequence[dict[str, Any]]) -> None:
-        self.tell(*[Told(told.RESPONSE, {"request_id": one["requestId"]}) for one in requests])
+        self.tell(*[RequestAnswered(one["requestId"]) for one in requests])
 
     def refuse(self, request: dict[str, Any], code: str, *, permanent: bool = False, **limit: Any) -> None:
         identity = request["requestId"]
         if limit:
-            facts = {"request_id": identity, "seconds": None, "limit": "L", "new_client_id": False, **limit}
-            self.tell(Told(told.LIMITED, facts), Refused(identity, code, "m", permanent))
+            facts = {"wait_seconds": None, "limit": "L", "new_client_id": False, **limit}
+            self.tell(LimitReached(identity, **facts), Refused(identity, code, "m", permanent))
         else:
             self.tell(Refused(identity, code, "m", permanent))
 
     def greet(self, interval: float = 25.0) -> None:
-        self.tell(Told(told.OPEN, {"ping_interval": interval, "ping_timeout": 5.0}), Told(told.CONNECTED, {}))
-
-    def news(self, topic: str, **facts: Any) -> None:
-        self.tell(Told(topic, {"account": "demo", **facts}))
+        self.tell(LineOpened(interval, 5.0), LineConnected())
 
     def attach(self) -> None:
         [subscribe] = self.take("subscribe")
         self.answer([subscribe])
-        self.news(told.AUTHENTICATED, host="h", session_id=subscribe["sessionId"], now="2024-05-06T07:08:09.010Z")
+        self.tell(TerminalAttached("demo", "h", subscribe["sessionId"], "2024-05-06T07:08:09.010Z"))
 
     def synchronise(self) -> None:
         self.attach()
         self.answer(self.take("synchronize"))
-        self.news(told.STARTED, synchronization_id="s")
-        self.news(told.STATUS, connected=True, attached=True)
-        self.news(told.FINISHED, synchronization_id="s")
+        self.tell(SynchronisationStarted("demo"))
+        self.tell(BrokerStatus("demo", connected=True))
+        self.tell(SynchronisationFinished("demo"))
 
     def live(self) -> None:
         self.greet()
-        self.tell(Told(told.PONG, {}))
+        self.tell(PingAnswered())
         self.synchronise()
         while asked := self.take("subscribeToMarketData"):
             self.answer(asked)
@@ -117,12 +126,12 @@ def test_way_to_market_data_is_subscribe_authenticated_synchronize_refresh_and_e
     [synchronize] = talk.take("synchronize")
     assert (synchronize["version"], synchronize["host"]) == (2, "h")
     assert synchronize["startingDealTime"] == "2024-05-06T07:08:09.010Z"
-    talk.news(told.STARTED, synchronization_id="s")
+    talk.tell(SynchronisationStarted("demo"))
     [refresh] = talk.take("refreshMarketDataSubscriptions")
     assert [one["symbol"] for one in refresh["subscriptions"]] == ["EURUSD", "SBER"]
     assert {"type": "candles", "timeframe": "1mn"} in refresh["subscriptions"][0]["subscriptions"]
     assert not talk.conversation.proved
-    talk.news(told.FINISHED, synchronization_id="s")
+    talk.tell(SynchronisationFinished("demo"))
     asked = talk.take("subscribeToMarketData")
     assert [one["symbol"] for one in asked] == ["EURUSD", "SBER"]
     talk.answer(asked)
@@ -135,7 +144,7 @@ def test_way_to_market_data_is_subscribe_authenticated_synchronize_refresh_and_e
 def test_authentication_of_another_session_is_not_ours() -> None:
     talk = Talk()
     talk.greet()
-    talk.news(told.AUTHENTICATED, host="h", session_id="another", now="")
+    talk.tell(TerminalAttached("demo", "h", "another", ""))
     assert talk.take("synchronize") == []
 
 
@@ -152,7 +161,7 @@ def test_data_prove_a_subscription() -> None:
 def test_four_states_of_an_account_are_told_apart() -> None:
     talk = Talk()
     talk.greet()
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
 
     def reason() -> str:
         talk.wait(1)
@@ -161,10 +170,10 @@ def test_four_states_of_an_account_are_told_apart() -> None:
     assert "terminal not attached" in reason()
     talk.attach()
     assert "terminal attached, broker not heard of, synchronising" in reason()
-    talk.news(told.STATUS, connected=False, attached=True)
+    talk.tell(BrokerStatus("demo", connected=False))
     assert "broker not connected" in reason()
-    talk.news(told.STATUS, connected=True, attached=True)
-    talk.news(told.FINISHED, synchronization_id="s")
+    talk.tell(BrokerStatus("demo", connected=True))
+    talk.tell(SynchronisationFinished("demo"))
     assert "broker connected, synchronised, no quotes" in reason()
     talk.parser.last_seen["demo/quotes"]["EURUSD"] = 5
     assert "quotes streaming" in reason()
@@ -173,7 +182,7 @@ def test_four_states_of_an_account_are_told_apart() -> None:
 def test_ping_without_an_answer_ends_the_line_and_answered_ones_go_on() -> None:
     talk = Talk()
     talk.greet(interval=10.0)
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.wait(11)
     assert talk.pings == 2
     assert talk.reconnect is None
@@ -184,7 +193,7 @@ def test_ping_without_an_answer_ends_the_line_and_answered_ones_go_on() -> None:
 def test_terminal_that_is_not_there_is_asked_for_ever_more_seldom() -> None:
     talk = Talk()
     talk.greet(interval=10_000.0)
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.wait(60)
     soon = len(talk.take("subscribe"))
     talk.wait(3000)
@@ -196,7 +205,7 @@ def test_terminal_that_is_not_there_is_asked_for_ever_more_seldom() -> None:
 def test_silent_terminal_is_subscribed_to_again() -> None:
     talk = Talk()
     talk.live()
-    talk.tell(Told(told.OPEN, {"ping_interval": 10_000.0, "ping_timeout": 5.0}))
+    talk.tell(LineOpened(10_000.0, 5.0))
     talk.conversation._ping_at = float("inf")
     talk.wait(59)
     assert talk.take("subscribe") == []
@@ -208,7 +217,7 @@ def test_silent_terminal_is_subscribed_to_again() -> None:
 def test_detached_terminal_is_asked_for_after_one_to_five_seconds() -> None:
     talk = Talk()
     talk.live()
-    talk.news(told.DISCONNECTED)
+    talk.tell(TerminalDetached("demo"))
     assert talk.take("subscribe") == []
     talk.wait(6)
     assert len(talk.take("subscribe")) == 1
@@ -217,19 +226,19 @@ def test_detached_terminal_is_asked_for_after_one_to_five_seconds() -> None:
 def test_synchronisation_without_progress_is_asked_for_again() -> None:
     talk = Talk()
     talk.greet(interval=10_000.0)
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.attach()
     talk.answer(talk.take("synchronize"))
     for _ in range(13):
         talk.wait(10)
-        talk.news(told.STATUS, connected=True, attached=True)
+        talk.tell(BrokerStatus("demo", connected=True))
     assert len(talk.take("synchronize")) == 1
 
 
 def test_one_bad_kind_does_not_take_the_others_of_its_symbol() -> None:
     talk = Talk()
     talk.greet()
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.synchronise()
     euro, share = talk.take("subscribeToMarketData")
     talk.answer([share])
@@ -254,10 +263,10 @@ def test_one_bad_kind_does_not_take_the_others_of_its_symbol() -> None:
 def test_refused_for_now_is_asked_again_when_the_venue_says() -> None:
     talk = Talk()
     talk.greet()
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.synchronise()
     euro, _ = talk.take("subscribeToMarketData")
-    talk.refuse(euro, "TooManyRequestsError", seconds=7.0)
+    talk.refuse(euro, "TooManyRequestsError", wait_seconds=7.0)
     talk.wait(6)
     assert talk.take("subscribeToMarketData") == []
     talk.wait(2)
@@ -274,7 +283,7 @@ def test_full_server_is_left_for_another_with_a_new_client_id() -> None:
 def test_refused_token_is_told_and_not_tried_in_a_loop() -> None:
     talk = Talk()
     talk.greet(interval=10_000.0)
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.refuse(talk.take("subscribe")[0], "UnauthorizedError")
     talk.wait(290)
     assert talk.take("subscribe") == []
@@ -284,12 +293,12 @@ def test_refused_token_is_told_and_not_tried_in_a_loop() -> None:
 def test_request_that_nobody_answers_is_made_again() -> None:
     talk = Talk()
     talk.greet(interval=10_000.0)
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     talk.synchronise()
     talk.take("subscribeToMarketData")
     for _ in range(7):
         talk.wait(10)
-        talk.news(told.STATUS, connected=True, attached=True)
+        talk.tell(BrokerStatus("demo", connected=True))
     assert len(talk.take("subscribeToMarketData")) == 2
 
 
@@ -317,7 +326,7 @@ def test_subscriptions_are_renewed_at_random_moments_within_the_limit() -> None:
     talk.conversation._ping_at = float("inf")
     for _ in range(125):
         talk.wait(10)
-        talk.news(told.STATUS, connected=True, attached=True)
+        talk.tell(BrokerStatus("demo", connected=True))
         talk.parser.last_seen["demo/quotes"]["EURUSD"] = int(talk.now * 1e9)
         talk.answer(talk.take("refreshMarketDataSubscriptions") and [])
     assert talk.conversation.proved
@@ -327,7 +336,7 @@ def test_downgraded_subscription_stays_reduced_in_every_later_list() -> None:
     talk = Talk()
     talk.live()
     talk.take("refreshMarketDataSubscriptions")
-    talk.news(told.DOWNGRADED, symbol="EURUSD", updates={"quotes": 5000}, removed=["marketDepth"])
+    talk.tell(Downgraded("demo", "EURUSD", {"quotes": 5000}, ["marketDepth"]))
     talk.wait(1)
     [refresh] = talk.take("refreshMarketDataSubscriptions")
     euro = {one["type"]: one for one in refresh["subscriptions"][0]["subscriptions"]}
@@ -353,12 +362,12 @@ def test_losses_that_repeat_begin_the_account_anew_and_then_the_line() -> None:
 def test_account_that_is_away_does_not_hold_up_the_others_of_its_socket(away: bool) -> None:
     talk = Talk(**{OTHER: {**DEMO, "name": "second"}})
     talk.greet(interval=10_000.0)
-    talk.tell(Told(told.PONG, {}))
+    talk.tell(PingAnswered())
     subscribe = next(one for one in talk.take("subscribe") if one["accountId"] == ACCOUNT)
-    talk.news(told.AUTHENTICATED, host="h", session_id=subscribe["sessionId"], now="")
-    talk.news(told.FINISHED, synchronization_id="s")
+    talk.tell(TerminalAttached("demo", "h", subscribe["sessionId"], ""))
+    talk.tell(SynchronisationFinished("demo"))
     talk.answer(talk.take("subscribeToMarketData"))
     for _ in range(7 if away else 3):
-        talk.news(told.STATUS, connected=True, attached=True)
+        talk.tell(BrokerStatus("demo", connected=True))
         talk.wait(10)
     assert talk.conversation.proved is away

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from collector.model import DECIMAL, Rate
 from collector.venues.events import Acknowledged, Refused
+from collector.venues.metaapi.happenings import LimitReached
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.requests import request_id, target_of
 from collector.venues.metaapi.values import decimal, time_us
@@ -211,7 +212,7 @@ def test_refusal_tells_how_long_to_wait_with_a_cap_for_broken_clocks() -> None:
             "metadata": {"recommendedRetryTime": again, "type": "L"},
         }
         limited, refused = reading.raw(b'42["processingError",' + orjson.dumps(body) + b"]", at_ms=T)
-        assert limited.facts["seconds"] == seconds  # type: ignore[union-attr]
+        assert limited == LimitReached("r", seconds, "L", new_client_id=False)
         assert isinstance(refused, Refused)
         assert not refused.permanent
 
