@@ -20,7 +20,7 @@ from collector.demo.compare import Verdict, verify
 from collector.feed import rest as rest_module
 from collector.feed.worker import VenueWorker
 from collector.venues.events import SubscriptionState
-from collector.venues.fmfw import FmfwAdapter
+from collector.venues.fmfw import FmfwVenue
 from collector.venues.fmfw.parser import FmfwParser
 from tests.kit.rebuilt import current, rebuilt
 from tests.kit.stage import Stage, all_equal, live, stage, until
@@ -204,11 +204,11 @@ async def test_a_cut_line_is_made_again_and_its_trades_and_candles_are_got_back(
 async def test_a_silent_line_is_given_up_and_made_again(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = FmfwAdapter.limits
+    limits = FmfwVenue.limits
     monkeypatch.setattr(
-        FmfwAdapter,
+        FmfwVenue,
         "limits",
-        lambda self, settings: replace(limits(self, settings), silence_seconds=1.5, ping_seconds=0.5),
+        lambda self: replace(limits(self), silence_seconds=1.5, ping_seconds=0.5),
     )
     async with stage(database, tmp_path) as on, on.daemon() as daemon:
         await recording(daemon)
@@ -481,7 +481,7 @@ async def test_a_worker_that_fails_is_started_again_and_touches_no_other(
     rest_for, failures = VenueWorker._rest_for, []
 
     async def fails_twice(self: VenueWorker, seconds: float) -> None:
-        if len(failures) < 2 and self.venue == "hitbtc":
+        if len(failures) < 2 and self.venue.name == "hitbtc":
             await until(lambda: all(feed.state == "live" for feed in self.connections.values()), "live lines")
             failures.append(seconds)
             raise RuntimeError("a bug of ours")

@@ -29,6 +29,7 @@ from collector.demo.compare import Ledger
 from collector.logs import configure
 from collector.simulator.metaapi.accounts import SECRETS
 from collector.supervise.parts import Supervised
+from tests.feed.fakes import FakeVenue
 from tests.kit.stage import until
 from tests.kit.watched import serving, watched
 
@@ -309,7 +310,7 @@ async def test_no_secret_is_told_by_what_fails_before_a_start(database: str, tmp
 class Crashing:
     """A worker with a bug whose exception holds a secret, and a cause that holds it, too."""
 
-    venue = "fake"
+    venue = FakeVenue()
 
     async def run(self) -> None:
         password = "hunter2-and-more"
@@ -331,7 +332,7 @@ async def test_an_exception_of_a_worker_is_told_without_the_secret_in_it(tmp_pat
     try:
         async with watched(tmp_path) as daemon, aiohttp.ClientSession() as http, AsyncExitStack() as gone:
             one = daemon.add_venue()
-            supervised = daemon.workers[one.venue]
+            supervised = daemon.workers[one.venue.name]
             supervised.failures, supervised.failure = 1, crashing.failure
             supervised.failed_ns = daemon.clock.now_ns()
             address = await gone.enter_async_context(serving(daemon))

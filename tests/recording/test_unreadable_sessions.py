@@ -49,7 +49,7 @@ async def test_daemon_records_on_and_says_what_it_could_not_read(
         assert await on.query(
             "select error, count(*), sum(items) from v_quarantine where venue = 'gone' group by 1"
         ) == [
-            ("the header of its session cannot be used: it has no 'adapter'", 3, 3),
+            ("the header of its session cannot be used: adapter: is missing", 3, 3),
             ("this program has no adapter 'gone'", 3, 3),
         ]
         assert await on.query("select symbol, stream, cause, to_time is null from v_gaps where venue = 'gone'") == [

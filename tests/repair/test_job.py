@@ -38,9 +38,7 @@ async def job(on: Stage, **changed: Any) -> AsyncIterator[Job]:
     async with (
         AiohttpNetwork.open() as network,
         Job(
-            "fmfw",
-            venues.find("fmfw"),
-            settings,
+            venues.find("fmfw").begin("fmfw", settings),
             rate_share=1.0,
             dsn=on.dsn,
             network=network,

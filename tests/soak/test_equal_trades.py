@@ -170,9 +170,7 @@ async def test_backfill_of_many_gaps_finds_every_trade_once(
         async with (
             AiohttpNetwork.open() as network,
             Job(
-                kind.venue,
-                venues.find(kind.venue),
-                settings,
+                venues.find(kind.venue).begin(kind.venue, settings),
                 rate_share=1.0,
                 dsn=database,
                 network=network,
