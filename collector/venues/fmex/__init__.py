@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.model import Instrument
@@ -49,7 +49,7 @@ class FmexVenue(Venue[FmexSettings]):
         return discover(self.name, self.settings)
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
-        return FmexConversation(plan, cast(FmexParser, parser), random)
+        return FmexConversation(plan, parser, random)
 
     def polling(self, plan: PollPlan, parser: Parser, random: Random) -> Polling:
         return FmexPolling(plan, self.settings, parser, random)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from collector.model import PERIODS, Candle, Instrument, Records
 from collector.venues.events import Event
 from collector.venues.fmex.context import Context
+from collector.venues.fmex.happenings import BarBegan
 from collector.venues.fmex.numbers import signed, unsigned, whole
 from collector.venues.fmex.topics import CANDLE, VENUE_PERIODS
 from collector.venues.fmex.values import seconds_us
@@ -84,23 +85,19 @@ class _Series:
 class CandleReader:
     """The topics `candle.*` of one period, and what `req candle.*` answers."""
 
-    __slots__ = ("_context", "_period", "_seen", "_series", "_variant")
+    __slots__ = ("_channel", "_context", "_period", "_seen", "_series", "_variant")
 
     def __init__(self, context: Context, variant: str, series: dict[Instrument, _Series] | None = None) -> None:
         self._context = context
         self._variant = variant
         self._period = PERIODS[VENUE_PERIODS[variant]]
-        self._seen = context.seen(f"{CANDLE}.{variant}")
+        self._channel = f"{CANDLE}.{variant}"
+        self._seen = context.seen(self._channel)
         self._series = {} if series is None else series
 
     def fork(self, context: Context) -> CandleReader:
         series = {instrument: series.fork() for instrument, series in self._series.items()}
         return CandleReader(context, self._variant, series)
-
-    def newest_us(self, instrument: Instrument) -> int:
-        """Return the opening of the newest bar, 0 while there is none."""
-        series = self._series.get(instrument)
-        return series.newest_us if series else 0
 
     def read(
         self, instrument: Instrument, message: dict[str, Any], payload: bytes, received_ns: int, out: Records
@@ -111,16 +108,19 @@ class CandleReader:
         if isinstance(state, str):
             self._context.reject(out, STREAM, state, payload, received_us)
             return ()
-        self._take(state, received_us, out)
+        began = self._take(state, received_us, out)
         self._seen[instrument.symbol] = received_ns
-        return ()
+        return (BarBegan(self._channel, instrument.symbol),) if began else ()
 
-    def read_list(self, instrument: Instrument, items: Any, payload: bytes, received_ns: int, out: Records) -> None:
+    def read_list(
+        self, instrument: Instrument, items: Any, payload: bytes, received_ns: int, out: Records
+    ) -> Sequence[Event]:
         """Read the answer to a `req`: bars in whatever order, all but the newest of them final."""
         received_us = received_ns // 1000
         states = _read_list(self._context, instrument, items, self._period, payload, received_us, out)
-        for state in states:
-            self._take(state, received_us, out, final=state is not states[-1])
+        first = instrument not in self._series
+        began = [self._take(state, received_us, out, final=state is not states[-1]) for state in states]
+        return (BarBegan(self._channel, instrument.symbol),) if any(began) and not first else ()
 
     def close_due(self, received_us: int, out: Records) -> int:
         """Close every bar that is over by the venue's clock; return when, by ours, the next one will be."""
@@ -132,13 +132,14 @@ class CandleReader:
             next_us = min(next_us, series.due_us)
         return next_us - self._context.offset_us
 
-    def _take(self, state: State, received_us: int, out: Records, *, final: bool = False) -> None:
+    def _take(self, state: State, received_us: int, out: Records, *, final: bool = False) -> bool:
+        """Take one state of a bar; tell whether a newer bar than the newest began with it."""
         candle, seq = state
         now_us = self._context.venue_us(received_us)
         out.items += 1
         if candle.time_us > now_us + AHEAD_US:
             out.candles.append(candle)
-            return
+            return False
         series = self._series.get(candle.instrument)
         if series is None:
             series = self._series[candle.instrument] = _Series()
@@ -147,7 +148,8 @@ class CandleReader:
         if known is not None and seq < known.seq:
             # An older state must not replace a newer one in the table: say again what is known.
             candle, seq = known.candle._replace(received_us=received_us), known.seq
-        if candle.time_us > series.newest_us:
+        newest_us = series.newest_us
+        if candle.time_us > newest_us:
             if series.due_us != NEVER_US:
                 self._close(series, received_us, out)
             series.newest_us = candle.time_us
@@ -161,6 +163,7 @@ class CandleReader:
         candle = candle._replace(closed=closed)
         series.keep(State(candle, seq))
         out.candles.append(candle)
+        return 0 < newest_us < candle.time_us
 
     def _close(self, series: _Series, received_us: int, out: Records) -> None:
         state = series.bars[series.newest_us]

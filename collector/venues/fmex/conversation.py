@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from collector.venues.events import Acknowledged, Action, Refused, Send
+from collector.venues.events import Acknowledged, Action, Refused, Send, VenueEvent
 from collector.venues.fmex.control import HELLO, PING, REQ, TOPICS
-from collector.venues.fmex.parser import FmexParser
+from collector.venues.fmex.happenings import BarBegan
 from collector.venues.fmex.past import Past
 from collector.venues.fmex.pulse import Pulse
 from collector.venues.fmex.requests import TOPICS_PER_COMMAND, sub, unsub
-from collector.venues.fmex.topics import CANDLE, DELTA, split
+from collector.venues.fmex.topics import DELTA
 from collector.venues.kit.losses import backoff
 from collector.venues.kit.subscriptions import ACK_SECONDS, REFUSED, REQUESTED, WAITING, Entry, Subscriptions
 from collector.venues.plan import ConnectionPlan
+from collector.venues.roles import Parser
 
 
 @dataclass(slots=True)
@@ -31,9 +32,8 @@ class _Command:
 class FmexConversation(Subscriptions):
     """Meets `collector.venues.roles.Conversation`."""
 
-    def __init__(self, plan: ConnectionPlan, parser: FmexParser, random: Random) -> None:
+    def __init__(self, plan: ConnectionPlan, parser: Parser, random: Random) -> None:
         super().__init__(plan, parser, random)
-        self._bars = parser.newest_bar_us
         self._commands: dict[str, _Command] = {}
         self._number = 0
         self._pulse = Pulse(plan.header.own["ping_seconds"], plan.header.own["pong_seconds"])
@@ -115,12 +115,12 @@ class FmexConversation(Subscriptions):
                 del self._commands[request_id]
                 self._ask_again(command.entries, now, "no acknowledgement")
 
-    def _look_for_data(self, entries: dict[str, Entry], now: float) -> None:
-        for entry in entries.values():
-            if entry.subscription.channel.startswith(CANDLE) and entry.subscription.params.get("limit"):
-                topic = split(topic_of(entry))
-                self._past.watch(topic_of(entry), self._bars(topic) if topic else 0, now)
-        super()._look_for_data(entries, now)
+    def _happened(self, event: VenueEvent, now: float) -> None:
+        match event:
+            case BarBegan(channel, symbol):
+                for entry in self._of(channel, symbol):
+                    if entry.subscription.params.get("limit"):
+                        self._past.bar_over(topic_of(entry), now)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 

@@ -87,11 +87,6 @@ class FmexParser:
         )
         return type(self)(context, readers)
 
-    def newest_bar_us(self, topic: Topic) -> int:
-        """Return the opening of the newest bar that came on a candle topic, 0 while there is none."""
-        reader, instrument = self._candles.get(topic.variant), self._context.instruments.get(topic.name)
-        return reader.newest_us(instrument) if reader and instrument else 0
-
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Read a socket message."""
         try:
@@ -207,8 +202,9 @@ class FmexParser:
             reason = f"id: {shorten(message.get('id'))} is of no request of ours, so nobody knows whose data this is"
             self._context.reject(out, None, reason, payload, received_ns // 1000)
             return ()
+        heard = control.heard(message, control.REQ)
         if topic.kind == TRADE:
             self._trades.read_list(instrument, message["data"], payload, received_ns, out)
-        else:
-            self._candle_reader(topic.variant).read_list(instrument, message["data"], payload, received_ns, out)
-        return (control.heard(message, control.REQ),)
+            return (heard,)
+        reader = self._candle_reader(topic.variant)
+        return (heard, *reader.read_list(instrument, message["data"], payload, received_ns, out))

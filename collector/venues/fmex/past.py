@@ -32,7 +32,6 @@ class Past:
 
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}
-        self._bars: dict[str, int] = {}
         self._number = 0
 
     def want(self, topic: str, limit: int, now: float) -> None:
@@ -40,13 +39,9 @@ class Past:
         if limit > 0:
             self._asked[topic] = _Asked(limit, now)
 
-    def watch(self, topic: str, newest_bar_us: int, now: float) -> None:
-        """Ask for the bars of a topic once more when a new one has begun."""
-        before = self._bars.get(topic, 0)
-        if newest_bar_us <= before:
-            return
-        self._bars[topic] = newest_bar_us
-        if before and topic not in self._asked:
+    def bar_over(self, topic: str, now: float) -> None:
+        """A bar has ended because the next one began: ask for the bars of its topic once more."""
+        if topic not in self._asked:
             self._asked[topic] = _Asked(REREAD_LIMIT, now + REREAD_DELAY_SECONDS)
 
     def answered(self, request_id: str | None) -> None:

@@ -24,6 +24,7 @@ from collector.venues.events import (
     SnapshotTaken,
     SubscriptionState,
     SubscriptionStatus,
+    VenueEvent,
 )
 from collector.venues.kit.losses import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.plan import ConnectionPlan, Subscription
@@ -127,6 +128,9 @@ class Subscriptions(ABC):
         """Whether its data flows once its book is whole, and not once anything came."""
         return False
 
+    def _happened(self, event: VenueEvent, now: float) -> None:  # noqa: B027  few venues have any
+        """Act on an event that only this venue has."""
+
     def _name(self, entry: Entry) -> str:
         return f"{entry.status.channel} {entry.symbol}"
 
@@ -142,6 +146,8 @@ class Subscriptions(ABC):
                 self._lost(event, now)
             elif isinstance(event, SnapshotTaken):
                 self._whole(event, now)
+            else:
+                self._happened(event, now)
         return self._actions(now)
 
     def tick(self, now: float) -> Sequence[Action]:

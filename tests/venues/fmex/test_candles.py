@@ -6,6 +6,7 @@ import pytest
 
 from collector.model import PERIODS, Candle
 from collector.venues.fmex.candles import end_us
+from collector.venues.fmex.happenings import BarBegan
 from tests.venues.fmex.reading import BTC, Reading, T, bar
 
 S = T // 1000
@@ -166,3 +167,18 @@ def test_what_is_wrong_with_a_bar_is_told(old: str, new: str, reason: str) -> No
     reading.frame(bar(kind=M1).replace(old, new))
     assert not reading.out.candles
     assert reading.errors[0].startswith(reason)
+
+
+def test_a_bar_is_told_to_have_begun_when_it_is_newer_than_one_before_it() -> None:
+    reading = Reading()
+    began = [BarBegan("candle.M1", "btcusd_p")]
+    assert not reading.frame(bar(S, 1, kind=M1))
+    assert not reading.frame(bar(S, 2, kind=M1))
+    assert list(reading.frame(bar(S + 60, 3, kind=M1))) == began
+    assert not reading.frame(bar(S, 4, kind=M1))
+    assert list(reading.frame(f'{{"id":"candle.M1.btcusd_p#4","data":[{bar(S)},{bar(S + 120)}]}}'))[1:] == began
+
+
+def test_a_first_list_of_bars_tells_of_none_that_began() -> None:
+    answer = f'{{"id":"candle.M1.btcusd_p#4","data":[{bar(S - 60)},{bar(S)},{bar(S + 60)}]}}'
+    assert len(Reading().frame(answer)) == 1
