@@ -75,14 +75,12 @@ class FinamVenue(Venue[FinamSettings]):
         return plan.url, {} if token is None else {"Authorization": token}
 
     def conversation(self, plan: ConnectionPlan, parser: Parser, random: Random) -> Conversation:
-        assert isinstance(parser, FinamParser)
         return FinamConversation(plan, self.desk, parser, random)
 
     def polling(self, plan: PollPlan, parser: Parser, random: Random) -> Polling:
         if plan.header.own.get("news"):
             return NewsPolling(plan, self.settings, random)
-        assert isinstance(parser, FinamParser)
-        return FinamPolling(plan, self.desk, parser, random)
+        return FinamPolling(plan, self.desk, random)
 
     def history_header(self) -> Mapping[str, Any]:
         return {"final_us": round(self.settings.final_seconds * 1_000_000)}

@@ -27,9 +27,9 @@ from collector.venues.events import (
 )
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.envelopes import BARS, CLOSED, HANDSHAKE, QUOTES, UNAUTHENTICATED
-from collector.venues.finam.parser import FinamParser
 from collector.venues.kit.losses import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.plan import ConnectionPlan, Subscription
+from collector.venues.roles import Parser
 
 HANDSHAKE_SECONDS = 20.0
 FIRST_DATA_SECONDS = 10.0
@@ -59,7 +59,7 @@ class Entry:
 class FinamConversation:
     """Meets `collector.venues.adapter.Conversation`."""
 
-    def __init__(self, plan: ConnectionPlan, desk: Desk, parser: FinamParser, random: Random) -> None:
+    def __init__(self, plan: ConnectionPlan, desk: Desk, parser: Parser, random: Random) -> None:
         self._plan = plan
         self._desk = desk
         self._parser = parser

@@ -8,7 +8,7 @@ understood goes to quarantine with its frame.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import orjson
 
@@ -20,11 +20,12 @@ from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, NEWS, PAR
 from collector.venues.finam.candles import CandleReader
 from collector.venues.finam.context import Context
 from collector.venues.finam.envelopes import SocketReader
+from collector.venues.finam.happenings import AnswerRead
 from collector.venues.finam.hours import Hours, Maintenance
 from collector.venues.finam.periods import PERIOD_OF
 from collector.venues.finam.quotes import QuoteReader
 from collector.venues.finam.symbols import make_spec
-from collector.venues.finam.trades import Listing, TradeReader
+from collector.venues.finam.trades import TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, time_us
 from collector.venues.finam.watch import Watch
 from collector.venues.header import SessionHeader
@@ -34,15 +35,6 @@ DEFAULT_FINAL_US = 5_000_000
 
 _STREAMS = {QUOTE: quotes.STREAM, BOOK: books.STREAM, TRADES: trades.STREAM, BARS: candles.STREAM}
 _PARTS = {ASSET: "asset", PARAMS: "params", SCHEDULE: "schedule"}
-
-
-class Outcome(NamedTuple):
-    """What the last REST answer was worth, for the polling. `total` items were in it, `fresh` rows came of it."""
-
-    understood: bool
-    total: int = 0
-    fresh: int = 0
-    listing: Listing | None = None
 
 
 class FinamParser:
@@ -59,7 +51,6 @@ class FinamParser:
         "books",
         "candles",
         "last_seen",
-        "outcome",
         "quotes",
         "trades",
     )
@@ -71,7 +62,6 @@ class FinamParser:
         self._extra = extra
         self._watch = watch
         self.last_seen = context.last_seen
-        self.outcome = Outcome(understood=False)
         self._about: dict[str, dict[str, Any]] = {}
         self._greeted: set[str] = set()
         self._hours: dict[str, Hours] = {}
@@ -79,7 +69,6 @@ class FinamParser:
             self.quotes, self.books = QuoteReader(context), BookReader(context)
             self.trades, self.candles = TradeReader(context), CandleReader(context)
         else:
-            self.outcome = other.outcome
             self._about = {symbol: parts.copy() for symbol, parts in other._about.items()}  # noqa: SLF001  of this class
             self._greeted = other._greeted.copy()  # noqa: SLF001  of this class
             self._hours = {symbol: hours.fork() for symbol, hours in other._hours.items()}  # noqa: SLF001  of this class
@@ -112,7 +101,6 @@ class FinamParser:
         before, received_us = len(out.quarantine), received_ns // 1000
         method, _, rest = channel.partition("/")
         symbol, _, reading = rest.partition("/")
-        self.outcome = Outcome(understood=False)
         try:
             if channel.startswith(NEWS):
                 events = self._news(channel, body, received_us, out)
@@ -157,17 +145,16 @@ class FinamParser:
         since_us = None
         if method == QUOTE:
             quote = mapping(content.get("quote", {}), "quote")
-            self.outcome = Outcome(
-                True, len(quote) > 1, self.quotes.read(instrument, quote, received_us, out, whole=True)
-            )
+            fresh = self.quotes.read(instrument, quote, received_us, out, whole=True)
+            worth = AnswerRead(int(len(quote) > 1), fresh)
         elif method == BOOK:
             rows = objects(mapping(content.get("orderbook", {}), "orderbook").get("rows"), "rows")
-            self.outcome = Outcome(True, len(rows), self.books.read(instrument, rows, received_us, out))
+            worth = AnswerRead(len(rows), self.books.read(instrument, rows, received_us, out))
         elif method == TRADES:
             items = objects(content.get("trades"), "trades")
             read = self.trades.read_past if reading == PAST else self.trades.read
             listing = read(instrument, items, body, received_us, out)
-            self.outcome = Outcome(True, listing.total, listing.fresh, listing)
+            worth = AnswerRead(listing.total, listing.fresh, listing)
             if reading != PAST:
                 since_us = received_us if listing.oldest_us is None else listing.oldest_us + self._delay_us(symbol)
         elif method == BARS and frame in PERIOD_OF:
@@ -175,21 +162,22 @@ class FinamParser:
             asked_us = time_us(params.get("interval.end_time"))
             read_bars = self.candles.read_past if mode == PAST else self.candles.read
             fresh = read_bars(instrument, frame, items, asked_us, body, received_us, out)
-            self.outcome = Outcome(True, len(items), fresh)
+            worth = AnswerRead(len(items), fresh, reached=self.candles.reached(symbol, frame))
         else:
             raise BadValueError("no method that we know")
         self._watch.note(instrument, _STREAMS[method], self._hours.get(symbol), received_us, out)
-        return self._covered(channel, symbol, received_us, since_us)
+        return (worth, *self._covered(channel, symbol, worth.fresh, received_us, since_us))
 
     def _news(self, channel: str, body: bytes, received_us: int, out: Records) -> Sequence[Event]:
         source = channel.removeprefix(NEWS)
         found = news.read_feed(self._context, source, body, received_us, out)
-        self.outcome = Outcome(True, found, found)
-        return self._covered(channel, source, received_us)
+        return self._covered(channel, source, found, received_us)
 
-    def _covered(self, channel: str, symbol: str, received_us: int, since_us: int | None = None) -> Sequence[Event]:
+    def _covered(
+        self, channel: str, symbol: str, fresh: int, received_us: int, since_us: int | None = None
+    ) -> Sequence[Event]:
         # An answer covers its stream even with nothing in it, as a quiet subscription does once it is acknowledged.
-        if self.outcome.fresh:
+        if fresh:
             self._context.saw(channel, symbol, received_us)
         name = f"{channel}/{symbol}"
         if name in self._greeted and since_us is None:
@@ -221,5 +209,4 @@ class FinamParser:
             out.instruments.append(make_spec(instrument, about["asset"], more, received_us))
         # Only what was understood: the good answers that follow are put together with it.
         self._about[instrument.symbol] = about
-        self.outcome = Outcome(True, 1)
         return ()

@@ -16,8 +16,8 @@ from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
 from collector.venues.finam import calls
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.failures import is_unauthorised, status_of
+from collector.venues.finam.happenings import AnswerRead
 from collector.venues.finam.hours import Hours, Maintenance
-from collector.venues.finam.parser import FinamParser, Outcome
 from collector.venues.finam.periods import length_seconds, span_seconds
 from collector.venues.finam.tasks import DAILY_SECONDS, LONGEST_AWAY_SECONDS, RECHECK_SECONDS, Task
 from collector.venues.finam.values import time_us
@@ -44,11 +44,10 @@ _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
 class FinamPolling:
     """Meets `collector.venues.adapter.Polling`."""
 
-    def __init__(self, plan: PollPlan, desk: Desk, parser: FinamParser, random: Random) -> None:
+    def __init__(self, plan: PollPlan, desk: Desk, random: Random) -> None:
         self._plan = plan
         self._desk = desk
         self._settings = desk.settings
-        self._parser = parser
         self._random = random
         self._audits: bool = bool(plan.header.own.get("audits"))
         self._delays = plan.header.own.get("delays") or {}
@@ -112,12 +111,12 @@ class FinamPolling:
         if lane == REFERENCE:
             self._described(task, answer, now)
             return
-        outcome = self._parser.outcome
-        if not outcome.understood:
+        worth = next((event for event in events if isinstance(event, AnswerRead)), None)
+        if worth is None:
             self._delay(task, now, "the answer was not understood")
             return
         task.failures = task.refusals = 0
-        self._worth(task, outcome, now)
+        self._weigh(task, worth, now)
         task.turn(_FLOWING, now, self._remark(task))
 
     def failed(self, lane: str, call: RestCall, error: VenueError, now: float) -> None:
@@ -228,7 +227,7 @@ class FinamPolling:
 
     def _bars_from(self, task: Task, to_us: int) -> int:
         length_us = length_seconds(task.frame) * 1_000_000
-        reached = self._parser.candles.reached(task.symbol, task.frame)
+        reached = task.reached
         if reached is None:
             from_us = to_us - FIRST_BARS * length_us
         else:
@@ -242,18 +241,19 @@ class FinamPolling:
 
     # -- what an answer means ----------------------------------------------------------------------------------------
 
-    def _worth(self, task: Task, outcome: Outcome, now: float) -> None:
+    def _weigh(self, task: Task, worth: AnswerRead, now: float) -> None:
+        task.reached = worth.reached
         now_us = self._venue_now_us()
         hours = self._hours[task.symbol]
-        if task.method == calls.BARS and not outcome.total and hours.open(now_us) and task.empties < EMPTY_RETRIES:
+        if task.method == calls.BARS and not worth.total and hours.open(now_us) and task.empties < EMPTY_RETRIES:
             # The venue answers with nothing now and then where there is something.
             task.empties += 1
             task.due = now if task.empties == 1 else now + self._random.uniform(0.3, 1.0)
             return
         task.empties = 0
-        if outcome.fresh and task.method != calls.BARS and not self._audits and not hours.open(now_us):
+        if worth.fresh and task.method != calls.BARS and not self._audits and not hours.open(now_us):
             self._stirred(task, hours, now_us, now)
-        listing = outcome.listing
+        listing = worth.listing
         if listing is not None and not self._audits:
             if listing.lost:
                 task.halve(self._settings.shortest_seconds)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from collector.venues.events import SubscriptionState, SubscriptionStatus
+from collector.venues.finam.candles import Reached
 
 LONGEST_HOLD_SECONDS = 30.0
 LONGEST_AWAY_SECONDS = 15.0
@@ -38,6 +39,8 @@ class Task:
     unauthorised: int = 0
     failures: int = 0
     refusals: int = 0
+    reached: Reached | None = None
+    """How far its bars are known; None before the first."""
 
     def turn(self, state: SubscriptionState, now: float, reason: str = "") -> None:
         """Change what is shown of the task."""
