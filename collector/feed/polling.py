@@ -17,9 +17,10 @@ import structlog
 
 from collector.clock import Clock
 from collector.errors import CollectorError, VenueError
-from collector.feed.connection import BEAT_SECONDS, ConnectionState
+from collector.feed.connection import ConnectionState
 from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
+from collector.feed.line import BEAT_SECONDS
 from collector.feed.network import Loss
 from collector.feed.pauses import STEADY_SECONDS, Backoff, Pauses
 from collector.feed.rest import RestClient

@@ -18,9 +18,10 @@ from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.errors import VenueError
-from collector.feed.connection import BEAT_SECONDS, ConnectionFeed, ConnectionState
+from collector.feed.connection import ConnectionFeed, ConnectionState
 from collector.feed.failures import AdapterFailures, Place
 from collector.feed.intake import Intake
+from collector.feed.line import BEAT_SECONDS
 from collector.feed.network import Network
 from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff, Pauses, sleep_or
 from collector.feed.polling import PollFeed

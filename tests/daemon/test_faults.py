@@ -49,7 +49,7 @@ def feed_of(daemon: Daemon, venue: str = "fmfw") -> Any:
 def whole(daemon: Daemon) -> bool:
     """Live, and no symbol is on its way to be subscribed again."""
     return live(daemon) and all(
-        feed._conversation is not None and feed._conversation.proved
+        feed.living is not None and feed.living.conversation.proved
         for one in daemon.workers.values()
         for feed in one.worker.connections.values()
     )

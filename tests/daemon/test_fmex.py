@@ -89,7 +89,7 @@ def socket_of(daemon: Daemon) -> ConnectionFeed:
 
 
 def proved(daemon: Daemon) -> bool:
-    conversation = socket_of(daemon)._conversation
+    conversation = socket_of(daemon).living.conversation
     return conversation is not None and conversation.proved
 
 

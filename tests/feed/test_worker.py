@@ -41,8 +41,8 @@ async def working(
 
 async def acknowledge(feed: Any) -> None:
     """Let the venue prove a connection's subscriptions."""
-    await until(lambda: feed._conversation is not None)
-    feed._conversation.proved = True
+    await until(lambda: feed.living is not None)
+    feed.living.conversation.proved = True
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -209,7 +209,7 @@ class WatchedDaemon:
             flowing = [
                 SubscriptionStatus("deals", stream, symbol, SubscriptionState.FLOWING, since) for symbol in symbols
             ]
-            feed._conversation = cast(Any, SimpleNamespace(statuses=lambda: flowing))
+            feed.living = cast(Any, SimpleNamespace(statuses=lambda: flowing))
             session = self.normaliser.open(len(self.normaliser.sessions) + 1, plan.header.to_json(), 0, Records())
             session.parser.last_seen["deals"] = dict.fromkeys(symbols, self.clock.now_ns() - 2_000_000_000)
         worker.connections[name] = feed

@@ -62,7 +62,8 @@ def texts(reasons: tuple[facts.Reason, ...]) -> str:
 
 def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(recording: WatchedDaemon) -> None:
     feed = recording.workers["fake"].worker.connections["fake-1"]
-    feed.frames, feed.bytes, feed.reconnects, feed.last_frame_ns = 7, 700, 2, recording.clock.now_ns() - 500_000_000
+    feed.heard.frames, feed.heard.bytes, feed.reconnects = 7, 700, 2
+    feed.heard.last_frame_ns = recording.clock.now_ns() - 500_000_000
     recent = Recent(recording.observed)
     recent.look()
     status = orjson.loads(orjson.dumps(snapshot(recording.observed, recent)))
@@ -130,7 +131,7 @@ def test_subscriptions_of_a_lost_connection_are_told_with_its_reason_and_their_l
     recent = Recent(recording.observed)
     recent.look()
     feed = recording.workers["fake"].worker.connections["fake-1"]
-    feed.state, feed.reason, feed._conversation = ConnectionState.WAITING, "cut; next try in 3.0 s", None
+    feed.state, feed.reason, feed.living = ConnectionState.WAITING, "cut; next try in 3.0 s", None
     recording.normaliser.sessions.clear()
     recording.clock.now += 5
     subscription = snapshot(recording.observed, recent).venues[0].connections[0].subscriptions[0]
@@ -169,7 +170,7 @@ def test_rate_is_the_average_of_the_last_ten_seconds_and_unknown_before_that(rec
         recent.look()
         recording.clock.now += 1
         recording.commit(TableCount(40, 40, 0, 0))
-        feed.frames += 5
+        feed.heard.frames += 5
     rates = recent.rates()
     assert rates.rows_per_second == 40
     assert rates.frames_per_second == 5
@@ -285,7 +286,8 @@ def test_bugs_of_an_adapter_are_a_warning_and_no_end_of_the_status(recording: Wa
     worker = recording.workers["fake"].worker
     (feed,) = worker.connections.values()
     before = snapshot(recording.observed).venues[0].connections[0].subscriptions
-    feed._conversation = Broken()  # type: ignore[union-attr, assignment]
+    told = SimpleNamespace(statuses=lambda: feed._failures.statuses(Broken(), feed.plan))  # type: ignore[arg-type]
+    feed.living = told  # type: ignore[union-attr, assignment]
     snapshot(recording.observed)
     shown = snapshot(recording.observed)
     (venue,) = shown.venues

@@ -107,11 +107,11 @@ async def test_page_follows_what_happens_without_being_loaded_again(
     async with scene(tmp_path, database, "A") as on, opened(browser, on.address) as (page, _):
         await page.evaluate("window.loaded = 'once'")
         feed = on.daemon.workers["fake"].worker.connections["fake-1"]
-        feed.frames = 1_234_567
+        feed.heard.frames = 1_234_567
         await expect(page.locator("#venues")).to_contain_text("1,234,567")
         feed.state, feed.reason = ConnectionState.WAITING, "the venue closed the line: 1001 maintenance"
         feed.since_ns = on.daemon.clock.now_ns()
-        feed._conversation = None
+        feed.living = None
         await expect(page.locator("#verdict")).to_have_text("not recording")
         await expect(page.locator("#reasons")).to_contain_text("Fault")
         await expect(page.locator("#reasons")).to_contain_text("1001 maintenance")
@@ -260,7 +260,7 @@ async def test_phone_needs_no_scrolling_sideways(browser: Browser, database: str
         await on.tables.gap(long, 7200, 3600, "unrecoverable", reason="the venue keeps no past of trades " * 5)
         await on.tables.quarantine("unreadable" * 40)
         requested = on.daemon.add_connection(on.daemon.workers["fake"].worker, "WAITING")
-        cast(Any, requested._conversation).statuses()[0] = SubscriptionStatus(
+        cast(Any, requested.living).statuses()[0] = SubscriptionStatus(
             "deals", "trades", "WAITING", ACKNOWLEDGED, 0.0
         )
         feed = on.daemon.workers["fake"].worker.connections["fake-1"]
