@@ -418,9 +418,9 @@ def test_a_length_of_time_that_is_none_names_what_would_be_one(tmp_path: Path) -
         "storage.ticks.keep": "90 is not a length of time",
         "storage.news.keep": "'0d' is not a length of time",
         "storage.rates.keep": "5h is too short",
-        "storage.books.compress_after": "30d is no sooner than keep (20d)",
+        "storage.books.compress_after": "30d is not before keep (20d)",
     }
-    assert found["storage.trades.keep"].remedy == 'write "12h", "90d" or "8w"'
+    assert found["storage.trades.keep"].remedy == 'write a number and a unit, such as "90s", "5m", "2h" or "7d"'
 
 
 def test_repairs_must_be_over_before_rows_are_compressed_or_deleted(tmp_path: Path) -> None:

@@ -52,7 +52,19 @@ def read_config(path: Path | None, *, log: bool = True) -> Config:
     config = load(path)
     if log:
         configure(config.log.level, config.log.format, secrets=secret_values(config))
+    _warn_of_old_keys(config, logged=log)
     return config
+
+
+def _warn_of_old_keys(config: Config, *, logged: bool) -> None:
+    import structlog
+
+    _log = structlog.get_logger()
+    for renamed in config.renamed:
+        if logged:
+            _log.warning("setting_renamed", reason=renamed)
+        else:
+            say(f"warning: {renamed}", "yellow", stderr=True)
 
 
 def print_json(value: Any) -> None:

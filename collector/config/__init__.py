@@ -30,6 +30,7 @@ from collector.config.layers import (
     read_file,
 )
 from collector.config.models import Config, VenueConfig
+from collector.config.renames import RenamedKey, settle
 from collector.config.shape import Path as Keys
 from collector.config.shape import Shape
 from collector.errors import ConfigError
@@ -70,12 +71,15 @@ def load(
     if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         secrets.append(folder_layer(Path(credentials), below, shape, faults))
     layers[-1:] = [*secrets, variables]
+    renamed: dict[Keys, RenamedKey] = {}
+    for layer in layers:
+        renamed |= settle(layer, shape, faults)
 
     config = None
     try:
         config = Config(_build_sources=((*reversed(layers), _Basis(environ)), {}))
     except ValidationError as error:
-        faults.extend(texts.explain(error, shape, _origins(layers), str(path)))
+        faults.extend(texts.explain(error, shape, _as_written(_origins(layers), renamed, str(path)), str(path)))
     if config is not None:
         faults.extend(config.storage.faults(config.repair))
     if config is None or faults:
@@ -83,6 +87,7 @@ def load(
     config._source = {".".join(keys): origin for keys, origin in _origins(layers).items()}  # noqa: SLF001  ours
     config._origin = _told(path, config.source)  # noqa: SLF001
     config._secret_files = _secret_files(layers)  # noqa: SLF001
+    config._renamed = tuple(map(str, renamed.values()))  # noqa: SLF001
     return config
 
 
@@ -109,6 +114,12 @@ def _origins(layers: list[Layer]) -> dict[Keys, str]:
                 del origins[covered]
             origins[keys] = origin
     return origins
+
+
+def _as_written(origins: dict[Keys, str], renamed: Mapping[Keys, RenamedKey], file: str) -> dict[Keys, str]:
+    """Name keys that the file gives by their old names as they stand there, so that a fault can be found in it."""
+    old = {keys: key.old for keys, key in renamed.items() if key.origin == file and origins.get(keys) == file}
+    return {**origins, **old}
 
 
 def _secret_files(layers: list[Layer]) -> dict[Path, tuple[str, ...]]:

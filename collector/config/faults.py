@@ -13,7 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from collector.config.renames import UNITS
 from collector.config.shape import Path, Shape, is_secret
+from collector.durations import DURATION_EXAMPLES
 from collector.errors import Fault
 
 _LONGEST_VALUE = 60
@@ -95,6 +97,8 @@ def _text(error: ErrorDetails, path: Path, shape: Shape) -> tuple[str, str]:
         return "is missing", "it has no default"
     if kind in _NOT_A:
         what, remedy = _NOT_A[kind]
+        if path and path[-1].endswith(tuple(UNITS)):
+            remedy = f"write a number, or a length of time such as {DURATION_EXAMPLES}"
         return f"{value} is not {what}", remedy
     if kind in _BOUNDS:
         problem, remedy = _BOUNDS[kind]

@@ -67,6 +67,15 @@ class Layer(PydanticBaseSettingsSource):
         table[keys[-1]] = value
         self.origins[keys] = origin
 
+    def rename(self, old: Keys, new: Keys) -> str:
+        """Let a key and what is below it be known by a new name; return where it was found."""
+        inner = [keys for keys in self.origins if keys[: len(old)] == old]
+        outer = [old[:length] for length in range(len(old), -1, -1) if old[:length] in self.origins]
+        origin = self.origins[(inner or outer)[0]] if inner or outer else ""
+        for keys in inner:
+            self.origins[new + keys[len(old) :]] = self.origins.pop(keys)
+        return origin
+
 
 def read_file(path: Path, name: str) -> tuple[Tree, list[Fault]]:
     """Read a TOML file; `name` is what the user called it."""

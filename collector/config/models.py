@@ -6,12 +6,11 @@ section is not described here but by the venue's adapter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from platformdirs import user_data_path
 from pydantic import (
@@ -30,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from collector import venues as adapters
+from collector.durations import format_duration, parse_duration
 from collector.errors import Fault
 from collector.store.dsn_options import understand
 from collector.venues.adapter import Venue, VenueSettings
@@ -39,7 +39,9 @@ NEVER = "never"
 
 
 class Section(BaseModel):
-    """One table of the file."""
+    """One table of the file. `old_keys` has today's names of keys that had other ones in the last release."""
+
+    old_keys: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -209,15 +211,11 @@ class Audit(Section):
     )
 
 
-_SPAN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([hdw])", re.ASCII)
-_HOURS = {"h": 1, "d": 24, "w": 168}
-
-
 def _span(value: Any) -> Any:
     if value is None or isinstance(value, timedelta) or value in (UNLIMITED, NEVER):
         return value if isinstance(value, timedelta) else None
-    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    if found is None or not (span := timedelta(hours=float(found[1]) * _HOURS[found[2]])):
+    span = parse_duration(value) if isinstance(value, str) else None
+    if not span:
         raise ValueError(f'{value!r} is not a length of time; write "12h", "90d" or "8w"')
     return span
 
@@ -237,18 +235,13 @@ class Kept(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.keep is not None and self.keep < timedelta(days=1):
-            raise ValueError(f"keep: {_told(self.keep)} is too short; a day or more")
+            raise ValueError(f"keep: {format_duration(self.keep)} is too short; a day or more")
         if self.keep is not None and self.compress_after is not None and self.compress_after >= self.keep:
+            sooner, later = format_duration(self.compress_after), format_duration(self.keep)
             raise ValueError(
-                f"compress_after: {_told(self.compress_after)} is no sooner than keep ({_told(self.keep)}); "
-                "what is deleted then need not be compressed"
+                f"compress_after: {sooner} is not before keep ({later}); write less than {later}, or leave it out"
             )
         return self
-
-
-def _told(span: timedelta) -> str:
-    days, rest = divmod(span, timedelta(days=1))
-    return f"{days}d" if not rest else f"{span / timedelta(hours=1):g}h"
 
 
 class Storage(Section):
@@ -281,13 +274,13 @@ class Storage(Section):
                 if repair.max_age_days is None:
                     yield Fault(
                         f"storage.{name}.{key}",
-                        f"{_told(span)} is sooner than repairs end, which have no limit",
+                        f"{format_duration(span)} is sooner than repairs end, which have no limit",
                         "set repair.max_age_days to less than it",
                     )
                 elif span <= timedelta(days=repair.max_age_days):
                     yield Fault(
                         f"storage.{name}.{key}",
-                        f"{_told(span)} is not beyond the age at which gaps are repaired",
+                        f"{format_duration(span)} is not beyond the age at which gaps are repaired",
                         f"more than repair.max_age_days, which is {repair.max_age_days:g}, or lower that",
                     )
 
@@ -366,6 +359,7 @@ class Config(BaseSettings):
     _source: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _origin: str = PrivateAttr(default="built-in defaults")
     _secret_files: Mapping[Path, tuple[str, ...]] = PrivateAttr(default_factory=dict)
+    _renamed: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def source(self) -> Mapping[str, str]:
@@ -381,6 +375,11 @@ class Config(BaseSettings):
     def secret_files(self) -> Mapping[Path, tuple[str, ...]]:
         """Files that hold secrets, with their dotted keys; not those that systemd and docker keep."""
         return self._secret_files
+
+    @property
+    def renamed(self) -> tuple[str, ...]:
+        """For each key that was set by its old name: a sentence that names the new one."""
+        return self._renamed
 
     @field_validator("data_dir", mode="after")
     @classmethod

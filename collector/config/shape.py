@@ -6,7 +6,7 @@ venue's section, the adapter's model; it never looks at values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -30,12 +30,16 @@ class Shape:
         """Return the type of the value under `path`, or None where no such key exists."""
         kind: Any = Config
         for depth, key in enumerate(path):
-            kind = _inside(kind, key)
+            kind = _inside(kind, _old_keys(kind).get(key, key))
             if kind is VenueConfig:
                 kind = self._settings(path[depth])
             if kind is None:
                 return None
         return kind
+
+    def old_keys(self, path: Path) -> Mapping[str, str]:
+        """Return today's names of the keys under `path` that had other names in the last release."""
+        return _old_keys(self.at(path))
 
     def keys(self, path: Path) -> tuple[str, ...]:
         """Return the keys that may stand under `path`; none where any may."""
@@ -73,6 +77,10 @@ def is_list(kind: Any) -> bool:
     return any(one in (list, tuple, set, frozenset, Sequence, AbstractSet) for one in map(_plain, found))
 
 
+def is_number(kind: Any) -> bool:
+    return any(one in (int, float) for one in alternatives(kind))
+
+
 def is_table(kind: Any) -> bool:
     return any(_is_model(one) or get_origin(one) is dict for one in alternatives(kind))
 
@@ -83,6 +91,12 @@ def _plain(kind: Any) -> Any:
 
 def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _old_keys(kind: Any) -> Mapping[str, str]:
+    """Return the `old_keys` of the models that a kind of value may be."""
+    models = [one for one in alternatives(kind) if _is_model(one)]
+    return {old: new for model in models for old, new in getattr(model, "old_keys", {}).items()}
 
 
 def _inside(kind: Any, key: str) -> Any | None:

@@ -43,6 +43,9 @@ class VenueSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    old_keys: ClassVar[Mapping[str, str]] = {}
+    """Today's names of keys that had other ones in the last release; these are still read, with a warning."""
+
     adapter: str | None = Field(None, description="The protocol to speak; the section's own name when left out.")
     enabled: bool = Field(True, description="false keeps the section but does not start its worker.")
 

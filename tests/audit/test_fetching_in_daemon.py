@@ -31,7 +31,7 @@ LOSSES = {"fmfw": "BTCUSDT", "fmex": "btcusd_p", "finam": "SBER@MISX"}
 MORE = {
     "fmfw": "snapshot = 0",
     "fmex": "snapshot = 0",
-    "finam": 'transport = "stream"\naudit_seconds = 86400\nbackfill_per_minute = 6000',
+    "finam": 'transport = "stream"\nrest_check_seconds = 86400\nbackfill_per_minute = 6000',
 }
 """Leaves the repair as the only way to what was lost."""
 

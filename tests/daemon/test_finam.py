@@ -21,7 +21,7 @@ from tests.kit.stage import Stage, all_equal, live, until
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 UNEXPECTED = "cause not in ('starting', 'stopped', 'killed')"
-QUICK = "requests_per_minute = 3000\nshortest_seconds = 0.05\n"
+QUICK = "rest_per_minute = 3000\nshortest_seconds = 0.05\n"
 
 
 class FinamStage(Stage):

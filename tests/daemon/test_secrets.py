@@ -101,7 +101,7 @@ class Staged:
 
     @property
     def text(self) -> str:
-        quick = "requests_per_minute = 3000\nshortest_seconds = 0.05\n"
+        quick = "rest_per_minute = 3000\nshortest_seconds = 0.05\n"
         return (
             f'data_dir = "{self.folder / "data"}"\n[log]\nlevel = "debug"\nformat = "json"\n'
             f'[database]\ndsn = "{self.dsn}"\n[http]\nlisten = "127.0.0.1:{self.port}"\n'

@@ -85,7 +85,7 @@ async def _recorded(venue: str, folder: Path) -> Corpus:
         config.write_text(
             f'data_dir = "{folder / "data"}"\n[database]\ndsn = "{NO_DATABASE}"\n[http]\nlisten = "127.0.0.1:0"\n'
             + running.config()
-            + ("requests_per_minute = 3000\nshortest_seconds = 0.05\n" if venue == "finam" else "")
+            + ("rest_per_minute = 3000\nshortest_seconds = 0.05\n" if venue == "finam" else "")
         )
         async with started(load(config, {})) as daemon:
             await until(

@@ -47,7 +47,7 @@ class FinamVenue(Venue[FinamSettings]):
         super().apply(settings)
 
     def limits(self) -> Limits:
-        per_second = self.settings.requests_per_minute / 60
+        per_second = self.settings.rest_per_minute / 60
         return Limits(
             rest_per_second=max(50.0, 4 * per_second),  # the methods are paced each by itself
             messages_per_second=self.settings.messages_per_second,
@@ -83,7 +83,7 @@ class FinamVenue(Venue[FinamSettings]):
         return FinamPolling(plan, self.desk, random)
 
     def history_header(self) -> Mapping[str, Any]:
-        return {"final_us": round(self.settings.final_seconds * 1_000_000)}
+        return {"final_us": round(self.settings.grace_seconds * 1_000_000)}
 
     def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
         return history(self.desk, instrument, stream, from_us, to_us)

@@ -147,7 +147,7 @@ def _header(desk: Desk, symbols: Sequence[str]) -> SessionHeader:
     mics = sorted({symbol.rpartition("@")[2] for symbol in symbols})
     rights = {mic: desk.permission(f"@{mic}") for mic in mics}
     own = {
-        "final_us": round(desk.settings.final_seconds * 1_000_000),
+        "final_us": round(desk.settings.grace_seconds * 1_000_000),
         "delays": {
             mic: {"delay_minutes": right.delay_minutes, "quote_level": right.level}
             for mic, right in rights.items()

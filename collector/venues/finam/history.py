@@ -48,7 +48,7 @@ def minutes(desk: Desk, instruments: Sequence[Instrument], from_us: int, to_us: 
     if desk.token is None:
         yield from log_in(desk)
     # A bar is only taken for final where the question's end lies behind its own, and the venue's moment of grace.
-    end_us = to_us + 60_000_000 + round(desk.settings.final_seconds * 1_000_000)
+    end_us = to_us + 60_000_000 + round(desk.settings.grace_seconds * 1_000_000)
     for instrument in instruments:
         yield from _bars(desk, instrument.symbol, FRAMES["1m"], from_us, end_us)
 

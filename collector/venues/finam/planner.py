@@ -33,7 +33,7 @@ def weights(symbols: Sequence[str], priorities: Mapping[str, float]) -> dict[str
 
 def periods(wanted: Mapping[str, float], settings: FinamSettings) -> dict[str, float]:
     """Return how many seconds lie between two calls for each symbol, out of the symbols' weights."""
-    slot = 60.0 / settings.requests_per_minute
+    slot = 60.0 / settings.rest_per_minute
     total = sum(wanted.values())
     return {symbol: max(settings.shortest_seconds, slot * total / weight) for symbol, weight in wanted.items()}
 
@@ -47,13 +47,13 @@ def bar_periods(symbols: Sequence[str], settings: FinamSettings) -> dict[str, fl
     """Return how often each frame of every symbol is asked for: as wanted, or slower where the calls do not suffice."""
     frames = [FRAMES[name] for name in settings.candles]
     load = sum(len(symbols) / bar_period(frame) for frame in frames)
-    stretch = max(1.0, load * 60.0 / settings.requests_per_minute)
+    stretch = max(1.0, load * 60.0 / settings.rest_per_minute)
     return {frame: bar_period(frame) * stretch for frame in frames}
 
 
 def notes(by_stream: Mapping[str, Sequence[str]], settings: FinamSettings) -> tuple[str, ...]:
     """Tell in words what period each symbol gets; symbols with the same period share a line."""
-    told = [f"{settings.requests_per_minute} calls a minute of each method"]
+    told = [f"{settings.rest_per_minute} calls a minute of each method"]
     for stream, symbols in by_stream.items():
         if not symbols:
             continue

@@ -281,7 +281,7 @@ class FinamPolling:
         if task.method != calls.BARS:
             return due
         # Just after a bar has become final, where that is not long before its turn.
-        settled_us = int((self._settings.final_seconds + 1.0) * 1e6)
+        settled_us = int((self._settings.grace_seconds + 1.0) * 1e6)
         length_us = length_seconds(task.frame) * 1_000_000
         turn_us = now_us + int((due - now) * 1e6) - settled_us
         aligned = now + (turn_us - turn_us % length_us + settled_us - now_us) / 1e6

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import orjson
@@ -86,6 +87,12 @@ _FeedName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 class FinamSettings(VenueSettings):
     """A section `[venues.finam]`."""
 
+    old_keys: ClassVar[Mapping[str, str]] = {
+        "requests_per_minute": "rest_per_minute",
+        "final_seconds": "grace_seconds",
+        "audit_seconds": "rest_check_seconds",
+    }
+
     secret: SecretStr | None = Field(
         None, description="The API secret, from the venue's page of tokens; better in a file than here (secret_file)."
     )
@@ -110,7 +117,7 @@ class FinamSettings(VenueSettings):
     )
     rest_url: Annotated[str, _address("https", "http")] = Field(REST_URL, description="Where REST calls go.")
     ws_url: Annotated[str, _address("wss", "ws")] = Field(WS_URL, description="The JSON socket.")
-    requests_per_minute: int = Field(
+    rest_per_minute: int = Field(
         180, ge=1, le=100_000, description="Calls of each method; the venue allows 200 to all programs of one user."
     )
     backfill_per_minute: int = Field(
@@ -119,7 +126,9 @@ class FinamSettings(VenueSettings):
     in_flight: int = Field(2, ge=1, le=4, description="Calls of one method that may wait for an answer at a time.")
     shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is asked for more often than this.")
     closed_seconds: float = Field(60, ge=1, le=3600, description="How often a symbol whose market is closed is asked.")
-    final_seconds: float = Field(5, ge=0, le=600, description="How long after its end a bar counts as final.")
+    grace_seconds: float = Field(
+        5, ge=0, le=600, description="How long after a bar's end an update is awaited before the bar is closed."
+    )
     maintenance: str = Field(
         "02:00-03:15", description='The daily window, UTC, in which the venue is left alone; "" for none.'
     )
@@ -127,7 +136,9 @@ class FinamSettings(VenueSettings):
         dict[_FeedName, Annotated[str, _address("https", "http", bare=False)]], BeforeValidator(_tabled)
     ] = Field(NEWS_FEEDS, description='The RSS feeds of the stream "news", each by a name of your choice.')
     news_seconds: float = Field(300, ge=1, le=86_400, description="How often each of them is read.")
-    audit_seconds: float = Field(300, ge=5, le=86_400, description="stream: how often REST looks after each symbol.")
+    rest_check_seconds: float = Field(
+        300, ge=5, le=86_400, description="stream: how often each symbol is asked for over REST as well."
+    )
     symbols_per_connection: int = Field(50, ge=1, le=1000, description="stream: symbols on one socket.")
     messages_per_second: float = Field(10, gt=0, le=100, description="stream: requests sent by us.")
 
@@ -141,7 +152,7 @@ class FinamSettings(VenueSettings):
     @property
     def polled_per_minute(self) -> float:
         """The calls for trades, each of one symbol."""
-        return float(self.requests_per_minute) if self.transport == "poll" else 0.0
+        return float(self.rest_per_minute) if self.transport == "poll" else 0.0
 
     @property
     def maintenance_minutes(self) -> tuple[int, int] | None:

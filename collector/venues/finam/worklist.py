@@ -25,7 +25,7 @@ def lanes(streams: Sequence[str], settings: FinamSettings) -> tuple[str, ...]:
 
 def make_queues(plan: PollPlan, settings: FinamSettings, random: Random) -> dict[str, Queue]:
     """Return the queues by method. A plan with `audits` looks after a socket; another one polls."""
-    slot = 60.0 / settings.requests_per_minute
+    slot = 60.0 / settings.rest_per_minute
     queues = {REFERENCE: Queue(REFERENCE, slot, random, _reference_tasks(plan.header.symbols or ()))}
     for method, stream in STREAM_OF.items():
         if plan.header.own.get("audits"):
@@ -68,7 +68,7 @@ def _poll_tasks(plan: PollPlan, settings: FinamSettings, method: str, stream: st
 def _audit_tasks(plan: PollPlan, settings: FinamSettings, method: str) -> list[Task]:
     # The socket tells every change; REST fills in what it missed, from time to time and after each reconnection.
     return [
-        Task(method, symbol, settings.audit_seconds, settings.audit_seconds, frame=channel.partition("/")[2])
+        Task(method, symbol, settings.rest_check_seconds, settings.rest_check_seconds, frame=channel.partition("/")[2])
         for channel, symbols in plan.header.own["audits"]
         if channel.partition("/")[0] == method
         for symbol in symbols

@@ -198,7 +198,7 @@ def test_unknown_symbol_is_refused_and_asked_again_later_while_others_flow() -> 
 
 
 def test_symbol_that_stays_unknown_is_asked_for_once_a_day() -> None:
-    driven = Driven(rate=0, longest_wait=300.0, streams=["books"], requests_per_minute=2, maintenance="")
+    driven = Driven(rate=0, longest_wait=300.0, streams=["books"], rest_per_minute=2, maintenance="")
     driven.venue.fault("404", symbol=SBER)
     driven.run(3 * 24 * HOUR)
     assert len(driven.asked("OrderBook", SBER)) in (4, 5)
