@@ -130,7 +130,7 @@ async def backfilled(path: Path) -> None:
         "fmfw",
         "BTCUSDT",
         "ETHUSDT",
-        "--streams",
+        "--stream",
         "trades",
         "--from",
         since.isoformat(),

@@ -121,11 +121,11 @@ def test_migrate_makes_the_tables_once_and_tells_scripts_in_json(
         told: dict[str, list[str]] = json.loads(capsys.readouterr().out)
         return told
 
-    steps = said("--pending")["pending"]
+    steps = said("--dry-run")["pending"]
     assert steps
     assert said() == {"applied": steps}
     assert said() == {"applied": []}
-    assert said("--pending") == {"pending": []}
+    assert said("--dry-run") == {"pending": []}
 
 
 def test_psql_of_a_configured_database_is_told_without_the_password(
@@ -173,7 +173,7 @@ def test_simulate_prints_its_addresses_first_and_ends_orderly(tmp_path: Path) ->
 
 
 def test_a_venue_that_cannot_be_simulated_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--venues", "nix"]) == 2
+    assert main(["simulate", "--venue", "nix"]) == 2
     assert "fmfw" in capsys.readouterr().err
 
 
@@ -218,7 +218,7 @@ def test_a_name_that_a_crash_cut_short_is_made_anew_and_then_kept(tmp_path: Path
 
 
 def test_a_demo_of_a_venue_that_nobody_simulates_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--venues", "fmfw,nosuch", "--duration", "1"]) == 2
+    assert main(["demo", "--venue", "fmfw,nosuch", "--duration", "1"]) == 2
     told = capsys.readouterr().err
     assert "there is no venue 'nosuch' to choose; there is" in told
     assert "metaapi" in told

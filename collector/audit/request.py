@@ -20,7 +20,7 @@ from collector.audit.terms import configured_terms
 from collector.audit.unjudged import Unjudged, unjudged
 from collector.config import Config
 from collector.proof.known import Filter, check_names
-from collector.repair.listing import like
+from collector.repair.listing import like_any
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries
@@ -33,13 +33,13 @@ _SQL = queries("audit")
 
 
 class Choice(NamedTuple):
-    """What to audit; `venue` None: all, `symbol`: a pattern of file names, `again`: parse known segments once more.
+    """What to audit; no `venues`: all, `symbols`: patterns of file names, `again`: parse known segments once more.
 
     `only`: whether the parts were named, `fetch`: whether candles that are not recorded are fetched.
     """
 
-    venue: str | None
-    symbol: str
+    venues: Sequence[str]
+    symbols: Sequence[str]
     since: datetime
     until: datetime
     parts: Sequence[str]
@@ -50,7 +50,12 @@ class Choice(NamedTuple):
     @property
     def narrowed(self) -> bool:
         """Whether not everything was asked for. The journal is everybody's, and looked at as a whole."""
-        return self.venue is not None or self.symbol != "*"
+        return bool(self.venues or self.symbols)
+
+    @property
+    def instruments(self) -> tuple[Sequence[str] | None, list[str]]:
+        """Venues, None for all, and symbols as patterns of SQL: what the database is asked for."""
+        return self.venues or None, like_any(self.symbols)
 
 
 @dataclass(eq=False)
@@ -125,7 +130,7 @@ async def audit(
     config: Config, dsn: str, choice: Choice, progress: Callable[[Step], object] = lambda _: None
 ) -> Report:
     """Audit what was chosen. Raises `UnknownNameError` for names that mean nothing, and `DatabaseError`."""
-    await check_names(config, dsn, Filter(choice.venue, choice.symbol))
+    await check_names(config, dsn, Filter(choice.venues, choice.symbols))
     connection = await connect(dsn)
     report = Report(choice)
     work: dict[str, Callable[[], Awaitable[None]]] = {
@@ -149,8 +154,8 @@ async def audit(
 async def _unjudged(config: Config, connection: asyncpg.Connection, report: Report) -> list[Unjudged]:
     """Return what of the chosen parts was not judged: as things are configured, and as they turned out."""
     choice, terms = report.choice, configured_terms(config)
-    found = await subjects(connection, terms, choice.venue, like(choice.symbol))
-    told = await unjudged(connection, found, terms, choice.since, choice.venue, like(choice.symbol), rebuilt=True)
+    found = await subjects(connection, terms, *choice.instruments)
+    told = await unjudged(connection, found, terms, choice.since, *choice.instruments, rebuilt=True)
     told += [Unjudged(one.venue, one.symbol, "trades", one.reason) for one in report.minutes if one.reason]
     told += [
         Unjudged(venue, symbol, "books", one.first or "")
@@ -170,7 +175,7 @@ async def _minutes(
     report: Report,
     progress: Callable[[Step], object],
 ) -> None:
-    wanted = MinuteChoice(choice.venue, choice.symbol, choice.since, choice.until, choice.fetch)
+    wanted = MinuteChoice(*choice.instruments, choice.since, choice.until, choice.fetch)
     minutes, report.fetch_failed = await audit_minutes(
         config,
         connection,
@@ -180,16 +185,14 @@ async def _minutes(
         lambda done, total: progress(Step("minutes", done, total)),
     )
     report.minutes.extend(minutes)
-    rows = await connection.fetch(
-        _SQL["examples"], choice.venue, like(choice.symbol), choice.since - MINUTE, choice.until, EXAMPLES
-    )
+    rows = await connection.fetch(_SQL["examples"], *choice.instruments, choice.since - MINUTE, choice.until, EXAMPLES)
     report.examples.extend(dict(row) for row in rows)
 
 
 async def _books(
     config: Config, connection: asyncpg.Connection, choice: Choice, report: Report, progress: Callable[[Step], object]
 ) -> None:
-    rows = await connection.fetch(_SQL["with_books"], choice.venue, like(choice.symbol), choice.since, choice.until)
+    rows = await connection.fetch(_SQL["with_books"], *choice.instruments, choice.since, choice.until)
     for number, (instrument_id, venue, symbol) in enumerate(rows):
         progress(Step("books", number, len(rows)))
         configured = config.venues.get(venue)

@@ -19,7 +19,6 @@ from collector.config import Config
 from collector.errors import CollectorError
 from collector.feed.network import AiohttpNetwork
 from collector.model import Instrument
-from collector.repair.listing import like
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
 
@@ -50,10 +49,10 @@ class Minutes(NamedTuple):
 
 
 class MinuteChoice(NamedTuple):
-    """What to audit; `venue` None: all, `symbol`: a pattern of file names, `fetch`: candles that are not recorded."""
+    """What to audit; `venues` None: all, `symbols`: patterns of SQL, `fetch`: candles that are not recorded."""
 
-    venue: str | None
-    symbol: str
+    venues: Sequence[str] | None
+    symbols: Sequence[str]
     since: datetime
     until: datetime
     fetch: bool
@@ -67,7 +66,7 @@ async def audit_minutes(
     Raises `DatabaseError`.
     """
     terms = configured_terms(config)
-    found = await subjects(connection, terms, choice.venue, like(choice.symbol))
+    found = await subjects(connection, terms, choice.venues, choice.symbols)
     known, reasons, failed = await _candles(config, connection, dsn, choice, found, terms, fetching)
     counts = await _judge(connection, choice, found, known, judging)
     made = []

@@ -18,6 +18,9 @@ from collector.store.named import queries
 from collector.venues.adapter import Adapter, VenueSettings
 from collector.venues.audit import BookRows, CandleSums
 
+EVERYTHING = ("%",)
+"""The pattern of SQL that means all symbols."""
+
 STARTING = timedelta(seconds=15)
 """Where only the first session tells when recording began: its subscriptions may come so long after it."""
 
@@ -86,17 +89,17 @@ def _terms(adapter: Adapter[Any], settings: VenueSettings, *, fetch: bool) -> Te
 async def subjects(
     connection: asyncpg.Connection,
     known: Mapping[str, Terms],
-    venue: str | None = None,
-    symbols: str = "%",
+    venues: Sequence[str] | None = None,
+    symbols: Sequence[str] = EVERYTHING,
     now: datetime | None = None,
 ) -> list[Subject]:
-    """Return every instrument of which trades or candles were ever recorded; `symbols` is a pattern of SQL.
+    """Return every instrument of which trades or candles were ever recorded; `symbols` are patterns of SQL.
 
     Sessions that are open last until `now`, or, where nobody knows whether a daemon runs, until something was written.
     """
     recorded: dict[tuple[int, str, str], dict[str, list[Piece]]] = {}
     for instrument_id, code, symbol, stream, since, until in await connection.fetch(
-        _SQL["recorded"], venue, symbols, now
+        _SQL["recorded"], venues, symbols, now
     ):
         # What was asked for begins with a whole minute, and what of that is missing is a gap.
         begun = since if since == _down(since) else since + STARTING

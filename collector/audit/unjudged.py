@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from collector.audit.subjects import Subject, Terms
+from collector.audit.subjects import EVERYTHING, Subject, Terms
 from collector.store.named import queries
 
 NOTHING_TO_COMPARE = "the venue tells nothing that it could be compared with"
@@ -40,18 +40,18 @@ async def unjudged(
     found: Iterable[Subject],
     known: Mapping[str, Terms],
     since: datetime,
-    venue: str | None = None,
-    symbols: str = "%",
+    venues: Sequence[str] | None = None,
+    symbols: Sequence[str] = EVERYTHING,
     *,
     rebuilt: bool,
 ) -> list[Unjudged]:
-    """Return what was to be recorded after `since` and is not judged; `symbols` is a pattern of SQL.
+    """Return what was to be recorded after `since` and is not judged; `symbols` are patterns of SQL.
 
     `rebuilt`: whether books are rebuilt, which the daemon does not do.
     """
     reasons = {subject.instrument_id: subject.reason for subject in found}
     told = []
-    for instrument_id, code, symbol, stream in await connection.fetch(_SQL["asked_for"], venue, symbols, since):
+    for instrument_id, code, symbol, stream in await connection.fetch(_SQL["asked_for"], venues, symbols, since):
         if stream in ("trades", "candles"):
             reason = reasons.get(instrument_id, "")
         elif stream == "books" and code in known:

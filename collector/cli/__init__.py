@@ -41,6 +41,7 @@ from collector.cli import (
 )
 from collector.cli.screen import say, settle
 from collector.cli.shared import show_failure, show_faults
+from collector.cli.spellings import accept_old_spellings
 from collector.errors import CollectorError, ConfigError
 
 app = typer.Typer(
@@ -71,6 +72,7 @@ quarantine.add_to(app)
 explain.add_to(app)
 replay.add_to(app)
 database.add_to(app)
+accept_old_spellings(app)
 
 
 def _show_version(wanted: bool) -> None:

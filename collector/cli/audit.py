@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from collector.cli.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.times import ordered
+from collector.cli.vocabulary import Again, Since, Symbols, Until, Venues
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -22,6 +25,8 @@ Examples:
 
     collector audit --venue fmfw --symbol 'BTC*' --from 2026-11-01 --to 2026-11-08
 
+    collector audit --from '2h ago' --only minutes
+
     collector audit --only journal --again
 
     collector audit --json | jq '.examples'
@@ -35,34 +40,34 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(
-    venue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this venue. [default: all]")] = None,
-    symbol: Annotated[str, typer.Option(metavar="PATTERN", help="Only these symbols, * and ? as in file names.")] = "*",
-    since: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME", help="A date or a time; UTC unless it says else. [default: a day ago]"),
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here. [default: now]")] = None,
+    venue: Venues = None,
+    symbol: Symbols = None,
+    since: Since = None,
+    until: Until = None,
     only: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Of minutes,books,journal. [default: all three]")
+        list[str] | None,
+        typer.Option(metavar="PART", help="Only minutes, books or journal; may be repeated. (default: all three)"),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Parse journal segments whose hash is known, too.")] = False,
+    again: Again = False,
     no_fetch: Annotated[
         bool, typer.Option("--no-fetch", help="Leave out minutes whose candles would have to be fetched.")
     ] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Prove what is stored: minutes of trades against candles, books against snapshots, the journal against its counts.
+    """Prove what is stored: trades against candles, order books against snapshots, the journal against its counts.
 
-    Where trades are recorded without one-minute candles, these are fetched first. What is found is written to the
-    tables audits, book_audits and segment_audits. Safe beside the running daemon. Nothing is repaired: the daemon does
-    that. Exit status 1 where something is not explained, and where nothing was looked at.
+    The last 24 hours are audited unless --from and --to say otherwise. Where trades are recorded without one-minute
+    candles, the candles are fetched first. The results are written to the tables audits, book_audits and
+    segment_audits. Journal segments that an earlier audit has read are not read again, except with --again. It is safe
+    to run this beside the daemon. Nothing is repaired: the daemon does that. The exit status is 1 if something is not
+    explained, or if nothing was compared.
     """
     from collector.cli.names import usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
 
-    choice = _understand(venue, symbol, (since, until), only, again=again)._replace(fetch=not no_fetch)
+    choice = _understand(venue, symbol, (since, until), only or [], again=again)._replace(fetch=not no_fetch)
     settings = read_config(config, log=not as_json)
     with quiet_progress(quiet=as_json) as progress, usage(venue="--venue", symbol="--symbol"):
         report = run(_audit(settings, choice, progress))
@@ -74,25 +79,22 @@ def audit(
 
 
 def _understand(
-    venue: str | None, symbol: str, times: tuple[str | None, str | None], only: str | None, *, again: bool
+    venue: list[str] | None,
+    symbol: list[str] | None,
+    times: tuple[datetime | None, datetime | None],
+    only: list[str],
+    *,
+    again: bool,
 ) -> Choice:
-    from datetime import UTC, datetime, timedelta
-
     from collector.audit.request import PARTS, Choice
-    from collector.cli.backfill import moment
-    from collector.cli.names import some_of
+    from collector.cli.names import listed, some_of
 
-    parts = list(PARTS) if only is None else some_of("part", only, PARTS, "--only")
-    epoch, now = datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC)
-    since, until = times
-    last = now if until is None else min(now, epoch + timedelta(microseconds=moment("--to", until)))
-    first = last - timedelta(hours=DEFAULT_HOURS)
-    if since is not None:
-        first = epoch + timedelta(microseconds=moment("--from", since))
-        if first >= last:
-            what = "the future" if first >= now else "not before --to"
-            raise typer.BadParameter(f"{since} is {what}", param_hint="--from")
-    return Choice(venue, symbol, first, last, parts, again, only=only is not None)
+    parts = some_of("part", only, PARTS, "--only") or list(PARTS)
+    now = datetime.now(UTC)
+    since, until = ordered(*times)
+    last = now if until is None else min(now, until)
+    first = last - timedelta(hours=DEFAULT_HOURS) if since is None else since
+    return Choice(listed(venue, "--venue"), symbol or [], first, last, parts, again, only=bool(only))
 
 
 async def _audit(config: Config, choice: Choice, bar: Progress) -> Report:
@@ -124,7 +126,8 @@ def _tell(report: Report) -> None:
     if report.missed:
         names = " nor ".join(report.missed)
         span = f"{choice.since:%Y-%m-%d %H:%M} to {choice.until:%Y-%m-%d %H:%M} UTC"
-        whose = f" of {choice.venue or 'any venue'} {choice.symbol}" if choice.narrowed else ""
+        named = ", ".join(choice.venues) or "any venue", ", ".join(choice.symbols) or "*"
+        whose = f" of {' '.join(named)}" if choice.narrowed else ""
         told = f"nothing was looked at of {names}{whose} from {span}, so nothing is proved; looked at: {looked}"
     elif report.unexplained:
         told = f"something is not explained; looked at: {looked}"

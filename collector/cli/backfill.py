@@ -9,6 +9,8 @@ import typer
 
 from collector.cli.screen import Screen, say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.times import MOMENT_EXAMPLES, microseconds, ordered
+from collector.cli.vocabulary import Again, DryRun, Since, Streams, Until
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,7 +25,9 @@ Examples:
 
     collector backfill fmfw BTCUSDT --from 2026-11-01
 
-    collector backfill fmfw 'BTC*' ETHUSDT --streams candles --from 2026-01-01 --to 2026-07-01 --dry-run
+    collector backfill fmfw BTCUSDT --stream trades --stream candles --from '2h ago'
+
+    collector backfill fmfw 'BTC*' ETHUSDT --stream candles --from 2026-01-01 --to 2026-07-01 --dry-run
 
     collector backfill fmfw BTCUSDT --from 2026-11-01T09:30 --to 2026-11-01T12:00+01:00
 """
@@ -47,26 +51,27 @@ class Wanted(NamedTuple):
 def backfill(
     venue: Annotated[str, typer.Argument(metavar="VENUE", help="A venue of the configuration.")],
     symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL..", help="Names or patterns, such as 'BTC*'.")],
-    since: Annotated[str, typer.Option("--from", metavar="TIME", help="A date or a time; UTC unless it says else.")],
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here. [default: now]")] = None,
-    streams: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Such as trades,candles. [default: all with a past]")
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Fetch what earlier backfills have fetched, too.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell how many requests and how long.")] = False,
+    since: Since = None,
+    until: Until = None,
+    stream: Streams = None,
+    again: Again = False,
+    dry_run: DryRun = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a venue's past and store it; what is there already stays as it is.
+    """Fetch a venue's past and store it. Rows that are stored already stay as they are.
 
-    Safe beside the running daemon. May be ended at any time, and goes on where it was when started again. Gaps that it
-    covers are closed. Exit status 1 when the venue refused something for good.
+    --from is needed; without --to, everything up to now is fetched. Only streams of which the venue keeps a history can
+    be fetched. It is safe to run this beside the daemon, to stop it at any time and to start it again: it continues
+    where it stopped. What an earlier backfill has fetched is not fetched again, except with --again. Gaps that lie
+    within the fetched time are closed. With --dry-run it says how many requests that takes, and how long. The exit
+    status is 1 if the venue refused a request for good.
     """
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
 
     settings = read_config(config)
-    wanted = _understand(settings, venue, symbols, streams, (since, until), again=again, dry=dry_run)
+    wanted = _understand(settings, venue, symbols, stream or [], (since, until), again=again, dry=dry_run)
     with quiet_progress(quiet=as_json or dry_run) as progress:
         estimates, outcome = run(_backfill(settings, wanted, progress))
     if as_json:
@@ -75,7 +80,7 @@ def backfill(
     elif dry_run:
         _tell_estimates(estimates)
     elif outcome is None:
-        say("all of it was fetched before; --again fetches it once more")
+        say("an earlier backfill has fetched all of this; --again fetches it once more")
     else:
         _tell(outcome)
     raise typer.Exit(1 if outcome and outcome.refused else 0)
@@ -85,8 +90,8 @@ def _understand(
     config: Config,
     venue: str,
     patterns: list[str],
-    streams: str | None,
-    times: tuple[str, str | None],
+    streams: list[str],
+    times: tuple[datetime | None, datetime | None],
     *,
     again: bool,
     dry: bool,
@@ -102,36 +107,16 @@ def _understand(
     possible = sorted(adapter.historic | adapter.partly_historic)
     recorded: tuple[str, ...] = getattr(configured.settings, "streams", ())
     where = f"whose past {venue} keeps"
-    chosen = [] if streams is None else some_of("stream", streams, possible, "--streams", where=where)
+    chosen = some_of("stream", streams, possible, "--stream", where=where)
     chosen = chosen or [name for name in sorted(adapter.historic) if name in recorded] or sorted(adapter.historic)
     if not chosen:
         raise typer.BadParameter(f"{venue} keeps no past of anything", param_hint="VENUE")
-    now_us = int(datetime.now(UTC).timestamp() * 1e6)
-    first = moment("--from", times[0])
-    last = now_us if times[1] is None else moment("--to", times[1])
-    if first >= min(last, now_us):
-        what = "the future" if first >= now_us else "not before --to"
-        raise typer.BadParameter(f"{times[0]} is {what}", param_hint="--from")
-    return Wanted(venue, patterns, chosen, (first, min(last, now_us)), again, dry)
-
-
-def moment(option: str, text: str) -> int:
-    """Read an ISO date or time as microseconds since 1970; without a zone it is UTC."""
-    from collector.model import EARLIEST_US, LATEST_US
-
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a time; write 2026-11-01, 2026-11-01T09:30 or 2026-11-01T09:30:00+01:00",
-            param_hint=option,
-        ) from None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    time_us = int(time.timestamp() * 1e6)
-    if not EARLIEST_US <= time_us <= LATEST_US:
-        raise typer.BadParameter(f"{text!r} is not a time of this century", param_hint=option)
-    return time_us
+    since, until = ordered(*times)
+    if since is None:
+        raise typer.BadParameter(f"is missing; write a time such as {MOMENT_EXAMPLES}", param_hint="--from")
+    now = datetime.now(UTC)
+    last = now if until is None else min(until, now)
+    return Wanted(venue, patterns, chosen, (microseconds(since), microseconds(last)), again, dry)
 
 
 async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list[Estimate], Outcome | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -11,8 +10,12 @@ import typer
 
 from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, read_config
+from collector.cli.times import ordered
+from collector.cli.vocabulary import Since, Until
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from collector.config import Config
     from collector.data.picture import Picture
 
@@ -34,20 +37,21 @@ def add_to(app: typer.Typer) -> None:
 def chart(
     venue: Annotated[str, typer.Argument(metavar="VENUE", help="A venue that was recorded.")],
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The venue's own spelling.")],
-    since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="A date or a time, UTC. [default: a day before --to]")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="[default: the last trade]")] = None,
+    since: Since = None,
+    until: Until = None,
     period: Annotated[
-        str | None, typer.Option(metavar="LENGTH", help="Of a bar: 30s, 5m, 1h, 1d, .. [default: one that fits]")
+        str | None, typer.Option(metavar="LENGTH", help="Of a bar: 30s, 5m, 1h, 1d, .. (default: one that fits)")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .png or .svg. [default: VENUE-SYMBOL.png]")
+        Path | None, typer.Option(metavar="FILE", help="A .png or .svg. (default: VENUE-SYMBOL.png)")
     ] = None,
     style: Annotated[str, typer.Option(metavar="NAME", help="light or dark.")] = "light",
     config: ConfigFile = None,
 ) -> None:
-    """Draw candles, volume and spread, with the times that were not recorded shaded."""
+    """Draw candles, volume and spread, and shade the times that were not recorded.
+
+    Without --from and --to, the day before the last trade is drawn.
+    """
     from collector.cli.names import one_of, usage
     from collector.cli.running import run
     from collector.data.chart import FORMATS, draw
@@ -58,21 +62,13 @@ def chart(
     if path.suffix not in FORMATS:
         raise typer.BadParameter(f"{path} ends with none of {', '.join(FORMATS)}", param_hint="--out")
     one_of("style", style, STYLES, "--style")
-    span = _moment("--from", since), _moment("--to", until)
-    if span[0] and span[1] and span[0] >= span[1]:
-        raise typer.BadParameter(f"{since} is not before --to", param_hint="--from")
+    span = ordered(since, until)
     _check(period)
     extra("matplotlib", "charts")
     with usage(venue="VENUE", symbol="SYMBOL"):
         picture = run(_ask(read_config(config), venue, symbol, span, period))
     draw(picture, path, style=style)
     say(f"{path}: {picture.bars.num_rows:,} {picture.kind} of {picture.period}")
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    from collector.cli.backfill import moment
-
-    return None if text is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment(option, text))
 
 
 def _check(period: str | None) -> None:

@@ -10,6 +10,8 @@ import typer
 
 from collector.cli.screen import Screen, styled
 from collector.cli.shared import Json
+from collector.cli.times import duration_seconds
+from collector.cli.vocabulary import Rate, Seed, Venues
 
 if TYPE_CHECKING:
     from collector.demo.compare import Verdict
@@ -30,14 +32,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    duration: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="[default: until Ctrl-C]")] = None,
-    rate: Annotated[float, typer.Option(min=0, help="Market events a second at each venue.")] = 100.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same market.")] = 1,
-    venues: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Names, separated by commas. [default: all]")
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LENGTH", parser=duration_seconds, help="Stop after this time: 20 (seconds), 90s, 5m, 2h."
+        ),
     ] = None,
+    rate: Rate = 100.0,
+    seed: Seed = 1,
+    venue: Venues = None,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep journal and database here. [default: gone at the end]")
+        Path | None, typer.Option(metavar="DIR", help="Keep journal and database here. (default: gone at the end)")
     ] = None,
     listen: Annotated[str, typer.Option(help="Address of the status page; port 0 takes a free one.")] = "127.0.0.1:0",
     as_json: Json = False,
@@ -53,8 +58,9 @@ def demo(
     from collector.demo.demo import demo as run_demo
     from collector.logs import configure
 
-    if venues is not None:
-        venues = ",".join(some_of("venue", venues, simulator.venue_names(), "--venues"))
+    if duration is not None and duration < 1:
+        raise typer.BadParameter("is less than a second", param_hint="--duration")
+    venues = ",".join(some_of("venue", venue or [], simulator.venue_names(), "--venue")) or None
     configure("warning", "auto")
     console = Screen(stderr=as_json)
     verdicts = run(

@@ -10,6 +10,8 @@ import typer
 
 from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.times import duration_seconds
+from collector.cli.vocabulary import Whole
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -47,9 +49,14 @@ def explain(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The venue's spelling; of rates the name.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="A key, an id or a time, as the tables show it.")],
     within: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long after it others that tell the same are sought.")
+        float,
+        typer.Option(
+            metavar="LENGTH",
+            parser=duration_seconds,
+            help="Look for other frames that say the same in the journal up to this long after it: 90s, 5m, 2h.",
+        ),
     ] = 60.0,
-    whole: Annotated[bool, typer.Option("--whole", help="All of a long frame.")] = False,
+    whole: Whole = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,8 @@ import typer
 
 from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.times import day, ordered
+from collector.cli.vocabulary import Since, Symbols, Until, Venues
 from collector.escape import escaped
 
 if TYPE_CHECKING:
@@ -39,24 +41,27 @@ def export(
         typer.Argument(
             metavar="TABLE..",
             show_default=False,
-            help="trades, ticks, books, candles, derivatives, rates, news. [default with --seal: all]",
+            help="trades, ticks, books, candles, derivatives, rates, news. (default with --seal: all)",
         ),
     ] = None,
-    venue: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only these. [default: all]")] = None,
-    symbol: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Only these, * and ? as in file names. [default: all]")
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="A date or a time; UTC unless it says else.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here, exclusive.")] = None,
+    venue: Venues = None,
+    symbol: Symbols = None,
+    since: Since = None,
+    until: Until = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder to make.")] = None,
     kind: Annotated[str, typer.Option("--format", metavar="NAME", help="parquet, csv or arrow.")] = "parquet",
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an earlier export.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export in that folder.")] = False,
     seal: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Make a day's immutable data set; a date or 'yesterday'.")
+        date | None,
+        typer.Option(
+            metavar="DATE",
+            parser=day,
+            help="Export one whole day as a data set that never changes: 2026-11-20, yesterday.",
+        ),
     ] = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Seal a day that is not ready; the manifest tells.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Seal a day even if it is not complete; the manifest says so.")
+    ] = False,
     verify: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Check an export against its manifest, and do nothing else.")
     ] = None,
@@ -73,11 +78,12 @@ def export(
             raise typer.BadParameter("stands alone: what to check is in the manifest", param_hint="--verify")
         _verify(verify, as_json=as_json)
         return
+    from collector.cli.names import listed
     from collector.cli.running import run
     from collector.data.errors import UnknownError
 
     sealed = _seal(seal, anyway=anyway)
-    choice = _understand(tables or [], venue or [], symbol or [], (since, until), kind, sealed)
+    choice = _understand(tables or [], listed(venue, "--venue"), symbol or [], (since, until), kind, sealed)
     if out is None:
         raise typer.BadParameter("is missing: name the folder to make", param_hint="--out")
     settings = read_config(config, log=not as_json)
@@ -92,29 +98,24 @@ def export(
         _tell(done)
 
 
-def _seal(day: str | None, *, anyway: bool) -> Seal | None:
+def _seal(on: date | None, *, anyway: bool) -> Seal | None:
     from collector.data.export import Seal
 
-    if day is None:
+    if on is None:
         if anyway:
-            raise typer.BadParameter("belongs to --seal", param_hint="--anyway")
+            raise typer.BadParameter("is an option of --seal", param_hint="--anyway")
         return None
-    try:
-        found = (datetime.now(UTC) - timedelta(days=1)).date() if day == "yesterday" else date.fromisoformat(day)
-    except ValueError:
-        raise typer.BadParameter(f"{day!r} is not a date; write 2026-11-20 or yesterday", param_hint="--seal") from None
-    return Seal(found, anyway)
+    return Seal(on, anyway)
 
 
 def _understand(
     tables: list[str],
     venues: list[str],
     symbols: list[str],
-    times: tuple[str | None, str | None],
+    times: tuple[datetime | None, datetime | None],
     kind: str,
     seal: Seal | None,
 ) -> Choice:
-    from collector.cli.backfill import moment
     from collector.cli.names import one_of
     from collector.data.catalogue import TABLES
     from collector.data.export import Choice
@@ -127,12 +128,7 @@ def _understand(
         one_of("table", name, TABLES, "TABLE..")
     if seal is not None and any(times):
         raise typer.BadParameter("is the whole span: leave out --from and --to", param_hint="--seal")
-    first, last = (
-        None if text is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment(option, text))
-        for option, text in zip(("--from", "--to"), times, strict=True)
-    )
-    if first and last and first >= last:
-        raise typer.BadParameter(f"{times[0]} is not before --to", param_hint="--from")
+    first, last = ordered(*times)
     needs(kind)
     return Choice(tuple(tables or TABLES), tuple(venues), tuple(symbols), first, last)
 

@@ -8,11 +8,13 @@ import typer
 
 from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.vocabulary import Limit, Streams, Symbols, Venues
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.config import Config
+    from collector.proof.known import Filter
     from collector.repair.listing import Listed
 
 EXAMPLES = """
@@ -20,7 +22,7 @@ Examples:
 
     collector gaps
 
-    collector gaps --venue fmfw --symbol 'BTC*' --stream trades --state open
+    collector gaps --venue fmfw --symbol 'BTC*' --stream trades --stream candles --state open
 
     collector gaps --all --json | jq '.gaps[] | select(.state == "unrecoverable")'
 """
@@ -41,14 +43,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def gaps(
-    venue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this venue. [default: all]")] = None,
-    symbol: Annotated[str, typer.Option(metavar="PATTERN", help="Only these symbols, * and ? as in file names.")] = "*",
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="Only this stream. [default: all]")] = None,
-    state: Annotated[
-        str | None, typer.Option(metavar="STATE", help="open, repaired or unrecoverable. [default: all]")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest so many.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    venue: Venues = None,
+    symbol: Symbols = None,
+    stream: Streams = None,
+    state: Annotated[str, typer.Option(metavar="STATE", help="open, repaired, unrecoverable or all.")] = "all",
+    limit: Limit = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Show all of them, however many.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -56,14 +56,15 @@ def gaps(
 
     Exit status 1 where nothing of it was ever recorded: then there is nothing that could be missing.
     """
-    from collector.cli.names import one_of, usage
+    from collector.cli.names import listed, one_of, usage
     from collector.cli.running import run
+    from collector.proof.known import Filter
 
-    if state is not None:
-        one_of("state", state, STATES, "--state")
+    one_of("state", state, (*STATES, "all"), "--state")
+    asked = Filter(listed(venue, "--venue"), symbol or [], listed(stream, "--stream"))
     settings = read_config(config, log=not as_json)
     with usage(venue="--venue", symbol="--symbol", stream="--stream"):
-        found = run(_ask(settings, (venue, symbol, stream, state), None if everything else limit))
+        found = run(_ask(settings, asked, None if state == "all" else state, None if everything else limit))
     if as_json:
         rows = [one._asdict() for one in found.rows]
         print_json({"gaps": rows, "summary": found.summary, "recorded": found.recorded})
@@ -72,15 +73,14 @@ def gaps(
     raise typer.Exit(0 if found.recorded else 1)
 
 
-async def _ask(config: Config, choice: tuple[str | None, str, str | None, str | None], limit: int | None) -> Found:
+async def _ask(config: Config, asked: Filter, state: str | None, limit: int | None) -> Found:
     from collector.attach import attached
-    from collector.proof.known import Filter, check_names, was_recorded
+    from collector.proof.known import check_names, was_recorded
     from collector.repair.listing import listing
 
-    asked = Filter(*choice[:3])
     async with attached(config) as dsn:
         await check_names(config, dsn, asked)
-        rows, summary = await listing(dsn, *choice, limit=limit, max_age_days=config.repair.max_age_days)
+        rows, summary = await listing(dsn, *asked, state, limit=limit, max_age_days=config.repair.max_age_days)
         return Found(rows, summary, bool(rows) or await was_recorded(dsn, asked))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.vocabulary import Symbols, Venues
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -20,7 +20,7 @@ Examples:
 
     collector instruments
 
-    collector instruments 'BTC*' --venue fmfw
+    collector instruments --venue fmfw --symbol 'BTC*'
 
     collector instruments --recorded --json
 """
@@ -35,37 +35,44 @@ def add_to(app: typer.Typer) -> None:
 
 
 def instruments(
-    pattern: Annotated[str, typer.Argument(help="Symbols to show, * and ? as in file names.")] = "*",
-    venue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this venue. [default: all]")] = None,
+    venue: Venues = None,
+    symbol: Symbols = None,
     recorded: Annotated[bool, typer.Option("--recorded", help="Only what the configuration asks for.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List the venues' instruments as they are now; the streams column says what would be recorded of each."""
-    from collector.cli.names import usage
+    """List the venues' instruments as they are now. The column "streams" says what would be recorded of each."""
+    from collector.cli.names import listed, usage
     from collector.cli.running import run
-    from collector.names import known_name, matching
+    from collector.names import known_name
 
     settings = read_config(config)
-    with usage(venue="--venue", symbol="PATTERN"):
-        if venue is not None:
-            known_name("venue", venue, settings.venues, where="in the configuration")
-        every = run(_ask(settings, venue))
-        if pattern != "*":
-            matching("symbol", pattern, [one.symbol for one in every])
-    listed = [one for one in every if fnmatchcase(one.symbol, pattern) and (one.streams or not recorded)]
+    venues = listed(venue, "--venue")
+    with usage(venue="--venue", symbol="--symbol"):
+        for name in venues:
+            known_name("venue", name, settings.venues, where="in the configuration")
+        every = run(_ask(settings, venues or list(settings.venues)))
+        symbols = [one.symbol for one in every]
+        chosen = {name for pattern in symbol or ["*"] for name in _matching(pattern, symbols)}
+    shown = [one for one in every if one.symbol in chosen and (one.streams or not recorded)]
     if as_json:
-        print_json([one._asdict() for one in listed])
+        print_json([one._asdict() for one in shown])
     else:
-        _tell(listed)
+        _tell(shown)
 
 
-async def _ask(settings: Config, venue: str | None) -> list[Listed]:
+def _matching(pattern: str, symbols: list[str]) -> list[str]:
+    from collector.names import matching
+
+    return symbols if pattern == "*" else matching("symbol", pattern, symbols)
+
+
+async def _ask(settings: Config, venues: list[str]) -> list[Listed]:
     from collector.feed.discovery import catalogue
 
     found: list[Listed] = []
     for name, configured in settings.venues.items():
-        if venue in (None, name):
+        if name in venues:
             found += await catalogue(configured.begin())
     return found
 

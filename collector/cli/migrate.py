@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.vocabulary import DryRun
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -19,7 +20,7 @@ Examples:
 
     collector migrate
 
-    collector migrate --pending --json --config /etc/collector/collector.toml
+    collector migrate --dry-run --json --config /etc/collector/collector.toml
 """
 
 
@@ -29,14 +30,17 @@ def add_to(app: typer.Typer) -> None:
 
 def migrate(
     config: ConfigFile = None,
-    pending: Annotated[bool, typer.Option("--pending", help="Only tell what would be applied.")] = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Bring the database's tables up to date. Forward only; safe to run twice, or from two places at once."""
-    steps = asyncio.run(_migrate(read_config(config), only_tell=pending, quiet=json))
+    """Bring the database's tables up to date. It is safe to run this twice, or from two places at once.
+
+    Tables are never taken back to an older version.
+    """
+    steps = asyncio.run(_migrate(read_config(config), only_tell=dry_run, quiet=json))
     if json:
-        print_json({"pending" if pending else "applied": steps})
-    elif pending:
+        print_json({"pending" if dry_run else "applied": steps})
+    elif dry_run:
         for line in steps or ["up to date"]:
             say(line)
     elif not steps:

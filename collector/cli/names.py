@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -26,9 +26,17 @@ def one_of(what: str, name: str, known: Collection[str], hint: str, *, where: st
         return known_name(what, name, known, where=where)
 
 
-def some_of(what: str, text: str, known: Collection[str], hint: str, *, where: str = "to choose") -> list[str]:
-    """Return the names of a list with commas between, each one of a few and each once; wrong usage otherwise."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise typer.BadParameter(f"names nothing; there is {', '.join(known)}", param_hint=hint)
-    return [one_of(what, name, known, hint, where=where) for name in dict.fromkeys(names)]
+def some_of(
+    what: str, texts: Sequence[str], known: Collection[str], hint: str, *, where: str = "to choose"
+) -> list[str]:
+    """Return the names in a repeated option, each one of a few; wrong usage otherwise."""
+    names = listed(texts, hint, f"names nothing; there is {', '.join(known)}")
+    return [one_of(what, name, known, hint, where=where) for name in names]
+
+
+def listed(texts: Sequence[str] | None, hint: str, problem: str = "names nothing") -> list[str]:
+    """Return the names in a repeated option, each once; one text may hold several with commas between them."""
+    names = [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
+    if texts and not names:
+        raise typer.BadParameter(problem, param_hint=hint)
+    return list(dict.fromkeys(names))

@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(
-    everything: Annotated[bool, typer.Option("--all", help=f"Every stream, not the {SHOWN} largest.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show all of them, however many.")] = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from collector.cli.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.times import ordered
+from collector.cli.vocabulary import DryRun, Limit, Since, Streams, Until, Venues, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -41,18 +43,16 @@ commands = typer.Typer(
 )
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID]..", help="Entries, as `list` shows them.")]
-Venue = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this venue. [default: all]")]
-Stream = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this stream. [default: all]")]
 Kind = Annotated[
     str | None,
-    typer.Option(metavar="KIND", help="frame: not understood; row: refused by the database. [default: both]"),
+    typer.Option(metavar="KIND", help="frame: not understood; row: refused by the database. (default: both)"),
 ]
 Error = Annotated[
     str | None, typer.Option("--error", metavar="PATTERN", help="Only such errors, * and ? as in file names.")
 ]
-Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Received since then; UTC.")]
-Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Received until then.")]
-Everything = Annotated[bool, typer.Option("--all", help="All that wait (of the options' choice) instead of IDs.")]
+Everything = Annotated[
+    bool, typer.Option("--all", help="All entries that wait, or those that the other options choose, instead of IDs.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,15 +61,15 @@ def add_to(app: typer.Typer) -> None:
 
 @commands.command("list", epilog="Example:\n\n    collector quarantine list --venue fmfw --error 'price: *' --group")
 def list_entries(
-    venue: Venue = None,
-    stream: Stream = None,
+    venue: Venues = None,
+    stream: Streams = None,
     kind: Kind = None,
     error: Error = None,
     since: Since = None,
     until: Until = None,
     state: Annotated[str, typer.Option(metavar="STATE", help="waiting, resolved, discarded or all.")] = "waiting",
     group: Annotated[bool, typer.Option("--group", help="Count by error instead.")] = False,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many at the most.")] = 50,
+    limit: Limit = 50,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +102,7 @@ def list_entries(
 @commands.command("show", epilog="Example:\n\n    collector quarantine show 12 --json | jq .place.session")
 def show_entry(
     number: Annotated[int, typer.Argument(metavar="ID", help="An entry, as `list` shows it.")],
-    whole: Annotated[bool, typer.Option("--whole", help="All of a long frame.")] = False,
+    whole: Whole = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -123,13 +123,13 @@ def show_entry(
 def parse_entries(
     ids: Ids = None,
     everything: Everything = False,
-    venue: Venue = None,
-    stream: Stream = None,
+    venue: Venues = None,
+    stream: Streams = None,
     kind: Kind = None,
     error: Error = None,
     since: Since = None,
     until: Until = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would come of it.")] = False,
+    dry_run: DryRun = False,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -157,8 +157,8 @@ def discard_entries(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is not worth storing; it is kept.")],
     ids: Ids = None,
     everything: Everything = False,
-    venue: Venue = None,
-    stream: Stream = None,
+    venue: Venues = None,
+    stream: Streams = None,
     kind: Kind = None,
     error: Error = None,
     since: Since = None,
@@ -180,40 +180,34 @@ def discard_entries(
 
 def _choice(
     ids: list[int] | None,
-    venue: str | None,
-    stream: str | None,
+    venue: list[str] | None,
+    stream: list[str] | None,
     kind: str | None,
     error: str | None,
-    since: str | None,
-    until: str | None,
+    since: datetime | None,
+    until: datetime | None,
 ) -> Choice:
-    from collector.cli.backfill import moment
-    from collector.cli.names import one_of
+    from collector.cli.names import listed, one_of
     from collector.repair.listing import like
     from collector.store.quarantine import Choice
 
     if kind is not None:
         one_of("kind", kind, ("frame", "row"), "--kind")
 
-    def time(option: str, text: str | None) -> datetime | None:
-        return None if text is None else datetime.fromtimestamp(moment(option, text) / 1e6, UTC)
-
-    first, last = time("--from", since), time("--to", until)
-    now = datetime.now(UTC)
-    if first is not None and first >= min(last or now, now):
-        what = "the future" if first >= now else "not before --to"
-        raise typer.BadParameter(f"{since} is {what}", param_hint="--from")
-    return Choice(ids or None, None, venue, stream, kind, None if error is None else like(error), first, last)
+    first, last = ordered(since, until)
+    venues, streams = listed(venue, "--venue"), listed(stream, "--stream")
+    pattern = None if error is None else like(error)
+    return Choice(ids or None, None, venues or None, streams or None, kind, pattern, first, last)
 
 
 def _work(
     ids: list[int] | None,
-    venue: str | None,
-    stream: str | None,
+    venue: list[str] | None,
+    stream: list[str] | None,
     kind: str | None,
     error: str | None,
-    since: str | None,
-    until: str | None,
+    since: datetime | None,
+    until: datetime | None,
     *,
     everything: bool,
 ) -> Choice:
@@ -243,7 +237,7 @@ async def _check(config: Config, dsn: str, choice: Choice) -> None:
     from collector.proof.known import check_quarantined
     from collector.store.quarantine import check_error
 
-    await check_quarantined(config, dsn, choice.venue, choice.stream)
+    await check_quarantined(config, dsn, choice.venues or (), choice.streams or ())
     await check_error(dsn, choice.error)
 
 
@@ -262,7 +256,7 @@ async def _list(config: Config, choice: Choice, limit: int) -> tuple[list[Listed
     from collector.store.quarantine import listing
 
     async with attached(config) as dsn:
-        await check_quarantined(config, dsn, choice.venue, choice.stream)
+        await check_quarantined(config, dsn, choice.venues or (), choice.streams or ())
         return await listing(dsn, choice, limit)
 
 
@@ -272,7 +266,7 @@ async def _groups(config: Config, choice: Choice, limit: int) -> list[Group]:
     from collector.store.quarantine import groups
 
     async with attached(config) as dsn:
-        await check_quarantined(config, dsn, choice.venue, choice.stream)
+        await check_quarantined(config, dsn, choice.venues or (), choice.streams or ())
         return await groups(dsn, choice, limit)
 
 

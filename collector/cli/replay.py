@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.cli.times import microseconds, moment
+from collector.cli.vocabulary import Venues
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +27,24 @@ Examples:
 
     collector replay
 
-    collector replay --from 1795227594 --until 1795227597:123456
+    collector replay --from 1795227594 --to 1795227597:123456
 
     collector replay --into postgresql://me@localhost/rebuilt --backfills
 
-    collector replay --diff --from 2026-11-21T09:00 --venues fmfw --tables trades,candles
+    collector replay --diff --from 2026-11-21T09:00 --venue fmfw --table trades --table candles
 """
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("replay", epilog=EXAMPLES)(replay)
+
+
+class Place(NamedTuple):
+    """A place in the journal: the first entry that was received at a time or later, or else a segment and an offset."""
+
+    received: datetime | None = None
+    segment: int = 0
+    offset: int = 0
 
 
 class Wanted(NamedTuple):
@@ -48,54 +59,62 @@ class Wanted(NamedTuple):
 
 def replay(
     start: Annotated[
-        str | None,
-        typer.Option("--from", metavar="PLACE", help="SEGMENT[:OFFSET], or a time of receipt. [default: the oldest]"),
+        Place | None,
+        typer.Option("--from", metavar="TIME", parser=place, help="From this time of receipt on, or SEGMENT[:OFFSET]."),
     ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="PLACE", help="Up to here, not further. [default: the end]")
+    end: Annotated[
+        Place | None,
+        typer.Option("--to", metavar="TIME", parser=place, help="Up to this time of receipt, or SEGMENT[:OFFSET]."),
     ] = None,
-    into: Annotated[str | None, typer.Option(metavar="DSN", help="[default: the configured database]")] = None,
-    venues: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these, such as fmfw,finam.")] = None,
+    into: Annotated[
+        str | None, typer.Option(metavar="DSN", help="Write to this database. (default: the configured one)")
+    ] = None,
+    venue: Venues = None,
     backfills: Annotated[
-        bool, typer.Option("--backfills", help="What backfills fetched, too; it has journals of its own.")
+        bool, typer.Option("--backfills", help="Read the journals of backfills as well; they are separate.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Write nothing: compare what it gives with the tables.")] = False,
-    tables: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="With --diff: only these, such as trades,candles.")
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Write nothing: compare the rows that the journal gives with the tables.")
+    ] = False,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --diff: only this table; may be repeated. (default: all)"),
     ] = None,
     examples: Annotated[
-        int, typer.Option(min=0, metavar="N", help="With --diff: so many rows of each table and kind are shown.")
+        int, typer.Option(min=0, metavar="N", help="With --diff: how many rows of each table and kind are shown.")
     ] = 5,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Parse the journal again and write its rows; what is there already stays as it is.
+    """Parse the journal again and write its rows. Rows that are stored already stay as they are.
 
-    Safe beside the running daemon, and as often as you like. The positions are those of the quarantine table, of
-    journal_position and of the log. Exit status 1 when a part of the journal could not be read, when there was nothing
-    to read, and with --diff when a table is not what the journal gives, or nothing was compared.
+    The whole journal is read unless --from and --to say otherwise. It is safe to run this beside the daemon, as often
+    as you like. A place in the journal can be given as a segment's number and an offset in it, as the quarantine table,
+    the table journal_position and the log have them. The exit status is 1 if a part of the journal could not be read,
+    if there was nothing to read, and with --diff if a table differs from the journal, or if nothing was compared.
     """
-    from collector.cli.names import some_of, usage
+    from collector.cli.names import listed, some_of, usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
     from collector.store.shadow import TABLES
 
-    chosen = None if tables is None else some_of("table", tables, TABLES, "--tables")
+    chosen = some_of("table", table or [], TABLES, "--table")
     if chosen and not diff:
-        raise typer.BadParameter("is for --diff: rows of other tables would be lost in silence", param_hint="--tables")
+        problem = "works with --diff only: a replay writes all the rows that a frame gives"
+        raise typer.BadParameter(problem, param_hint="--table")
     settings = read_config(config, log=not (diff and as_json))
-    wanted = _understand(settings, (start, until), into, venues, backfills=backfills)
+    wanted = _understand(settings, (start, end), into, listed(venue, "--venue"), backfills=backfills)
     if diff:
         from collector.cli.difference import as_object, tell
 
-        with quiet_progress(quiet=as_json) as progress, usage(venue="--venues"):
+        with quiet_progress(quiet=as_json) as progress, usage(venue="--venue"):
             compared = run(_compare(settings, wanted, chosen, examples, progress))
         if as_json:
             print_json(as_object(compared))
         else:
             tell(compared, _left_out(settings, wanted))
         raise typer.Exit(0 if compared.proved and not compared.replayed.damages else 1)
-    with quiet_progress(quiet=as_json) as progress, usage(venue="--venues"):
+    with quiet_progress(quiet=as_json) as progress, usage(venue="--venue"):
         done = run(_replay(settings, wanted, progress))
     if as_json:
         print_json(
@@ -112,19 +131,16 @@ def replay(
 
 
 def _understand(
-    config: Config, places: tuple[str | None, str | None], into: str | None, venues: str | None, *, backfills: bool
+    config: Config, places: tuple[Place | None, Place | None], into: str | None, venues: list[str], *, backfills: bool
 ) -> Wanted:
     from collector.proof.frames import journals
 
     directory = config.data_dir / "journal"
-    first, last = (_position(directory, *one) for one in zip(("--from", "--until"), places, strict=True))
+    first, last = (_position(directory, *one) for one in zip(("--from", "--to"), places, strict=True))
     if first is not None and last is not None and first >= last:
-        raise typer.BadParameter("is not behind --from", param_hint="--until")
-    names = None if venues is None else list(dict.fromkeys(filter(None, map(str.strip, venues.split(",")))))
-    if names == []:
-        raise typer.BadParameter("names nothing", param_hint="--venues")
+        raise typer.BadParameter("is not after --from", param_hint="--to")
     others = [path for path in journals(config.data_dir) if path != directory] if backfills else []
-    return Wanted(first, last, into, others, names)
+    return Wanted(first, last, into, others, venues or None)
 
 
 def _left_out(config: Config, wanted: Wanted) -> int:
@@ -192,9 +208,7 @@ async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replaye
     return done
 
 
-async def _compare(
-    config: Config, wanted: Wanted, tables: list[str] | None, examples: int, progress: Progress
-) -> Compared:
+async def _compare(config: Config, wanted: Wanted, tables: list[str], examples: int, progress: Progress) -> Compared:
     from collector.attach import attached
     from collector.journal import Position
     from collector.proof.difference import compare
@@ -235,27 +249,29 @@ async def _compare(
     return compared
 
 
-def _position(directory: Path, option: str, text: str | None) -> Position | None:
-    from collector.journal import Position
-
-    if text is None:
-        return None
+def place(text: str) -> Place:
+    """Read a time, or a segment's number with or without an offset in it."""
     segment, _, offset = text.partition(":")
     if segment.isdigit() and (not offset or offset.isdigit()):
-        return Position(int(segment), int(offset or 0))
-    from collector.cli.backfill import moment
-    from collector.proof.frames import place
-
+        return Place(segment=int(segment), offset=int(offset or 0))
     try:
-        time_us = moment(option, text)
-    except typer.BadParameter:
-        raise typer.BadParameter(
-            f"{text!r} is not a place in the journal; write SEGMENT, SEGMENT:OFFSET or a time such as 2026-11-21T09:30",
-            param_hint=option,
-        ) from None
-    found = place(directory, time_us * 1000) if directory.is_dir() else None
+        return Place(moment(text))
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{error.message}, or a place in the journal: SEGMENT or SEGMENT:OFFSET") from None
+
+
+def _position(directory: Path, option: str, place: Place | None) -> Position | None:
+    from collector.journal import Position
+    from collector.proof.frames import place as place_received
+
+    if place is None:
+        return None
+    if place.received is None:
+        return Position(place.segment, place.offset)
+    found = place_received(directory, microseconds(place.received) * 1000) if directory.is_dir() else None
     if found is None and option == "--from":
-        raise typer.BadParameter(f"the journal holds nothing received since {text}", param_hint=option)
+        told = f"{place.received:%Y-%m-%dT%H:%M:%SZ}"
+        raise typer.BadParameter(f"the journal holds nothing that was received after {told}", param_hint=option)
     return found
 
 

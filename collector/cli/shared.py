@@ -37,7 +37,7 @@ ConfigFile = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Configuration to read. [default: $COLLECTOR_CONFIG, ./collector.toml, the user's, the system's]",
+        help="Configuration to read. (default: $COLLECTOR_CONFIG, ./collector.toml, the user's, the system's)",
         show_default=False,
     ),
 ]

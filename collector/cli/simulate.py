@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from collector.cli.vocabulary import Rate, Seed, Venues
+
 EXAMPLES = """
 Examples:
 
     collector simulate --rate 1000
 
-    collector simulate --venues fmfw --seed 7 --write-config sim.toml &
+    collector simulate --venue fmfw --seed 7 --write-config sim.toml &
 
     collector run --config sim.toml
 """
@@ -23,14 +25,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def simulate(
-    venues: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Names, separated by commas. [default: all]")
+    venue: Venues = None,
+    seed: Seed = 1,
+    rate: Rate = 50.0,
+    symbol_count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many symbols each venue lists.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same market.")] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Market events a second at each venue.")] = 50.0,
-    symbols: Annotated[int | None, typer.Option(min=1, help="How many symbols each venue lists.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the first venue; 0 lets the system choose.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the first venue; 0 lets the system choose.")] = 0,
     write_config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a configuration that points at the simulated venues.")
     ] = None,
@@ -40,13 +42,12 @@ def simulate(
     from collector.cli.names import some_of
     from collector.simulator.__main__ import main
 
-    if venues is not None:
-        venues = ",".join(some_of("venue", venues, simulator.venue_names(), "--venues"))
+    names = some_of("venue", venue or [], simulator.venue_names(), "--venue")
     options: dict[str, object] = {
-        "--venues": venues,
+        "--venues": ",".join(names) or None,
         "--seed": seed,
         "--rate": rate,
-        "--symbols": symbols,
+        "--symbols": symbol_count,
         "--host": host,
         "--port": port,
         "--write-config": write_config,

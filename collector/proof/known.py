@@ -14,7 +14,7 @@ from collector.config import Config
 from collector.journal import Kind, read
 from collector.names import is_pattern, known_name, matching
 from collector.proof.frames import journals, venue_of
-from collector.repair.listing import like
+from collector.repair.listing import like_any
 from collector.store.dsn import connect, refusals
 from collector.store.named import queries
 from collector.store.shadow import TABLES
@@ -23,11 +23,11 @@ _SQL = queries("names")
 
 
 class Filter(NamedTuple):
-    """What a command was asked for; None, and `*` as a symbol, for everything. A symbol may have `*` and `?` in it."""
+    """What a command was asked for; an empty list means everything. Symbols are patterns with * and ?."""
 
-    venue: str | None = None
-    symbol: str = "*"
-    stream: str | None = None
+    venues: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+    streams: Sequence[str] = ()
 
 
 async def check_names(config: Config, dsn: str, asked: Filter) -> None:
@@ -35,24 +35,27 @@ async def check_names(config: Config, dsn: str, asked: Filter) -> None:
 
     Known is what the configuration names, and what the tables hold or once were to hold.
     """
-    if asked == Filter():
+    if not any(asked):
         return
     async with _connected(dsn) as connection:
-        if asked.venue is not None:
-            known_name("venue", asked.venue, await _venues(config, connection))
-        if asked.symbol != "*":
+        venues_known = await _venues(config, connection)
+        for venue in asked.venues:
+            known_name("venue", venue, venues_known)
+        symbols_known = await _symbols(config, connection, asked.venues)
+        for pattern in asked.symbols:
             # Only * and ? mean something here, as in the question that the database is asked.
-            known = await _symbols(config, connection, asked.venue)
-            matching("symbol", asked.symbol.replace("[", "[[]"), known, where=_where(asked.venue))
-        if asked.stream is not None:
-            known_name("stream", asked.stream, await _streams(config, connection))
+            if pattern != "*":
+                matching("symbol", pattern.replace("[", "[[]"), symbols_known, where=_where(asked.venues))
+        streams_known = await _streams(config, connection)
+        for stream in asked.streams:
+            known_name("stream", stream, streams_known)
 
 
 async def check_instrument(config: Config, dsn: str, venue: str, symbol: str) -> None:
     """Raise `UnknownNameError` where nobody knows such a venue, or no such symbol of it. Raises `DatabaseError`."""
     async with _connected(dsn) as connection:
         known_name("venue", venue, await _venues(config, connection))
-        known_name("symbol", symbol, await _symbols(config, connection, venue), where=_where(venue))
+        known_name("symbol", symbol, await _symbols(config, connection, [venue]), where=_where([venue]))
 
 
 async def check_rate(config: Config, dsn: str, venue: str, name: str) -> None:
@@ -63,18 +66,18 @@ async def check_rate(config: Config, dsn: str, venue: str, name: str) -> None:
         known_name("symbol", name, rates, where=f"among the rates of {venue}")
 
 
-async def check_quarantined(config: Config, dsn: str, venue: str | None, stream: str | None) -> None:
-    """Raise `UnknownNameError` where neither is anything in quarantine of a venue or stream, nor could it be."""
-    if venue is None and stream is None:
+async def check_quarantined(config: Config, dsn: str, of_venues: Sequence[str], streams: Sequence[str]) -> None:
+    """Raise `UnknownNameError` for a venue or stream of which nothing is in quarantine, nor could be."""
+    if not of_venues and not streams:
         return
     async with _connected(dsn) as connection:
         rows = await connection.fetch(_SQL["quarantined"])
-        if venue is not None:
-            known = [*await _venues(config, connection), *(row[0] for row in rows if row[0] is not None)]
-            known_name("venue", venue, known)
-        if stream is not None:
-            known = [*await _streams(config, connection), *(row[1] for row in rows if row[1] is not None)]
-            known_name("stream", stream, known)
+        venues_known = [*await _venues(config, connection), *(row[0] for row in rows if row[0] is not None)]
+        for venue in of_venues:
+            known_name("venue", venue, venues_known)
+        streams_known = [*await _streams(config, connection), *(row[1] for row in rows if row[1] is not None)]
+        for stream in streams:
+            known_name("stream", stream, streams_known)
 
 
 async def check_journalled(config: Config, dsn: str, names: Sequence[str]) -> None:
@@ -90,7 +93,9 @@ async def check_journalled(config: Config, dsn: str, names: Sequence[str]) -> No
 async def was_recorded(dsn: str, asked: Filter) -> bool:
     """Whether anything of a choice was ever to be recorded. Raises `DatabaseError`."""
     async with _connected(dsn) as connection:
-        recorded: bool = await connection.fetchval(_SQL["recorded"], asked.venue, like(asked.symbol), asked.stream)
+        recorded: bool = await connection.fetchval(
+            _SQL["recorded"], asked.venues or None, like_any(asked.symbols), asked.streams or None
+        )
         return recorded
 
 
@@ -108,19 +113,19 @@ async def _venues(config: Config, connection: asyncpg.Connection) -> list[str]:
     return [*config.venues, *(row[0] for row in await connection.fetch(_SQL["venues"]))]
 
 
-async def _symbols(config: Config, connection: asyncpg.Connection, venue: str | None) -> list[str]:
-    of_venue = None if venue is None else [venue]
-    return [*(row[0] for row in await connection.fetch(_SQL["symbols"], of_venue)), *_configured_symbols(config, venue)]
+async def _symbols(config: Config, connection: asyncpg.Connection, of_venues: Sequence[str]) -> list[str]:
+    rows = await connection.fetch(_SQL["symbols"], of_venues or None)
+    return [*(row[0] for row in rows), *_configured_symbols(config, of_venues)]
 
 
 async def _streams(config: Config, connection: asyncpg.Connection) -> list[str]:
     return [*TABLES, *(row[0] for row in await connection.fetch(_SQL["streams"])), *_configured_streams(config)]
 
 
-def _configured_symbols(config: Config, venue: str | None) -> Iterator[str]:
+def _configured_symbols(config: Config, of_venues: Sequence[str]) -> Iterator[str]:
     """Yield the symbols that the configuration names, as far as it names them and no patterns."""
     for name, configured in config.venues.items():
-        if venue in (None, name):
+        if not of_venues or name in of_venues:
             named = configured.begin().named()
             yield from (symbol for symbols in named.values() for symbol in symbols if not is_pattern(symbol))
 
@@ -131,8 +136,8 @@ def _configured_streams(config: Config) -> Iterable[str]:
         yield from getattr(configured.settings, "streams", ())
 
 
-def _where(venue: str | None) -> str:
-    return "here" if venue is None else f"of {venue}"
+def _where(of_venues: Sequence[str]) -> str:
+    return f"of {', '.join(of_venues)}" if of_venues else "here"
 
 
 def _journalled_venues(data_dir: Path) -> set[str]:

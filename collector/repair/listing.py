@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,9 +33,9 @@ class Listed(NamedTuple):
 
 async def listing(
     dsn: str,
-    venue: str | None,
-    symbol: str,
-    stream: str | None,
+    venues: Sequence[str],
+    symbols: Sequence[str],
+    streams: Sequence[str],
     state: str | None,
     *,
     limit: int | None,
@@ -42,17 +43,23 @@ async def listing(
 ) -> tuple[list[Listed], dict[str, int]]:
     """Return the newest gaps of a choice, and how many there are of each state. Raises `DatabaseError`.
 
-    `symbol` is a pattern with * and ?. Of the counts, `lasting` are those without an end, and `too_old` those that the
-    daemon leaves alone because they ended more than `max_age_days` ago.
+    `symbols` are patterns with * and ?. Where nothing is named, everything is meant. Of the counts, `lasting` are
+    those without an end, and `too_old` those that the daemon leaves alone because they ended more than `max_age_days`
+    ago.
     """
     connection = await connect(dsn)
     try:
-        choice = (venue, like(symbol), stream, state)
+        choice = (venues or None, like_any(symbols), streams or None, state)
         rows = await connection.fetch(_SQL["list_gaps"], *choice, limit)
         counts = await connection.fetchrow(_SQL["count_gaps"], *choice, max_age_days)
     finally:
         await connection.close(timeout=5)
     return [Listed(*row) for row in rows], dict(counts or {})
+
+
+def like_any(patterns: Sequence[str]) -> list[str]:
+    """Write patterns of file names as those of SQL; none of them mean everything."""
+    return [like(pattern) for pattern in patterns] or ["%"]
 
 
 def like(pattern: str) -> str:

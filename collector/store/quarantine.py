@@ -61,8 +61,8 @@ class Choice(NamedTuple):
 
     ids: list[int] | None = None
     state: str | None = None
-    venue: str | None = None
-    stream: str | None = None
+    venues: list[str] | None = None
+    streams: list[str] | None = None
     kind: str | None = None
     error: str | None = None
     since: datetime | None = None

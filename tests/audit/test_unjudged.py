@@ -52,7 +52,7 @@ async def test_each_stream_that_is_recorded_and_not_judged_is_told_with_its_reas
         found = await subjects(connection, TERMS, now=NOON + HOUR)
         told = await unjudged(connection, found, TERMS, NOON, rebuilt=True)
         running = await unjudged(connection, found, TERMS, NOON, rebuilt=False)
-        narrow = await unjudged(connection, found, TERMS, NOON, "whole", "A%", rebuilt=True)
+        narrow = await unjudged(connection, found, TERMS, NOON, ["whole"], ["A%"], rebuilt=True)
         early = await unjudged(connection, found, TERMS, NOON - 2 * HOUR, rebuilt=True)
     finally:
         await connection.close()

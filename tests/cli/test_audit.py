@@ -285,7 +285,7 @@ async def test_a_name_that_means_nothing_and_nothing_looked_at_are_no_proof(
         (["--only", "minuets"], "no part 'minuets' to choose; did you mean minutes?"),
         (["--only", ","], "names nothing; there is minutes, books, journal"),
         (["--from", "2101-01-01"], "not a time of this century"),
-        (["--from", "2030-01-01", "--to", "2029-01-01"], "is the future"),
+        (["--from", "2030-01-01", "--to", "2029-01-01"], "in the future"),
         (["--from", "2025-01-02", "--to", "2025-01-01"], "not before --to"),
     ],
 )

@@ -120,7 +120,7 @@ async def test_names_that_the_database_lacks_are_wrong_usage(
         (("trades", "--out", "x", "--format", "xls"), "there is arrow, csv"),
         (("trades", "--out", "x", "--from", "soon"), "is not a time"),
         (("trades", "--out", "x", "--from", "2026-11-02", "--to", "2026-11-01"), "is not before --to"),
-        (("trades", "--out", "x", "--anyway"), "belongs to --seal"),
+        (("trades", "--out", "x", "--anyway"), "is an option of --seal"),
         (("--seal", "x", "--out", "x"), "is not a date"),
         (("--seal", "2026-11-01", "--from", "2026-11-01", "--out", "x"), "leave out --from"),
         (("trades", "--verify", "x"), "stands alone"),

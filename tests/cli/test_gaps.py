@@ -151,6 +151,6 @@ async def test_a_name_that_means_nothing_is_wrong_usage(
 async def test_pattern_means_what_file_names_mean(database: str) -> None:
     await fill(database)
     assert like("100%_*?") == "100\\%\\_%_"
-    rows, summary = await listing(database, None, "BTC_X", None, None, limit=None)
+    rows, summary = await listing(database, [], ["BTC_X"], [], None, limit=None)
     assert [row.symbol for row in rows] == ["BTC_X"]
     assert summary["total"] == 1

@@ -144,7 +144,7 @@ async def test_tables_full_of_it_are_shown_as_text(
         assert "[red]a[/docs/x]:smile:\\" in told.out + told.err
 
 
-CHOICE = Choice(EVIL, EVIL, datetime.now(UTC), datetime.now(UTC), PARTS, again=False)
+CHOICE = Choice([EVIL], [EVIL], datetime.now(UTC), datetime.now(UTC), PARTS, again=False)
 MINUTES = Minutes(EVIL, EVIL, 1, 2, 3, 4, 5, "")
 SPOILT = {
     "venue": EVIL,

@@ -19,12 +19,15 @@ async def test_names_that_mean_nothing_are_wrong_usage(
     async with stage(database, tmp_path, running=False) as on:
         for options, words in (
             (["--venue", "fmwf"], "--venue: there is no venue 'fmwf' in the configuration; did you mean fmfw?"),
-            (["BTCUSD"], "PATTERN: there is no symbol 'BTCUSD' here; did you mean BTCUSDT"),
-            (["nosuch*"], "PATTERN: no symbol here is like 'nosuch*'"),
+            (["--symbol", "BTCUSD"], "--symbol: there is no symbol 'BTCUSD' here; did you mean BTCUSDT"),
+            (["--symbol", "nosuch*"], "--symbol: no symbol here is like 'nosuch*'"),
         ):
             assert await asyncio.to_thread(main, ["instruments", *options, "--config", str(on.config)]) == 2
             told = capsys.readouterr()
             assert words in " ".join(told.err.replace("│", " ").split())
-        assert await asyncio.to_thread(main, ["instruments", "BTCUSDT", "--json", "--config", str(on.config)]) == 0
+        assert (
+            await asyncio.to_thread(main, ["instruments", "--symbol", "BTCUSDT", "--json", "--config", str(on.config)])
+            == 0
+        )
         out = capsys.readouterr().out
         assert [one["symbol"] for one in json.loads(out[out.index("[\n") :])] == ["BTCUSDT"]

@@ -160,7 +160,7 @@ async def test_wrong_usage_names_what_would_be_right(
                 "no state 'open' to choose; there is all, discarded, resolved, waiting",
             ),
             (["list", "--kind", "x"], "there is no kind 'x' to choose; there is frame, row"),
-            (["list", "--from", "yesterday"], "'yesterday' is not a time"),
+            (["list", "--from", "tomorrow"], "'tomorrow' is not a time"),
             (["show", "x"], "Invalid value for"),
         ]:
             status, out, err = await run(on, capsys, *arguments)

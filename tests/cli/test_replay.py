@@ -120,7 +120,7 @@ async def test_rows_that_somebody_touched_are_found(
         assert (example["kind"], example["live"]["bid"], example["replayed"]) == ("extra", 1, None)
         assert counts == {table: await on.rows(table) for table in FACTS}
 
-        status, out, _ = await run(on, capsys, "replay", "--diff", "--tables", "trades")
+        status, out, _ = await run(on, capsys, "replay", "--diff", "--table", "trades")
         assert status == 1
         assert "trades differ: price in 1, size in 1" in out
         assert "ticks" not in out
@@ -167,7 +167,7 @@ async def test_backfills_are_replayed_in_between_and_give_the_same_rows(
             await until(lambda: live(daemon) and daemon.statistics.total.stored > 500, "500 rows")
             since = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
             status, *_ = await run(
-                on, capsys, "backfill", "fmfw", "BTC*", "ETHBTC", "--streams", "trades,candles", "--from", since
+                on, capsys, "backfill", "fmfw", "BTC*", "ETHBTC", "--stream", "trades,candles", "--from", since
             )
             assert status == 0
             stored = daemon.statistics.total.stored
@@ -203,7 +203,7 @@ async def test_a_part_is_compared_with_its_part_of_the_tables(
             await settled(daemon.observed)
         start = first(tmp_path)
         begin, end = str(start + 1), str(start + 3)
-        for places in (["--from", begin], ["--until", end], ["--from", begin, "--until", end]):
+        for places in (["--from", begin], ["--to", end], ["--from", begin, "--to", end]):
             status, answer = await diff(on, capsys, *places)
             assert (status, found(answer)) == (0, {}), places
             assert 0 < answer["tables"]["trades"]["rows"] < await on.rows("trades")
@@ -212,18 +212,18 @@ async def test_a_part_is_compared_with_its_part_of_the_tables(
         assert (status, found(answer)) == (0, {})
         [(rows,)] = await on.query("select count(*) from ticks where received_at > $1", middle)
         assert abs(answer["tables"]["ticks"]["rows"] - rows) <= 20
-        for arguments in (["--venues", "fmwf"], ["--venues", "fmfw,nosuch"], ["--diff", "--venues", "fmwf"]):
+        for arguments in (["--venue", "fmwf"], ["--venue", "fmfw,nosuch"], ["--diff", "--venue", "fmwf"]):
             status, out, err = await run(on, capsys, "replay", *arguments)
             assert (status, out) == (2, "")
             assert "there is no venue" in err
         await on.query("insert into venues (code) values ('finam')")
-        status, answer = await diff(on, capsys, "--venues", "finam")
+        status, answer = await diff(on, capsys, "--venue", "finam")
         assert (status, answer["proved"]) == (1, False)
-        status, out, _ = await run(on, capsys, "replay", "--diff", "--tables", "news")
+        status, out, _ = await run(on, capsys, "replay", "--diff", "--table", "news")
         assert status == 1
         assert "neither the journal nor a table holds a row of this choice" in out
         assert "digit by digit" not in out
-        status, out, _ = await run(on, capsys, "replay", "--venues", "finam")
+        status, out, _ = await run(on, capsys, "replay", "--venue", "finam")
         assert status == 1
         assert "nothing was replayed" in out
 
@@ -250,12 +250,12 @@ async def test_wrong_usage_names_what_would_be_right(
 ) -> None:
     async with stage(database, tmp_path, running=False) as on:
         for arguments, said in [
-            (["--from", "x"], "'x' is not a place in the journal; write SEGMENT, SEGMENT:OFFSET or a time"),
-            (["--from", "2026-01-01"], "the journal holds nothing received since"),
-            (["--from", "9", "--until", "8"], "is not behind --from"),
-            (["--tables", "trades"], "is for --diff"),
-            (["--diff", "--tables", "quotes"], "there is no table 'quotes' to choose; there is books, candles"),
-            (["--diff", "--venues", " , "], "names nothing"),
+            (["--from", "x"], "'x' is not a time; write one such as 2026-11-01"),
+            (["--from", "2026-01-01"], "the journal holds nothing that was received after"),
+            (["--from", "9", "--to", "8"], "is not after --from"),
+            (["--table", "trades"], "works with --diff only"),
+            (["--diff", "--table", "quotes"], "there is no table 'quotes' to choose; there is books, candles"),
+            (["--diff", "--venue", " , "], "names nothing"),
         ]:
             status, out, err = await run(on, capsys, "replay", *arguments)
             assert (status, out) == (2, "")

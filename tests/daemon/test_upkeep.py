@@ -41,7 +41,7 @@ async def backfill(on: Stage, hours: int) -> None:
     """Fetch the past in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "collector.cli", "backfill", "fmfw", "BTCUSDT", "ETHUSDT"),
-        *("--streams", "trades", "--from", (datetime.now(UTC) - timedelta(hours=hours)).isoformat()),
+        *("--stream", "trades", "--from", (datetime.now(UTC) - timedelta(hours=hours)).isoformat()),
         *("--config", str(on.config)),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

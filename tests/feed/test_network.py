@@ -157,7 +157,7 @@ SECRETS = {"metaapi": "simulated-token-of-nobody", "finam": "tapi_sk_simulated"}
 MORE = {
     "metaapi": "rest_per_second = 50\n",
     "finam": 'transport = "stream"\nstreams = ["trades", "ticks", "books", "candles", "news"]\n'
-    'news = {{ ru = "{0}/analysis/conews/rsspoint/" }}\nshortest_seconds = 0.05\nrequests_per_minute = 6000\n',
+    'news = {{ ru = "{0}/analysis/conews/rsspoint/" }}\nshortest_seconds = 0.05\nrest_per_minute = 6000\n',
 }
 CALLS = {
     "fmfw": ("GET api/3/public/symbol", "GET api/3/public/trades", "GET api/3/public/candles", "socket"),

@@ -1,19 +1,19 @@
 -- Audits: what is stored, against what the venue says elsewhere. Minutes are the venue's clock's.
 
 -- name: recorded
--- When each instrument's trades and candles were to be recorded: $1 venue, null for all, $2 symbols, $3 until when what
+-- When each instrument's trades and candles were to be recorded: $1 venues, null for all, $2 symbols, $3 until when what
 -- lasts is taken to last, null: until where the tables are.
 select i.instrument_id, v.code, i.symbol, w.stream, w.since,
        case when w.until >= recorded_until() then greatest($3::timestamptz, w.until) else w.until end as until
 from wanted_spans w join instruments i using (instrument_id) join venues v using (venue_id)
-where w.stream in ('trades', 'candles') and ($1::text is null or v.code = $1) and i.symbol like $2
+where w.stream in ('trades', 'candles') and ($1::text[] is null or v.code = any($1)) and i.symbol like any($2::text[])
 order by w.since;
 
 -- name: asked_for
--- Every stream of an instrument that was to be recorded: $1 venue, null for all, $2 symbols, $3 at that time or later.
+-- Every stream of an instrument that was to be recorded: $1 venues, null for all, $2 symbols, $3 at that time or later.
 select distinct i.instrument_id, v.code, i.symbol, w.stream
 from wanted_spans w join instruments i using (instrument_id) join venues v using (venue_id)
-where ($1::text is null or v.code = $1) and i.symbol like $2 and (w.until >= $3 or w.until >= recorded_until())
+where ($1::text[] is null or v.code = any($1)) and i.symbol like any($2::text[]) and (w.until >= $3 or w.until >= recorded_until())
 order by v.code, i.symbol, w.stream;
 
 -- name: backfilled
@@ -204,26 +204,26 @@ on conflict (instrument_id, stream, from_time, cause) do nothing
 returning gap_id;
 
 -- name: summary
--- How many minutes of a choice have which verdict, by instrument: $1 venue, null for all, $2 symbols, $3 from, $4 to.
+-- How many minutes of a choice have which verdict, by instrument: $1 venues, null for all, $2 symbols, $3 from, $4 to.
 select v.code, i.symbol, a.verdict, count(*) as minutes
 from audits a join instruments i using (instrument_id) join venues v using (venue_id)
-where ($1::text is null or v.code = $1) and i.symbol like $2 and a.time >= $3 and a.time < $4
+where ($1::text[] is null or v.code = any($1)) and i.symbol like any($2::text[]) and a.time >= $3 and a.time < $4
 group by 1, 2, 3 order by 1, 2, 3;
 
 -- name: examples
 -- The oldest unexplained minutes of the same choice; $5 how many.
 select v.code as venue, i.symbol, a.time, a.trades, a.volume, a.candle_trades, a.candle_volume, a.differs
 from audits a join instruments i using (instrument_id) join venues v using (venue_id)
-where a.verdict = 'unexplained' and ($1::text is null or v.code = $1) and i.symbol like $2
+where a.verdict = 'unexplained' and ($1::text[] is null or v.code = any($1)) and i.symbol like any($2::text[])
   and a.time >= $3 and a.time < $4
 order by a.time, 1, 2
 limit $5::bigint;
 
 -- name: with_books
--- Instruments that have rows of books in a span: $1 venue, null for all, $2 symbols, $3 from, $4 to.
+-- Instruments that have rows of books in a span: $1 venues, null for all, $2 symbols, $3 from, $4 to.
 select i.instrument_id, v.code, i.symbol
 from instruments i join venues v using (venue_id)
-where ($1::text is null or v.code = $1) and i.symbol like $2
+where ($1::text[] is null or v.code = any($1)) and i.symbol like any($2::text[])
   and exists (select from books b where b.instrument_id = i.instrument_id and b.time >= $3 and b.time < $4)
 order by 2, 3;
 

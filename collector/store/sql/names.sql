@@ -25,8 +25,9 @@ from (select distinct venue_id, stream from quarantine) q left join venues v usi
 select distinct r.name from rates r join venues v using (venue_id) where v.code = $1 order by 1;
 
 -- name: recorded
--- Whether anything of a choice was ever to be recorded: $1 venue, $2 symbols, $3 stream, each null for all but $2.
+-- Whether anything of a choice was ever to be recorded: $1 venues, $2 symbols, $3 streams, each null for all but $2.
 select exists (
   select from wanted_spans w join instruments i using (instrument_id) join venues v using (venue_id)
-  where ($1::text is null or v.code = $1) and i.symbol like $2 and ($3::text is null or w.stream = $3)
+  where ($1::text[] is null or v.code = any($1)) and i.symbol like any($2::text[])
+    and ($3::text[] is null or w.stream = any($3))
 );

@@ -8,7 +8,7 @@ select quarantine_id, venue, stream, kind, error, items, received_at, bytes, seg
        discarded_reason
 from v_quarantine
 where ($1::bigint[] is null or quarantine_id = any($1)) and ($2::text is null or state = $2)
-  and ($3::text is null or venue = $3) and ($4::text is null or stream = $4) and ($5::text is null or kind = $5)
+  and ($3::text[] is null or venue = any($3)) and ($4::text[] is null or stream = any($4)) and ($5::text is null or kind = $5)
   and ($6::text is null or error like $6) and ($7::timestamptz is null or received_at >= $7)
   and ($8::timestamptz is null or received_at <= $8)
 order by received_at desc, quarantine_id desc
@@ -20,7 +20,7 @@ select count(*) as total, coalesce(sum(items), 0)::bigint as items, count(*) fil
        count(*) filter (where state = 'resolved') as resolved, count(*) filter (where state = 'discarded') as discarded
 from v_quarantine
 where ($1::bigint[] is null or quarantine_id = any($1)) and ($2::text is null or state = $2)
-  and ($3::text is null or venue = $3) and ($4::text is null or stream = $4) and ($5::text is null or kind = $5)
+  and ($3::text[] is null or venue = any($3)) and ($4::text[] is null or stream = any($4)) and ($5::text is null or kind = $5)
   and ($6::text is null or error like $6) and ($7::timestamptz is null or received_at >= $7)
   and ($8::timestamptz is null or received_at <= $8);
 
@@ -32,7 +32,7 @@ select venue, stream, kind,
        max(quarantine_id) as newest
 from v_quarantine
 where ($1::bigint[] is null or quarantine_id = any($1)) and ($2::text is null or state = $2)
-  and ($3::text is null or venue = $3) and ($4::text is null or stream = $4) and ($5::text is null or kind = $5)
+  and ($3::text[] is null or venue = any($3)) and ($4::text[] is null or stream = any($4)) and ($5::text is null or kind = $5)
   and ($6::text is null or error like $6) and ($7::timestamptz is null or received_at >= $7)
   and ($8::timestamptz is null or received_at <= $8)
 group by 1, 2, 3, 4
@@ -56,7 +56,7 @@ select q.quarantine_id, (extract(epoch from q.received_at) * 1000000)::bigint, v
        q.items, sha256(q.payload), q.segment, q.journal
 from v_quarantine v join quarantine q using (quarantine_id)
 where ($1::bigint[] is null or q.quarantine_id = any($1)) and v.state = 'waiting' and $2::text is not distinct from $2
-  and ($3::text is null or v.venue = $3) and ($4::text is null or v.stream = $4) and ($5::text is null or v.kind = $5)
+  and ($3::text[] is null or v.venue = any($3)) and ($4::text[] is null or v.stream = any($4)) and ($5::text is null or v.kind = $5)
   and ($6::text is null or v.error like $6) and ($7::timestamptz is null or v.received_at >= $7)
   and ($8::timestamptz is null or v.received_at <= $8) and q.quarantine_id > $9
 order by q.quarantine_id
@@ -108,6 +108,6 @@ update quarantine q set discarded_reason = $9
 from v_quarantine v
 where v.quarantine_id = q.quarantine_id and q.resolved_at is null and q.discarded_reason is null
   and ($1::bigint[] is null or q.quarantine_id = any($1)) and $2::text is not distinct from $2
-  and ($3::text is null or v.venue = $3) and ($4::text is null or v.stream = $4) and ($5::text is null or v.kind = $5)
+  and ($3::text[] is null or v.venue = any($3)) and ($4::text[] is null or v.stream = any($4)) and ($5::text is null or v.kind = $5)
   and ($6::text is null or v.error like $6) and ($7::timestamptz is null or v.received_at >= $7)
   and ($8::timestamptz is null or v.received_at <= $8);

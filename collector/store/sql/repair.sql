@@ -119,12 +119,13 @@ from (
 group by 1, 2 order by 1, 2;
 
 -- name: list_gaps
--- The newest gaps: $1 venue, $2 symbols, $3 stream, $4 state, each null for all but $2; $5 how many.
+-- The newest gaps: $1 venues, $2 patterns of symbols, $3 streams, $4 state, each null for all but $2; $5 how many.
 select gap_id, venue, symbol, stream, from_time, to_time,
        extract(epoch from coalesce(to_time, now()) - from_time)::double precision, cause, reason, state, filled_rows,
        filled_at, tries, trouble
 from v_gaps
-where ($1::text is null or venue = $1) and symbol like $2 and ($3::text is null or stream = $3)
+where ($1::text[] is null or venue = any($1)) and symbol like any($2::text[])
+  and ($3::text[] is null or stream = any($3))
   and ($4::text is null or state = $4)
 order by from_time desc, venue, symbol, stream
 limit $5::bigint;
@@ -137,5 +138,6 @@ select count(*) as total, count(*) filter (where state = 'open' and to_time is n
        count(*) filter (where state = 'open' and to_time is null) as lasting,
        count(*) filter (where state = 'open' and to_time < now() - $5::float8 * interval '1 day') as too_old
 from v_gaps
-where ($1::text is null or venue = $1) and symbol like $2 and ($3::text is null or stream = $3)
+where ($1::text[] is null or venue = any($1)) and symbol like any($2::text[])
+  and ($3::text[] is null or stream = any($3))
   and ($4::text is null or state = $4);
