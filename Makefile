@@ -14,7 +14,7 @@ COMPILE   = $(BIN)/python -m uv pip compile --quiet --universal --python-version
 
 export PYTHON VENV
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit-packages format bench soak setup setup-analysts setup-dev database database-all browser pictures lock clean
+.PHONY: help demo test quick lint audit-packages format bench soak setup setup-analysts setup-dev database database-all browser pictures lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: setup database  ## simulated venues, an embedded database and the daemon o
 # in their order, which puts those that wait long before those that do not.
 test: lint database-all browser  ## lint, then run every test (ARGS="-k name" for some)
 	$(BIN)/python -m pytest -m "not soak" -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+quick: lint  ## lint, then the tests that need no server: a minute (ARGS="-k name" for some)
+	$(BIN)/python -m pytest -m quick -q -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup-dev audit-packages  ## ruff, mypy, and known vulnerabilities of the locked packages
 	$(BIN)/python -m ruff check --quiet

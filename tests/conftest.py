@@ -6,6 +6,7 @@ import ast
 import functools
 import gc
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,10 @@ import structlog
 from tests.databases import POSTGRES, TIMESCALEDB, DatabaseServer, DatabaseServers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
+
+TESTS = Path(__file__).parent
 
 _parse = ast.parse
 
@@ -37,6 +40,44 @@ def _parse_undisturbed(*source: Any, **options: Any) -> ast.AST:
 
 
 ast.parse = _parse_undisturbed  # type: ignore[assignment]
+
+
+SERVERS = (
+    "benchmarks",
+    "tests.databases",
+    "tests.kit.browser",
+    "tests.kit.stage",
+    "tests.soak.servers",
+    "tests.foreign",
+)
+"""A file that imports one of these starts a database, a browser, a daemon or another program."""
+SLOW_FOLDERS = frozenset({"deploy", "foreign", "soak", "toy"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` runs: whatever starts no server and is not said to be slow, a new test by itself."""
+    for item in items:
+        if is_quick(item):
+            item.add_marker(pytest.mark.quick)
+
+
+def is_quick(item: pytest.Item) -> bool:
+    """Whether a test needs nothing but this process."""
+    if SLOW_FOLDERS & set(item.path.relative_to(TESTS).parts[:-1]) or "database_servers" in _fixtures(item):
+        return False
+    return not any(item.get_closest_marker(name) for name in ("slow", "soak", "foreign")) and not _starts_servers(
+        item.path
+    )
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else ()
+
+
+@functools.cache
+def _starts_servers(path: Path) -> bool:
+    source = path.read_text()
+    return any(f"from {module}" in source for module in SERVERS)
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,7 @@ async def test_wrong_usage_is_told_with_what_would_be_right(
     assert told in " ".join(error.replace("│", "").split())
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_remedy_is_told_before_anything_is_done(tmp_path: Path) -> None:
     script = "import sys; sys.modules['pyarrow'] = None; from collector.cli import main; sys.exit(main(sys.argv[1:]))"
     (tmp_path / "collector.toml").write_text('[database]\ndsn = "postgresql://nobody@127.0.0.1:1/none"\n')

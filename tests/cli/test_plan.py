@@ -84,6 +84,7 @@ async def test_what_was_recorded_tells_the_rate_and_the_rest_is_assumed(database
     assert made.table_bytes_a_day == sum(one.table_bytes for one in made.flows)
 
 
+@pytest.mark.slow
 async def test_with_everything_away_a_plan_is_made_from_names_and_assumptions(tmp_path: Path) -> None:
     made = await plan(load(written(tmp_path, AWAY), {}))
 
@@ -94,6 +95,7 @@ async def test_with_everything_away_a_plan_is_made_from_names_and_assumptions(tm
     assert made.outage_days == pytest.approx(made.journal_free_bytes / made.journal_bytes_a_day)
 
 
+@pytest.mark.slow
 async def test_the_embedded_server_shares_the_disk_after_the_journal_took_its_share(tmp_path: Path) -> None:
     path = written(tmp_path, AWAY, more="keep_gb = 0.1")
     path.write_text(re.sub(r"dsn = .*", "", path.read_text()))
@@ -115,6 +117,7 @@ async def test_patterns_are_what_the_venue_says(tmp_path: Path) -> None:
     assert all(one.symbol.startswith("BTC") for one in made.flows)
 
 
+@pytest.mark.slow
 async def test_the_command_tells_it_and_json_has_the_documented_keys(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def run(folder: Path, stdout: int, *arguments: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check --offline", "check --offline --json", "--version"])
 def test_a_reader_that_goes_ends_a_command_without_a_word(tmp_path: Path, command: str) -> None:
     with nobody_reads() as writer:
@@ -97,6 +98,7 @@ def test_a_reader_that_goes_ends_a_command_without_a_word(tmp_path: Path, comman
     assert (done.stderr, done.returncode) == ("", READER_GONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check --offline", "check --offline --json"])
 def test_an_output_that_is_full_is_told(tmp_path: Path, command: str) -> None:
     with Path("/dev/full").open("wb") as full:
@@ -105,6 +107,7 @@ def test_an_output_that_is_full_is_told(tmp_path: Path, command: str) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_no_output_at_all_is_nobody_s_trouble(tmp_path: Path) -> None:
     done = run(tmp_path, subprocess.DEVNULL, "check", "--offline")
     closed = subprocess.run(

@@ -26,6 +26,7 @@ def only(text: str, kind: str) -> list[object]:
     return found
 
 
+@pytest.mark.slow
 @given(st.lists(PRICES, min_size=1, max_size=20))
 def test_every_decimal_comes_back_the_same(prices: list[Decimal]) -> None:
     assert only("".join(f"{price:f}\n" for price in prices), "numeric") == prices

@@ -90,6 +90,7 @@ async def test_at_the_mark_nothing_more_is_taken_until_committed_segments_have_g
     assert events == ["journal_disk_budget_reached", "journal_has_room_again"]
 
 
+@pytest.mark.slow
 async def test_committed_segments_give_way_before_the_mark_is_reached_however_young(
     open_journal: OpenJournal, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 30, 120])
 async def test_what_was_reported_durable_is_there_after_a_kill(tmp_path: Path, lines: int) -> None:
     child = subprocess.Popen(  # noqa: ASYNC220  nothing else runs in this loop

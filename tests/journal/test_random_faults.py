@@ -28,6 +28,7 @@ SEEDS = 60
 SEEDS_AT_ONCE = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
 def test_a_journal_keeps_its_promises_through_deaths_and_faults(tmp_path: Path, first: int) -> None:
     injected: Counter[str] = Counter()

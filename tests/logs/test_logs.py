@@ -258,6 +258,7 @@ def told_by(source: Path) -> Iterator[tuple[str, set[str], set[str]]]:
             yield name, {"error" if level == "exception" else level for level in levels}, fields
 
 
+@pytest.mark.slow
 def test_the_page_has_every_event_with_its_levels_and_fields() -> None:
     told: dict[str, tuple[set[str], set[str]]] = {}
     for source in sorted((ROOT / "collector").rglob("*.py")):
@@ -276,6 +277,7 @@ def test_the_page_has_every_event_with_its_levels_and_fields() -> None:
     assert documented == told
 
 
+@pytest.mark.slow
 def test_an_event_is_named_in_one_word_and_told_as_a_constant() -> None:
     """A line whose name is put together could be found neither on the page nor by a search."""
     for source in sorted((ROOT / "collector").rglob("*.py")):

@@ -70,6 +70,7 @@ def full_disk(stack: ExitStack, _: Path) -> int:
     return stack.enter_context(Path("/dev/full").open("wb")).fileno()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [stuck_pipe, broken_pipe, stuck_socket, pipe_that_never_waits, full_disk])
 def test_a_place_that_takes_nothing_neither_ends_nor_holds_up_the_work(
     place: Callable[[ExitStack, Path], int], tmp_path: Path

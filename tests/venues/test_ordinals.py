@@ -234,6 +234,7 @@ def everything(scene: Scene, kind: type[Past]) -> None:
     reader.same_again(random.randrange(len(reader.entries) or 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FmfwPast, FmfwTimesPast, FmexPast, MetaapiPast])
 def test_stretches_read_side_by_side_lose_no_trade_and_make_none(kind: type[Past]) -> None:
     @settings(max_examples=50, deadline=None)

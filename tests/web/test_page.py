@@ -260,9 +260,7 @@ async def test_phone_needs_no_scrolling_sideways(browser: Browser, database: str
         await on.tables.gap(long, 7200, 3600, "unrecoverable", reason="the venue keeps no past of trades " * 5)
         await on.tables.quarantine("unreadable" * 40)
         requested = on.daemon.add_connection(on.daemon.workers["fake"].worker, "WAITING")
-        cast(Any, requested.living).statuses()[0] = SubscriptionStatus(
-            "deals", "trades", "WAITING", ACKNOWLEDGED, 0.0
-        )
+        cast(Any, requested.living).statuses()[0] = SubscriptionStatus("deals", "trades", "WAITING", ACKNOWLEDGED, 0.0)
         feed = on.daemon.workers["fake"].worker.connections["fake-1"]
         feed.reason = "wss://a.very.long.host.name.example/with/a/path/that/has/no/end/at/all: " * 3
         options = {"viewport": {"width": width, "height": 800}, "is_mobile": True, "has_touch": True}

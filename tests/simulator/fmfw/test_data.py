@@ -18,6 +18,7 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+@pytest.mark.slow
 async def test_everything_that_is_sent_agrees(venue, client, rest) -> None:
     symbols = list(venue.exchange.markets)
     for channel in AT_ONCE:

@@ -201,6 +201,7 @@ async def test_new_sockets_are_refused_while_the_old_ones_stay(venue, client, co
     await client.ask("subscriptions", "trades")
 
 
+@pytest.mark.slow
 async def test_a_huge_snapshot_is_megabytes_and_the_book_goes_on_from_it(venue, book, rest) -> None:
     venue.fault("huge_snapshot", symbol="BTCUSDT")
     text = await book.socket.recv()

@@ -68,6 +68,7 @@ def test_ids_are_one_increasing_sequence_over_all_symbols() -> None:
     assert exchange.next_trade_id > ids[-1]
 
 
+@pytest.mark.slow
 def test_a_long_run_stays_near_its_prices() -> None:
     exchange = Exchange(instruments(), 4)
     for number in range(60_000):

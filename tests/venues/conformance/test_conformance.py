@@ -24,6 +24,7 @@ KEPT = Path(__file__).parents[2] / "kept" / "2026-12"
 TRADE = b'{"ch":"trades","update":{"BTCUSDT":[{"t":1714979280%03d,"i":%d,"p":"1.5","q":"2","s":"buy"}]}}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fmfw", "fmex", "metaapi", "finam"])
 def test_our_adapters_are_what_they_have_to_be(name: str) -> None:
     adapter = venues.find(name)
@@ -138,6 +139,7 @@ def test_what_is_wrong_is_found(parser: type[FmfwParser], check: set[str]) -> No
     assert {problem.check for each in CHECKS for problem in problems(tried, each)} == check
 
 
+@pytest.mark.slow
 def test_command_tells_the_outcome_and_what_to_do_without_anything_to_try() -> None:
     runner = CliRunner()
     good = runner.invoke(app, ["fmex", "--journal", str(KEPT), "--spoilt", "20", "--json"])

@@ -479,6 +479,7 @@ def mutated(content: Any, data: st.DataObject) -> Any:
     return content
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_answer_and_no_message_makes_the_parser_raise_or_miscount(data: st.DataObject) -> None:

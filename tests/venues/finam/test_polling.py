@@ -21,6 +21,7 @@ SBER = "SBER@MISX"
 HOUR = 3600.0
 
 
+@pytest.mark.slow
 def test_fifty_symbols_for_ten_minutes_cost_no_429_and_no_trade_that_a_list_still_held() -> None:
     driven = Driven(symbols=50, rate=60.0)
     driven.run(600)
@@ -32,6 +33,7 @@ def test_fifty_symbols_for_ten_minutes_cost_no_429_and_no_trade_that_a_list_stil
     assert driven.polling.proved
 
 
+@pytest.mark.slow
 def test_each_symbol_is_asked_as_often_as_the_plan_says() -> None:
     driven = Driven(symbols=5, priorities={SBER: 3})
     driven.run(120)
@@ -70,6 +72,7 @@ def test_symbol_whose_lists_are_mostly_new_is_asked_more_often_before_anything_i
     assert len(driven.out.gaps) <= 1
 
 
+@pytest.mark.slow
 def test_token_is_renewed_at_two_thirds_of_its_life_by_one_lane() -> None:
     driven = Driven(venue={"session_seconds": 90.0})
     driven.run(600)
@@ -126,6 +129,7 @@ def test_429_holds_its_own_method_back_and_no_other() -> None:
     assert driven.status("LastQuote", SBER).state is FLOWING
 
 
+@pytest.mark.slow
 def test_venue_that_cannot_be_reached_is_asked_less_and_resumes_by_itself() -> None:
     driven = Driven()
     driven.run(10)
@@ -154,6 +158,7 @@ def test_everything_is_asked_for_again_soon_after_the_first_answer_of_a_venue_th
             assert any(at >= back for at in driven.asked(method, symbol)), (method, symbol)
 
 
+@pytest.mark.slow
 def test_one_symbol_that_fails_is_not_asked_for_more_often_because_others_are_answered() -> None:
     driven = Driven(symbols=3, rate=0.5)
     driven.run(10)
@@ -184,6 +189,7 @@ def test_quotes_and_books_of_an_outage_are_gaps_and_trades_that_the_list_still_h
         assert 50e6 <= gap.to_us - gap.from_us <= 90e6
 
 
+@pytest.mark.slow
 def test_unknown_symbol_is_refused_and_asked_again_later_while_others_flow() -> None:
     driven = Driven()
     driven.venue.fault("404", symbol=SBER)
@@ -197,6 +203,7 @@ def test_unknown_symbol_is_refused_and_asked_again_later_while_others_flow() -> 
     assert driven.status("OrderBook", SBER).state is FLOWING
 
 
+@pytest.mark.slow
 def test_symbol_that_stays_unknown_is_asked_for_once_a_day() -> None:
     driven = Driven(rate=0, longest_wait=300.0, streams=["books"], rest_per_minute=2, maintenance="")
     driven.venue.fault("404", symbol=SBER)
@@ -248,6 +255,7 @@ def test_market_that_opens_is_asked_at_its_opening() -> None:
     assert gaps_between(after)[0] < 3
 
 
+@pytest.mark.slow
 def test_maintenance_is_left_alone_and_followed_by_a_new_token_and_new_schedules() -> None:
     midnight = START_NS - START_NS % (86_400 * 10**9)
     driven = Driven(start_ns=midnight + int((2 * 60 - 1) * 60e9), symbols=3)

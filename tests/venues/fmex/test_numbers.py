@@ -105,6 +105,7 @@ def test_numbers_of_any_length_are_only_text() -> None:
     assert loads(b"9" * 100_000) == "9" * 100_000
 
 
+@pytest.mark.slow
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=None), st.sampled_from("eE"))
 def test_every_decimal_keeps_its_value(value: Decimal, letter: str) -> None:
     text = str(value).replace("E", letter)

@@ -119,6 +119,7 @@ def checked(out: Records) -> None:
         assert len(bad.error) < 500
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.sampled_from(FRAMES).flatmap(mutated), st.booleans())
 def test_no_frame_makes_it_raise_or_miscount(payload: bytes, any_symbol: bool) -> None:
@@ -130,6 +131,7 @@ def test_no_frame_makes_it_raise_or_miscount(payload: bytes, any_symbol: bool) -
     checked(reading.out)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(RESTS).flatmap(lambda one: st.tuples(st.just(one[0]), mutated(f'{{"status":0,"data":{one[1]}}}')))

@@ -92,6 +92,7 @@ def mutated(draw: st.DrawFn, examples: list[Any]) -> Any:
     return message
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(mutated(FRAMES), min_size=1, max_size=5), st.booleans())
 def test_no_message_raises_and_every_item_is_counted_once(messages: list[Any], named: bool) -> None:

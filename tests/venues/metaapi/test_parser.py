@@ -360,6 +360,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     return packet
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.lists(mutated(), min_size=1, max_size=6), st.booleans())
 def test_no_packet_raises_and_every_item_is_counted_once(packets: list[dict[str, Any]], stripped: bool) -> None:

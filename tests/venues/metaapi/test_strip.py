@@ -66,6 +66,7 @@ def test_answers_and_unknown_events_lose_what_they_may_hold_of_the_account(name:
     assert holds_no_secret(kept)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(SECRET_PACKETS[:6]), st.data())
 def test_no_cut_or_scrambled_account_packet_lets_its_content_through(members: str, data: st.DataObject) -> None:
@@ -174,6 +175,7 @@ def check_against_the_long_way(payload: bytes) -> None:
         assert {key for key, _ in members} <= ALLOWED
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(PARTS), max_size=6), st.sampled_from([",", " , ", ",,"]), st.booleans())
 def test_the_quick_way_keeps_what_the_long_way_keeps(parts: list[str], comma: str, typed: bool) -> None:
@@ -188,6 +190,7 @@ def test_an_account_number_that_also_stands_before_the_end_is_taken_out_there_to
     assert b"73519.84" not in (strip(payload) or b"")
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.data())
 def test_a_spoilt_packet_of_prices_gives_nothing_of_the_account_away(data: st.DataObject) -> None:
