@@ -29,6 +29,7 @@ from collector.journal import Journal, JournalOptions
 from collector.normalise.normaliser import Normaliser
 from collector.recording.intake import JournalledIntake
 from collector.venues.header import SessionHeader
+from collector.venues.metaapi.strip import strip
 
 NAMES = (
     "mt-provisioning-api-v1.localhost",
@@ -263,11 +264,11 @@ async def _path(folder: Path, shape: str) -> float:
     """Return the microseconds that a packet takes in a loop: stripped, appended to the journal, parsed into a batch."""
     frames, accounts = await packets(shape, PATH_PACKETS)
     header = SessionHeader("metaapi", "metaapi", own={"accounts": accounts}, worker="bench")
-    adapter, best = venues.find("metaapi"), float("inf")
+    best = float("inf")
     journal = await Journal.open(folder, JournalOptions(), now_ns=time.time_ns)
     for _ in range(PATH_PASSES):
         intake = JournalledIntake(journal, Normaliser(venues.find), SystemClock(), batch_rows=10**9, queue_bytes=10**9)
-        session = intake.open(header, strip=adapter.strip)
+        session = intake.open(header, strip=strip)
         received_ns, began = time.time_ns(), time.process_time()
         for frame in frames:
             session.frame(frame, received_ns)

@@ -22,7 +22,7 @@ from collector.venues.metaapi.happenings import RequestAnswered
 from collector.venues.metaapi.requests import target_of, targets
 from collector.venues.metaapi.rest import RestReader
 from collector.venues.metaapi.stream import Stream
-from collector.venues.metaapi.strip import UNREADABLE, decoded
+from collector.venues.metaapi.strip import UNREADABLE, Kept
 from collector.venues.metaapi.values import loads
 
 _EVENT = b"42"
@@ -65,8 +65,7 @@ class MetaapiParser:
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Read a socket message."""
-        packet = decoded(payload)
-        if packet is not None:
+        if type(payload) is Kept and (packet := payload.take()) is not None:
             return self._packet(packet, payload, received_ns, out)
         if payload[:2] != _EVENT:
             event = control.transport(payload, received_ns)

@@ -6,8 +6,8 @@ that cannot be read nothing but its size, since nobody can say what it held. Wha
 came: no number goes through a float.
 
 Packets of prices, which are nearly all that comes, mostly end with the account's numbers and hold nothing else to take
-out. Such a packet is decoded once, cut off behind its last list, and `decoded` hands on what was read of it. Whatever
-is a little different goes the long way.
+out. Such a packet is decoded once, cut off behind its last list, and goes on with what was read of it. Whatever is a
+little different goes the long way.
 """
 
 from __future__ import annotations
@@ -55,8 +55,17 @@ _ACCOUNT_NUMBERS = re.compile(r'(?:,"[A-Za-z]{1,40}":-?[0-9][0-9.eE+-]{0,40})*\}
 _NAME = re.compile(r'"([A-Za-z]{1,40})":')
 _KEPT_OF_PRICES = _CONTENT["prices"]
 
-_at_hand: tuple[bytes, dict[str, Any]] | None = None
-"""One packet on its way from `strip` to the parser."""
+
+class Kept(bytes):
+    """A packet on its way to the parser, which need not decode again what had to be decoded to strip it."""
+
+    content: dict[str, Any] | None = None
+    """What decoding these bytes would give, as `collector.venues.metaapi.values.loads` does, until it is taken."""
+
+    def take(self) -> dict[str, Any] | None:
+        """Return the content, once: the taker may change it, and the bytes may outlive it."""
+        content, self.content = self.content, None
+        return content
 
 
 def strip(payload: bytes) -> bytes | None:
@@ -73,22 +82,8 @@ def strip(payload: bytes) -> bytes | None:
         return _unreadable(payload, error).encode()
 
 
-def decoded(payload: bytes) -> dict[str, Any] | None:
-    """Return the content of a packet, once, where these very bytes are what `strip` returned last and it is known.
-
-    It is what decoding them would give, as `collector.venues.metaapi.values.loads` does, and the caller's to keep.
-    """
-    global _at_hand
-    if _at_hand is None or _at_hand[0] is not payload:
-        return None
-    content = _at_hand[1]
-    _at_hand = None
-    return content
-
-
-def _prices(payload: bytes) -> bytes | None:
+def _prices(payload: bytes) -> Kept | None:
     """Cut the account's numbers off the end of a packet; None where they may be anywhere else."""
-    global _at_hand
     text = payload.decode()
     end = text.rfind("]", 0, -1) + 1
     tail = text[end:]
@@ -109,9 +104,9 @@ def _prices(payload: bytes) -> bytes | None:
             return None
     if not content.keys() <= _KEPT_OF_PRICES:
         return None
-    stripped = (kept + "}]").encode() if names else payload
-    _at_hand = stripped, content
-    return stripped
+    packet = Kept((kept + "}]").encode() if names else payload)
+    packet.content = content
+    return packet
 
 
 def _transport(payload: bytes) -> bytes | None:
