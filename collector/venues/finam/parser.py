@@ -29,6 +29,7 @@ from collector.venues.finam.trades import TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, time_us
 from collector.venues.finam.watch import Watch
 from collector.venues.header import SessionHeader
+from collector.venues.kit.parser import AnswerParser
 from collector.venues.kit.values import shorten
 
 DEFAULT_FINAL_US = 5_000_000
@@ -37,7 +38,7 @@ _STREAMS = {QUOTE: quotes.STREAM, BOOK: books.STREAM, TRADES: trades.STREAM, BAR
 _PARTS = {ASSET: "asset", PARAMS: "params", SCHEDULE: "schedule"}
 
 
-class FinamParser:
+class FinamParser(AnswerParser):
     """Meets `collector.venues.adapter.Parser`."""
 
     __slots__ = (
@@ -94,11 +95,10 @@ class FinamParser:
     def beat(self, received_ns: int, out: Records) -> None:
         """Nothing is closed by time: a bar's end is told by the next answer or bar."""
 
-    def rest(
+    def _answered(
         self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
     ) -> Sequence[Event]:
-        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
-        before, received_us = len(out.quarantine), received_ns // 1000
+        received_us = received_ns // 1000
         method, _, rest = channel.partition("/")
         symbol, _, reading = rest.partition("/")
         try:
@@ -111,12 +111,6 @@ class FinamParser:
             stream = news.STREAM if channel.startswith(NEWS) else _STREAMS.get(method)
             self._context.reject(out, stream, f"{channel[:100]}: {error}", body, received_us)
             events = ()
-        if len(out.quarantine) > before:
-            request = orjson.dumps({"channel": channel, "params": dict(params)})
-            out.quarantine[before:] = [
-                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
-                for bad in out.quarantine[before:]
-            ]
         return events
 
     def _read(

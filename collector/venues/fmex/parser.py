@@ -6,10 +6,8 @@ makes it raise; what no reader understands goes to quarantine with its frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
-
-import orjson
 
 from collector.model import Instrument, Records
 from collector.venues.events import Event
@@ -26,7 +24,7 @@ from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, TICKER, TRADE, To
 from collector.venues.fmex.trades import TradeReader
 from collector.venues.fmex.values import millis_us
 from collector.venues.header import SessionHeader
-from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.parser import BarParser
 from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
@@ -47,16 +45,17 @@ class _Readers(NamedTuple):
     candles: dict[str, CandleReader]
 
 
-class FmexParser:
+class FmexParser(BarParser):
     """Meets `collector.venues.adapter.Parser`."""
 
-    __slots__ = ("_books", "_candles", "_context", "_rest", "_routes", "_states", "_ticks", "_trades", "last_seen")
+    __slots__ = ("_books", "_candles", "_rest", "_routes", "_states", "_ticks", "_trades")
+
+    _context: Context
 
     def __init__(self, context: Context, readers: _Readers) -> None:
-        self._context = context
+        super().__init__(context)
         self._states, self._rest, self._trades, self._ticks, self._books, self._candles = readers
         self._routes: dict[str, tuple[_Read, Instrument]] = {}
-        self.last_seen = context.last_seen
 
     @classmethod
     def begin(cls, header: SessionHeader) -> Self:
@@ -100,40 +99,20 @@ class FmexParser:
             self.beat(received_ns, out)
         return events
 
-    def rest(
+    def _answered(
         self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
     ) -> Sequence[Event]:
-        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
-        before = len(out.quarantine)
         self._rest.read(channel, params, body, received_ns, out)
-        if len(out.quarantine) > before:
-            request = orjson.dumps({"channel": channel, "params": dict(params)})
-            out.quarantine[before:] = [
-                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
-                for bad in out.quarantine[before:]
-            ]
-        if received_ns >= self._context.due_ns:
-            self.beat(received_ns, out)
         return ()
 
-    def beat(self, received_ns: int, out: Records) -> None:
-        """Close the bars that are over by the clock."""
-        if received_ns < self._context.due_ns:
-            return
-        received_us = received_ns // 1000
-        due_us = min((reader.close_due(received_us, out) for reader in self._candles.values()), default=NEVER_US)
-        self._context.due_ns = due_us * 1000
+    def _candle_readers(self) -> Iterable[CandleReader]:
+        return self._candles.values()
 
     def _other(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         # The first message of a topic, a word about the conversation, or nothing that we know.
         received_us = received_ns // 1000
-        try:
-            message = loads(payload)
-        except ValueError as error:
-            self._context.reject(out, None, f"not JSON: {error}", payload, received_us)
-            return ()
-        if type(message) is not dict:
-            self._context.reject(out, None, f"{shorten(message)} is not an object", payload, received_us)
+        message = self._object(loads, payload, received_us, out)
+        if message is None:
             return ()
         refused = control.refusal(message)
         if refused is not None:

@@ -7,7 +7,7 @@ makes it raise; what no reader understands goes to quarantine with its frame.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
@@ -23,7 +23,7 @@ from collector.venues.fmfw.states import FuturesReader, RateReader
 from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
 from collector.venues.fmfw.trades import TradeReader
 from collector.venues.header import SessionHeader
-from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.parser import BarParser
 from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
@@ -61,16 +61,17 @@ def make_reader(channel: str, context: Context) -> Reader | None:
     return None
 
 
-class FmfwParser:
+class FmfwParser(BarParser):
     """Meets `collector.venues.adapter.Parser`."""
 
-    __slots__ = ("_context", "_readers", "_rest", "last_seen")
+    __slots__ = ("_readers", "_rest")
+
+    _context: Context
 
     def __init__(self, context: Context, readers: dict[str, Reader], rest: RestReader) -> None:
-        self._context = context
+        super().__init__(context)
         self._readers = readers
         self._rest = rest
-        self.last_seen = context.last_seen
 
     @classmethod
     def begin(cls, header: SessionHeader) -> Self:
@@ -98,11 +99,9 @@ class FmfwParser:
             self.beat(received_ns, out)
         return events
 
-    def rest(
+    def _answered(
         self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
     ) -> Sequence[Event]:
-        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
-        before = len(out.quarantine)
         received_us = received_ns // 1000
         events: Sequence[Event] = ()
         try:
@@ -115,35 +114,15 @@ class FmfwParser:
                 events = (event,)
             else:
                 self._rest.read(channel, params, content, body, received_us, out)
-        if len(out.quarantine) > before:
-            request = orjson.dumps({"channel": channel, "params": dict(params)})
-            out.quarantine[before:] = [
-                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
-                for bad in out.quarantine[before:]
-            ]
-        if received_ns >= self._context.due_ns:
-            self.beat(received_ns, out)
         return events
 
-    def beat(self, received_ns: int, out: Records) -> None:
-        """Close the bars that are over by the clock."""
-        if received_ns < self._context.due_ns:
-            return
-        received_us = received_ns // 1000
-        readers = [reader for reader in self._readers.values() if isinstance(reader, CandleReader)]
-        due_us = min((reader.close_due(received_us, out) for reader in readers), default=NEVER_US)
-        self._context.due_ns = due_us * 1000
+    def _candle_readers(self) -> Iterable[CandleReader]:
+        return (reader for reader in self._readers.values() if isinstance(reader, CandleReader))
 
     def _other(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         # The first message of a channel, an answer to a request, or nothing that we know.
-        received_us = received_ns // 1000
-        try:
-            message = _loads(payload)
-        except ValueError as error:
-            self._context.reject(out, None, f"not JSON: {error}", payload, received_us)
-            return ()
-        if type(message) is not dict:
-            self._context.reject(out, None, f"{shorten(message)} is not an object", payload, received_us)
+        message = self._object(_loads, payload, received_ns // 1000, out)
+        if message is None:
             return ()
         channel = message.get("ch")
         reader = make_reader(channel, self._context) if type(channel) is str else None

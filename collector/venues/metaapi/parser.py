@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from collector.model import Records
 from collector.venues.events import Acknowledged, Event
 from collector.venues.header import SessionHeader
+from collector.venues.kit.parser import AnswerParser
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi import control
 from collector.venues.metaapi.account import Account, Quarantine
@@ -29,7 +28,7 @@ _EVENT = b"42"
 _DEFAULT_US = 2_000_000
 
 
-class MetaapiParser:
+class MetaapiParser(AnswerParser):
     """Meets `collector.venues.adapter.Parser`."""
 
     __slots__ = ("_header", "_instance", "_quarantine", "_rest", "_streams", "_targets", "last_seen")
@@ -98,18 +97,10 @@ class MetaapiParser:
             self._reject(out, f"{shorten(name)} is no event that we know", payload, received_ns)
         return ()
 
-    def rest(
+    def _answered(
         self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
     ) -> Sequence[Event]:
-        """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
-        before = len(out.quarantine)
         self._rest.read(channel, params, body, received_ns, out)
-        if len(out.quarantine) > before:
-            request = orjson.dumps({"channel": channel, "params": dict(params)})
-            out.quarantine[before:] = [
-                bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad
-                for bad in out.quarantine[before:]
-            ]
         return ()
 
     def beat(self, received_ns: int, out: Records) -> None:
