@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -14,6 +13,7 @@ from collector.venues.adapter import VenueSettings
 from collector.venues.finam.periods import FRAMES
 from collector.venues.finam.values import is_symbol
 from collector.venues.kit.choose import is_pattern
+from collector.venues.kit.settings import RestUrl, SocketUrl, address, check_periods, known, listed, once
 
 REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"
@@ -27,18 +27,7 @@ NEWS_FEEDS = {
 
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
-
-def _listed(value: Any) -> Any:
-    # From the environment a list comes as text: `SBER@MISX, GAZP@MISX` or `["SBER@MISX"]`.
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text.startswith("[") and '"' in text:
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"is not a list: {error}; write SBER@MISX,GAZP@MISX") from error
-    return [part.strip() for part in text.split(",") if part.strip()]
+_listed = listed('SBER@MISX,GAZP@MISX or ["SBER@MISX", "GAZP@MISX"]')
 
 
 def _tabled(value: Any) -> Any:
@@ -50,35 +39,11 @@ def _tabled(value: Any) -> Any:
         raise ValueError(f'is not a table: {error}; write {{"SBER@MISX": 3}}') from error
 
 
-def _once(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _address(*schemes: str, bare: bool = True) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"{value!r} is not an address; write {schemes[0]}://host/path")
-        return value.rstrip("/") if bare else value
-
-    return AfterValidator(check)
-
-
-def _known(what: str, known: tuple[str, ...]) -> AfterValidator:
-    def check(values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            if value not in known:
-                raise ValueError(f"{value!r} is not a {what} of this venue; it has {', '.join(known)}")
-        return _once(values)
-
-    return AfterValidator(check)
-
-
 def _symbols(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not is_pattern(value) and not is_symbol(value):
             raise ValueError(f"{value!r} is not a symbol; write TICKER@MIC, such as SBER@MISX, SiZ6@RTSX, AAPL@XNGS")
-    return _once(values)
+    return once(values)
 
 
 _FeedName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
@@ -99,13 +64,13 @@ class FinamSettings(VenueSettings):
     account_id: str = Field(
         "", description="The account whose instruments are described. Left out: the first one of the secret."
     )
-    symbols: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_symbols)] = Field(
+    symbols: Annotated[tuple[str, ...], _listed, AfterValidator(_symbols)] = Field(
         (), description='Names such as "SBER@MISX", or patterns such as "Si*@RTSX", for which all assets are listed.'
     )
-    streams: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("stream", KNOWN_STREAMS)] = Field(
+    streams: Annotated[tuple[str, ...], _listed, known("stream", KNOWN_STREAMS)] = Field(
         STREAMS, description="What to record: any of " + ", ".join(KNOWN_STREAMS) + "."
     )
-    candles: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("candle period", tuple(FRAMES))] = Field(
+    candles: Annotated[tuple[str, ...], _listed, known("candle period", tuple(FRAMES))] = Field(
         ("1m",), description="Candle periods: any of " + ", ".join(FRAMES) + "."
     )
     transport: Literal["poll", "stream"] = Field(
@@ -115,8 +80,8 @@ class FinamSettings(VenueSettings):
         {},
         description='How much oftener than others a symbol is polled, by name or pattern: {"SBER@MISX" = 3}.',
     )
-    rest_url: Annotated[str, _address("https", "http")] = Field(REST_URL, description="Where REST calls go.")
-    ws_url: Annotated[str, _address("wss", "ws")] = Field(WS_URL, description="The JSON socket.")
+    rest_url: RestUrl = Field(REST_URL, description="Where REST calls go.")
+    ws_url: SocketUrl = Field(WS_URL, description="The JSON socket.")
     rest_per_minute: int = Field(
         180, ge=1, le=100_000, description="Calls of each method; the venue allows 200 to all programs of one user."
     )
@@ -132,9 +97,9 @@ class FinamSettings(VenueSettings):
     maintenance: str = Field(
         "02:00-03:15", description='The daily window, UTC, in which the venue is left alone; "" for none.'
     )
-    news: Annotated[
-        dict[_FeedName, Annotated[str, _address("https", "http", bare=False)]], BeforeValidator(_tabled)
-    ] = Field(NEWS_FEEDS, description='The RSS feeds of the stream "news", each by a name of your choice.')
+    news: Annotated[dict[_FeedName, Annotated[str, address("https", "http", bare=False)]], BeforeValidator(_tabled)] = (
+        Field(NEWS_FEEDS, description='The RSS feeds of the stream "news", each by a name of your choice.')
+    )
     news_seconds: float = Field(300, ge=1, le=86_400, description="How often each of them is read.")
     rest_check_seconds: float = Field(
         300, ge=5, le=86_400, description="stream: how often each symbol is asked for over REST as well."
@@ -175,6 +140,5 @@ class FinamSettings(VenueSettings):
             raise ValueError('symbols: none named; write for example symbols = ["SBER@MISX"]')
         if "news" in self.streams and not self.news:
             raise ValueError('news: no feed named, yet streams has "news"; name some, or leave news out')
-        if "candles" in self.streams and not self.candles:
-            raise ValueError('candles: none named, yet streams has "candles"; name some, such as "1m"')
+        check_periods(self.streams, self.candles)
         return self

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from collector.venues.adapter import VenueSettings
+from collector.venues.kit.settings import (
+    GraceSeconds,
+    RestUrl,
+    SocketUrl,
+    address,
+    check_periods,
+    listed,
+    once,
+)
 
 REST_URL = "https://api.fmex.com"
 WS_URL = "wss://api.fmex.com/v2/ws"
@@ -19,45 +27,31 @@ LONGEST_LIST = 1440
 Stream = Literal["trades", "ticks", "books", "candles", "derivatives", "rates"]
 Period = Literal["1m", "3m", "5m", "15m", "30m", "1h", "4h", "6h", "1d", "1w", "1mo"]
 
-
-def _address(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in schemes or not parts.hostname):
-            raise ValueError(f"{value!r} is not an address; write {schemes[0]}://host/path")
-        return value.rstrip("/")
-
-    return AfterValidator(check)
-
-
-def _once(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
+_listed = listed('btcusd_p,ethusd_p or ["btcusd_p", "ethusd_p"]')
 
 
 def _lower(values: tuple[str, ...]) -> tuple[str, ...]:
-    return _once(tuple(value.lower() for value in values))
+    return once(tuple(value.lower() for value in values))
 
 
 class FmexSettings(VenueSettings):
     """A section `[venues.fmex]`, or another one with `adapter = "fmex"`."""
 
-    rest_url: Annotated[str, _address("https", "http")] = Field(
-        REST_URL, min_length=1, description="Where REST calls go, without /v2."
-    )
-    ws_url: Annotated[str, _address("wss", "ws")] = Field(WS_URL, min_length=1, description="The public socket.")
-    statistics_url: Annotated[str, _address("https", "http")] = Field(
+    rest_url: RestUrl = Field(REST_URL, description="Where REST calls go, without /v2.")
+    ws_url: SocketUrl = Field(WS_URL, description="The public socket.")
+    statistics_url: Annotated[str, address("https", "http", optional=True)] = Field(
         "",
         description="Where open interest is asked for, with derivatives; the venue had it at "
         "https://fmex.com/api/contracts/web/v3/public/statistics, undocumented. Empty: not asked for.",
     )
-    symbols: Annotated[tuple[str, ...], AfterValidator(_lower)] = Field(
+    symbols: Annotated[tuple[str, ...], _listed, AfterValidator(_lower)] = Field(
         ("btcusd_p",), description='Names or patterns such as "btcusd_p", "*usd_p"; "*" means all.'
     )
-    streams: Annotated[tuple[Stream, ...], AfterValidator(_once)] = Field(
+    streams: Annotated[tuple[Stream, ...], _listed, AfterValidator(once)] = Field(
         ("trades", "ticks", "books", "candles"),
         description="What to record: any of trades, ticks, books, candles, derivatives, rates.",
     )
-    candles: Annotated[tuple[Period, ...], AfterValidator(_once)] = Field(
+    candles: Annotated[tuple[Period, ...], _listed, AfterValidator(once)] = Field(
         ("1m",), description="Candle periods: any of 1m, 3m, 5m, 15m, 30m, 1h, 4h, 6h, 1d, 1w, 1mo."
     )
     ticks: Literal["ticker"] = Field("ticker", description="Where ticks come from; the venue has only the ticker.")
@@ -71,7 +65,7 @@ class FmexSettings(VenueSettings):
         le=LONGEST_LIST,
         description="How many past trades and bars to ask for when subscribing, so that a cut line leaves no hole.",
     )
-    index_topics: Annotated[tuple[str, ...], AfterValidator(_lower)] = Field(
+    index_topics: Annotated[tuple[str, ...], _listed, AfterValidator(_lower)] = Field(
         (), description='Indexes to subscribe on the socket for rates, such as ".btcusd_spot"; not documented.'
     )
     indexes_seconds: float = Field(5, ge=0.5, le=3600, description="How often indexes are asked for.")
@@ -86,9 +80,7 @@ class FmexSettings(VenueSettings):
     history_page: int = Field(
         HISTORY_PAGE, ge=1, le=LONGEST_LIST, description="How many past trades or bars to ask for at once."
     )
-    grace_seconds: float = Field(
-        5, ge=0, le=3600, description="How long after a bar's end an update is awaited before the bar is closed."
-    )
+    grace_seconds: GraceSeconds = 5
 
     @model_validator(mode="after")
     def _something_to_record(self) -> Self:
@@ -96,6 +88,5 @@ class FmexSettings(VenueSettings):
             raise ValueError('streams: empty, so nothing would be recorded; name some, such as "trades"')
         if not self.symbols and set(self.streams) != {"rates"}:
             raise ValueError('symbols: none named; write for example symbols = ["btcusd_p"], or "*" for all')
-        if "candles" in self.streams and not self.candles:
-            raise ValueError('candles: none named, yet streams has "candles"; name some, such as "1m"')
+        check_periods(self.streams, self.candles)
         return self

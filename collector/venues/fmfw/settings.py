@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Self
 
-import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from collector.model import STREAMS
 from collector.venues.adapter import VenueSettings
 from collector.venues.fmfw.candles import VENUE_PERIODS
+from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, check_periods, known, listed, once
 
 REST_URL = "https://api.fmfw.io/api/3"
 WS_URL = "wss://api.fmfw.io/api/3/ws/public"
@@ -22,42 +21,7 @@ MOST_CONNECTIONS = 100
 _TICKS = re.compile(r"top/(100|500|1000)ms|ticker/(price/)?[13]s")
 _BOOKS = re.compile(r"full|D(5|10|20)/(100|500|1000)ms")
 
-
-def _listed(value: Any) -> Any:
-    # From the environment a list comes as text: `BTCUSDT, ETH*` or `["BTCUSDT", "ETH*"]`.
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text.startswith("[") and '"' in text:
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f'is not a list: {error}; write BTCUSDT,ETH* or ["BTCUSDT", "ETH*"]') from error
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _once(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _address(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"{value!r} is not an address; write {schemes[0]}://host/path")
-        return value.rstrip("/")
-
-    return AfterValidator(check)
-
-
-def _known(what: str, known: tuple[str, ...]) -> AfterValidator:
-    def check(values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            if value not in known:
-                raise ValueError(f"{value!r} is not a {what} of this venue; it has {', '.join(known)}")
-        return _once(values)
-
-    return AfterValidator(check)
+_listed = listed('BTCUSDT,ETH* or ["BTCUSDT", "ETH*"]')
 
 
 def _like(pattern: re.Pattern[str], examples: str) -> AfterValidator:
@@ -69,21 +33,21 @@ def _like(pattern: re.Pattern[str], examples: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)]
+Names = Annotated[tuple[str, ...], _listed, AfterValidator(once)]
 
 
 class FmfwSettings(VenueSettings):
     """A section `[venues.fmfw]`, or of a sister venue under its own name with `adapter = "fmfw"`."""
 
-    rest_url: Annotated[str, _address("https", "http")] = Field(REST_URL, description="Where REST calls go.")
-    ws_url: Annotated[str, _address("wss", "ws")] = Field(WS_URL, description="The public socket.")
+    rest_url: RestUrl = Field(REST_URL, description="Where REST calls go.")
+    ws_url: SocketUrl = Field(WS_URL, description="The public socket.")
     symbols: Names = Field((), description='Names or patterns such as "BTCUSDT", "ETH*"; "*" means all.')
-    streams: Annotated[tuple[str, ...], BeforeValidator(_listed), _known("stream", STREAMS)] = Field(
+    streams: Annotated[tuple[str, ...], _listed, known("stream", STREAMS)] = Field(
         ("trades", "ticks", "books", "candles"), description="What to record: any of " + ", ".join(STREAMS) + "."
     )
-    candles: Annotated[
-        tuple[str, ...], BeforeValidator(_listed), _known("candle period", tuple(VENUE_PERIODS.values()))
-    ] = Field(("1m",), description="Candle periods: any of " + ", ".join(VENUE_PERIODS.values()) + ".")
+    candles: Annotated[tuple[str, ...], _listed, known("candle period", tuple(VENUE_PERIODS.values()))] = Field(
+        ("1m",), description="Candle periods: any of " + ", ".join(VENUE_PERIODS.values()) + "."
+    )
     converted: Names = Field((), description="Currencies into which candles are converted as well, such as USDT.")
     ticks: Annotated[
         str,
@@ -103,9 +67,7 @@ class FmfwSettings(VenueSettings):
     connections: int = Field(MOST_CONNECTIONS, ge=1, le=MOST_CONNECTIONS, description="How many at most.")
     messages_per_second: float = Field(10, gt=0, le=20, description="Sent by us, over all connections.")
     rest_per_second: float = Field(30, gt=0, le=80, description="REST calls; the venue serves 30 and a burst of 50.")
-    grace_seconds: float = Field(
-        5, ge=0, le=3600, description="How long after a bar's end an update is awaited before the bar is closed."
-    )
+    grace_seconds: GraceSeconds = 5
 
     @model_validator(mode="after")
     def _something_to_record(self) -> Self:
@@ -115,6 +77,5 @@ class FmfwSettings(VenueSettings):
             raise ValueError('symbols: none named; write for example symbols = ["BTCUSDT", "ETH*"], or "*" for all')
         if "rates" in self.streams and not self.rate_currencies:
             raise ValueError('rate_currencies: none named, yet streams has "rates"; name some, or "*" for all')
-        if "candles" in self.streams and not self.candles:
-            raise ValueError('candles: none named, yet streams has "candles"; name some, such as "1m"')
+        check_periods(self.streams, self.candles)
         return self

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from collector.venues.adapter import VenueSettings
+from collector.venues.kit.settings import GraceSeconds, known, listed, once
 from collector.venues.metaapi.periods import MT5_PERIODS
 
 DOMAIN = "agiliumtrade.agiliumtrade.ai"
@@ -27,28 +27,7 @@ Ticks = Literal["auto", "quotes", "ticks", "both"]
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 
-
-def _listed(value: Any) -> Any:
-    # From the environment a list comes as text: `EURUSD, GBP*` or `["EURUSD", "GBP*"]`.
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text.startswith("["):
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f'is not a list: {error}; write EURUSD,GBP* or ["EURUSD", "GBP*"]') from error
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _known(what: str, known: tuple[str, ...]) -> AfterValidator:
-    def check(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for value in values or ():
-            if value not in known:
-                raise ValueError(f"{value!r} is not a {what} of this venue; it has {', '.join(known)}")
-        return None if values is None else tuple(dict.fromkeys(values))
-
-    return AfterValidator(check)
+_listed = listed('EURUSD,GBP* or ["EURUSD", "GBP*"]')
 
 
 def _base(value: str | None) -> str | None:
@@ -74,9 +53,9 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(lambda found: tuple(dict.fromkeys(found)))]
-Streams = Annotated[tuple[str, ...], BeforeValidator(_listed), _known("stream", STREAMS)]
-Periods = Annotated[tuple[str, ...], BeforeValidator(_listed), _known("candle period", tuple(MT5_PERIODS))]
+Names = Annotated[tuple[str, ...], _listed, AfterValidator(once)]
+Streams = Annotated[tuple[str, ...], _listed, known("stream", STREAMS)]
+Periods = Annotated[tuple[str, ...], _listed, known("candle period", tuple(MT5_PERIODS))]
 
 
 class AccountSettings(BaseModel):
@@ -147,9 +126,7 @@ class MetaapiSettings(VenueSettings):
     reorder_seconds: float = Field(
         2, ge=0, le=60, description="How long a missing sequence number may still come before it counts as lost."
     )
-    grace_seconds: float = Field(
-        5, ge=0, le=3600, description="How long after a bar's end an update is awaited before the bar is closed."
-    )
+    grace_seconds: GraceSeconds = 5
 
     @model_validator(mode="after")
     def _something_to_record(self) -> Self:

@@ -26,6 +26,11 @@ def test_names_are_in_lower_case_and_once() -> None:
     assert FmexSettings(symbols=("BTCUSD_P", "btcusd_p", "ETH*")).symbols == ("btcusd_p", "eth*")
 
 
+@pytest.mark.parametrize("text", ["btcusd_p, eth*", '["btcusd_p", "eth*"]'])
+def test_a_list_may_come_as_text(text: str) -> None:
+    assert FmexSettings.model_validate({"symbols": text}).symbols == ("btcusd_p", "eth*")
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
@@ -37,7 +42,7 @@ def test_names_are_in_lower_case_and_once() -> None:
         ({"books": "full"}, "'delta/L150'"),
         ({"ticks": "top"}, "'ticker'"),
         ({"rest_url": "api.fmex.com"}, "write https://host/path"),
-        ({"rest_url": ""}, "at least 1 character"),
+        ({"rest_url": ""}, "write https://host/path"),
         ({"ws_url": "https://api.fmex.com"}, "write wss://host/path"),
         ({"rest_per_second": 50}, "less than or equal to 9"),
         ({"snapshot": 5000}, "1440"),
