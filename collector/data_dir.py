@@ -22,6 +22,7 @@ def make_folder(path: Path, *, server: bool) -> None:
         path.mkdir(0o711 if server and os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CollectorError(
-            f"data_dir {path} cannot be made ({error.strerror}): wait for its disk, give this user the folder, "
-            "or name another one"
+            f"data_dir {path} cannot be created ({error.strerror}): mount its disk, make the folder "
+            "writable for this user, "
+            "or set another folder"
         ) from error

@@ -149,7 +149,7 @@ def test_a_configured_database_is_not_started(
     monkeypatch.setenv("COLLECTOR_DATABASE__DSN", "postgresql://me@box/market")
 
     assert main(["database", "start"]) == 1
-    assert "database.dsn names a server" in capsys.readouterr().err
+    assert "database.dsn is set, so there is no embedded server" in capsys.readouterr().err
 
 
 def test_simulate_prints_its_addresses_first_and_ends_orderly(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_data_folder_that_cannot_be_made_is_worth_another_start(
     Path("collector.toml").write_text(f'data_dir = "{data_dir}"\n{VENUE}[http]\nlisten = "127.0.0.1:0"\n')
     assert main(["run"]) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"error: data_dir {Path(data_dir).absolute()} cannot be made")
+    assert told.startswith(f"error: data_dir {Path(data_dir).absolute()} cannot be created")
     assert "Traceback" not in told
 
 
@@ -230,7 +230,7 @@ def test_a_second_demo_does_not_judge_the_rows_of_the_first(tmp_path: Path, caps
     assert "kept holds an earlier demo" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["demo", "--data-dir", "file/below"]) == 1
-    assert "data_dir file/below cannot be made" in capsys.readouterr().err
+    assert "data_dir file/below cannot be created" in capsys.readouterr().err
 
 
 def test_a_demo_that_is_kept_says_how_to_look_at_it(capsys: pytest.CaptureFixture[str]) -> None:

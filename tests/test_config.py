@@ -319,7 +319,7 @@ def test_a_variable_with_a_slip_is_told_what_was_meant(tmp_path: Path, variable:
 
 def test_a_variable_that_means_nothing_is_a_fault(tmp_path: Path) -> None:
     assert faults(tmp_path, FOO="x")["COLLECTOR_FOO"] == Fault(
-        "COLLECTOR_FOO", "is no setting", "write COLLECTOR_SECTION__KEY"
+        "COLLECTOR_FOO", "is not a setting", "write COLLECTOR_SECTION__KEY"
     )
 
 
@@ -427,8 +427,8 @@ def test_repairs_must_be_over_before_rows_are_compressed_or_deleted(tmp_path: Pa
     text = '[storage.trades]\ncompress_after = "7d"\nkeep = "30d"\n[storage.ticks]\nkeep = "5d"\n[repair]\n'
     found = faults(tmp_path, text)
     assert {key: fault.problem for key, fault in found.items()} == {
-        "storage.trades.compress_after": "7d is not beyond the age at which gaps are repaired",
-        "storage.ticks.keep": "5d is not beyond the age at which gaps are repaired",
+        "storage.trades.compress_after": "7d is too short: gaps are repaired up to a greater age",
+        "storage.ticks.keep": "5d is too short: gaps are repaired up to a greater age",
     }
     unlimited = faults(tmp_path, text + 'max_age_days = "unlimited"')
     assert set(unlimited) == {"storage.trades.compress_after", "storage.trades.keep", "storage.ticks.keep"}

@@ -48,7 +48,7 @@ async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Findi
             "venues",
             Verdict.FAILURE,
             "none is configured, so nothing would be recorded",
-            "collector.example.toml is a configuration to start from",
+            "copy collector.example.toml to start with",
         )
     for finding in auditable(config):
         yield finding

@@ -29,11 +29,11 @@ def secrets(config: Config) -> Iterator[Finding]:
         yield Finding(
             "secrets",
             Verdict.WARNING,
-            f"everybody on this machine may read {path}, which holds {', '.join(keys)}",
+            f"every user of this machine can read {path}, which holds {', '.join(keys)}",
             f"chmod 600 {shlex.quote(str(path))}, or 640 with the group of the collector's account",
         )
     if config.secret_files and not exposed:
-        yield Finding("secrets", Verdict.OK, "no file that holds one may be read by everybody")
+        yield Finding("secrets", Verdict.OK, "no file with a secret can be read by every user")
 
 
 def data_folder(config: Config) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def data_folder(config: Config) -> Iterator[Finding]:
         yield Finding(
             "data_dir access",
             Verdict.WARNING,
-            f"others on this machine may look into {path} (mode {stat.S_IMODE(path.stat().st_mode):04o})",
+            f"other users of this machine can read the folder {path} (mode {stat.S_IMODE(path.stat().st_mode):04o})",
             f"chmod {mode} {shlex.quote(str(path))}",
         )
 

@@ -26,15 +26,15 @@ def auditable(config: Config) -> Iterator[Finding]:
         yield Finding(
             "audit",
             Verdict.WARNING,
-            "audit.enabled is off: what a venue leaves out on a living line is not noticed",
-            "switch it on, or run `collector audit` now and then",
+            "audit.enabled is false: data that a venue leaves out while it is connected goes unnoticed",
+            "enable it, or run `collector audit` from time to time",
         )
     elif not config.repair.enabled:
         yield Finding(
             "audit",
             Verdict.WARNING,
-            "repair.enabled is off: what the audit finds missing is told, and not fetched",
-            "switch it on, or run `collector backfill` where an alarm is",
+            "repair.enabled is false: what the audit finds missing is reported, but not fetched",
+            "enable it, or run `collector backfill` for what the audit reports",
         )
     terms = configured_terms(config)
     for name, venue in enabled.items():

@@ -62,5 +62,5 @@ class ClockBounds:
             f"{subject}.clock",
             Verdict.FAILURE if abs(least) > FAILURE_SECONDS else Verdict.WARNING,
             f"our clock is at least {abs(least):.1f} s {side} the venue's",
-            "set this machine's clock (`timedatectl`, chrony): received_at, gaps and closed candles go by it",
+            "set this machine's clock (`timedatectl`, chrony): received_at, gaps and closed candles depend on it",
         )

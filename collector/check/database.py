@@ -49,7 +49,7 @@ def _embedded(config: Config) -> Finding:
         return Finding(
             "database",
             Verdict.FAILURE,
-            "none is configured and there is no server to start",
+            "database.dsn is not set, and no server is installed that could be started",
             "run `collector database install`, or set database.dsn",
         )
     server = EmbeddedServer(config.data_dir)
@@ -64,13 +64,13 @@ def _away(config: Config, text: str) -> Finding:
         "database",
         Verdict.FAILURE,
         text,
-        f"start the server, or {_remedy(config)}; the journal takes what is received until it answers",
+        f"start the server, or {_remedy(config)}; until it answers, what is received is kept in the journal",
     )
 
 
 def _remedy(config: Config) -> str:
     origin = config.source.get("database.dsn")
-    return "set database.dsn right" + (f" ({origin})" if origin else "")
+    return "correct database.dsn" + (f" ({origin})" if origin else "")
 
 
 async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
@@ -88,7 +88,7 @@ async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
     finally:
         await connection.close(timeout=min(seconds, 5))
     if passed_over := understand(dsn).passed_over:
-        text = f"{', '.join(passed_over)}: without effect here, and nothing is lost by that"
+        text = f"{', '.join(passed_over)}: these options have no effect here, and are not needed"
         found.append(Finding("database options", Verdict.OK, text))
     if waiting:
         how = "`collector run` applies them, or `collector migrate` now" if migrate else "run `collector migrate`"
@@ -98,11 +98,11 @@ async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
 
 def _writable(dsn: str, about: asyncpg.Record) -> list[Finding]:
     if about["standby"]:
-        why = "is a standby, which takes no writes"
-        remedy = "name the primary; target_session_attrs=read-write finds it among several hosts"
+        why = "is a standby server and cannot be written to"
+        remedy = "use the address of the primary server; target_session_attrs=read-write finds it among several hosts"
     elif about["read_only"]:
-        why = "takes no writes: transactions are read-only"
-        remedy = "look at default_transaction_read_only of the server, the database and the login"
+        why = "cannot be written to: its transactions are read-only"
+        remedy = "check default_transaction_read_only of the server, the database and the login"
     else:
         return []
     return [Finding("database writes", Verdict.FAILURE, f"{address(dsn)} {why}", remedy)]
@@ -114,7 +114,7 @@ def _version(about: asyncpg.Record) -> str:
         edition = _EDITIONS.get(about["licence"] or "", "edition not known")
         return f"{text}TimescaleDB {about['installed']} ({edition})"
     if about["available"]:
-        return f"{text}TimescaleDB {about['available']} is available and not switched on: the tables are plain ones"
+        return f"{text}TimescaleDB {about['available']} is available but not enabled: the tables are plain ones"
     return f"{text}without TimescaleDB: the tables are plain ones"
 
 

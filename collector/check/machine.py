@@ -40,7 +40,7 @@ def data_dir(config: Config) -> Finding:
             "data_dir",
             Verdict.FAILURE,
             f"{path} cannot be written{why}",
-            f"give this user the folder {existing}, or set data_dir to one of its own",
+            f"make {existing} writable for this user, or set data_dir to another folder",
         )
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / (1 << 30):.1f} GiB free"
@@ -50,7 +50,7 @@ def data_dir(config: Config) -> Finding:
             "disk space",
             Verdict.FAILURE,
             f"{text}, and journal.min_free_gb is {floor:g}",
-            "free some space or lower it: nothing would be recorded",
+            "free some space or lower journal.min_free_gb; otherwise nothing would be recorded",
         )
     if free < NO_SPACE_BYTES:
         return Finding("disk space", Verdict.FAILURE, text, "free some space: nothing could be recorded")
@@ -59,7 +59,7 @@ def data_dir(config: Config) -> Finding:
             "disk space",
             Verdict.WARNING,
             text,
-            "that is little for a journal and a database; `collector plan` tells for how long",
+            "this is little for a journal and a database; `collector plan` estimates how long it lasts",
         )
     return Finding("data_dir", Verdict.OK, text)
 
@@ -79,7 +79,7 @@ def files(config: Config) -> Iterator[Finding]:
         more = len(of_others) - MOST_FILES
         yield Finding("files", Verdict.WARNING, f"and {more} more like these", of_others[-1].remedy)
     if not found and not of_others:
-        yield Finding("files", Verdict.OK, "what is in the data folder can be used by this account")
+        yield Finding("files", Verdict.OK, "this account can use every file in the data folder")
 
 
 def disk_speed(config: Config) -> Finding:
@@ -113,7 +113,7 @@ def judge_syncs(spans_ms: list[float], sync_ms: float) -> Finding:
             "disk speed",
             Verdict.WARNING,
             f"{text}; journal.sync_ms is {sync_ms:g}",
-            "rows wait for it: take a quicker disk for data_dir, or set journal.sync_ms higher",
+            "rows are stored only after a sync: use a faster disk for data_dir, or raise journal.sync_ms",
         )
     return Finding("disk speed", Verdict.OK, text)
 
@@ -130,14 +130,16 @@ def listen(config: Config) -> Finding:
             return Finding(
                 "http.listen",
                 Verdict.WARNING,
-                f"{config.http.listen}: {error.strerror}; the daemon would record without its page, and try again",
-                "fine if a collector runs already; else free the port, or choose another",
+                f"{config.http.listen}: {error.strerror}; the daemon would record without its status page, "
+                "and keep trying",
+                "this is fine if a collector is running already; otherwise free the port or choose another",
             )
     if not config.http.loopback:
         return Finding(
             "http.listen",
             Verdict.OK,
-            f"{config.http.listen} is free; anyone who reaches it may read, since there is no password",
+            f"{config.http.listen} is free; everyone who can reach it can read the status page, since there "
+            "is no password",
         )
     return Finding("http.listen", Verdict.OK, f"{config.http.listen} is free")
 
@@ -155,16 +157,17 @@ def file_limits(config: Config) -> Iterator[Finding]:
         yield Finding(
             "open files",
             Verdict.WARNING,
-            f"{most:,} files may be open and {needed:,} may be needed",
-            f"LimitNOFILE={needed} in the unit, or `ulimit -Hn {needed}`; it counts the connections that are allowed",
+            f"{most:,} files may be open at a time, and up to {needed:,} may be needed",
+            f"set LimitNOFILE={needed} in the systemd unit, or run `ulimit -Hn {needed}`; this counts all "
+            "connections that the settings allow",
         )
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if largest not in (resource.RLIM_INFINITY, -1) and largest < config.journal.segment_mb << 20:
         yield Finding(
             "file size",
             Verdict.FAILURE,
-            f"no file may grow past {largest >> 20} MiB, and journal.segment_mb is {config.journal.segment_mb}",
-            "LimitFSIZE=infinity in the unit, `ulimit -f unlimited`, or smaller segments",
+            f"no file may be larger than {largest >> 20} MiB, and journal.segment_mb is {config.journal.segment_mb}",
+            "set LimitFSIZE=infinity in the systemd unit, run `ulimit -f unlimited`, or lower journal.segment_mb",
         )
 
 

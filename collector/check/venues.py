@@ -81,7 +81,7 @@ def _unanswered(subject: str) -> Finding:
         subject,
         Verdict.FAILURE,
         f"no answer in {VENUE_TIMEOUT_SECONDS:.0f} s",
-        "is the network open, and the proxy set?",
+        "check the network, and the proxy if one is needed",
     )
 
 
@@ -95,7 +95,7 @@ def _refused(name: str, error: CollectorError, config: Config) -> Finding:
         key,
         Verdict.FAILURE,
         str(error),
-        "get a new one from the venue and put it there" + (f" ({origin})" if origin else ""),
+        "get a new one from the venue and set it" + (f" ({origin})" if origin else ""),
     )
 
 
@@ -118,8 +118,8 @@ def _bug(subject: str, error: BaseException) -> Finding:
     return Finding(
         subject,
         Verdict.FAILURE,
-        f"its answers were not understood ({type(error).__name__})",
-        "is rest_url right? If so, please report this bug",
+        f"its answers could not be understood ({type(error).__name__})",
+        "check rest_url; if it is right, please report this bug",
     )
 
 
@@ -135,6 +135,11 @@ async def _socket(subject: str, network: Network, venue: Venue[Any], plan: Conne
         remedy = "if that is where the venue is now, set it there"
         return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), remedy)
     except LineError as error:
-        return Finding(f"{subject}.ws_url", Verdict.FAILURE, str(error), "check the address, and that sockets may pass")
+        return Finding(
+            f"{subject}.ws_url",
+            Verdict.FAILURE,
+            str(error),
+            "check the address, and that a firewall or proxy lets WebSockets pass",
+        )
     await line.close()
     return Finding(f"{subject}.ws_url", Verdict.OK, f"{shown(url)} accepts connections")

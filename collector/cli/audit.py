@@ -128,11 +128,11 @@ def _tell(report: Report) -> None:
         span = f"{choice.since:%Y-%m-%d %H:%M} to {choice.until:%Y-%m-%d %H:%M} UTC"
         named = ", ".join(choice.venues) or "any venue", ", ".join(choice.symbols) or "*"
         whose = f" of {' '.join(named)}" if choice.narrowed else ""
-        told = f"nothing was looked at of {names}{whose} from {span}, so nothing is proved; looked at: {looked}"
+        told = f"there was nothing to compare for {names}{whose} from {span}, so nothing is proved; compared: {looked}"
     elif report.unexplained:
-        told = f"something is not explained; looked at: {looked}"
+        told = f"some differences are not explained; compared: {looked}"
     elif report.fetch_failed:
-        told = f"some minutes could not be looked at, for want of candles; everything else is explained: {looked}"
+        told = f"some minutes could not be compared because candles are missing; everything else is explained: {looked}"
     else:
         told = f"everything is explained: {looked}"
     console.print(told, style="green" if report.proved else "bold red", soft_wrap=True)
@@ -152,7 +152,7 @@ def _tell_minutes(console: Screen, report: Report) -> None:
     from rich.table import Table
 
     if not report.minutes:
-        console.print("no trades or candles are recorded that could be audited")
+        console.print("no trades or candles were recorded that could be audited")
         return
     table = Table(title="Minutes: trades against candles", title_justify="left")
     table.add_column("venue")

@@ -40,7 +40,7 @@ def chart(
     since: Since = None,
     until: Until = None,
     period: Annotated[
-        str | None, typer.Option(metavar="LENGTH", help="Of a bar: 30s, 5m, 1h, 1d, .. (default: one that fits)")
+        str | None, typer.Option(metavar="LENGTH", help="Length of a bar: 30s, 5m, 1h, 1d, .. (default: one that fits)")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A .png or .svg. (default: VENUE-SYMBOL.png)")

@@ -32,13 +32,15 @@ def check(
     config: ConfigFile = None,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Ask no venue, wait two seconds for the database, and only warn about it."),
+        typer.Option(
+            "--offline", help="Contact no venue, and only warn if the database does not answer within two seconds."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at configuration, disk, limits, database, venues, credentials and clocks, and change nothing.
+    """Check configuration, disk, limits, database, venues, credentials and clocks, without changing anything.
 
-    Exit status 1 when something would keep the daemon from recording, 2 when the configuration is wrong.
+    The exit status is 1 if something would keep the daemon from recording, and 2 if the configuration is wrong.
     """
     from collector.check import Finding, Verdict
     from collector.check import check as look

@@ -26,7 +26,7 @@ Examples:
 """
 
 commands = typer.Typer(
-    help="The database server of our own, for where database.dsn is left out.",
+    help="Install, start or open the embedded database server, which is used if database.dsn is not set.",
     no_args_is_help=True,
     epilog=EXAMPLES,
 )
@@ -39,10 +39,10 @@ def add_to(app: typer.Typer) -> None:
 @commands.command(epilog="Example:\n\n    collector database install --all")
 def install(
     everything: Annotated[
-        bool, typer.Option("--all", help="TimescaleDB and a plain PostgreSQL as well, as the tests want.")
+        bool, typer.Option("--all", help="Install a plain PostgreSQL as well, which the tests need.")
     ] = False,
 ) -> None:
-    """Fetch a PostgreSQL, with TimescaleDB where it can be had. Nothing outside its own folder is touched."""
+    """Download PostgreSQL, with TimescaleDB where it is available. Only its own folder is written to."""
     from collector.store.embedded.__main__ import main
 
     raise typer.Exit(main(["install", "--all"] if everything else ["install"]))
@@ -50,7 +50,7 @@ def install(
 
 @commands.command(epilog="Example:\n\n    collector database start --config collector.toml")
 def start(config: ConfigFile = None) -> None:
-    """Run the server by itself until Ctrl-C, for reading what was recorded while no collector runs."""
+    """Run the embedded server until Ctrl-C, to read what was recorded while no daemon is running."""
     _refuse_configured(config)
     settings = read_config(config)
     with suppress(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def start(config: ConfigFile = None) -> None:
 
 @commands.command(epilog='Example:\n\n    eval "$(collector database psql)"')
 def psql(config: ConfigFile = None, json: Json = False) -> None:
-    """Print the shell command that opens the database in psql, with rights to read."""
+    """Print the shell command that opens the database in psql, with read-only rights."""
     from collector.store.dsn import address
     from collector.store.embedded import EmbeddedServer
 
@@ -70,13 +70,13 @@ def psql(config: ConfigFile = None, json: Json = False) -> None:
         return
     hint = EmbeddedServer(settings.data_dir).describe()
     if hint is None:
-        raise CollectorError(f"no server ever ran in {settings.data_dir}: start one with `collector run`")
+        raise CollectorError(f"there is no database in {settings.data_dir} yet: `collector run` creates one")
     print_json({**hint._asdict(), "command": hint.command}) if json else say(hint.command)
 
 
 def _refuse_configured(config: Path | None) -> None:
     if read_config(config, log=False).database.dsn is not None:
-        raise CollectorError("database.dsn names a server, so there is none of ours to start")
+        raise CollectorError("database.dsn is set, so there is no embedded server to start")
 
 
 async def _serve(data_dir: Path) -> None:

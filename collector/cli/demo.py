@@ -42,14 +42,17 @@ def demo(
     seed: Seed = 1,
     venue: Venues = None,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep journal and database here. (default: gone at the end)")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep journal and database here. (default: a folder that is deleted at the end)"
+        ),
     ] = None,
     listen: Annotated[str, typer.Option(help="Address of the status page; port 0 takes a free one.")] = "127.0.0.1:0",
     as_json: Json = False,
 ) -> None:
-    """Simulated venues, a database, the daemon, a live table, and at the end the proof that nothing was lost.
+    """Record simulated venues into a database of its own, show it live, and prove at the end that nothing was lost.
 
-    The proof compares every table with what the venues say they sent. Exit status 1 if they differ.
+    At the end every table is compared with what the simulated venues have sent. The exit status is 1 if they differ.
     """
     from collector import simulator
     from collector.cli.names import some_of

@@ -46,7 +46,7 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
     console = Screen()
     done = compared.replayed
     if compared.received is None:
-        console.print("the journal holds nothing to compare, so that nothing is proved", style="bold red")
+        console.print("the journal holds nothing to compare, so nothing is proved", style="bold red")
         return
     first, last = compared.received
     table = Table(
@@ -73,13 +73,14 @@ def tell(compared: Compared, backfills_left_out: int) -> None:
     for damage in done.damages:
         console.print(f"not readable: {damage}", style="red", soft_wrap=True)
     if compared.proved:
-        console.print("The tables are what the journal gives, digit by digit.")
+        console.print("The tables hold exactly what the journal gives, digit by digit.")
     elif compared.equal:
-        told = "neither the journal nor a table holds a row of this choice, so that nothing is proved"
+        told = "neither the journal nor a table holds a row that matches, so nothing is proved"
         console.print(told, style="bold red", soft_wrap=True)
     elif backfills_left_out:
         console.print(
-            f"{backfills_left_out:,} journals of backfills were not read, whose rows count as extra; --backfills does",
+            f"{backfills_left_out:,} journals of backfills were not read, so their rows count as extra; "
+            "--backfills reads them",
             soft_wrap=True,
         )
 

@@ -45,14 +45,15 @@ def add_to(app: typer.Typer) -> None:
 
 def explain(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=f"{', '.join(TABLES)}.")],
-    venue: Annotated[str, typer.Argument(metavar="VENUE", help="As in the tables.")],
-    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The venue's spelling; of rates the name.")],
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A key, an id or a time, as the tables show it.")],
+    venue: Annotated[str, typer.Argument(metavar="VENUE", help="The venue's name in the tables.")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The symbol in the tables; for rates, the name.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A key, an id or a time, written as in the tables.")],
     within: Annotated[
         float,
         typer.Option(
             metavar="LENGTH",
             parser=duration_seconds,
+            show_default="60s",
             help="Look for other frames that say the same in the journal up to this long after it: 90s, 5m, 2h.",
         ),
     ] = 60.0,
@@ -60,10 +61,10 @@ def explain(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show the frame that a row was made of: its bytes, its place in the journal, its session, and gaps around it.
+    """Show the frame that a row was made from: its bytes, its place in the journal, its session, and gaps around it.
 
-    The frame is parsed again and compared with the row. Exit status 1 when there is no such row, when no journal holds
-    its frame any more, or when the row differs from what its frame says.
+    The frame is parsed again and compared with the row. The exit status is 1 if there is no such row, if the journal no
+    longer holds its frame, or if the row differs from its frame.
     """
     from collector.cli.names import one_of, usage
     from collector.cli.running import run
@@ -80,7 +81,7 @@ def explain(
         for one in told:
             _tell(console, one, whole=whole)
         if count > len(told):
-            console.print(f"{count - len(told):,} rows more of that moment; name the key of the one that you mean")
+            console.print(f"{count - len(told):,} more rows have that time; give the key of the one that you mean")
     raise typer.Exit(1 if any(one.missing or one.differences for one in told) else 0)
 
 

@@ -48,7 +48,7 @@ def export(
     symbol: Symbols = None,
     since: Since = None,
     until: Until = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder to make.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder to create.")] = None,
     kind: Annotated[str, typer.Option("--format", metavar="NAME", help="parquet, csv or arrow.")] = "parquet",
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export in that folder.")] = False,
     seal: Annotated[
@@ -68,14 +68,17 @@ def export(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write tables to files, a folder for each instrument and day, with a manifest of what they hold and lack.
+    """Write tables to files: a folder per instrument and day, and a manifest of what is there and what is missing.
 
-    Numbers stay exact. The folder appears when everything in it is written and was read back. Exit status 1 when a day
-    is not ready to be sealed, or when --verify finds something wrong.
+    Numbers stay exact. The folder appears only after everything in it was written and read back. The exit status is 1
+    if a day is not complete enough to be sealed, or if --verify finds a difference.
     """
     if verify is not None:
         if tables or out or seal:
-            raise typer.BadParameter("stands alone: what to check is in the manifest", param_hint="--verify")
+            raise typer.BadParameter(
+                "cannot be combined with tables, --out or --seal: the manifest says what to check",
+                param_hint="--verify",
+            )
         _verify(verify, as_json=as_json)
         return
     from collector.cli.names import listed
@@ -85,7 +88,7 @@ def export(
     sealed = _seal(seal, anyway=anyway)
     choice = _understand(tables or [], listed(venue, "--venue"), symbol or [], (since, until), kind, sealed)
     if out is None:
-        raise typer.BadParameter("is missing: name the folder to make", param_hint="--out")
+        raise typer.BadParameter("is missing: name the folder to create", param_hint="--out")
     settings = read_config(config, log=not as_json)
     try:
         done = run(_export(settings, choice, out, kind, replace=replace, seal=sealed, quiet=as_json))
@@ -127,7 +130,7 @@ def _understand(
     for name in tables:
         one_of("table", name, TABLES, "TABLE..")
     if seal is not None and any(times):
-        raise typer.BadParameter("is the whole span: leave out --from and --to", param_hint="--seal")
+        raise typer.BadParameter("already means one whole day: leave out --from and --to", param_hint="--seal")
     first, last = ordered(*times)
     needs(kind)
     return Choice(tuple(tables or TABLES), tuple(venues), tuple(symbols), first, last)
@@ -142,7 +145,7 @@ async def _export(
     from collector.data.export import export as write
 
     with quiet_progress(quiet=quiet) as bar:
-        task = bar.add_task("looking what there is", total=None)
+        task = bar.add_task("counting rows", total=None)
         phase = ""
 
         def show(now: Progress) -> None:
@@ -151,7 +154,7 @@ async def _export(
                 phase = now.phase
                 bar.reset(task, total=now.total)
             rate = bar.tasks[0].finished_speed or bar.tasks[0].speed or 0
-            told = f"{rate:,.0f} rows/s" if now.phase == "rows" else "looking what there is"
+            told = f"{rate:,.0f} rows/s" if now.phase == "rows" else "counting rows"
             bar.update(task, completed=now.done, total=now.total, description=told)
 
         async with attached(config) as dsn:
@@ -161,7 +164,7 @@ async def _export(
 def _tell(done: Exported) -> None:
     say(f"{done.folder}: {done.rows:,} rows in {done.files:,} files, {done.bytes:,} bytes")
     for objection in done.objections:
-        say(f"sealed although {objection}", "yellow", stderr=True)
+        say(f"sealed, although {objection}", "yellow", stderr=True)
     say(f"{done.sha256}  manifest.json")
 
 
@@ -177,8 +180,8 @@ def _verify(folder: Path, *, as_json: bool) -> None:
     elif troubles:
         for one in troubles:
             say(f"{one.path} {one.what}", stderr=True)
-        say(f"{folder}: {len(troubles):,} of its files are not as the manifest says", stderr=True)
+        say(f"{folder}: {len(troubles):,} files differ from the manifest", stderr=True)
     else:
         rows, files = manifest["rows"], len(manifest["files"])
-        say(f"{folder}: {rows:,} rows in {files:,} files are as the manifest says")
+        say(f"{folder}: {rows:,} rows in {files:,} files match the manifest")
     raise typer.Exit(1 if troubles else 0)

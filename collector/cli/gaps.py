@@ -52,9 +52,9 @@ def gaps(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List the gaps, newest first, with their causes and how long they were.
+    """List the times that were not recorded, newest first, with their causes and lengths.
 
-    Exit status 1 where nothing of it was ever recorded: then there is nothing that could be missing.
+    The exit status is 1 if nothing that matches was ever recorded, because then nothing can be missing.
     """
     from collector.cli.names import listed, one_of, usage
     from collector.cli.running import run
@@ -90,7 +90,7 @@ def _tell(found: Found, config: Config) -> None:
     console = Screen()
     rows, summary = found.rows, found.summary
     if not found.recorded:
-        console.print("nothing of it was ever recorded, so that nothing is known of gaps", style="bold red")
+        console.print("nothing of this was ever recorded, so nothing is known about gaps", style="bold red")
         return
     table = Table()
     for name in ("venue", "symbol", "stream", "from (UTC)", "to", "length", "cause", "state", "rows", "reason"):

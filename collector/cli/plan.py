@@ -34,9 +34,10 @@ def plan(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Tell rows and bytes a day of each instrument and stream, and days until the disk is full.
+    """Estimate rows and bytes a day for each instrument and stream, and how many days the disk will last.
 
-    What was recorded tells the rates; of what never was, docs/plan.md says what is assumed.
+    The estimate comes from what was recorded. For streams that were never recorded it uses the assumptions that
+    docs/plan.md lists.
     """
     from collector.cli.running import run
     from collector.plan import plan as make

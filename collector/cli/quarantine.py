@@ -37,7 +37,7 @@ Examples:
 """
 
 commands = typer.Typer(
-    help="Work what could not be understood or stored: list, show, parse again, discard.",
+    help="List, show, parse again or discard what could not be understood or stored.",
     no_args_is_help=True,
     epilog=EXAMPLES,
 )
@@ -68,12 +68,15 @@ def list_entries(
     since: Since = None,
     until: Until = None,
     state: Annotated[str, typer.Option(metavar="STATE", help="waiting, resolved, discarded or all.")] = "waiting",
-    group: Annotated[bool, typer.Option("--group", help="Count by error instead.")] = False,
+    group: Annotated[bool, typer.Option("--group", help="Count entries by error instead of listing them.")] = False,
     limit: Limit = 50,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List what is in quarantine, newest first. Exit status 1 where no entry, of any state, ever had such an error."""
+    """List what is in quarantine, newest first.
+
+    The exit status is 1 if no entry, in any state, ever had an error that matches --error.
+    """
     from collector.cli.names import one_of
     from collector.cli.quarantine_tables import tell_groups, tell_list
     from collector.store.quarantine import STATES
@@ -106,7 +109,7 @@ def show_entry(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show one entry: its bytes, its error and where that is, its place in the journal, its session."""
+    """Show one entry: its bytes, its error and where in the bytes it is, its place in the journal, its session."""
     from collector.cli.quarantine_tables import tell_entry
     from collector.cli.running import run
 
@@ -133,10 +136,10 @@ def parse_entries(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Parse entries again with today's program, and store what they give now.
+    """Parse entries again with this version of the program, and store the rows that they give now.
 
-    Each frame is parsed in the state that its session had, which is made again from the journal. Safe beside the
-    running daemon. Exit status 1 when one still fails.
+    The session's state at that moment is restored from the journal first. It is safe to run this beside the daemon. The
+    exit status is 1 if an entry still cannot be parsed.
     """
     from collector.cli.quarantine_tables import tell_outcomes
     from collector.cli.shared import quiet_progress
@@ -154,7 +157,7 @@ def parse_entries(
 
 @commands.command("discard", epilog="Example:\n\n    collector quarantine discard --all --venue x --reason 'left them'")
 def discard_entries(
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is not worth storing; it is kept.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why the entries are not worth storing; kept with them.")],
     ids: Ids = None,
     everything: Everything = False,
     venue: Venues = None,
@@ -166,9 +169,9 @@ def discard_entries(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Set entries aside for good, with a reason. Nothing is deleted: bytes, error and reason stay in the table."""
+    """Mark entries as not worth storing, with a reason. Bytes, error and reason stay in the table."""
     if not reason.strip() or "\0" in reason:
-        raise typer.BadParameter("say in words why these are not worth storing", param_hint="--reason")
+        raise typer.BadParameter("say why these entries are not worth storing", param_hint="--reason")
     choice = _work(ids, venue, stream, kind, error, since, until, everything=everything)
     settings = read_config(config, log=not as_json)
     count = _run(_discard(settings, choice, reason.strip()))
@@ -218,7 +221,8 @@ def _work(
         raise typer.BadParameter("name IDs, or --all with options that narrow it, not both", param_hint="[ID]..")
     if not ids and not everything:
         raise typer.BadParameter(
-            "name entries by their IDs, or say --all" + (" beside the options that narrow it" if narrowed else ""),
+            "name entries by their IDs, or use --all"
+            + (" together with the options that narrow it" if narrowed else ""),
             param_hint="[ID]..",
         )
     return choice

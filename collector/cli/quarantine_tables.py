@@ -38,7 +38,7 @@ def tell_list(rows: list[Listed], counts: dict[str, int]) -> None:
         console.print(table)
     total = counts["total"]
     if not total:
-        console.print("nothing of this choice is in quarantine")
+        console.print("nothing that matches is in quarantine")
         return
     states = ", ".join(f"{counts[name]:,} {name}" for name in ("waiting", "resolved", "discarded") if counts[name])
     shown = f"; shown: {len(rows):,}" if len(rows) < total else ""
@@ -63,7 +63,7 @@ def tell_groups(groups: list[Group]) -> None:
             str(one.newest),
             one.error[:200],
         )
-    console.print(table if groups else "nothing of this choice is in quarantine")
+    console.print(table if groups else "nothing that matches is in quarantine")
 
 
 def tell_entry(entry: Listed, payload: bytes, place: Where | None, *, whole: bool) -> None:
@@ -83,7 +83,7 @@ def tell_entry(entry: Listed, payload: bytes, place: Where | None, *, whole: boo
     if place is not None:
         facts |= place_facts(place)
     else:
-        facts["frame"] = "no journal holds it any more" if entry.kind != "row" else "a row that was made of one"
+        facts["frame"] = "the journal no longer holds it" if entry.kind != "row" else "a row that was made of one"
     tell(console, facts)
     for line in pointed(payload, entry.error):
         console.print("    " + line, soft_wrap=True, style="yellow")
@@ -94,7 +94,7 @@ def tell_outcomes(outcomes: list[Outcome], *, dry: bool) -> None:
     """Print what became of entries: sums, and each one that still waits with its error."""
     console = Screen()
     if not outcomes:
-        console.print("nothing of this choice waits in quarantine")
+        console.print("nothing that matches is waiting in quarantine")
         return
     rows: Counter[str] = Counter()
     for one in outcomes:
@@ -106,7 +106,7 @@ def tell_outcomes(outcomes: list[Outcome], *, dry: bool) -> None:
         new = "" if dry else f", {sum(one.new or 0 for one in outcomes):,} of them new"
         console.print(f"{results['stored']:,} {would}resolved: {held}{new}")
     if results["settled"]:
-        console.print(f"{results['settled']:,} were settled by somebody else meanwhile")
+        console.print(f"{results['settled']:,} were stored or discarded by another command in the meantime")
     for name, what in (("fails", "still not understood"), ("impossible", "cannot be parsed again")):
         if results[name]:
             console.print(f"{results[name]:,} {what}:", style="red")

@@ -35,20 +35,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def reload(config: ConfigFile = None) -> None:
-    """Have the running daemon read its configuration again, and say what came of it.
+    """Have the running daemon read its configuration again, and print the result.
 
-    Symbols, streams and venues that were added or removed are applied; what is recorded already is recorded on. A
-    configuration with a fault is refused as a whole: exit status 2 with every fault, and the daemon goes on as before.
+    Symbols, streams and venues that were added or removed are applied without interrupting the others. A configuration
+    with a fault is refused as a whole: every fault is listed, the exit status is 2, and the daemon continues as before.
     """
     settings = read_config(config, log=False)  # its own faults are told at once, as for every command
     before = _status(settings)
     if not before["process"] or not before["configuration"]:
-        raise CollectorError("the daemon cannot tell how it stands: see its log, and send SIGHUP to its process")
+        raise CollectorError("the daemon's state is unknown: see its log, and send SIGHUP to its process")
     pid = before["process"]["pid"]
     try:
         os.kill(pid, signal.SIGHUP)
     except PermissionError as error:
-        raise CollectorError(f"the daemon (process {pid}) belongs to another user: run this as that one") from error
+        raise CollectorError(
+            f"the daemon (process {pid}) belongs to another user: run this command as that user"
+        ) from error
     after = _outcome(settings, before["configuration"]["tried"])
     console = Screen()
     if after["refused"]:
@@ -70,7 +72,7 @@ def _outcome(settings: Config, tried_before: str | None) -> dict[str, Any]:
         done = told["refused"] or (told["tried"] is not None and told["loaded"] >= told["tried"])
         if told["tried"] != tried_before and done:
             return told
-    raise CollectorError(f"the daemon has not said within {PATIENCE_SECONDS:.0f} s what came of it; see its log")
+    raise CollectorError(f"the daemon has not reported a result within {PATIENCE_SECONDS:.0f} s; see its log")
 
 
 def _status(settings: Config) -> dict[str, Any]:

@@ -287,6 +287,6 @@ def _tell(done: Replayed) -> None:
         table.add_row(name, *(f"{number:,}" for number in count))
     console.print(table)
     if done.nothing:
-        console.print("the journal holds nothing of this choice, so that nothing was replayed", style="bold red")
+        console.print("the journal holds nothing that matches, so nothing was replayed", style="bold red")
     for damage in done.damages:
         console.print(f"not readable: {damage}", style="red", soft_wrap=True)

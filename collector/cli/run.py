@@ -31,9 +31,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(config: ConfigFile = None) -> None:
-    """Record until SIGTERM or Ctrl-C, then write what is left and end within ten seconds.
+    """Record until SIGTERM or Ctrl-C; then write what is left and stop within ten seconds.
 
-    SIGHUP, or `collector reload`, reads the configuration again and applies what it says of venues.
+    On SIGHUP, or `collector reload`, it reads the configuration again and applies changes of venues.
     """
     from collector.cli.running import run as run_coroutine
     from collector.daemon.daemon import run as run_daemon
@@ -50,5 +50,5 @@ def _read(path: Path | None) -> Config:
     settings = read_config(path)
     if not settings.venues:
         problem = f"none is configured ({settings.origin}), so there is nothing to record"
-        raise ConfigError([Fault("venues", problem, "collector.example.toml is a configuration to start from")])
+        raise ConfigError([Fault("venues", problem, "copy collector.example.toml to start with")])
     return settings

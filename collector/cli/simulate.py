@@ -34,10 +34,10 @@ def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the first venue; 0 lets the system choose.")] = 0,
     write_config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a configuration that points at the simulated venues.")
+        Path | None, typer.Option(metavar="FILE", help="Write a configuration that connects to the simulated venues.")
     ] = None,
 ) -> None:
-    """Serve simulated venues until Ctrl-C. The first line on stdout is one JSON object with their addresses."""
+    """Serve simulated venues until Ctrl-C. The first line on stdout is a JSON object with their addresses."""
     from collector import simulator
     from collector.cli.names import some_of
     from collector.simulator.__main__ import main

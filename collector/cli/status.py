@@ -36,7 +36,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(config: ConfigFile = None, json: Json = False) -> None:
-    """Show how the running daemon stands, and how to connect to its database. Exit status 1 where none answers."""
+    """Show the state of the running daemon, and how to connect to its database.
+
+    The exit status is 1 if no daemon answers.
+    """
     settings = read_config(config, log=False)
     try:
         body = ask(settings)
@@ -65,11 +68,13 @@ def ask(config: Config) -> bytes:
     if daemon := read(config.data_dir):
         if daemon.page is None:
             why = daemon.trouble or "it is not served yet"
-            raise CollectorError(f"a collector runs here (process {daemon.process}), without its page: {why}")
+            raise CollectorError(
+                f"a collector is running here (process {daemon.process}), but its status page is not available: {why}"
+            )
         place = urlsplit(daemon.page)
         host, port = place.netloc.rpartition(":")[0], place.port or 80
     elif port == 0:
-        raise CollectorError("http.listen leaves the port to the system: set one, so that the daemon can be found")
+        raise CollectorError("http.listen has port 0, so the daemon cannot be found: set a port")
     connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/api/status", headers={"Host": f"{host}:{port}"})
@@ -77,14 +82,14 @@ def ask(config: Config) -> bytes:
         body = answer.read(LARGEST_ANSWER)
     except ConnectionRefusedError as error:
         raise CollectorError(
-            f"no collector runs here: nobody answers at {host}:{port} (http.listen); `collector run` starts one"
+            f"no collector is running here: nothing answers at {host}:{port} (http.listen); `collector run` starts one"
         ) from error
     except TimeoutError as error:
         raise CollectorError(
             f"{host}:{port} does not answer within {ANSWER_SECONDS:.0f} s: the daemon is stuck; see its log"
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise CollectorError(f"{host}:{port} (http.listen) cannot be asked: {error}") from error
+        raise CollectorError(f"{host}:{port} (http.listen) cannot be reached: {error}") from error
     finally:
         connection.close()
     if answer.status != http.client.OK or answer.getheader("Server") != "collector":
@@ -282,7 +287,7 @@ def _audit(audit: dict[str, Any] | None) -> str:
 
 
 def _connect(console: Screen, psql: str | None) -> None:
-    hint = psql or "no server ever ran here: `collector run` starts one"
+    hint = psql or "there is no database here yet: `collector run` creates one"
     console.print(styled(f"{'connect':<20}", "dim"), styled(hint), sep="", soft_wrap=True)
 
 

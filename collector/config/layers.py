@@ -102,7 +102,7 @@ def file_layer(tree: Tree, path: Path, shape: Shape, faults: list[Fault]) -> Lay
                 take(value, here)
             elif secret := _secret_behind(here, shape):
                 if secret[-1] in table:
-                    faults.append(Fault(".".join(here), f"stands beside {secret[-1]}", "keep one of the two"))
+                    faults.append(Fault(".".join(here), f"is set together with {secret[-1]}", "remove one of the two"))
                 else:
                     _take_secret(layer, secret, path.parent / str(value), ".".join(here), faults)
             else:
@@ -128,13 +128,15 @@ def environment_layer(environ: Mapping[str, str], below: Tree, shape: Shape, fau
         if len(keys) == 1 and shape.at(keys) is None:
             meant = _meant(keys[0], shape)
             remedy = f"did you mean {meant}?" if meant else "write COLLECTOR_SECTION__KEY"
-            faults.append(Fault(name, "is no setting", remedy))
+            faults.append(Fault(name, "is not a setting", remedy))
             continue
         if not all(keys):
             faults.append(Fault(name, "has an empty part", "write COLLECTOR_SECTION__KEY"))
         elif secret := _secret_behind(keys, shape):
             if f"{name.removesuffix('_FILE')}" in environ and environ[name.removesuffix("_FILE")]:
-                faults.append(Fault(name, f"is set beside {name.removesuffix('_FILE')}", "keep one of the two"))
+                faults.append(
+                    Fault(name, f"is set together with {name.removesuffix('_FILE')}", "remove one of the two")
+                )
             else:
                 _take_secret(layer, secret, Path(text), name, faults)
         else:

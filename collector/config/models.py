@@ -59,10 +59,10 @@ class Database(Section):
     dsn: SecretStr | None = Field(
         None,
         description="The TimescaleDB or PostgreSQL to write to, such as postgresql://user:password@host:5432/market. "
-        "Left out: a server of our own in data_dir (see `collector database install`).",
+        "If left out, an embedded server in data_dir is used (see `collector database install`).",
     )
     migrate: bool = Field(
-        True, description="Bring the tables up to date at start. false: only `collector migrate` does it."
+        True, description="Bring the tables up to date at start; with false, only `collector migrate` does it."
     )
 
     @field_validator("dsn")
@@ -94,8 +94,9 @@ class Http(Section):
 
     listen: Annotated[str, AfterValidator(_listened)] = Field(
         "127.0.0.1:8080",
-        description="Address and port; port 0 lets the system choose. There is no password: beyond loopback, put "
-        "something in front that asks for one.",
+        description="Address and port of the status page; port 0 lets the system choose. There is no "
+        "password: for access from "
+        "other machines, use a proxy that asks for one.",
     )
 
     @property
@@ -118,34 +119,51 @@ class Http(Section):
 class Journal(Section):
     """What is kept of the frames as received."""
 
-    segment_mb: int = Field(64, ge=1, le=1024, description="A segment file is closed at this size, MiB,")
+    segment_mb: int = Field(64, ge=1, le=1024, description="A segment file is closed at this size, in MiB,")
     segment_minutes: float = Field(60, gt=0, le=10_080, description="or at this age.")
-    write_ms: float = Field(20, gt=0, le=1000, description="Frames survive a kill of the process after so long.")
-    sync_ms: float = Field(100, gt=0, le=60_000, description="Frames survive a power cut after so long.")
+    write_ms: float = Field(
+        20,
+        gt=0,
+        le=1000,
+        description="Frames are written to the file after at most this time, and then survive the end of the process.",
+    )
+    sync_ms: float = Field(
+        100,
+        gt=0,
+        le=60_000,
+        description="Frames are synced to the disk after at most this time, and then survive a power cut.",
+    )
     buffer_mb: int = Field(
-        32, ge=1, le=4096, description="Feeds are held back when so much waits for the disk in memory, MiB."
+        32,
+        ge=1,
+        le=4096,
+        description="Reading from the venues pauses when this much waits in memory for the disk, in MiB.",
     )
     keep_days: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
         7,
-        description=f'Segments whose rows are committed are deleted after so many days; "{UNLIMITED}" keeps them.',
+        description=f'Segments whose rows are committed are deleted after this many days; "{UNLIMITED}" keeps them.',
     )
     keep_gb: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
         20,
-        description=f'The oldest committed segments are deleted beyond this size, GiB; "{UNLIMITED}" sets no limit.',
+        description=f'The oldest committed segments are deleted beyond this size, in GiB; "{UNLIMITED}" sets no limit.',
     )
     keep_least_gb: float = Field(
         0,
         ge=0,
-        description="So much of the newest segments, GiB, stays whatever needs the space; 0 lets all that is committed "
-        "give way before anything is missed.",
+        description="The newest segments of this size, in GiB, are kept even if the disk is full. With 0, "
+        "all committed "
+        "segments may be deleted before recording has to pause.",
     )
     max_gb: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
         None,
-        description="While the database is away nothing can be deleted: at this size, GiB, the venues are held and "
-        f'what they send is missed, as gaps. Committed segments give way before that. "{UNLIMITED}" sets no limit.',
+        description="Recording pauses at this size, in GiB: the venues are disconnected, and what they send becomes "
+        "gaps. Committed segments are deleted first; while the database is away, no segment is committed. "
+        f'"{UNLIMITED}" sets no limit.',
     )
     min_free_gb: float = Field(
-        1, ge=0, description="The same while less than this is free on the disk, GiB; 0 goes on until the disk refuses."
+        1,
+        ge=0,
+        description="Recording pauses also while less than this is free on the disk, in GiB; 0 uses the disk up.",
     )
     compress: bool = Field(True, description="Compress closed segments (zstd).")
     level: int = Field(3, ge=1, le=19, description="How hard to compress: 1 fast, 19 small.")
@@ -172,24 +190,28 @@ class Journal(Section):
 class Writer(Section):
     """How rows go to the database."""
 
-    batch_rows: int = Field(5000, ge=1, le=50_000, description="Rows are committed when so many wait,")
-    flush_ms: float = Field(100, ge=1, le=60_000, description="or when the first of them has waited so long.")
+    batch_rows: int = Field(5000, ge=1, le=50_000, description="Rows are committed when this many wait,")
+    flush_ms: float = Field(100, ge=1, le=60_000, description="or when the first of them has waited for this time.")
     queue_mb: int = Field(
-        8, ge=1, le=1024, description="What waits beyond this, MiB, is dropped from memory and read from the journal."
+        8,
+        ge=1,
+        le=1024,
+        description="Rows that wait beyond this size, in MiB, are not kept in memory: they are read from "
+        "the journal later.",
     )
 
 
 class Repair(Section):
     """How gaps are filled from the venues' history."""
 
-    enabled: bool = Field(True, description="Fetch what was missed as soon as a line is back.")
+    enabled: bool = Field(True, description="Fetch what was missed as soon as a venue is connected again.")
     max_age_days: Annotated[Annotated[float, Field(gt=0)] | None, Limit] = Field(
         7,
-        description="Gaps that ended longer ago stay open until `collector backfill` fetches them; "
+        description="Gaps that ended longer ago than this stay open until `collector backfill` fetches them; "
         f'"{UNLIMITED}" repairs all.',
     )
     rate_share: float = Field(
-        0.9, gt=0, le=1, description="The part of a venue's REST rate that repairs take at the most."
+        0.9, gt=0, le=1, description="The largest part of a venue's REST rate that repairs may use."
     )
 
 
@@ -198,16 +220,22 @@ class Audit(Section):
 
     enabled: bool = Field(True, description="Audit every minute soon after it is over.")
     delay_seconds: float = Field(
-        15, ge=1, le=3600, description="How soon: candles have to be closed by then, and late trades to have come."
+        15,
+        ge=1,
+        le=3600,
+        description="How long after the end of a minute: candles must be closed and late trades received by then.",
     )
     catch_up_hours: float = Field(
-        24, gt=0, le=8760, description="After a stop, minutes older than this are left to `collector audit`."
+        24,
+        gt=0,
+        le=8760,
+        description="After a stop, minutes older than this are not audited; `collector audit` does it.",
     )
     fetch_candles: bool = Field(
         True, description="Fetch the venue's one-minute candles where trades are recorded without them."
     )
     fetch_per_minute: float = Field(
-        30, gt=0, le=600, description="Calls for them in a minute at each venue, at the most."
+        30, gt=0, le=600, description="At most this many calls a minute to each venue for them."
     )
 
 
@@ -225,11 +253,11 @@ class Kept(Section):
 
     compress_after: Annotated[timedelta | None, BeforeValidator(_span)] = Field(
         None,
-        description="Rows are compressed at this age, where TimescaleDB's Community edition is; other servers cannot. "
-        f'"7d", "12h"; "{NEVER}" leaves them as they are.',
+        description="Rows are compressed at this age. Only TimescaleDB's Community edition can do that. "
+        f'"7d", "12h"; "{NEVER}" switches it off.',
     )
     keep: Annotated[timedelta | None, BeforeValidator(_span)] = Field(
-        None, description=f'Rows are deleted at this age, once repairs are done; "{UNLIMITED}" keeps them.'
+        None, description=f'Rows are deleted at this age, after repairs are done; "{UNLIMITED}" keeps them.'
     )
 
     @model_validator(mode="after")
@@ -248,7 +276,7 @@ class Storage(Section):
     """How long the tables keep what they have."""
 
     keep_backfills: bool = Field(
-        True, description="What `collector backfill` fetched when it was older than keep already is never deleted."
+        True, description="Never delete what `collector backfill` fetched when it was already older than keep."
     )
     trades: Kept = Kept()
     ticks: Kept = Kept()
@@ -274,14 +302,15 @@ class Storage(Section):
                 if repair.max_age_days is None:
                     yield Fault(
                         f"storage.{name}.{key}",
-                        f"{format_duration(span)} is sooner than repairs end, which have no limit",
+                        f"{format_duration(span)} is too short: repairs have no age limit",
                         "set repair.max_age_days to less than it",
                     )
                 elif span <= timedelta(days=repair.max_age_days):
                     yield Fault(
                         f"storage.{name}.{key}",
-                        f"{format_duration(span)} is not beyond the age at which gaps are repaired",
-                        f"more than repair.max_age_days, which is {repair.max_age_days:g}, or lower that",
+                        f"{format_duration(span)} is too short: gaps are repaired up to a greater age",
+                        f"write more than repair.max_age_days ({repair.max_age_days:g} days), or lower "
+                        "repair.max_age_days",
                     )
 
 
@@ -343,8 +372,9 @@ class Config(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("collector"),
-        description="The folder for the journal and the embedded database. Left out: the service's own state folder "
-        "under systemd, else the user's.",
+        description="The folder for the journal and the embedded database. If left out: the service's "
+        "state folder under "
+        "systemd, otherwise a folder of the user.",
     )
     database: Database = Database()
     http: Http = Http()

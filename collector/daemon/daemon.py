@@ -246,7 +246,7 @@ class Daemon:
                 log.warning(
                     "stopped_before_all_was_committed",
                     backlog_bytes=self.recorder.backlog_bytes,
-                    remedy="it is in the journal and will be committed after the next start",
+                    remedy="nothing is lost: it is in the journal, and is committed after the next start",
                 )
                 recorder.cancel()
             for task in background:
@@ -336,7 +336,7 @@ async def run(
         log.warning(
             "secrets_readable",
             files=[str(path) for path in exposed],
-            remedy="everybody on this machine may read them; chmod 600, or 640 with a group",
+            remedy="every user of this machine can read them; chmod 600, or 640 with a group",
         )
     raise_limit()
     gc.freeze()  # what is loaded by now stays: no search for garbage needs to go through it again

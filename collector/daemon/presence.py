@@ -56,7 +56,7 @@ class Note:
                     "note_not_left",
                     path=str(error.filename2 or error.filename or self._path),
                     reason=reason,
-                    remedy="commands look for this daemon at http.listen until it is left",
+                    remedy="until it is written, commands look for this daemon at http.listen",
                 )
             self._told = reason
         else:

@@ -77,7 +77,11 @@ class Reloading:
             self._refused = ()
             KNOWN.learn(secret_values(new))
         if self._refused:
-            log.error("reload_refused", faults=list(self._refused), remedy="the configuration of before is still used")
+            log.error(
+                "reload_refused",
+                faults=list(self._refused),
+                remedy="the previous configuration stays in use; correct the faults and reload again",
+            )
             return
         old = self.config
         self._restart = tuple(
@@ -89,4 +93,6 @@ class Reloading:
         self._reloads += 1
         log.info("reloaded", **{name: list(venues) for name, venues in changes._asdict().items() if venues})
         if self._restart:
-            log.warning("restart_needed", settings=list(self._restart), remedy="these are read at the start only")
+            log.warning(
+                "restart_needed", settings=list(self._restart), remedy="restart the daemon to apply these settings"
+            )

@@ -71,7 +71,7 @@ class Upkeep:
             log.warning(
                 "cannot_compress",
                 tables=sorted(self._retention.uncompressed),
-                remedy="only TimescaleDB's Community edition can; the rows stay as they are",
+                remedy="only TimescaleDB's Community edition can compress; the rows stay uncompressed",
             )
         self._applied = self._clock.monotonic()
         if any(gone.values()):

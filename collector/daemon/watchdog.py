@@ -30,7 +30,11 @@ async def feed_watchdog(observed: Observed, notifier: Notifier) -> None:
         else:
             notifier.status(f"stuck: {stuck}")
             if told is None:
-                log.error("stuck", reason=stuck, remedy="the watchdog is fed no more, so that systemd starts anew")
+                log.error(
+                    "stuck",
+                    reason=stuck,
+                    remedy="the watchdog is no longer notified, so systemd will restart the daemon",
+                )
         told = stuck
         await observed.clock.sleep(notifier.watchdog_seconds / 3 if notifier.watchdog_seconds else STATUS_SECONDS)
 

@@ -123,7 +123,7 @@ async def _snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
                 await connection.execute(_SQL["settings"])
                 yield connection
     except DRIVER_ERRORS as error:
-        raise ExportError(f"the database ended the export: {error}") from error
+        raise ExportError(f"the database stopped the export: {error}") from error
     finally:
         await connection.close(timeout=5)
 

@@ -77,7 +77,7 @@ class Place:
         if not any(self.wanted.iterdir()):
             return
         if not (self.wanted / MANIFEST).exists():
-            raise ExportError(f"{self.wanted} holds something that is no export: name another folder")
+            raise ExportError(f"{self.wanted} holds something that is not an export: name another folder")
         if load(self.wanted).get("sealed"):
             raise ExportError(f"{self.wanted} holds a sealed day, which stays as it is: name another folder")
         if not self._replace:

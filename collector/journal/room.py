@@ -111,7 +111,7 @@ class Room:
                 _log.error(
                     "journal_disk_budget_reached",
                     reason=budget.spent,
-                    remedy="the venues are held until rows are committed or space is free",
+                    remedy="the venues are disconnected until rows are committed or disk space is freed",
                 )
             else:
                 _log.warning("journal_has_room_again", used_bytes=budget.used_bytes, free_bytes=budget.free_bytes)

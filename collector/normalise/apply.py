@@ -39,7 +39,7 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
             place=tuple(record.position),
             kind=record.kind.name,
             reason=reason,
-            remedy="it is in quarantine",
+            remedy="it was put into quarantine, and can be parsed again by a later version",
         )
         normaliser.set_apart(reason, record.session, record.received_ns, record.payload, out)
 
@@ -52,7 +52,7 @@ def tell_orphans(normaliser: Normaliser) -> None:
             segment=normaliser.segment,
             sessions=sorted(normaliser.orphans),
             frames=normaliser.orphans.total(),
-            remedy="they are in quarantine",
+            remedy="they were put into quarantine",
         )
         normaliser.orphans.clear()
 
@@ -95,7 +95,7 @@ def _open(record: Record, carried: Carried, normaliser: Normaliser, out: Records
             venue=session.venue,
             session=record.session,
             reason=reason,
-            remedy="its frames are in quarantine, to be parsed by a program that can",
+            remedy="its frames were put into quarantine; a version that has this adapter can parse them",
         )
 
 

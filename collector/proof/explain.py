@@ -69,7 +69,7 @@ class Sighting(NamedTuple):
 
 @dataclass
 class Explained:
-    """What is known of a row. `frame` None: no journal holds it any more, and `missing` says so."""
+    """What is known of a row. `frame` None: the journal no longer holds it, and `missing` says so."""
 
     table: str
     row: dict[str, Any]
@@ -104,7 +104,7 @@ async def explain(
             rows = await connection.fetch(_SQL[table], venue, symbol, *key, 1000)
             if not rows:
                 raise NoSuchRowError(
-                    f"{table} of {venue} {symbol} hold no such row; keys, ids and times are as the tables show them"
+                    f"{table} of {venue} {symbol} hold no such row; write the key, id or time as the tables show it"
                 )
             told = []
             for row in rows[:MOST_ROWS]:
@@ -143,7 +143,7 @@ async def _find(
         if told.place is not None:
             return
     if not candidates:
-        told.missing = "no journal holds its frame any more"
+        told.missing = "the journal no longer holds its frame"
         return
     directory, record = candidates[0]
     told.missing = (

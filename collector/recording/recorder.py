@@ -117,7 +117,7 @@ class Recorder:
                     log.warning(
                         "database_went_back",
                         reason=str(error),
-                        remedy="what the journal still holds since then is written again",
+                        remedy="everything since then that is still in the journal is written again",
                     )
                     self._fall_back(error.position)
                     self._changes.went_back.tell()
@@ -125,7 +125,7 @@ class Recorder:
                     log.error(  # noqa: TRY400  the text says it all
                         "journal_unreadable",
                         reason=str(error),
-                        remedy="recording goes on; what is to be read is tried again from the last commit",
+                        remedy="recording continues; reading is tried again from the last commit on",
                     )
                     self._fall_back(self.committed)
                     await self._clock.sleep(UNREADABLE_SECONDS)
@@ -133,7 +133,8 @@ class Recorder:
                     log.warning(
                         "journal_name_lost",
                         reason=str(error),
-                        remedy="the journal gets a new name, and all that it holds is written once more",
+                        remedy="the journal gets a new name, and its rows are written once more; rows that "
+                        "are there stay as they are",
                     )
                     self._rename()
                     self._writer.begin_anew()
@@ -229,7 +230,7 @@ class Recorder:
     def _report_damage(self, damage: DamagedJournal) -> None:
         self.damages += 1
         self._damaged = True
-        log.error("journal_damaged", reason=str(damage), remedy="reading goes on at the next good record")
+        log.error("journal_damaged", reason=str(damage), remedy="reading continues at the next record that is intact")
 
     async def _catch_up(self, position: Position, normaliser: Normaliser) -> None:
         log.info("catching_up", backlog_bytes=self._journal.distance(position))

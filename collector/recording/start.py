@@ -97,7 +97,8 @@ class Starting:
                 "journal_begins_after_position",
                 position=start,
                 oldest_segment=oldest,
-                remedy="what was received in between is told as gaps and fetched from the venues' history",
+                remedy="what was received in between is recorded as gaps, and fetched from the venues' "
+                "history where they have one",
             )
         start = max(start, Position(oldest, 0))
         reach(start)
@@ -119,7 +120,8 @@ class Starting:
                 "journal_lost",
                 sessions=len(out.sessions),
                 gaps=len(out.gaps),
-                remedy="what followed the last commit is fetched from the venues' history",
+                remedy="what was received after the last commit is recorded as gaps, and fetched from the "
+                "venues' history where they have one",
             )
         return Start(start, normaliser, out, carried_to_us * 1000, begins_later)
 
@@ -138,7 +140,8 @@ class Starting:
             "position_past_journal",
             position=saved,
             began_at=begin,
-            remedy="the journal lost its end, or is an older copy; all that this run receives is written",
+            remedy="the journal has lost its end, or is an older copy; everything that is received from "
+            "now on is stored",
         )
         # Segments that are gone have the numbers of those that this run writes: their counts must not be mixed.
         await self._writer.set_aside(begin.segment, f"lost before {begin.segment}")

@@ -32,7 +32,7 @@ LONGEST_UNAUDITED_MINUTES = 15
 """Where candles are fetched in turn, that may take a few minutes."""
 _RESTING = (ConnectionState.WAITING, ConnectionState.STOPPED)
 
-_NOT_TOLD = Reason("health", "cannot be judged; the log says why")
+_NOT_TOLD = Reason("health", "could not be determined; see the log")
 NOT_JUDGED = Health(healthy=True, ready=False, not_healthy=(), not_ready=(_NOT_TOLD,), warnings=())
 """The verdicts where judging fails: nothing that a restart would cure, and nothing that is known to be well."""
 
@@ -67,7 +67,7 @@ def judge(
         *_delayed(totals, journal, database, process),
         *_unexplained(audit),
         *(Reason(part.name, part.trouble) for part in parts if part.trouble),
-        *(Reason(part, f"cannot be looked at: {reason}") for part, reason in unseen.items()),
+        *(Reason(part, f"its state could not be read: {reason}") for part, reason in unseen.items()),
     )
     return Health(not not_healthy, not not_ready, not_healthy, not_ready, warnings)
 
@@ -87,13 +87,13 @@ def _dead(venues: Sequence[VenueFacts]) -> Iterator[Reason]:
             if connection.state in _RESTING and connection.state_seconds > ABANDONED_SECONDS:
                 yield Reason(
                     f"connection {connection.name}",
-                    f"is {connection.state} for {connection.state_seconds:.0f} s and nobody tries again",
+                    f"is {connection.state} for {connection.state_seconds:.0f} s and is not being retried",
                 )
 
 
 def _not_recording(enabled: Sequence[str], venues: Sequence[VenueFacts]) -> Iterator[Reason]:
     if not enabled:
-        yield Reason("venues", "none is configured, so nothing is recorded")
+        yield Reason("venues", "no venue is configured, so nothing is recorded")
     known = {venue.venue for venue in venues}
     for name in enabled:
         if name not in known:
@@ -106,16 +106,18 @@ def _not_recording(enabled: Sequence[str], venues: Sequence[VenueFacts]) -> Iter
 
 
 def _unknown(part: str) -> Iterator[Reason]:
-    yield Reason(part, "is not known: it cannot be looked at")
+    yield Reason(part, "is unknown: its state could not be read")
 
 
 def _not_written(journal: JournalFacts, database: DatabaseFacts | None) -> Iterator[Reason]:
     if journal.fault is not None:
-        yield Reason("journal", f"the disk of data_dir refuses: {journal.fault}")
+        yield Reason("journal", f"the disk of data_dir cannot be written: {journal.fault}")
     elif journal.refusal is not None:
-        yield Reason("journal", f"is full: {journal.refusal}; what the venues send now is missed, and told as gaps")
+        yield Reason(
+            "journal", f"is full: {journal.refusal}; what the venues send now is not recorded, and becomes gaps"
+        )
     elif journal.full:
-        yield Reason("journal", "its buffer is full because the disk is too slow; the venues are held back")
+        yield Reason("journal", "its buffer is full because the disk is too slow; reading from the venues is paused")
     if database is None:
         return
     quiet = database.last_commit_age_seconds
@@ -153,13 +155,15 @@ def _delayed(
     if database is not None and database.state != "connected":
         waiting = "" if journal is None or journal.backlog_bytes is None else f" ({journal.backlog_bytes} bytes)"
         why = f": {database.reason}" if database.reason else ""
-        yield Reason("database", f"is {database.state}, and what is received waits in the journal{waiting}{why}")
+        yield Reason(
+            "database", f"is {database.state}; what is received is kept in the journal{waiting}{why}"
+        )
     if totals is not None and not totals.adds_up:
         dropped = f", {totals.unaccounted} were dropped" if totals.unaccounted else ""
-        yield Reason("counts", f"items are not stored + duplicates + quarantined{dropped}: please report this bug")
+        yield Reason("counts", f"items differ from stored + duplicates + quarantined{dropped}: please report this bug")
     late = None if process is None else process.loop_late_seconds
     if late is not None and late > LATE_SECONDS:
-        yield Reason("daemon", f"stood still for {late:.1f} s within the last minute")
+        yield Reason("daemon", f"did not respond for {late:.1f} s within the last minute")
 
 
 def _unexplained(audit: AuditFacts | None) -> Iterator[Reason]:
@@ -168,7 +172,7 @@ def _unexplained(audit: AuditFacts | None) -> Iterator[Reason]:
     for one in audit.fetching:
         if one.trouble and (one.refused or one.behind_minutes > LONGEST_UNAUDITED_MINUTES):
             what = f"{one.refused} instruments" if one.refused else f"the last {one.behind_minutes} minutes"
-            yield Reason("audit", f"{what} of {one.venue} cannot be audited, for want of candles: {one.trouble}")
+            yield Reason("audit", f"{what} of {one.venue} cannot be audited because candles are missing: {one.trouble}")
     if not audit.open_alarms:
         return
     newest = audit.alarms[0]

@@ -128,7 +128,7 @@ def failures(dsn: str) -> Iterator[None]:
     except asyncpg.LockNotAvailableError as error:
         raise MigrationError(
             f"{address(dsn)}: another migration, or a long query, held its locks for {LOCK_TIMEOUT_SECONDS:g} s; "
-            "look into pg_stat_activity, then try again"
+            "see pg_stat_activity, then try again"
         ) from error
     except DRIVER_ERRORS as error:
-        raise MigrationError(f"{address(dsn)}: the migration failed and nothing of it remains: {error}") from error
+        raise MigrationError(f"{address(dsn)}: the migration failed and was rolled back: {error}") from error

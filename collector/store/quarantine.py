@@ -156,8 +156,8 @@ async def check_error(dsn: str, pattern: str | None) -> None:
         _, everything = await listing(dsn, Choice(), 0)
         if everything["total"]:
             raise UnknownEntryError(
-                f"none of the {everything['total']:,} entries ever put into quarantine has such an error; "
-                "`collector quarantine list --state all --group` shows those that are there"
+                f"none of the {everything['total']:,} entries that were ever put into quarantine has such an error; "
+                "`collector quarantine list --state all --group` lists the errors"
             )
 
 

@@ -148,7 +148,9 @@ class Connections:
 
     def _tell_scarce(self, reason: str) -> None:
         if not self._scarce:
-            log.warning("page_refuses", reason=reason, remedy="raise LimitNOFILE, or find out who holds so many files")
+            log.warning(
+                "page_refuses", reason=reason, remedy="raise LimitNOFILE, or find out what keeps so many files open"
+            )
         self._scarce = True
 
 

@@ -207,7 +207,7 @@ def _whole(looks: Looks) -> Middleware:
             raise
         except Exception as error:  # noqa: BLE001  told by `failed`
             looks.failed(part, error)
-            return _json({"error": f"this cannot be told ({type(error).__name__}); the daemon's log says more"}, 500)
+            return _json({"error": f"this could not be answered ({type(error).__name__}); see the daemon's log"}, 500)
         looks.succeeded(part)
         return answer
 
@@ -218,7 +218,7 @@ def _whole(looks: Looks) -> Middleware:
 async def _only_reads(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method not in {"GET", "HEAD"}:
         return web.Response(
-            status=405, text="nothing can be changed here: only GET and HEAD\n", headers={"Allow": "GET, HEAD"}
+            status=405, text="this is read-only: only GET and HEAD are allowed\n", headers={"Allow": "GET, HEAD"}
         )
     return await handler(request)
 
@@ -232,7 +232,8 @@ def _only_as(listening: str) -> Middleware:
         name = host_name(request.headers.get("Host", ""))
         if name not in names and not _address(name, private=private):
             return web.Response(
-                status=421, text="this name is not one of this collector's: use its address, or the machine's name\n"
+                status=421,
+                text="this host name is not accepted: use the collector's address, or the name of its machine\n",
             )
         return await handler(request)
 

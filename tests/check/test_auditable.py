@@ -69,12 +69,12 @@ def told(folder: Path, text: str) -> list[Finding]:
             ["that are fetched", "compare books with"],
         ),
         (METAAPI, "venues.metaapi.audit", Verdict.OK, ["its trades cannot be audited: its candles sum up quotes"]),
-        (FMFW + "[audit]\nenabled = false", "audit", Verdict.WARNING, ["audit.enabled is off"]),
+        (FMFW + "[audit]\nenabled = false", "audit", Verdict.WARNING, ["audit.enabled is false"]),
         (
             FMFW + "[repair]\nenabled = false",
             "audit",
             Verdict.WARNING,
-            ["repair.enabled is off", "told, and not fetched"],
+            ["repair.enabled is false", "reported, but not fetched"],
         ),
     ],
 )

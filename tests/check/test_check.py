@@ -147,7 +147,7 @@ async def test_a_database_that_takes_no_writes_is_a_failure_and_options_without_
     found = await told(written(tmp_path, dsn=f"{database}&keepalives=1&connect_timeout=3", more=ABSENT), offline=False)
     assert found["database writes"].verdict is Verdict.FAILURE
     assert "read-only" in found["database writes"].text
-    assert found["database options"].text.startswith("keepalives: without effect")
+    assert found["database options"].text.startswith("keepalives: these options have no effect")
 
 
 @pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
@@ -212,7 +212,7 @@ async def test_a_refused_login_names_the_setting(database: str, tmp_path: Path) 
     found = (await told(written(tmp_path, dsn=wrong, more=ABSENT), offline=False))["database"]
 
     assert found.verdict is Verdict.FAILURE
-    assert found.remedy.startswith("set database.dsn right (")
+    assert found.remedy.startswith("correct database.dsn (")
     assert "collector.toml" in found.remedy
     assert "hunter22" not in str(found)
 

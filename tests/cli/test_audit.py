@@ -275,7 +275,7 @@ async def test_a_name_that_means_nothing_and_nothing_looked_at_are_no_proof(
         for options in ([], ["--venue", "fmfw"], ["--only", "journal"]):
             assert await asyncio.to_thread(main, ["audit", "--config", str(on.config), *options]) == 1
             told = capsys.readouterr()
-            assert "nothing was looked at of" in told.out
+            assert "there was nothing to compare for" in told.out
             assert "everything is explained" not in told.out
 
 

@@ -125,11 +125,11 @@ async def test_row_that_is_not_what_its_frame_says_is_found_out(
 
         await on.query("update trades set received_at = received_at + interval '1 microsecond'")
         status, [told] = await explained(on, capsys, *arguments)
-        assert (status, told["missing"]) == (1, "no journal holds its frame any more")
+        assert (status, told["missing"]) == (1, "the journal no longer holds its frame")
         shutil.rmtree(tmp_path / "data" / "journal")
         status, out, _ = await run(on, capsys, *arguments)
         assert status == 1
-        assert "no journal holds its frame any more" in out
+        assert "the journal no longer holds its frame" in out
 
 
 @timescaledb

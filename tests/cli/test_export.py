@@ -64,7 +64,7 @@ async def test_an_export_tells_what_it_wrote_and_verifies_until_it_is_changed(
     assert whole(Path("out"))
     assert (await run(capsys, "export", "--verify", "out"))[:2] == (
         0,
-        "out: 3,600 rows in 2 files are as the manifest says\n",
+        "out: 3,600 rows in 2 files match the manifest\n",
     )
 
     empty("name=BTC*/**/rows.parquet")
@@ -94,7 +94,7 @@ async def test_a_day_that_is_not_ready_is_a_failure_and_anyway_is_noted(
     assert "--anyway" in error
     status, told, error = await run(capsys, "export", "--seal", "2026-11-13", "--anyway", "--out", "out")
     assert (status, "1 rows in 1 files" in told) == (0, True)
-    assert "sealed although not all that was received" in error
+    assert "sealed, although not all that was received" in error
 
 
 @on_timescaledb
@@ -116,14 +116,14 @@ async def test_names_that_the_database_lacks_are_wrong_usage(
     [
         (("--out", "x"), "name one or more of trades, ticks, books"),
         (("trade", "--out", "x"), "did you mean trades"),
-        (("trades",), "name the folder to make"),
+        (("trades",), "name the folder to create"),
         (("trades", "--out", "x", "--format", "xls"), "there is arrow, csv"),
         (("trades", "--out", "x", "--from", "soon"), "is not a time"),
         (("trades", "--out", "x", "--from", "2026-11-02", "--to", "2026-11-01"), "is not before --to"),
         (("trades", "--out", "x", "--anyway"), "is an option of --seal"),
         (("--seal", "x", "--out", "x"), "is not a date"),
         (("--seal", "2026-11-01", "--from", "2026-11-01", "--out", "x"), "leave out --from"),
-        (("trades", "--verify", "x"), "stands alone"),
+        (("trades", "--verify", "x"), "cannot be combined with"),
     ],
 )
 async def test_wrong_usage_is_told_with_what_would_be_right(

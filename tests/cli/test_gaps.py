@@ -107,7 +107,7 @@ async def test_only_what_is_asked_for_is_listed(
 async def test_no_gaps_are_told_of_what_was_recorded_only(
     database: str, configured: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    unproved = (1, "nothing of it was ever recorded, so that nothing is known of gaps\n")
+    unproved = (1, "nothing of this was ever recorded, so nothing is known about gaps\n")
     assert await run(capsys, *configured) == unproved
     connection = await asyncpg.connect(database)
     await connection.execute(RECORDED)

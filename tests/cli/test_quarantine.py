@@ -150,11 +150,11 @@ async def test_wrong_usage_names_what_would_be_right(
 ) -> None:
     async with stage(database, tmp_path, running=False) as on:
         for arguments, said in [
-            (["parse"], "name entries by their IDs, or say --all"),
-            (["parse", "--venue", "fmfw"], "or say --all beside the options that narrow it"),
+            (["parse"], "name entries by their IDs, or use --all"),
+            (["parse", "--venue", "fmfw"], "or use --all together with the options that narrow it"),
             (["parse", "1", "--all"], "not both"),
             (["discard", "1"], "--reason"),
-            (["discard", "1", "--reason", " "], "say in words why"),
+            (["discard", "1", "--reason", " "], "say why these entries"),
             (
                 ["list", "--state", "open"],
                 "no state 'open' to choose; there is all, discarded, resolved, waiting",
@@ -174,7 +174,7 @@ async def test_wrong_usage_names_what_would_be_right(
                 assert f"did you mean {meant}" in err
         assert (await run(on, capsys, "list", "--venue", "fmfw", "--stream", "sessions"))[0] == 2
         status, out, err = await run(on, capsys, "list", "--venue", "fmfw", "--stream", "trades", "--error", "prise*")
-        assert (status, out) == (0, "nothing of this choice is in quarantine\n")
+        assert (status, out) == (0, "nothing that matches is in quarantine\n")
         status, out, err = await run(on, capsys, "show", "77")
         assert (status, out) == (1, "")
         assert "there is no entry 77 in quarantine" in err

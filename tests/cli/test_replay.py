@@ -221,7 +221,7 @@ async def test_a_part_is_compared_with_its_part_of_the_tables(
         assert (status, answer["proved"]) == (1, False)
         status, out, _ = await run(on, capsys, "replay", "--diff", "--table", "news")
         assert status == 1
-        assert "neither the journal nor a table holds a row of this choice" in out
+        assert "neither the journal nor a table holds a row that matches" in out
         assert "digit by digit" not in out
         status, out, _ = await run(on, capsys, "replay", "--venue", "finam")
         assert status == 1
@@ -260,7 +260,7 @@ async def test_wrong_usage_names_what_would_be_right(
             status, out, err = await run(on, capsys, "replay", *arguments)
             assert (status, out) == (2, "")
             assert said in err
-        for arguments, said in ((["--diff"], "so that nothing is proved"), ([], "so that nothing was replayed")):
+        for arguments, said in ((["--diff"], "so nothing is proved"), ([], "so nothing was replayed")):
             status, out, _ = await run(on, capsys, "replay", *arguments)
             assert status == 1
             assert said in out

@@ -56,7 +56,7 @@ async def test_running_daemon_is_shown_with_its_verdict_counts_and_reasons(
     assert await asyncio.to_thread(main, config(tmp_path, port)) == 0
     out = capsys.readouterr().out
     assert out.startswith("recording, with warnings")
-    assert "waits in the journal" in out
+    assert "is kept in the journal" in out
     for word in ("fake-1", "live", "trades", "1,007", "adds up", HINT.command):
         assert word in out
 
@@ -75,7 +75,7 @@ def test_without_a_daemon_it_fails_and_still_tells_how_to_connect(
     assert main(config(tmp_path, free_port())) == 1
     told = capsys.readouterr()
     assert "-p 15999" in told.out
-    assert "no collector runs here" in told.err
+    assert "no collector is running here" in told.err
     assert "collector run" in told.err
 
 
@@ -119,7 +119,7 @@ def test_other_program_on_the_port_is_not_taken_for_the_daemon(
 
 def test_port_that_the_system_chooses_cannot_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(config(tmp_path, 0)) == 1
-    assert "http.listen leaves the port to the system" in capsys.readouterr().err
+    assert "http.listen has port 0" in capsys.readouterr().err
 
 
 async def test_words_of_a_venue_are_neither_markup_nor_orders_to_the_terminal(daemon: WatchedDaemon) -> None:

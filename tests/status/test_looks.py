@@ -133,7 +133,7 @@ async def test_a_path_that_fails_answers_so_and_the_next_one_is_well(
             for _ in range(3):
                 async with client.get(path) as answer:
                     assert answer.status == 500
-                    assert "cannot be told (IsADirectoryError)" in (await answer.json())["error"]
+                    assert "could not be answered (IsADirectoryError)" in (await answer.json())["error"]
                     assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert [(one["event"], one["part"]) for one in logs] == [("look_failed", f"GET {path}")]
         monkeypatch.undo()

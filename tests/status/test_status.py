@@ -353,7 +353,7 @@ def test_enabled_venue_without_a_worker_is_not_ready_and_a_disabled_one_is_not_m
 
 
 def test_daemon_without_venues_is_not_ready(daemon: WatchedDaemon) -> None:
-    assert "none is configured" in texts(health(daemon).not_ready)
+    assert "no venue is configured" in texts(health(daemon).not_ready)
 
 
 def test_journal_that_the_disk_refuses_is_not_ready(recording: WatchedDaemon) -> None:
@@ -368,7 +368,7 @@ def test_database_that_is_away_is_a_warning_because_the_journal_keeps_the_frames
     recording.journal.append(1, Kind.FRAME, recording.clock.now_ns(), b"x" * 1000)
     verdict = health(recording)
     assert verdict.ready
-    backlog = re.search(r"waits in the journal \((\d+) bytes\)", texts(verdict.warnings))
+    backlog = re.search(r"is kept in the journal \((\d+) bytes\)", texts(verdict.warnings))
     assert backlog
     assert int(backlog[1]) >= 1000
 
@@ -397,7 +397,7 @@ def test_unknown_symbols_are_named_in_a_warning(recording: WatchedDaemon) -> Non
 def test_event_loop_that_stood_still_is_told(recording: WatchedDaemon) -> None:
     recent = Recent(recording.observed)
     recent.look(late=6.5)
-    assert "stood still for 6.5 s" in texts(snapshot(recording.observed, recent).health.warnings)
+    assert "did not respond for 6.5 s" in texts(snapshot(recording.observed, recent).health.warnings)
 
 
 def test_minutes_that_nothing_explains_are_a_warning_until_they_are_settled(recording: WatchedDaemon) -> None:
@@ -444,7 +444,7 @@ def test_candles_that_cannot_be_fetched_are_a_warning_and_what_is_not_judged_is_
     )
     assert (trades.stream, trades.symbols) == ("trades", ("A",))
     assert "the venue refuses them: has no such thing" in trades.reason
-    assert "1 instruments of fake cannot be audited, for want of candles" in texts(status.health.warnings)
+    assert "1 instruments of fake cannot be audited because candles are missing" in texts(status.health.warnings)
     assert status.health.ready
 
     fetcher.refused, fetcher.refusals, fetcher.behind_minutes = 0, [], 15

@@ -192,7 +192,7 @@ async def test_database_that_is_away_is_said_and_takes_nothing_else_from_the_pag
         async with serving(daemon) as address, opened(browser, address) as (page, _):
             await expect(page.locator("#database-state")).to_have_text("away")
             await expect(page.locator("#quarantine-state")).to_have_text("database away")
-            await expect(page.locator("#reasons")).to_contain_text("waits in the journal")
+            await expect(page.locator("#reasons")).to_contain_text("is kept in the journal")
             await expect(page.locator("#streams")).to_contain_text("flowing")
             await expect(page.locator("#streams").get_by_role("img")).to_have_accessible_name(
                 "the last 24 hours are not known"
@@ -315,7 +315,7 @@ async def test_page_shows_the_rest_of_a_status_whose_parts_fail(
             monkeypatch.setattr(status, name, fail)
         async with opened(browser, on.address) as (page, _):
             await expect(page.locator("#verdict")).to_have_text("not recording")
-            await expect(page.locator("#reasons")).to_contain_text("cannot be looked at")
+            await expect(page.locator("#reasons")).to_contain_text("its state could not be read")
             for pill in ("#journal-state", "#database-state", "#sum"):
                 await expect(page.locator(pill)).to_have_text("not known")
             await expect(page.locator("#streams")).to_contain_text("flowing")

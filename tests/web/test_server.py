@@ -70,7 +70,7 @@ async def test_readiness_stays_green_with_a_warning_while_the_database_is_away(
     daemon.writer.state = "DatabaseUnreachableError: nobody answers"
     async with client.get("/readyz") as answer:
         assert answer.status == 200
-        assert "waits in the journal" in (await answer.json())["warnings"][0]["reason"]
+        assert "is kept in the journal" in (await answer.json())["warnings"][0]["reason"]
 
 
 async def test_status_tells_every_subscription_as_json(client: aiohttp.ClientSession) -> None:
