@@ -11,11 +11,23 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "collector"
 
-BASICS = {"collector", "__version__", "errors", "clock", "escape", "listeners", "names", "data_dir", "durations"}
+BASICS = {
+    "collector",
+    "__version__",
+    "backoff",
+    "errors",
+    "clock",
+    "escape",
+    "listeners",
+    "names",
+    "data_dir",
+    "durations",
+}
 FACTS = {"model", "venues", "journal", "normalise", "store", "config"}
 MAY_IMPORT = {
     "errors": set[str](),
     "durations": set[str](),
+    "backoff": set[str](),
     "clock": set[str](),
     "escape": set[str](),
     "listeners": set[str](),

@@ -18,10 +18,10 @@ from aiolimiter import AsyncLimiter
 
 from collector.audit.minutes import MINUTE
 from collector.audit.subjects import Piece
+from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import VenueError
 from collector.feed.intake import Intake, LiveSession
-from collector.feed.pauses import Backoff
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.repairer import A_PERSON_CAN_HELP, history_header

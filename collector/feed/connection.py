@@ -18,13 +18,14 @@ from typing import Any
 import structlog
 from aiolimiter import AsyncLimiter
 
+from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import CollectorError
 from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, told
 from collector.feed.line import Heard, LiveConnection
 from collector.feed.network import Line, LineError, Loss, MovedError, Network, shown
-from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Backoff, Pauses
+from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Pauses
 from collector.venues.adapter import Venue
 from collector.venues.events import SubscriptionStatus
 from collector.venues.plan import ConnectionPlan, Limits

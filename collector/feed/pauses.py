@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.clock import Clock
 
 STEADY_SECONDS = 60.0
 """A session that lived so long starts every backoff anew."""
-LONGEST_BACKOFF_SECONDS = 60.0
 AMONG_THE_LIVING_SECONDS = 5.0
 """The longest delay of a line while others of its venue are live."""
 FLAPPING_SECONDS = 5.0
@@ -22,28 +22,6 @@ FLAPPING_SECONDS = 5.0
 that is lost, and one that cuts us off again and again is asked some twenty times a minute, after a few tries."""
 WOKEN_WITHIN_SECONDS = 3.0
 """Lines that are woken spread their tries over this time."""
-
-
-class Backoff:
-    """Growing, capped, fully jittered delays in seconds. The first is short, so that a cut line is back at once."""
-
-    def __init__(self, random: Random, *, first: float = 0.5, longest: float = LONGEST_BACKOFF_SECONDS) -> None:
-        self._random = random
-        self._first = first
-        self.longest = longest
-        """The longest delay; may be changed."""
-        self._bound = first
-
-    def next(self, at_most: float | None = None) -> float:
-        """Return how long to wait before the next try; `at_most` bounds this delay alone, and the next ones grow on."""
-        bound, self._bound = self._bound, min(self.longest, self._bound * 2)
-        if at_most is not None:
-            bound = min(bound, at_most)
-        return self._random.uniform(bound / 5, bound)
-
-    def reset(self) -> None:
-        """Start with the short delays again."""
-        self._bound = self._first
 
 
 class Pauses:

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import CollectorError, VenueError
 from collector.feed.connection import ConnectionState
@@ -22,7 +23,7 @@ from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, end_without_room, told
 from collector.feed.line import BEAT_SECONDS
 from collector.feed.network import Loss
-from collector.feed.pauses import STEADY_SECONDS, Backoff, Pauses
+from collector.feed.pauses import STEADY_SECONDS, Pauses
 from collector.feed.rest import RestClient
 from collector.venues.adapter import Venue
 from collector.venues.events import SubscriptionState, SubscriptionStatus

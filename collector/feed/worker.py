@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from aiolimiter import AsyncLimiter
 
+from collector.backoff import LONGEST_BACKOFF_SECONDS, Backoff
 from collector.clock import Clock
 from collector.errors import VenueError
 from collector.feed.connection import ConnectionFeed, ConnectionState
@@ -23,7 +24,7 @@ from collector.feed.failures import AdapterFailures, Place
 from collector.feed.intake import Intake
 from collector.feed.line import BEAT_SECONDS
 from collector.feed.network import Network
-from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff, Pauses, sleep_or
+from collector.feed.pauses import Pauses, sleep_or
 from collector.feed.polling import PollFeed
 from collector.feed.rest import RestClient
 from collector.feed.wanting import Wanting

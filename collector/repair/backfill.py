@@ -17,10 +17,10 @@ from typing import Any
 import structlog
 from aiolimiter import AsyncLimiter
 
+from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import CollectorError, VenueError
 from collector.feed.failures import AdapterError, Place
-from collector.feed.pauses import Backoff
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.chunks import Chunk, Span, detail

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import structlog
 from aiolimiter import AsyncLimiter
 
+from collector.backoff import LONGEST_BACKOFF_SECONDS, Backoff
 from collector.clock import Clock
 from collector.errors import CollectorError, VenueError
 from collector.feed.failures import AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession
-from collector.feed.pauses import LONGEST_BACKOFF_SECONDS, Backoff
 from collector.feed.rest import RestClient
 from collector.model import Instrument
 from collector.repair.ledger import Ledger

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
-from collector.feed.pauses import LONGEST_BACKOFF_SECONDS
 from collector.status.facts import (
     AuditFacts,
     DatabaseFacts,

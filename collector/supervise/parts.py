@@ -12,9 +12,10 @@ from typing import Final
 
 import structlog
 
+from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import CollectorError
-from collector.feed.pauses import STEADY_SECONDS, Backoff
+from collector.feed.pauses import STEADY_SECONDS
 from collector.feed.worker import VenueWorker
 
 log = structlog.get_logger()

@@ -17,10 +17,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector import simulator
+from collector.backoff import Backoff
 from collector.daemon.daemon import Daemon
 from collector.feed import rest as rest_module
 from collector.feed.connection import ConnectionFeed
-from collector.feed.pauses import Backoff
 from tests.kit.stage import Stage, all_equal, live, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)

@@ -19,7 +19,6 @@ from collector.feed.pauses import (
     FLAPPING_SECONDS,
     LONGEST_BACKOFF_SECONDS,
     WOKEN_WITHIN_SECONDS,
-    Backoff,
     Pauses,
 )
 from collector.feed.worker import UNDISCOVERED_SECONDS, VenueWorker
@@ -105,19 +104,6 @@ async def scene() -> AsyncIterator[Scene]:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-
-
-def test_backoff_grows_is_jittered_and_capped_and_can_be_reset() -> None:
-    backoff = Backoff(Random(7), first=0.5, longest=60)
-    delays = [backoff.next() for _ in range(200)]
-    assert delays[0] <= 0.5
-    assert all(0.1 <= delay <= 60 for delay in delays)
-    assert max(delays[20:]) > 30
-    assert len(set(delays)) > 190
-    assert backoff.next(5) <= 5
-    assert max(backoff.next() for _ in range(50)) > 30
-    backoff.reset()
-    assert backoff.next() <= 0.5
 
 
 async def test_sleep_ends_with_its_time_with_an_event_or_soon_after_a_line_has_come_to_life() -> None:

@@ -19,9 +19,9 @@ from structlog.testing import capture_logs
 from collector.audit.fetching import CandleFetcher
 from collector.audit.losses import Alarm
 from collector.audit.unjudged import UnjudgedGroup
+from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
 from collector.feed.network import Loss
-from collector.feed.pauses import LONGEST_BACKOFF_SECONDS
 from collector.feed.worker import WorkerState
 from collector.journal import Kind
 from collector.status import facts

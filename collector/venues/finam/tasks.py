@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from collector.backoff import retry_seconds
 from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.finam.candles import Reached
 
 LONGEST_HOLD_SECONDS = 30.0
+HOLD_SPREAD = (1.0, 1.25)
 LONGEST_AWAY_SECONDS = 15.0
 """How seldom a method is tried while the venue is away. The first answer has all the others asked again."""
 RECHECK_SECONDS = (600.0, 3600.0, 86_400.0)
@@ -113,16 +115,21 @@ class Queue:
 
     def hold_for_quota(self, now: float, asked: float | None) -> None:
         """A 429: this method alone waits, as long as the venue says, else 1, 2, 4 .. 30 s."""
-        pause = asked if asked is not None else min(LONGEST_HOLD_SECONDS, 2.0**self.limited)
-        self.limited = min(self.limited + 1, 10)
-        self.held_until = max(self.held_until, now + pause * self.random.uniform(1.0, 1.25))
+        self.limited += 1
+        if asked is None:
+            self._hold(now, self.limited, LONGEST_HOLD_SECONDS)
+        else:
+            self._hold(now, 1, asked, first=asked)
 
     def hold_after_failure(self, now: float) -> None:
         """The venue or the way to it is out of order: ask less until something works again."""
-        self.failures = min(self.failures + 1, 10)
+        self.failures += 1
         if self.failures > 1:
-            pause = min(LONGEST_AWAY_SECONDS, 2.0 ** (self.failures - 2))
-            self.held_until = max(self.held_until, now + pause * self.random.uniform(1.0, 1.25))
+            self._hold(now, self.failures - 1, LONGEST_AWAY_SECONDS)
+
+    def _hold(self, now: float, attempt: int, longest: float, *, first: float = 1.0) -> None:
+        pause = retry_seconds(attempt, self.random, first=first, longest=longest, spread=HOLD_SPREAD)
+        self.held_until = max(self.held_until, now + pause)
 
     def resume(self, now: float) -> None:
         """The venue is back: ask again soon for all that failed."""

@@ -6,9 +6,11 @@ from collections import defaultdict, deque
 from random import Random
 from typing import Final
 
-LONGEST_SECONDS: Final = 60.0
+from collector.backoff import retry_seconds
+
 FIRST_SECONDS: Final = 1.0
-MOST_DOUBLINGS: Final = 10
+LONGEST_SECONDS: Final = 60.0
+SPREAD: Final = (1.0, 1.5)
 
 LOSSES_ALLOWED: Final = 5
 """So many within the window a book may have before its connection is made anew."""
@@ -17,7 +19,8 @@ LOSS_WINDOW_SECONDS: Final = 300.0
 
 def backoff(attempt: int, random: Random) -> float:
     """Return the seconds before try number `attempt` (1 is the first retry): 1 s at least, doubling, 60 s at most."""
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, MOST_DOUBLINGS) * random.uniform(1.0, 1.5))
+    seconds = retry_seconds(attempt, random, first=FIRST_SECONDS, longest=LONGEST_SECONDS, spread=SPREAD)
+    return min(LONGEST_SECONDS, seconds)
 
 
 class Losses:

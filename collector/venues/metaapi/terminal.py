@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from collector.backoff import Backoff
 from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.header import SessionHeader
 from collector.venues.kit.losses import Losses
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 
 FIRST_SUBSCRIBE_SECONDS = 3.0
 LONGEST_SUBSCRIBE_SECONDS = 300.0
+SUBSCRIBE_SPREAD = (1.0, 1.2)
 SYNCHRONISATION_SECONDS = 120.0
 SYNCHRONISATIONS = 3
 """How often a synchronisation without progress is asked for again before the account is subscribed anew."""
@@ -73,7 +75,9 @@ class Terminal:
         self._session = ""
         self._host = "0"
         self._now_iso = ""
-        self._attempt = 0
+        self._backoff = Backoff(
+            random, first=FIRST_SUBSCRIBE_SECONDS, longest=LONGEST_SUBSCRIBE_SECONDS, spread=SUBSCRIBE_SPREAD
+        )
         self._subscribe_at = 0.0
         self._subscribing_since = 0.0
         self._heard = 0.0
@@ -105,7 +109,7 @@ class Terminal:
         self.attached = True
         self._refusal = ""
         self._heard = now
-        self._attempt = 0
+        self._backoff.reset()
         self._host = event.host
         self._now_iso = event.at_iso
         self._synchronisations = 0
@@ -176,7 +180,8 @@ class Terminal:
     def subscribe_refused(self, now: float, reason: str, seconds: float | None) -> None:
         """Ask for the terminal again, later."""
         self._refusal = reason
-        self._subscribe_at = now + (self._delay() if seconds is None else seconds * self._random.uniform(1.0, 1.2))
+        pause = self._backoff.next() if seconds is None else seconds * self._random.uniform(*SUBSCRIBE_SPREAD)
+        self._subscribe_at = now + pause
 
     def synchronise_refused(self, now: float, reason: str, seconds: float | None) -> None:
         """Try it again after a while: counted as no progress."""
@@ -268,13 +273,8 @@ class Terminal:
             self._send_subscribe(now)
 
     def _send_subscribe(self, now: float) -> None:
-        self._subscribe_at = now + self._delay()
+        self._subscribe_at = now + self._backoff.next()
         self._ask("subscribe", self.account_id, now, sessionId=self._session)
-
-    def _delay(self) -> float:
-        self._attempt += 1
-        seconds = min(LONGEST_SUBSCRIBE_SECONDS, FIRST_SUBSCRIBE_SECONDS * 2.0 ** min(self._attempt - 1, 10))
-        return seconds * self._random.uniform(1.0, 1.2)
 
     def _synchronise(self, now: float) -> None:
         self.phase = Phase.SYNCHRONISING
