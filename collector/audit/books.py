@@ -135,7 +135,7 @@ class Rebuilder:
         elif self._kind is BookRows.WHOLE:
             verdict, first = NOT_COMPARABLE, WHOLE_BOOKS
         elif self._kind is BookRows.LINKED and not self._compared:
-            verdict, first = NOT_COMPARABLE, "no snapshot came that the changes had reached"
+            verdict, first = NOT_COMPARABLE, "no snapshot came with which the changes could be compared"
         else:
             verdict = "complete"
         return Outcome(
@@ -183,7 +183,7 @@ class Rebuilder:
         elif self._first is None:
             self._first = (
                 f"at {row.seq}, {row.received_at:%Y-%m-%d %H:%M:%S.%f}: {row.seq - reached - 1} changes after "
-                f"{reached} are missing, and no gap tells of them"
+                f"{reached} are missing, and no gap explains that"
             )
 
 

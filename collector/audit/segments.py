@@ -121,7 +121,7 @@ def audit_segments(
                 yield known._replace(
                     verdict="unexplained",
                     read=True,
-                    faults="its bytes are not those of an earlier audit: the archive was changed",
+                    faults="its bytes differ from those of an earlier audit: the archive was changed",
                 )
                 continue
             if not again and known.counted == sum(ledger.counted.get(number, {}).values()):
@@ -215,7 +215,7 @@ class _Reader:
                 verdict = "unexplained"
             elif verdict == "complete":
                 verdict = "not comparable"
-                told.append("the segment before it is gone, which the parsers need")
+                told.append("the segment before it, which the parsers need, was deleted")
         items, known = sum(self._items.values()), sum(counted.values())
         faults = "; ".join(told) or None
         return Segment(number, verdict, whole, size, digest, self._records, items, known, faults, True)

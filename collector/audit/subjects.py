@@ -25,7 +25,7 @@ STARTING = timedelta(seconds=15)
 """Where only the first session tells when recording began: its subscriptions may come so long after it."""
 
 _SQL = queries("audit")
-WHOLE_BOOKS = "rows are whole books: there is nothing to rebuild"
+WHOLE_BOOKS = "each row is a whole book, so there is nothing to rebuild"
 NO_CANDLES = "one-minute candles are not recorded"
 
 Piece = tuple[datetime, datetime]
@@ -79,9 +79,9 @@ def terms(configured: Mapping[str, tuple[Adapter[Any], VenueSettings]], *, fetch
 def _terms(adapter: Adapter[Any], settings: VenueSettings, *, fetch: bool) -> Terms:
     streams = getattr(settings, "streams", ("candles",))
     recorded = "candles" in streams and "1m" in settings.periods_of("")
-    why_not = "" if fetch else "audit.fetch_candles is off"
+    why_not = "" if fetch else "audit.fetch_candles is false"
     if not adapter.minute_calls.instruments:
-        why_not = "the venue gives none by themselves"
+        why_not = "the venue cannot be asked for candles alone"
     why_no_books = WHOLE_BOOKS if adapter.book_rows is BookRows.WHOLE else ""
     return Terms(adapter.candle_sums, recorded, not why_not, why_not, settings.polled_per_minute, why_no_books)
 

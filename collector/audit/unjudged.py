@@ -11,8 +11,8 @@ import asyncpg
 from collector.audit.subjects import EVERYTHING, Subject, Terms
 from collector.store.named import queries
 
-NOTHING_TO_COMPARE = "the venue tells nothing that it could be compared with"
-BY_COMMAND = "books are rebuilt by `collector audit` only"
+NOTHING_TO_COMPARE = "the venue gives nothing that it could be compared with"
+BY_COMMAND = "only `collector audit` rebuilds books"
 
 _SQL = queries("audit")
 

@@ -64,7 +64,7 @@ def _others(venue: VenueConfig, streams: tuple[str, ...]) -> str:
     told = ""
     rebuilt = venues.find(venue.adapter).book_rows is not BookRows.WHOLE
     if "books" in streams and rebuilt:
-        told += "; books are rebuilt by `collector audit` only"
+        told += "; only `collector audit` rebuilds books"
     unproved = [
         stream
         for stream in streams

@@ -193,6 +193,6 @@ class Budget:
 
     def _why(self, used: int, free: int) -> str:
         if self._most is not None and used >= self._most:
-            return f"the journal takes {used // _MIB} MiB and may take {self._most // _MIB} (journal.max_gb)"
-        there = f"{free // _MIB} MiB are free" if free > 0 else "no space is free, or no file can be made any more,"
-        return f"{there} and {self._floor // _MIB} MiB must stay so (journal.min_free_gb)"
+            return f"the journal uses {used // _MIB} MiB, and journal.max_gb allows {self._most // _MIB}"
+        there = f"{free // _MIB} MiB are free" if free > 0 else "no space is free, or no more files can be created,"
+        return f"{there} and journal.min_free_gb is {self._floor // _MIB} MiB"

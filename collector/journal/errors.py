@@ -34,7 +34,7 @@ class JournalLocked(JournalError):
     def __str__(self) -> str:
         return (
             f"{self.directory} is in use by {self.owner or 'another process'}: "
-            "stop that collector first, or give this one a data_dir of its own"
+            "stop that collector first, or use another data_dir for this one"
         )
 
 
@@ -56,7 +56,7 @@ class JournalUnwritable(JournalError):
 
     def __str__(self) -> str:
         return (
-            f"{self.unwritten} bytes are not safely in {self.directory} ({self.why}): "
+            f"{self.unwritten} bytes could not be synced to {self.directory} ({self.why}): "
             "free space there or replace the disk"
         )
 

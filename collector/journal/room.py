@@ -20,13 +20,14 @@ from collector.journal.writer import SegmentWriter
 _log = structlog.get_logger()
 
 _REMEDIES: Final = {
-    errno.ENOSPC: "free some on it",
-    errno.EDQUOT: "what this account may take of it is used up: raise the quota, or free some",
-    errno.EFBIG: "no file may grow so long: LimitFSIZE=infinity in the unit, `ulimit -f unlimited`",
-    errno.EROFS: "its file system is mounted for reading only: look for why, and mount it for writing",
-    errno.EMFILE: "raise LimitNOFILE in the unit, or `ulimit -n`",
-    errno.ENFILE: "the machine's limit, fs.file-max",
-    errno.EIO: "look into the kernel's log, and replace the disk",
+    errno.ENOSPC: "free some space on it",
+    errno.EDQUOT: "this account's quota is used up: raise the quota, or free some space",
+    errno.EFBIG: "the limit for the size of a file is reached: set LimitFSIZE=infinity in the systemd "
+    "unit, or run `ulimit -f unlimited`",
+    errno.EROFS: "its file system is mounted read-only: find out why, and mount it for writing",
+    errno.EMFILE: "too many files are open: raise LimitNOFILE in the systemd unit, or `ulimit -n`",
+    errno.ENFILE: "the machine has too many open files: raise the sysctl setting fs.file-max",
+    errno.EIO: "see the kernel's log; the disk may have to be replaced",
 }
 
 

@@ -68,7 +68,10 @@ async def compare(
         end = committed
     if start is None and (later := _first_whole(directory)) is not None:
         start = later
-        notes.append(f"the segments before {later.segment} only tell the parsers what came before: theirs is deleted")
+        notes.append(
+            f"the segments before {later.segment} only give the parsers their state and are not "
+            "compared: the segments before them are deleted"
+        )
     wanted = set(tables)
 
     def keep(out: Records) -> Records:

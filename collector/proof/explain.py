@@ -148,7 +148,7 @@ async def _find(
     directory, record = candidates[0]
     told.missing = (
         f"of what was received at that moment (segment {record.position.segment}, offset {record.position.offset}) "
-        "today's parser does not make this row"
+        "this version's parser does not give this row"
     )
 
 

@@ -68,7 +68,8 @@ class Events:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Serve one who watches, until either side ends."""
         if self._ended or len(self._clients) >= MOST_CLIENTS:
-            text = "the daemon is stopping\n" if self._ended else f"{MOST_CLIENTS} watch already\n"
+            text = "the daemon is stopping\n" if self._ended else f"{MOST_CLIENTS} pages are open already: "
+            "close one and try again\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "5"})
         response = web.StreamResponse(headers=_HEADERS)
         if request.method == "HEAD":

@@ -60,7 +60,7 @@ def test_snapshot_further_on_than_the_chain_begins_anew_and_is_not_compared() ->
 def test_missing_change_is_found_by_its_number() -> None:
     found = rebuilt(BEGIN, row(2, "100=7"), row(5, "100=8"), row(6, "100=9"))
     assert (found.verdict, found.breaks, found.explained) == ("unexplained", 1, 0)
-    assert "2 changes after 2 are missing, and no gap tells of them" in str(found.first)
+    assert "2 changes after 2 are missing, and no gap explains that" in str(found.first)
 
 
 def test_missing_change_of_which_a_gap_tells_is_explained() -> None:

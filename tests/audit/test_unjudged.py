@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 SUMS = CandleSums(volume=True)
 TERMS = {
     "rebuilt": Terms(SUMS),
-    "whole": Terms(SUMS, recorded=False, why_not_fetched="audit.fetch_candles is off", why_no_books=WHOLE_BOOKS),
+    "whole": Terms(SUMS, recorded=False, why_not_fetched="audit.fetch_candles is false", why_no_books=WHOLE_BOOKS),
     "quotes": Terms(CandleSums(reason="its candles sum up quotes")),
 }
 
@@ -60,7 +60,7 @@ async def test_each_stream_that_is_recorded_and_not_judged_is_told_with_its_reas
     ticks = [Unjudged(venue, "A", "ticks", NOTHING_TO_COMPARE) for venue in ("quotes", "rebuilt", "whole")]
     whole = [
         Unjudged("whole", "A", "books", WHOLE_BOOKS),
-        Unjudged("whole", "A", "trades", f"{NO_CANDLES}, and audit.fetch_candles is off"),
+        Unjudged("whole", "A", "trades", f"{NO_CANDLES}, and audit.fetch_candles is false"),
     ]
     assert sorted(told) == sorted([*ticks, *whole, Unjudged("quotes", "A", "trades", "its candles sum up quotes")])
     assert set(running) - set(told) == {Unjudged(venue, "A", "books", BY_COMMAND) for venue in ("rebuilt", "quotes")}

@@ -34,7 +34,7 @@ def told(folder: Path, text: str) -> list[Finding]:
             FMFW,
             "venues.fmfw.audit",
             Verdict.OK,
-            ["recorded one-minute candles", "books are rebuilt", "compare ticks with"],
+            ["recorded one-minute candles", "rebuilds books", "compare ticks with"],
         ),
         (
             FMFW + 'streams = ["trades"]',
@@ -52,7 +52,7 @@ def told(folder: Path, text: str) -> list[Finding]:
             FMFW + 'streams = ["trades"]\n[audit]\nfetch_candles = false',
             "venues.fmfw.audit",
             Verdict.WARNING,
-            ["cannot be audited", "audit.fetch_candles is off"],
+            ["cannot be audited", "audit.fetch_candles is false"],
         ),
         (FMFW + 'streams = ["ticks", "books"]', "venues.fmfw.audit", Verdict.OK, ["no trades are recorded", "ticks"]),
         (

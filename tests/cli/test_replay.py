@@ -231,7 +231,7 @@ async def test_a_part_is_compared_with_its_part_of_the_tables(
         next((tmp_path / "data" / "journal").glob(f"*{start}.seg*")).unlink()
         status, answer = await diff(on, capsys)
         assert (status, found(answer)) == (0, {})
-        assert "only tell the parsers what came before" in answer["notes"][0]
+        assert "only give the parsers their state" in answer["notes"][0]
 
 
 def of_both(row: str) -> str:

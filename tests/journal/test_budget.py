@@ -135,10 +135,10 @@ async def test_a_journal_that_begins_over_its_budget_says_so_at_once(open_journa
 @pytest.mark.parametrize(
     ("number", "cause", "words"),
     [
-        (errno.ENOSPC, "disk full", "No space left on device (free some on it)"),
-        (errno.EIO, "disk fault", "Input/output error (look into the kernel's log, and replace the disk)"),
-        (errno.EFBIG, "disk fault", "File too large (no file may grow so long: LimitFSIZE=infinity in the unit"),
-        (errno.EDQUOT, "disk fault", "Disk quota exceeded (what this account may take of it is used up"),
+        (errno.ENOSPC, "disk full", "No space left on device (free some space on it)"),
+        (errno.EIO, "disk fault", "Input/output error (see the kernel's log; the disk may have to be replaced)"),
+        (errno.EFBIG, "disk fault", "File too large (the limit for the size of a file is reached: set LimitFSIZE"),
+        (errno.EDQUOT, "disk fault", "Disk quota exceeded (this account's quota is used up"),
         (errno.ENXIO, "disk fault", "No such device or address"),
     ],
 )

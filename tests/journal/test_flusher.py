@@ -50,7 +50,7 @@ async def test_a_disk_that_stands_still_holds_the_end_for_a_while_only(
     fill(journal, 3)
     disk.moving.clear()
     try:
-        with pytest.raises(JournalUnwritable, match=r"225 bytes are not safely in .* does not answer"):
+        with pytest.raises(JournalUnwritable, match=r"225 bytes could not be synced to .* does not answer"):
             await journal.close()
     finally:
         disk.moving.set()

@@ -215,7 +215,7 @@ async def test_a_full_disk_loses_nothing_and_is_told(open_journal: OpenJournal, 
             waiting = asyncio.create_task(journal.room())
             with pytest.raises(JournalUnwritable, match="No space left"):
                 await journal.flush()
-            assert journal.fault == "No space left on device (free some on it)"
+            assert journal.fault == "No space left on device (free some space on it)"
             assert not waiting.done()
             with pytest.raises(JournalUnwritable, match="free space"):
                 journal.flush_now()
@@ -257,7 +257,7 @@ async def test_a_sync_without_run_does_the_work_itself(open_journal: OpenJournal
 
         fill(journal, 3)
         disk.failing_syncs = 1
-        with pytest.raises(JournalUnwritable, match="not safely in"):
+        with pytest.raises(JournalUnwritable, match="could not be synced to"):
             await journal.sync(journal.end)
 
 
@@ -291,7 +291,7 @@ async def test_closing_over_a_disk_that_refuses_says_what_is_lost(tmp_path: Path
     fill(journal, 5)
     disk.free = 0
 
-    with pytest.raises(JournalUnwritable, match="375 bytes are not safely"):
+    with pytest.raises(JournalUnwritable, match="375 bytes could not be synced to"):
         await journal.close()
 
     disk.free = None

@@ -90,7 +90,7 @@ async def test_a_disk_that_stays_full_is_sat_out_and_the_feeds_are_held(
     before = list(read(directory))
     async with open_journal(KEPT, disk=disk) as journal:
         assert journal.refusal == Refusal(
-            "disk full", "the disk refuses the journal: No space left on device (free some on it)"
+            "disk full", "the disk refuses the journal: No space left on device (free some space on it)"
         )
         assert journal.full
         journal.append(1, Kind.FRAME, 1, b"x")  # an end, or a start, is a few bytes

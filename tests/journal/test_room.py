@@ -13,10 +13,10 @@ from collector.journal.room import in_words
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "free some on it"),
+        (errno.ENOSPC, "free some space on it"),
         (errno.EDQUOT, "raise the quota"),
         (errno.EFBIG, "LimitFSIZE"),
-        (errno.EROFS, "mounted for reading only"),
+        (errno.EROFS, "mounted read-only"),
         (errno.EMFILE, "LimitNOFILE"),
     ],
 )
