@@ -53,7 +53,9 @@ class Running:
 
 def venue_names() -> tuple[str, ...]:
     """Name the venues that can be simulated: the folders beside this file."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg))
+    return tuple(
+        sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg and module.name != "kit")
+    )
 
 
 @asynccontextmanager

@@ -155,9 +155,7 @@ def _delayed(
     if database is not None and database.state != "connected":
         waiting = "" if journal is None or journal.backlog_bytes is None else f" ({journal.backlog_bytes} bytes)"
         why = f": {database.reason}" if database.reason else ""
-        yield Reason(
-            "database", f"is {database.state}; what is received is kept in the journal{waiting}{why}"
-        )
+        yield Reason("database", f"is {database.state}; what is received is kept in the journal{waiting}{why}")
     if totals is not None and not totals.adds_up:
         dropped = f", {totals.unaccounted} were dropped" if totals.unaccounted else ""
         yield Reason("counts", f"items differ from stored + duplicates + quarantined{dropped}: please report this bug")

@@ -155,7 +155,10 @@ async def test_a_port_that_is_taken_is_waited_for(
                 assert f"page: http.listen: port {port} on 127.0.0.1 is taken" in watchdog.summary(daemon.observed)
                 capsys.readouterr()
                 assert await asyncio.to_thread(main, ["status", "--config", str(on.config)]) == 1
-                assert f"its status page is not available: http.listen: port {port} on 127.0.0.1 is taken" in capsys.readouterr().err
+                assert (
+                    f"its status page is not available: http.listen: port {port} on 127.0.0.1 is taken"
+                    in capsys.readouterr().err
+                )
                 taken.close()
                 await until(lambda: daemon.http_address is not None, "the page is served")
                 assert "page" not in watchdog.summary(daemon.observed)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from collector.simulator.kit.faults import FaultError
+
 When = Literal["at once", "armed"]
 
 
@@ -38,10 +40,6 @@ KINDS: Final = {
     "ws_garbage": Kind("at once", "a socket message that is not JSON"),
     "ws_error": Kind("at once", "an ERROR envelope UNAUTHENTICATED"),
 }
-
-
-class FaultError(ValueError):
-    """A fault was asked for that does not exist or cannot be had that way."""
 
 
 @dataclass(slots=True, eq=False)

@@ -10,6 +10,7 @@ from collector.simulator.finam.instruments import Instrument
 from collector.simulator.finam.market import Trade
 from collector.simulator.finam.news import Headline
 from collector.simulator.finam.payloads import Row, bar_row, trade_row
+from collector.simulator.kit import columns as kit
 
 PERIODS: Final = {
     "TIME_FRAME_M1": 60,
@@ -28,10 +29,10 @@ PERIODS: Final = {
 """Frames in the tables' numbers."""
 
 COLUMNS: Final = {
-    "trades": ["time_us", "price", "size", "side"],
-    "ticks": ["time_us", "bid", "bid_size", "ask", "ask_size", "last", "volume"],
+    "trades": kit.TRADES,
+    "ticks": kit.TICKS,
+    "candles": kit.CANDLES,
     "books": ["time_us", "seq", "snapshot", "levels"],
-    "candles": ["time_us", "period", "series", "open", "high", "low", "close", "volume", "quote_volume"],
     "news": ["time_us", "source", "title", "link"],
 }
 

@@ -1,8 +1,7 @@
 """The venue's doors: HTTP and WebSocket on one port, over aiohttp."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final
 
@@ -10,12 +9,13 @@ import orjson
 from aiohttp import WSMsgType, web
 from aiohttp.typedefs import Handler
 
-from collector.simulator.finam import control
+from collector.simulator.finam.control import FinamControl
 from collector.simulator.finam.news import PATHS
 from collector.simulator.finam.rest import ApiError, method_of
 from collector.simulator.finam.socket import Client
 from collector.simulator.finam.text import status
 from collector.simulator.finam.venue import ACCOUNT, SECRET, FinamVenue
+from collector.simulator.kit.server import served
 from collector.simulator.options import Options
 
 _MARKET_DATA: Final = ("LastQuote", "OrderBook", "LatestTrades", "Bars")
@@ -38,7 +38,7 @@ class Doors:
         app.router.add_get("/tradinginfo", self.socket)
         for source, path in PATHS.items():
             app.router.add_get(path, partial(self.news, source))
-        control.add_routes(app.router, self.venue)
+        FinamControl(self.venue).add_to(app.router)
         return app
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -163,30 +163,18 @@ def _json(answer: object) -> web.Response:
     return web.Response(body=orjson.dumps(answer), content_type="application/json")
 
 
-@asynccontextmanager
-async def serve(options: Options) -> AsyncIterator[FinamVenue]:
+def serve(options: Options) -> AbstractAsyncContextManager[FinamVenue]:
     """Serve the venue on `options.host` and `options.port` until the context ends."""
     venue = FinamVenue(options)
-    runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=options.tls).start()
-        port = runner.addresses[0][1]
-        secure = "s" if options.tls is not None else ""
-        venue.address = {
-            "rest_url": f"http{secure}://{options.host}:{port}/v1",
-            "ws_url": f"ws{secure}://{options.host}:{port}/ws",
-            "news_url": f"http{secure}://{options.host}:{port}",
+    return served(
+        venue,
+        Doors(venue).application(),
+        options,
+        lambda http, ws: {
+            "rest_url": f"{http}/v1",
+            "ws_url": f"{ws}/ws",
+            "news_url": http,
             "secret": SECRET,
             "account": ACCOUNT,
-        }
-        async with asyncio.TaskGroup() as group:
-            living = group.create_task(venue.run(), name="finam simulator")
-            try:
-                yield venue
-            finally:
-                living.cancel()
-                for client in list(venue.hub.clients):
-                    client.cut()
-    finally:
-        await runner.cleanup()
+        },
+    )

@@ -3,23 +3,24 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
 
 from collector.simulator.finam.exchange import Exchange
-from collector.simulator.finam.faults import Fault, FaultError, Faults
+from collector.simulator.finam.faults import Fault, Faults
 from collector.simulator.finam.instruments import instruments
 from collector.simulator.finam.ledger import Ledger
 from collector.simulator.finam.news import PATHS, Feeds
 from collector.simulator.finam.rest import Rest
 from collector.simulator.finam.sessions import Quotas, Sessions
 from collector.simulator.finam.socket import Client, Hub
+from collector.simulator.kit.faults import FaultError
+from collector.simulator.kit.settings import settings_of
+from collector.simulator.kit.slices import Slices
 from collector.simulator.options import Options
 
 _SLICE_SECONDS: Final = 0.05
-_MOST_CREDIT_SECONDS: Final = 2.0
 
 SECRET: Final = "tapi_sk_simulated"  # noqa: S105  it opens nothing but this simulator
 ACCOUNT: Final = "1000001"
@@ -43,20 +44,12 @@ class Settings:
     delayed_mic: str = "XNGS"
     news: bool = False
 
-    @classmethod
-    def of(cls, given: Mapping[str, object]) -> "Settings":
-        """Raise ValueError naming a switch that does not exist."""
-        unknown = given.keys() - cls.__slots__
-        if unknown:
-            raise ValueError(f"finam has no setting {', '.join(sorted(unknown))}; it has {', '.join(cls.__slots__)}")
-        return cls(**given)  # type: ignore[arg-type]
-
 
 class FinamVenue:
     """One running venue; `step` makes events at once, `pause` lets the market stand still."""
 
     def __init__(self, options: Options) -> None:
-        self.settings = Settings.of(options.settings)
+        self.settings = settings_of(Settings, "finam", options)
         self.address: dict[str, str] = {}
         self.rate = options.rate
         self.running = self.settings.running
@@ -85,8 +78,7 @@ class FinamVenue:
             schedule=self.settings.schedule,
         )
         self.hub = Hub(self.exchange, self.ledger, self.faults, self.now_us, as_object=self.settings.payload_as_object)
-        self._sliced = time.monotonic()
-        self._credit = 0.0
+        self.slices = Slices()
 
     def __repr__(self) -> str:
         return f"<FinamVenue {'running' if self.running else 'paused'} at {self.rate:g}/s, {self.exchange}>"
@@ -131,23 +123,18 @@ class FinamVenue:
 
     async def run(self) -> None:
         """Live, slice by slice, until cancelled."""
-        self._sliced = time.monotonic()
-        while True:
-            self.slice(time.monotonic())
-            await asyncio.sleep(_SLICE_SECONDS)
+        await self.slices.run(self.slice, lambda: _SLICE_SECONDS)
 
     def slice(self, now: float) -> None:
         """Make and send what has become due since the last slice (`now` in monotonic seconds)."""
         if self.running:
-            self._credit = min(self._credit + self.rate * (now - self._sliced), self.rate * _MOST_CREDIT_SECONDS + 1)
-            count = int(self._credit)
-            self._credit -= count
+            count = self.slices.due(now, self.rate)
             now_us = self.now_us()
-            span = int((now - self._sliced) * 1_000_000)
+            span = int((now - self.slices.last) * 1_000_000)
             for number in range(count):
                 self.hub.publish(self.exchange.step(now_us - span + span * (number + 1) // count))
             self.hub.close_slice()
-        self._sliced = now
+        self.slices.last = now
 
     def step(self, events: int = 1, *, symbol: str | None = None, trade_share: float = 0.35) -> None:
         """Make so many events now and send them."""
@@ -159,6 +146,11 @@ class FinamVenue:
             self.hub.publish(event)
         self.hub.close_slice()
 
+    async def stop(self) -> None:
+        """Cut who is still connected."""
+        for client in list(self.hub.clients):
+            client.cut()
+
     def pause(self, *, hold: bool = False) -> None:
         """Stop the market; with `hold`, answer nothing more about it either."""
         self.hub.close_slice()
@@ -167,8 +159,7 @@ class FinamVenue:
             self._answering.clear()
 
     def resume(self) -> None:
-        self._sliced = time.monotonic()
-        self._credit = 0.0
+        self.slices.begin()
         self.running = True
         self._answering.set()
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from collector.simulator.faults import Fault, Faults
 from collector.simulator.fmex.connection import Connection
 from collector.simulator.fmex.topics import Topic, parse
+from collector.simulator.kit.faults import Fault, Faults
 
 MOST_TOPICS: Final = 20
 _INVALID_TOPIC: Final = 41002

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from collector.simulator.sockets import SimulatedSocket
+from collector.simulator.kit.sockets import SimulatedSocket
 
 
 class Connection(SimulatedSocket):

@@ -7,7 +7,7 @@ in `hub` and `bad_frames`, commands in `commands`, REST in `server`.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from collector.simulator.faults import Faults, Kind
+from collector.simulator.kit.faults import Faults, Kind
 
 KINDS: Final[Mapping[str, Kind]] = {
     "skip_delta": Kind("armed", "the next changes of the symbol's book are not sent"),

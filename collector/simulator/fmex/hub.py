@@ -6,13 +6,14 @@ Whatever is sent here as market data is written into the ledger in the same brea
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from collector.simulator.faults import Faults
 from collector.simulator.fmex import indexes, payloads
 from collector.simulator.fmex.connection import Connection
 from collector.simulator.fmex.ledger import Ledger
-from collector.simulator.fmex.market import Market, Trade
+from collector.simulator.fmex.market import Market
 from collector.simulator.fmex.topics import Topic, parse
-from collector.simulator.sockets import text_frame
+from collector.simulator.kit.faults import Faults
+from collector.simulator.kit.sockets import text_frame
+from collector.simulator.kit.trade import Trade
 
 _FIRST_TICKER_SEQ: Final = 980_518_546_020
 

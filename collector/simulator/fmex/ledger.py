@@ -13,14 +13,6 @@ from typing import Any, Final
 from collector.simulator.fmex.bars import SECONDS
 from collector.simulator.fmex.payloads import BarText, Sides, Ticker
 
-COLUMNS: Final = {
-    "trades": ["time_us", "price", "size", "side"],
-    "ticks": ["time_us", "bid", "bid_size", "ask", "ask_size", "last", "volume"],
-    "books": ["time_us", "seq", "snapshot", "checksum"],
-    "candles": ["time_us", "period", "series", "open", "high", "low", "close", "volume", "quote_volume"],
-    "derivatives": ["time_us", "mark_price", "index_price", "funding_rate", "open_interest"],
-    "rates": ["time_us", "name", "value"],
-}
 _KEPT_ROWS: Final = 2_000_000
 
 Row = list[Any]

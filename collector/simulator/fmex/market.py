@@ -4,12 +4,13 @@ All arithmetic is in integers (ticks of half a dollar, whole contracts), all cha
 After each event the best bid is below the best ask.
 """
 
-from bisect import bisect_left, insort
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final
 
 from collector.simulator.fmex.bars import Minutes
 from collector.simulator.fmex.contracts import TICKS_PER_USD, Contract
+from collector.simulator.kit.book import Side
+from collector.simulator.kit.trade import Trade
 
 _DEPTH: Final = 220
 _LEAST_LEVELS: Final = 170
@@ -19,44 +20,6 @@ _ID_STEP: Final = 1000
 _VALUE_UNITS: Final = 10**18
 
 Levels = list[tuple[int, int]]
-
-
-class Trade(NamedTuple):
-    """One trade; `buy` when the taker bought."""
-
-    id: int
-    time_ms: int
-    price: int
-    size: int
-    buy: bool
-
-
-class Side:
-    """One side of a book; a key is the price for bids and its negative for asks, so that the best is the greatest."""
-
-    __slots__ = ("keys", "sign", "sizes")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        self.sizes: dict[int, int] = {}
-
-    @property
-    def best(self) -> int:
-        return self.sign * self.keys[-1]
-
-    def set(self, key: int, size: int) -> None:
-        if key not in self.sizes:
-            insort(self.keys, key)
-        self.sizes[key] = size
-
-    def remove(self, key: int) -> None:
-        del self.sizes[key]
-        del self.keys[bisect_left(self.keys, key)]
-
-    def top(self, depth: int) -> Levels:
-        """List (price, size), best first, at most `depth` of them."""
-        return [(self.sign * key, self.sizes[key]) for key in self.keys[: -depth - 1 : -1]]
 
 
 class Market:

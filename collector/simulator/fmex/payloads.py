@@ -7,8 +7,9 @@ import orjson
 
 from collector.simulator.fmex.bars import Bar
 from collector.simulator.fmex.contracts import PRICE_DECIMALS, PRICE_UNITS
-from collector.simulator.fmex.market import Levels, Market, Trade
+from collector.simulator.fmex.market import Levels, Market
 from collector.simulator.fmex.text import DECIMALS, Number, number
+from collector.simulator.kit.trade import Trade
 
 _SIDES: Final = {True: "buy", False: "sell"}
 

@@ -6,7 +6,6 @@ from typing import Final
 
 import orjson
 
-from collector.simulator.faults import Faults
 from collector.simulator.fmex import indexes, payloads
 from collector.simulator.fmex.bars import SECONDS
 from collector.simulator.fmex.books import Depth
@@ -14,6 +13,7 @@ from collector.simulator.fmex.hub import Hub
 from collector.simulator.fmex.ledger import Ledger
 from collector.simulator.fmex.market import Market
 from collector.simulator.fmex.topics import LEVELS
+from collector.simulator.kit.faults import Faults
 
 _DEFAULT_LIMIT: Final = 20
 _MOST: Final = 1500

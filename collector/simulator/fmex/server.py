@@ -5,18 +5,18 @@ Outgoing frames do not pass through aiohttp's writer: `connection` writes ready 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final, cast
+from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 from aiohttp import WSMsgType, web
 
-from collector.simulator.fmex import control
 from collector.simulator.fmex.connection import Connection
+from collector.simulator.fmex.control import FmexControl
 from collector.simulator.fmex.rest import RestError
 from collector.simulator.fmex.venue import FmexVenue
+from collector.simulator.kit.server import opened, served
+from collector.simulator.kit.sockets import pong_frame
 from collector.simulator.options import Options
-from collector.simulator.sockets import pong_frame
 
 _FROZEN_LOOK_SECONDS: Final = 0.02
 _MOST_REQUEST_BYTES: Final = 1024 * 1024
@@ -35,7 +35,7 @@ class Doors:
         app = web.Application()
         app.router.add_get("/v2/ws", self.socket)
         app.router.add_get(STATISTICS, self.public)
-        control.add_routes(app.router, self.venue)
+        FmexControl(self.venue).add_to(app.router)
         app.router.add_route("*", "/{path:.*}", self.public)
         return app
 
@@ -65,11 +65,7 @@ class Doors:
         venue = self.venue
         if (refusal := venue.faults.take("refuse_connections")) is not None:
             return web.Response(status=int(refusal.number("status", 503)), text=_PAGE, content_type="text/html")
-        socket = web.WebSocketResponse(
-            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_REQUEST_BYTES, timeout=1.0
-        )
-        await socket.prepare(request)
-        transport = cast("asyncio.Transport", request.transport)
+        socket, transport = await opened(request, _MOST_REQUEST_BYTES)
         connection = Connection(transport, request.remote or "", time.monotonic(), venue.settings.buffer_limit)
         venue.connected(connection)
         try:
@@ -88,26 +84,9 @@ class Doors:
         return socket
 
 
-@asynccontextmanager
-async def serve(options: Options) -> AsyncIterator[FmexVenue]:
+def serve(options: Options) -> AbstractAsyncContextManager[FmexVenue]:
     """Serve the venue on `options.host` and `options.port` until the context ends."""
     venue = FmexVenue(options)
-    runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=options.tls).start()
-        port = runner.addresses[0][1]
-        secure = "s" if options.tls is not None else ""
-        venue.address = {
-            "rest_url": f"http{secure}://{options.host}:{port}",
-            "ws_url": f"ws{secure}://{options.host}:{port}/v2/ws",
-        }
-        async with asyncio.TaskGroup() as group:
-            living = group.create_task(venue.run(), name="fmex simulator")
-            try:
-                yield venue
-            finally:
-                living.cancel()
-    finally:
-        await venue.stop()
-        await runner.cleanup()
+    return served(
+        venue, Doors(venue).application(), options, lambda http, ws: {"rest_url": http, "ws_url": f"{ws}/v2/ws"}
+    )

@@ -3,17 +3,14 @@
 Tests that run in the same process use this directly: `step` makes events at once, `pause` makes everything sent final.
 """
 
-import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, count
 from random import Random
 from typing import Any, Final, Literal
 
-from collector.simulator.faults import Fault, FaultError
 from collector.simulator.fmex import bad_frames
 from collector.simulator.fmex.books import Depth
 from collector.simulator.fmex.commands import Commands
@@ -22,16 +19,19 @@ from collector.simulator.fmex.contracts import contracts
 from collector.simulator.fmex.faults import KINDS, faults
 from collector.simulator.fmex.hub import Hub
 from collector.simulator.fmex.ledger import Ledger
-from collector.simulator.fmex.limits import SlidingWindow
 from collector.simulator.fmex.market import KEPT_TRADES, Market
 from collector.simulator.fmex.rest import Rest
 from collector.simulator.fmex.topics import Topic
+from collector.simulator.kit.faults import Fault, FaultError
+from collector.simulator.kit.settings import settings_of
+from collector.simulator.kit.venue import SocketVenue
+from collector.simulator.kit.window import SlidingWindow
 from collector.simulator.options import Options
 
+_WINDOW_SECONDS: Final = 10.0
 _SLICE_SECONDS: Final = 0.02
 _PERIODS_MS: Final = {"l20": 100, "l150": 300, "ticker": 250, "candle": 500, "index": 1000}
 _HISTORY_TRADE_SHARE: Final = 0.6
-_MOST_CREDIT_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +55,13 @@ class Settings:
     running: bool = True
 
 
-class FmexVenue:
+class FmexVenue(SocketVenue[Connection]):
     """The running venue."""
 
     def __init__(self, options: Options) -> None:
-        unknown = set(options.settings) - set(Settings.__dataclass_fields__)
-        if unknown:
-            raise ValueError(f"no such settings of the fmex simulator: {', '.join(sorted(unknown))}")
-        self.settings = Settings(**dict(options.settings))  # type: ignore[arg-type]
-        self.rate = options.rate
-        self.address: dict[str, str] = {}
-        self.connections: set[Connection] = set()
-        self.closed: dict[str, int] = {}
-        self.opened = 0
+        super().__init__(options)
+        self.settings = settings_of(Settings, "fmex", options)
         self.events = 0
-        self._clock_ns = options.clock_ns
         self._stopped_ms: int | None = None
         self._indexes_at = 0
         self._random = Random(options.seed)  # noqa: S311  a market, not a secret
@@ -84,7 +76,7 @@ class FmexVenue:
         self._make_history(begin_ms)
         self.ledger = Ledger()
         self.faults = faults(time.monotonic)
-        self.window = SlidingWindow(self.settings.rest_limit)
+        self.window = SlidingWindow(self.settings.rest_limit, _WINDOW_SECONDS)
         self.hub = Hub(
             self.markets,
             self.ledger,
@@ -99,8 +91,6 @@ class FmexVenue:
         self._frozen: dict[Connection, dict[str, str]] = {}
         self._later: list[tuple[float, int, Connection, Callable[[], None]]] = []
         self._numbers = count()
-        self._sliced = time.monotonic()
-        self._credit = 0.0
         self._due_ms = dict.fromkeys(_PERIODS_MS, 0)
         if not self.settings.running:
             self._stopped_ms = self.now_ms()
@@ -120,10 +110,6 @@ class FmexVenue:
     @property
     def running(self) -> bool:
         return self._stopped_ms is None
-
-    def now_ms(self) -> int:
-        """Give the venue's wall clock."""
-        return self._clock_ns() // 1_000_000
 
     def _market_ms(self) -> int:
         return self.now_ms() if self._stopped_ms is None else self._stopped_ms
@@ -153,24 +139,19 @@ class FmexVenue:
 
     async def run(self) -> None:
         """Live, slice by slice, until cancelled."""
-        self._sliced = time.monotonic()
-        while True:
-            self.slice(time.monotonic())
-            await asyncio.sleep(_SLICE_SECONDS)
+        await self.slices.run(self.slice, lambda: _SLICE_SECONDS)
 
     def slice(self, now: float) -> None:
         """Make and send what has become due since the last slice (`now` in monotonic seconds)."""
         if self.running:
-            self._credit = min(self._credit + self.rate * (now - self._sliced), self.rate * _MOST_CREDIT_SECONDS + 1)
-            made, self._credit = int(self._credit), self._credit % 1
-            self._make(made)
+            self._make(self.slices.due(now, self.rate))
             now_ms = self.now_ms()
             for kind, due_ms in self._due_ms.items():
                 if now_ms >= due_ms:
                     period_ms = _PERIODS_MS[kind]
                     self._due_ms[kind] = now_ms - now_ms % period_ms + period_ms
                     self._period(kind, now_ms)
-        self._sliced = now
+        self.slices.last = now
         while self._later and self._later[0][0] <= now:
             _, _, connection, action = heapq.heappop(self._later)
             if not connection.closed:
@@ -202,8 +183,7 @@ class FmexVenue:
         self.close_periods()
 
     def resume(self) -> None:
-        self._sliced = time.monotonic()
-        self._credit = 0.0
+        self.slices.begin()
         self._stopped_ms = None
 
     def _make(self, events: int) -> None:
@@ -227,11 +207,6 @@ class FmexVenue:
                 self.hub.index_topics(self._index_ms())
             case level:
                 self.depth.publish(level, now_ms)
-
-    def flush(self) -> None:
-        """Write what is queued on every connection."""
-        for connection in self.connections:
-            connection.flush()
 
     # What commands ask (see `commands.Shop`)
 
@@ -261,17 +236,15 @@ class FmexVenue:
     # Connections
 
     def connected(self, connection: Connection) -> None:
-        self.connections.add(connection)
-        self.opened += 1
+        super().connected(connection)
         if not self.faults.take("no_hello"):
             connection.send(f'{{"type":"hello","ts":{self.now_ms()}}}')
             connection.flush()
 
     def disconnected(self, connection: Connection) -> None:
-        self.connections.discard(connection)
+        super().disconnected(connection)
         self._frozen.pop(connection, None)
         self.hub.drop(connection)
-        self.closed[connection.cause] = self.closed.get(connection.cause, 0) + 1
 
     def handle(self, connection: Connection, text: str, now: float) -> None:
         """Answer a client's message."""
@@ -334,9 +307,3 @@ class FmexVenue:
         for topic, written in self._frozen.pop(connection, {}).items():
             connection.topics[topic] = written
             self.hub.subscribers.setdefault(topic, {})[connection] = None
-
-    async def stop(self) -> None:
-        """Cut who is still connected."""
-        for connection in list(self.connections):
-            with suppress(RuntimeError):
-                connection.cut("stopped")

@@ -6,8 +6,8 @@ come, so that a recorder that stores one can be caught.
 
 from typing import Final
 
-from collector.simulator.faults import FaultError
 from collector.simulator.fmfw.channels import Channel
+from collector.simulator.kit.faults import FaultError
 
 _YEAR_9999_MS: Final = 253_388_592_000_000
 _THIRTY_DIGITS: Final = "123456789012345678901234567890"

@@ -5,7 +5,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-from collector.simulator.sockets import PING_FRAME, SimulatedSocket
+from collector.simulator.kit.sockets import PING_FRAME, SimulatedSocket
 
 
 class Connection(SimulatedSocket):

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import orjson
 
-from collector.simulator.fmfw.exchange import Exchange
 from collector.simulator.fmfw.ledger import Ranges
+from collector.simulator.fmfw.trading.exchange import Exchange
 from collector.simulator.fmfw.venue import FmfwVenue
+from collector.simulator.kit.columns import COLUMNS
 
 _SECONDS: Final = {
     "M1": 60,
@@ -29,14 +30,6 @@ _SECONDS: Final = {
     "1M": 2_592_000,
 }
 
-COLUMNS: Final = {
-    "trades": ["time_us", "price", "size", "side"],
-    "ticks": ["time_us", "bid", "bid_size", "ask", "ask_size", "last", "volume"],
-    "books": ["time_us", "seq", "snapshot", "checksum"],
-    "candles": ["time_us", "period", "series", "open", "high", "low", "close", "volume", "quote_volume"],
-    "derivatives": ["time_us", "mark_price", "index_price", "funding_rate", "open_interest"],
-    "rates": ["time_us", "name", "value"],
-}
 
 Rows = list[list[Any]]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from collector.simulator.fmfw import payloads
-from collector.simulator.fmfw.candles import PERIODS, period_end
-from collector.simulator.fmfw.exchange import Exchange
 from collector.simulator.fmfw.ledger import BookLog, PayloadLog, Ranges
-from collector.simulator.fmfw.market import Market
+from collector.simulator.fmfw.trading.candles import PERIODS, period_end
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.market import Market
 from collector.simulator.fmfw.venue import FmfwVenue
 
 Extract = dict[str, Any]
@@ -37,7 +37,7 @@ def state(venue: FmfwVenue) -> Extract:
         "ids": "time" if venue.hub.time_ids else "real",
         "events": venue.exchange.events,
         "trades": venue.exchange.trades,
-        "stalled_events": venue.stalled_events,
+        "stalled_events": venue.slices.stalled_events,
         "opened": venue.opened,
         "closed": venue.closed,
         "refused": {"rest": venue.rest_window.refused, "socket": venue.socket_window.refused},

@@ -7,8 +7,8 @@ connections in `connection`, requests in `requests` and `rest`, bad frames in `b
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from collector.simulator.faults import Faults, Kind
 from collector.simulator.fmfw import channels
+from collector.simulator.kit.faults import Faults, Kind
 
 KINDS: Final[Mapping[str, Kind]] = {
     "skip_sequence": Kind("armed", "the next book updates of the symbol are not sent"),

@@ -6,17 +6,17 @@ Whatever is sent here as market data is written into the ledger in the same brea
 import json
 from collections.abc import Iterable, Sequence
 
-from collector.simulator.faults import Faults
 from collector.simulator.fmfw import payloads
 from collector.simulator.fmfw.channels import Channel
 from collector.simulator.fmfw.connection import Connection
-from collector.simulator.fmfw.exchange import Exchange
 from collector.simulator.fmfw.ledger import SNAPSHOT, UPDATE, Injected, Ledger
-from collector.simulator.fmfw.market import Event, Market
-from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.text import levels_checksum, plain_text
 from collector.simulator.fmfw.topics import Subscribers, Topic
-from collector.simulator.sockets import text_frame
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.market import Event, Market
+from collector.simulator.fmfw.trading.rates import Rates
+from collector.simulator.kit.faults import Faults
+from collector.simulator.kit.sockets import text_frame
 
 
 class Hub:

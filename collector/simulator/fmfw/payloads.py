@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from collector.simulator.fmfw.candles import Bar
-from collector.simulator.fmfw.instruments import Instrument
-from collector.simulator.fmfw.market import Market
-from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.text import decimal_text, plain_text, ratio_text
-from collector.simulator.fmfw.trades import Trade
+from collector.simulator.fmfw.trading.candles import Bar
+from collector.simulator.fmfw.trading.instruments import Instrument
+from collector.simulator.fmfw.trading.market import Market
+from collector.simulator.fmfw.trading.rates import Rates
+from collector.simulator.kit.trade import Trade
 
 _SIDES: Final = ("sell", "buy")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from collector.simulator.fmfw.candles import PERIODS
 from collector.simulator.fmfw.errors import BadParameter
 from collector.simulator.fmfw.text import parse_time
+from collector.simulator.fmfw.trading.candles import PERIODS
 
 Query = Mapping[str, str]
 _T = TypeVar("_T")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from collector.simulator.faults import Fault
 from collector.simulator.fmfw.channels import Channel, channel
 from collector.simulator.fmfw.connection import Connection
 from collector.simulator.fmfw.errors import (
@@ -22,8 +21,9 @@ from collector.simulator.fmfw.errors import (
     VenueError,
 )
 from collector.simulator.fmfw.hub import Hub
-from collector.simulator.fmfw.limits import SlidingWindow
 from collector.simulator.fmfw.topics import Topic
+from collector.simulator.kit.faults import Fault
+from collector.simulator.kit.window import SlidingWindow
 
 _MOST_LIMIT = 1000
 
@@ -69,7 +69,7 @@ class Requests:
             if not isinstance(message, dict):
                 raise BadParameter("The message is not an object.")
             request_id = message.get("id")
-            allowed = self._window.allow(connection.address, int(now * 1e9))
+            allowed = self._window.allow(connection.address, now)
             if not allowed or self._hub.faults.take("429", channel="socket"):
                 raise TooManyRequests
             request = self._check(message)

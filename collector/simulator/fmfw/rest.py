@@ -6,18 +6,19 @@ Nothing here knows HTTP: limits, statuses and faults of the line are the server'
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from collector.simulator.fmfw import currencies, payloads, query
-from collector.simulator.fmfw.candles import Bar
+from collector.simulator.fmfw import payloads, query
 from collector.simulator.fmfw.errors import NoSuchCurrency, NoSuchSymbol, NothingFound
-from collector.simulator.fmfw.exchange import Exchange
-from collector.simulator.fmfw.futures import Contract
-from collector.simulator.fmfw.instruments import Instrument
 from collector.simulator.fmfw.ledger import Ledger
-from collector.simulator.fmfw.market import Market
 from collector.simulator.fmfw.query import Page, Query
-from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.rest_conversion import Conversion
 from collector.simulator.fmfw.text import iso_time, iso_time_ns
+from collector.simulator.fmfw.trading import currencies
+from collector.simulator.fmfw.trading.candles import Bar
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.futures import Contract
+from collector.simulator.fmfw.trading.instruments import Instrument
+from collector.simulator.fmfw.trading.market import Market
+from collector.simulator.fmfw.trading.rates import Rates
 
 _FUTURES_SERIES: Final = ("index_price", "mark_price", "premium_index", "open_interest")
 _NAMELESS: Final = ("price/rate", "price/history")

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from collector.simulator.fmfw import query
-from collector.simulator.fmfw.candles import Bar
 from collector.simulator.fmfw.errors import NoSuchCurrency
-from collector.simulator.fmfw.market import Market
 from collector.simulator.fmfw.query import Query
-from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.text import iso_time, plain_text, ratio_text
+from collector.simulator.fmfw.trading.candles import Bar
+from collector.simulator.fmfw.trading.market import Market
+from collector.simulator.fmfw.trading.rates import Rates
 
 Answer = Any
 

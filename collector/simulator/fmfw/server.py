@@ -6,20 +6,20 @@ Outgoing frames do not pass through aiohttp's writer: `connection` writes ready 
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final, cast
+from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 import orjson
 from aiohttp import WSMsgType, web
 
-from collector.simulator.fmfw import control
 from collector.simulator.fmfw.connection import Connection
+from collector.simulator.fmfw.control import FmfwControl, with_nulls
 from collector.simulator.fmfw.errors import NothingFound, OutOfService, TooManyRequests, VenueError
 from collector.simulator.fmfw.text import iso_time
 from collector.simulator.fmfw.venue import FmfwVenue
+from collector.simulator.kit.server import opened, served
+from collector.simulator.kit.sockets import pong_frame
 from collector.simulator.options import Options
-from collector.simulator.sockets import pong_frame
 
 _BASE: Final = "/api/3"
 _FROZEN_LOOK_SECONDS: Final = 0.02
@@ -37,7 +37,7 @@ class Doors:
         app = web.Application()
         app.router.add_get(f"{_BASE}/ws/public", self.socket)
         app.router.add_get(f"{_BASE}/public/{{path:.*}}", self.public)
-        control.add_routes(app.router, self.venue)
+        FmfwControl(self.venue).add_to(app.router)
         app.router.add_route("*", "/{path:.*}", self.elsewhere)
         return app
 
@@ -46,7 +46,7 @@ class Doors:
         venue = self.venue
         try:
             faults = venue.faults
-            if not venue.rest_window.allow(request.remote or "", time.monotonic_ns()) or faults.take(
+            if not venue.rest_window.allow(request.remote or "", time.monotonic()) or faults.take(
                 "429", channel="rest"
             ):
                 raise TooManyRequests
@@ -55,7 +55,7 @@ class Doors:
             path = request.match_info["path"]
             answer = venue.rest.answer(path, request.query)
             if "null_fields" in faults.armed and path.split("/")[0] == "ticker":
-                answer = control.with_nulls(answer, path, venue)
+                answer = with_nulls(answer, path, venue)
             return web.Response(body=orjson.dumps(answer), content_type="application/json")
         except VenueError as error:
             return self._error(request, error)
@@ -70,11 +70,7 @@ class Doors:
             return self._error(request, OutOfService(int(refusal.number("status", 503))))
         if venue.connections_of(address) >= venue.settings.most_connections:
             return self._error(request, TooManyRequests())
-        socket = web.WebSocketResponse(
-            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_REQUEST_BYTES, timeout=1.0
-        )
-        await socket.prepare(request)
-        transport = cast("asyncio.Transport", request.transport)
+        socket, transport = await opened(request, _MOST_REQUEST_BYTES)
         connection = Connection(transport, address, time.monotonic(), venue.settings.buffer_limit)
         venue.connected(connection)
         try:
@@ -110,26 +106,12 @@ class Doors:
         return web.Response(status=error.status, body=orjson.dumps(body), content_type="application/json")
 
 
-@asynccontextmanager
-async def serve(options: Options) -> AsyncIterator[FmfwVenue]:
+def serve(options: Options) -> AbstractAsyncContextManager[FmfwVenue]:
     """Serve the venue on `options.host` and `options.port` until the context ends."""
     venue = FmfwVenue(options)
-    runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=options.tls).start()
-        port = runner.addresses[0][1]
-        secure = "s" if options.tls is not None else ""
-        venue.address = {
-            "rest_url": f"http{secure}://{options.host}:{port}{_BASE}",
-            "ws_url": f"ws{secure}://{options.host}:{port}{_BASE}/ws/public",
-        }
-        async with asyncio.TaskGroup() as group:
-            living = group.create_task(venue.run(), name="fmfw simulator")
-            try:
-                yield venue
-            finally:
-                living.cancel()
-    finally:
-        await venue.stop()
-        await runner.cleanup()
+    return served(
+        venue,
+        Doors(venue).application(),
+        options,
+        lambda http, ws: {"rest_url": f"{http}{_BASE}", "ws_url": f"{ws}{_BASE}/ws/public"},
+    )

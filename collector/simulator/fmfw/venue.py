@@ -3,33 +3,32 @@
 Tests that run in the same process use this directly: `step` makes events at once, `pause` makes everything sent final.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
 
-from collector.simulator.faults import Fault, FaultError
 from collector.simulator.fmfw import bad_frames, channels
 from collector.simulator.fmfw.connection import Connection
-from collector.simulator.fmfw.exchange import Exchange
 from collector.simulator.fmfw.faults import KINDS, faults
 from collector.simulator.fmfw.hub import Hub
-from collector.simulator.fmfw.instruments import instruments
 from collector.simulator.fmfw.ledger import Ledger
-from collector.simulator.fmfw.limits import SlidingWindow
-from collector.simulator.fmfw.rates import Rates
 from collector.simulator.fmfw.requests import Requests
 from collector.simulator.fmfw.rest import Rest
 from collector.simulator.fmfw.topics import Topic
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.instruments import instruments
+from collector.simulator.fmfw.trading.rates import Rates
+from collector.simulator.kit.faults import Fault, FaultError
+from collector.simulator.kit.settings import settings_of
+from collector.simulator.kit.venue import SocketVenue
+from collector.simulator.kit.window import SlidingWindow
 from collector.simulator.options import Options
 
 _SLICE_SECONDS: Final = 0.005
 _QUIET_SLICE_SECONDS: Final = 0.010
 _LONGEST_BURST_SECONDS: Final = 0.05
-_MOST_CREDIT_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +53,13 @@ class Settings:
     running: bool = True
 
 
-class FmfwVenue:
+class FmfwVenue(SocketVenue[Connection]):
     """The running venue."""
 
     def __init__(self, options: Options) -> None:
-        unknown = set(options.settings) - set(Settings.__dataclass_fields__)
-        if unknown:
-            raise ValueError(f"no such settings of the fmfw simulator: {', '.join(sorted(unknown))}")
-        self.settings = Settings(**dict(options.settings))  # type: ignore[arg-type]
-        self.rate = options.rate
+        super().__init__(options)
+        self.settings = settings_of(Settings, "fmfw", options)
         self.running = self.settings.running
-        self.address: dict[str, str] = {}
-        self.connections: set[Connection] = set()
-        self.closed: dict[str, int] = {}
-        self.opened = 0
-        self.stalled_events = 0
-        self._clock_ns = options.clock_ns
         self.exchange = Exchange(instruments(options.symbols), options.seed, kept_trades=self.settings.kept_trades)
         self.exchange.make_history(self.now_ms(), self.settings.history_hours, self.settings.history_events)
         self.live_from = {market.symbol: market.trades.end for market in self.exchange.markets.values()}
@@ -77,8 +67,8 @@ class FmfwVenue:
         self.faults = faults(time.monotonic)
         self.rates = Rates(self.exchange)
         self.rest = Rest(self.exchange, self.rates, self.ledger, self.now_ms)
-        self.rest_window = SlidingWindow(self.settings.rest_limit)
-        self.socket_window = SlidingWindow(self.settings.socket_limit)
+        self.rest_window = SlidingWindow(self.settings.rest_limit, 1.0)
+        self.socket_window = SlidingWindow(self.settings.socket_limit, 1.0)
         time_ids = self.settings.ids == "time"
         self.hub = Hub(self.exchange, self.rates, self.ledger, self.faults, time_ids=time_ids)
         self.requests = Requests(
@@ -89,8 +79,6 @@ class FmfwVenue:
             self.settings.ack_delay,
         )
         self._frozen: dict[Connection, Mapping[Topic, list[str]]] = {}
-        self._sliced = time.monotonic()
-        self._credit = 0.0
         self._period_due = dict.fromkeys(channels.SPEEDS_MS, 0)
 
     def __repr__(self) -> str:
@@ -104,22 +92,15 @@ class FmfwVenue:
         streams = '"trades", "ticks", "books", "candles"'
         return "\n".join(["[venues.fmfw]", 'symbols = ["*"]', f"streams = [{streams}]", *lines, ""])
 
-    def now_ms(self) -> int:
-        """Give the venue's wall clock."""
-        return self._clock_ns() // 1_000_000
-
     async def run(self) -> None:
         """Live, slice by slice, until cancelled."""
-        self._sliced = time.monotonic()
-        while True:
-            self.slice(time.monotonic())
-            await asyncio.sleep(_SLICE_SECONDS if self.rate >= 1000 else _QUIET_SLICE_SECONDS)
+        await self.slices.run(self.slice, lambda: _SLICE_SECONDS if self.rate >= 1000 else _QUIET_SLICE_SECONDS)
 
     def slice(self, now: float) -> None:
         """Make and send what has become due since the last slice (`now` in monotonic seconds)."""
         if self.running:
             self._live(now)
-        self._sliced = now
+        self.slices.last = now
         now_ms = self.now_ms()
         if self.running:
             for speed_ms, due in self._period_due.items():
@@ -151,24 +132,13 @@ class FmfwVenue:
         self.close_periods()
 
     def resume(self) -> None:
-        self._sliced = time.monotonic()
-        self._credit = 0.0
+        self.slices.begin()
         self.running = True
 
-    def flush(self) -> None:
-        """Write what is queued on every connection."""
-        for connection in self.connections:
-            connection.flush()
-
-    def connected(self, connection: Connection) -> None:
-        self.connections.add(connection)
-        self.opened += 1
-
     def disconnected(self, connection: Connection) -> None:
-        self.connections.discard(connection)
+        super().disconnected(connection)
         self._frozen.pop(connection, None)
         self.hub.drop(connection)
-        self.closed[connection.cause] = self.closed.get(connection.cause, 0) + 1
 
     def connections_of(self, address: str) -> int:
         return sum(connection.address == address for connection in self.connections)
@@ -257,31 +227,19 @@ class FmfwVenue:
 
     def _live(self, now: float) -> None:
         """Make the events that the rate asks for; what the machine cannot do in time is given up and counted."""
-        most = self.rate * _MOST_CREDIT_SECONDS + 1
-        self._credit += self.rate * (now - self._sliced)
-        if self._credit > most:
-            self.stalled_events += int(self._credit - most)
-            self._credit = most
-        count = int(self._credit)
+        count = self.slices.due(now, self.rate)
         if not count:
             return
-        self._credit -= count
         now_ms = self.now_ms()
-        begin_ms = max(self.exchange.time_ms, now_ms - int((now - self._sliced) * 1000))
+        begin_ms = max(self.exchange.time_ms, now_ms - int((now - self.slices.last) * 1000))
         give_up = time.perf_counter() + _LONGEST_BURST_SECONDS
         for number in range(count):
             self.hub.publish(self.exchange.step(begin_ms + (now_ms - begin_ms) * (number + 1) // count))
             if not number & 63 and time.perf_counter() > give_up:
-                self.stalled_events += count - number - 1
+                self.slices.stalled_events += count - number - 1
                 break
 
     def _close_period(self, speed_ms: int, now_ms: int) -> None:
         if speed_ms == channels.FUTURES_SPEED_MS:
             self.exchange.sample_contracts(now_ms)
         self.hub.publish_period(speed_ms, now_ms)
-
-    async def stop(self) -> None:
-        """Cut who is still connected."""
-        for connection in list(self.connections):
-            with suppress(RuntimeError):
-                connection.cut("stopped")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from collector.simulator.kit.faults import FaultError
+
 KINDS: Final = {
     # at once
     "cut": "end the sockets without a goodbye",
@@ -41,10 +43,6 @@ KINDS: Final = {
 }
 AT_ONCE: Final = frozenset(list(KINDS)[:13])
 LASTING: Final = frozenset({"401", "silent_status", "no_pong", "as_text"})
-
-
-class FaultError(ValueError):
-    """A fault was asked for that does not exist or cannot be had that way."""
 
 
 @dataclass(slots=True, eq=False)

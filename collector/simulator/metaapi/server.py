@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import WSMsgType, web
 
-from collector.simulator.metaapi import control, rest
+from collector.simulator.kit.server import served
+from collector.simulator.metaapi import rest
+from collector.simulator.metaapi.control import MetaapiControl
 from collector.simulator.metaapi.engine import MOST_MESSAGE_BYTES, Session, decode_payload, opening
 from collector.simulator.metaapi.venue import MetaapiVenue
 from collector.simulator.options import Options
@@ -26,7 +27,7 @@ class Doors:
         app.router.add_get("/ws/", self.get)
         app.router.add_post("/ws/", self.post)
         rest.add_routes(app.router, self.venue)
-        control.add_routes(app.router, self.venue)
+        MetaapiControl(self.venue).add_to(app.router)
         return app
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -123,26 +124,13 @@ def _payload(text: str) -> web.Response:
     return web.Response(body=text.encode(), content_type="text/plain", charset="utf-8")
 
 
-@asynccontextmanager
-async def serve(options: Options) -> AsyncIterator[MetaapiVenue]:
+def serve(options: Options) -> AbstractAsyncContextManager[MetaapiVenue]:
     """Serve the venue on `options.host` and `options.port` until the context ends."""
     venue = MetaapiVenue(options)
-    runner = web.AppRunner(Doors(venue).application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=options.tls).start()
-        port = runner.addresses[0][1]
-        venue.address = {
-            "url": f"http{'s' if options.tls is not None else ''}://{options.host}:{port}",
-            "token": venue.settings.token,
-            "account": venue.accounts[venue.settings.accounts[0]].id,
-        }
-        async with asyncio.TaskGroup() as group:
-            living = group.create_task(venue.run(), name="metaapi simulator")
-            try:
-                yield venue
-            finally:
-                living.cancel()
-    finally:
-        await venue.stop()
-        await runner.cleanup()
+    account = venue.accounts[venue.settings.accounts[0]]
+    return served(
+        venue,
+        Doors(venue).application(),
+        options,
+        lambda http, _: {"url": http, "token": venue.settings.token, "account": account.id},
+    )

@@ -3,7 +3,6 @@
 Tests that run in the same process use this directly: `step` makes events at once, `pause` makes everything sent final.
 """
 
-import asyncio
 import time
 from bisect import bisect
 from collections.abc import Sequence
@@ -12,10 +11,13 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
+from collector.simulator.kit.faults import FaultError
+from collector.simulator.kit.settings import settings_of
+from collector.simulator.kit.slices import Slices
 from collector.simulator.metaapi import symbols
 from collector.simulator.metaapi.accounts import Account
 from collector.simulator.metaapi.engine import Session
-from collector.simulator.metaapi.faults import AT_ONCE, Fault, FaultError, Faults
+from collector.simulator.metaapi.faults import AT_ONCE, Fault, Faults
 from collector.simulator.metaapi.ledger import Ledger
 from collector.simulator.metaapi.market import TICKS_KEPT, Broker, Quoted, Tick
 from collector.simulator.metaapi.requests import Requests
@@ -25,7 +27,6 @@ from collector.simulator.options import Options
 _SLICE_SECONDS: Final = 0.02
 _BUSY_SLICE_SECONDS: Final = 0.005
 _LONGEST_BURST_SECONDS: Final = 0.05
-_MOST_CREDIT_SECONDS: Final = 0.25
 _IDS: Final = {
     "demo": "8f6c4a3e-0b1d-4c5e-9a7b-2d3c4e5f6a71",
     "old": "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c52",
@@ -57,10 +58,7 @@ class MetaapiVenue:
     """The running venue."""
 
     def __init__(self, options: Options) -> None:
-        unknown = set(options.settings) - set(Settings.__dataclass_fields__)
-        if unknown:
-            raise ValueError(f"no such settings of the metaapi simulator: {', '.join(sorted(unknown))}")
-        self.settings = Settings(**dict(options.settings))  # type: ignore[arg-type]
+        self.settings = settings_of(Settings, "metaapi", options)
         self.rate = options.rate
         self.running = self.settings.running
         self.address: dict[str, str] = {}
@@ -71,7 +69,6 @@ class MetaapiVenue:
         self.sessions: dict[str, Session] = {}
         self.streams: dict[tuple[str, str, int], Stream] = {}
         self.opened = 0
-        self.stalled_events = 0
         self.events = 0
         self._clock_ns = options.clock_ns
         self._random = Random(options.seed)  # noqa: S311  a market, not a secret
@@ -93,8 +90,7 @@ class MetaapiVenue:
         }
         for one in self.brokers:
             one.make_history(self.now_ms(), self.settings.history_hours, self.settings.history_events)
-        self._sliced = time.monotonic()
-        self._credit = 0.0
+        self.slices = Slices()
         self._stamp = self.now_ms()
 
     def __repr__(self) -> str:
@@ -131,16 +127,13 @@ class MetaapiVenue:
 
     async def run(self) -> None:
         """Live, slice by slice, until cancelled."""
-        self._sliced = time.monotonic()
-        while True:
-            self.slice(time.monotonic())
-            await asyncio.sleep(_BUSY_SLICE_SECONDS if self.rate >= 500 else _SLICE_SECONDS)
+        await self.slices.run(self.slice, lambda: _BUSY_SLICE_SECONDS if self.rate >= 500 else _SLICE_SECONDS)
 
     def slice(self, now: float) -> None:
         """Make and send what has become due since the last slice (`now` in monotonic seconds)."""
         if self.running:
             self._live(now)
-        self._sliced = now
+        self.slices.last = now
         self._run_streams(now)
         limit = self.settings.ping_interval + self.settings.ping_timeout
         for session in list(self.sessions.values()):
@@ -169,20 +162,14 @@ class MetaapiVenue:
             stream.run(now, now_ms)
 
     def _live(self, now: float) -> None:
-        most = self.rate * _MOST_CREDIT_SECONDS + 1
-        self._credit += self.rate * (now - self._sliced)
-        if self._credit > most:
-            self.stalled_events += int(self._credit - most)
-            self._credit = most
-        count = int(self._credit)
-        self._credit -= count
+        count = self.slices.due(now, self.rate)
         now_ms = self.now_ms()
-        begin_ms = now_ms - int((now - self._sliced) * 1000)
+        begin_ms = now_ms - int((now - self.slices.last) * 1000)
         give_up = time.perf_counter() + _LONGEST_BURST_SECONDS
         for number in range(count):
             self._step(begin_ms + (now_ms - begin_ms) * (number + 1) // count)
             if not number & 63 and time.perf_counter() > give_up:
-                self.stalled_events += count - number - 1
+                self.slices.stalled_events += count - number - 1
                 break
 
     def _step(self, time_ms: int, broker: Broker | None = None) -> None:
@@ -214,8 +201,7 @@ class MetaapiVenue:
             stream.flush(self.now_ms(), everything=True)
 
     def resume(self) -> None:
-        self._sliced = time.monotonic()
-        self._credit = 0.0
+        self.slices.begin()
         self.running = True
 
     # -- sessions and streams ----------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@ from random import Random
 
 import pytest
 
-from collector.simulator.fmfw.candles import PERIODS, Bar, Series, fold, period_end, period_start
 from collector.simulator.fmfw.text import parse_time
+from collector.simulator.fmfw.trading.candles import PERIODS, Bar, Series, fold, period_end, period_start
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from collector.simulator.fmfw.candles import PERIODS
 from collector.simulator.fmfw.channels import channel
+from collector.simulator.fmfw.trading.candles import PERIODS
 
 NAMES = [
     "trades",

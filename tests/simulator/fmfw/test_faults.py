@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 import websockets
 
-from collector.simulator.faults import FaultError
 from collector.simulator.fmfw.faults import KINDS
 from collector.simulator.fmfw.faults import faults as fmfw_faults
+from collector.simulator.kit.faults import FaultError
 
 BAD_FRAMES = ("wrong_types", "nan_price", "long_numbers", "negative_size", "year_9999")
 

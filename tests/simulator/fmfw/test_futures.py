@@ -1,6 +1,6 @@
-from collector.simulator.fmfw.exchange import Exchange
-from collector.simulator.fmfw.futures import FUNDING_EVERY_MS
-from collector.simulator.fmfw.instruments import instruments
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.futures import FUNDING_EVERY_MS
+from collector.simulator.fmfw.trading.instruments import instruments
 
 NOW_MS = 1_700_000_000_000
 

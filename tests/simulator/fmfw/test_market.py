@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from collector.simulator.fmfw.exchange import Exchange
-from collector.simulator.fmfw.instruments import instruments
-from collector.simulator.fmfw.market import Market
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.instruments import instruments
+from collector.simulator.fmfw.trading.market import Market
 
 NOW_MS = 1_700_000_000_000
 

@@ -1,6 +1,7 @@
 import pytest
 
-from collector.simulator.fmfw.trades import Trade, TradeLog
+from collector.simulator.fmfw.trading.trades import TradeLog
+from collector.simulator.kit.trade import Trade
 
 
 def log_of(count: int) -> TradeLog:

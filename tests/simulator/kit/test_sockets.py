@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.simulator.sockets import text_frame
+from collector.simulator.kit.sockets import text_frame
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])

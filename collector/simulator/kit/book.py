@@ -1,4 +1,4 @@
-"""One symbol's order book in integers, cheap at the touch whatever its depth."""
+"""One side of an order book in integers, cheap at the touch whatever its depth."""
 
 from bisect import bisect_left, insort
 
@@ -45,13 +45,3 @@ class Side:
         """List (price, size), best first, at most `depth` of them."""
         keys = self.keys[::-1] if depth is None else self.keys[: -depth - 1 : -1]
         return [(self.sign * key, self.sizes[key]) for key in keys]
-
-
-def asks() -> Side:
-    """Give an empty ask side."""
-    return Side(-1)
-
-
-def bids() -> Side:
-    """Give an empty bid side."""
-    return Side(1)

@@ -138,6 +138,11 @@ class Faults:
         self.armed.clear()
         return count
 
+    def listed(self, kinds: Mapping[str, Kind]) -> dict[str, object]:
+        """Tell which faults are armed, and which there are."""
+        known = {name: {"when": kind.when, "meaning": kind.meaning} for name, kind in kinds.items()}
+        return {"armed": self.listing(), "known": known}
+
     def listing(self) -> list[dict[str, object]]:
         """List the armed faults."""
         self.expire()

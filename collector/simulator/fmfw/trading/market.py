@@ -8,10 +8,12 @@ best ask, a level is removed only if it was there, and no level appears twice in
 from random import Random
 from typing import Final
 
-from collector.simulator.fmfw import book
-from collector.simulator.fmfw.candles import Bar, Series, period_start
-from collector.simulator.fmfw.instruments import Instrument
-from collector.simulator.fmfw.trades import Trade, TradeLog
+from collector.simulator.fmfw.trading import book
+from collector.simulator.fmfw.trading.candles import Bar, Series, period_start
+from collector.simulator.fmfw.trading.instruments import Instrument
+from collector.simulator.fmfw.trading.trades import TradeLog
+from collector.simulator.kit.book import Side
+from collector.simulator.kit.trade import Trade
 
 _DAY_MS: Final = 86_400_000
 _LEAST_LEVELS: Final = 5
@@ -194,7 +196,7 @@ class Market:
             side.remove(key)
             changed[price] = 0
 
-    def _place_at(self, side: book.Side, other: book.Side) -> int:
+    def _place_at(self, side: Side, other: Side) -> int:
         """Choose a key for a new or changed level: inside the spread, or behind the best one, never crossing."""
         best = side.keys[-1]
         spread = -other.keys[-1] - best

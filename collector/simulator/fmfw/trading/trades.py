@@ -2,17 +2,8 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple
 
-
-class Trade(NamedTuple):
-    """One trade; price and size in the instrument's units, `buy` when the taker bought."""
-
-    id: int
-    time_ms: int
-    price: int
-    size: int
-    buy: bool
+from collector.simulator.kit.trade import Trade
 
 
 class TradeLog:

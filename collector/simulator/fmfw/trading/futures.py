@@ -6,9 +6,9 @@ their relation.  They are sampled once a second (once a minute in the made-up hi
 
 from typing import Final, NamedTuple
 
-from collector.simulator.fmfw.candles import Series
-from collector.simulator.fmfw.market import Market
 from collector.simulator.fmfw.text import decimal_text, iso_time
+from collector.simulator.fmfw.trading.candles import Series
+from collector.simulator.fmfw.trading.market import Market
 
 FUNDING_EVERY_MS: Final = 8 * 3_600_000
 RATIO_DECIMALS: Final = 12

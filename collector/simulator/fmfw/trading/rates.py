@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from collector.simulator.fmfw.candles import Bar
-from collector.simulator.fmfw.exchange import Exchange
-from collector.simulator.fmfw.market import Market
+from collector.simulator.fmfw.trading.candles import Bar
+from collector.simulator.fmfw.trading.exchange import Exchange
+from collector.simulator.fmfw.trading.market import Market
 
 PriceOf = Callable[[Market], int | None]
 

@@ -6,10 +6,10 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from collector.simulator.fmfw.candles import MINUTE_MS
-from collector.simulator.fmfw.futures import Contract
-from collector.simulator.fmfw.instruments import Instrument
-from collector.simulator.fmfw.market import Event, Market
+from collector.simulator.fmfw.trading.candles import MINUTE_MS
+from collector.simulator.fmfw.trading.futures import Contract
+from collector.simulator.fmfw.trading.instruments import Instrument
+from collector.simulator.fmfw.trading.market import Event, Market
 
 _FIRST_TRADE_ID: Final = 1_417_984_573
 _HISTORY_TRADE_SHARE: Final = 0.6

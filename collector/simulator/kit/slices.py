@@ -1,0 +1,44 @@
+"""A market's life in slices of a few milliseconds: how many events are due in each."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+MOST_CREDIT_SECONDS: Final = 0.25
+"""Events of a longer time than this are not made up for when the machine has stood still; they are counted."""
+
+
+class Slices:
+    """Counts the events that are due."""
+
+    def __init__(self) -> None:
+        self.stalled_events = 0
+        """Events that were due and left out."""
+        self.last = 0.0
+        """When the last slice was, in monotonic seconds."""
+        self._credit = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.last = time.monotonic()
+        self._credit = 0.0
+
+    def due(self, now: float, rate: float) -> int:
+        """Return how many events are due since the last slice."""
+        most = rate * MOST_CREDIT_SECONDS + 1
+        self._credit += rate * (now - self.last)
+        if self._credit > most:
+            self.stalled_events += int(self._credit - most)
+            self._credit = most
+        count = int(self._credit)
+        self._credit -= count
+        return count
+
+    async def run(self, live: Callable[[float], object], pause_seconds: Callable[[], float]) -> None:
+        """Call `live` with the time, slice by slice, until cancelled."""
+        self.last = time.monotonic()
+        while True:
+            live(time.monotonic())
+            await asyncio.sleep(pause_seconds())
