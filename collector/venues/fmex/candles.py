@@ -23,13 +23,12 @@ from collector.venues.fmex.happenings import BarBegan
 from collector.venues.fmex.numbers import signed, unsigned, whole
 from collector.venues.fmex.topics import CANDLE, VENUE_PERIODS
 from collector.venues.fmex.values import seconds_us
+from collector.venues.kit.bars import AHEAD_US, month_end_us
 from collector.venues.kit.session import NEVER_US
 from collector.venues.kit.values import shorten
 
 STREAM = "candles"
 
-AHEAD_US = 3_600_000_000
-"""A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong."""
 REMEMBERED_BARS = 8
 LARGEST_COUNT = 2**31 - 1
 
@@ -50,8 +49,7 @@ def end_us(start_us: int, period: int) -> int:
     start = datetime.fromtimestamp((start_us + _CHINA_US) // 1_000_000, UTC)
     if start.day != 1:
         return start_us + 31 * _DAY_US
-    year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
-    return int(start.replace(year=year, month=month).timestamp()) * 1_000_000 - _CHINA_US
+    return month_end_us(start_us, _CHINA_US)
 
 
 class State(NamedTuple):

@@ -1,14 +1,11 @@
 """Candles, and when one of them is final.
 
-The venue sends the current bar anew after every trade and never says that it is over. A bar is closed here when a
-later bar of its series arrives, or when the clock passes its end plus a grace; it is then written once more with
-`closed`, which counts as an item of its own. A bar that changes after that is written again, closed.
+The venue sends the current bar anew after every trade and never says that it is over: see `collector.venues.kit.bars`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from collector.model import PERIODS, Candle, Instrument, Records
@@ -27,7 +24,7 @@ from collector.venues.fmfw.values import (
     moment_us,
     optional,
 )
-from collector.venues.kit.session import NEVER_US
+from collector.venues.kit.bars import AHEAD_US, OpenBars, month_end_us
 from collector.venues.kit.values import is_name, shorten
 
 STREAM = "candles"
@@ -46,9 +43,6 @@ VENUE_PERIODS = {
 }
 """The venue's names of periods and ours."""
 
-AHEAD_US = 3_600_000_000
-"""A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong."""
-
 _MONTH = PERIODS["1mo"]
 _prices_and_volumes = joined(6)
 _RULES = {"t": MILLIS} | dict.fromkeys("ochl", UNSIGNED_TEXT) | dict.fromkeys("vq", optional(UNSIGNED_TEXT))
@@ -58,19 +52,7 @@ def end_us(start_us: int, period: int) -> int:
     """Return when a bar is over. Only months are asked of the calendar: weeks are as long as their name says."""
     if period != _MONTH:
         return start_us + period * 1_000_000
-    start = datetime.fromtimestamp(start_us // 1_000_000, UTC)
-    year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
-    return int(start.replace(year=year, month=month, day=1).timestamp()) * 1_000_000
-
-
-class _Bar:
-    """The newest bar of a series, as last told."""
-
-    __slots__ = ("candle", "due_us")
-
-    def __init__(self, candle: Candle, due_us: int) -> None:
-        self.candle = candle
-        self.due_us = due_us
+    return month_end_us(start_us)
 
 
 class CandleReader:
@@ -85,18 +67,17 @@ class CandleReader:
         period: int,
         *,
         converted: bool,
-        bars: dict[tuple[str, str], _Bar] | None = None,
+        bars: OpenBars | None = None,
     ) -> None:
         self._context = context
         self._channel = channel
         self._period = period
         self._converted = converted
         self._seen = context.seen(channel)
-        self._bars = {} if bars is None else bars
+        self._bars = OpenBars(end_us, context.grace_us) if bars is None else bars
 
     def fork(self, context: Context) -> Self:
-        bars = {key: _Bar(bar.candle, bar.due_us) for key, bar in self._bars.items()}
-        return type(self)(context, self._channel, self._period, converted=self._converted, bars=bars)
+        return type(self)(context, self._channel, self._period, converted=self._converted, bars=self._bars.fork())
 
     def read(self, message: dict[str, Any], payload: bytes, received_ns: int, out: Records) -> Sequence[Event] | None:
         content = message.get("update")
@@ -139,22 +120,15 @@ class CandleReader:
             if snapshot and len(candles) > 1:
                 self._take_past(candles, out)
             for candle in candles:
-                self._take(candle, out)
+                self._bars.take((series, symbol), candle, out)
             if candles or not items:
                 self._seen[symbol] = received_ns
+        context.due_ns = min(context.due_ns, self._bars.due_us * 1000)
         return ()
 
     def close_due(self, received_us: int, out: Records) -> int:
         """Close every bar that is over by the clock; return when the next one will be."""
-        next_us = NEVER_US
-        for bar in self._bars.values():
-            if bar.candle.closed:
-                continue
-            if bar.due_us <= received_us:
-                self._close(bar, received_us, out)
-            elif bar.due_us < next_us:
-                next_us = bar.due_us
-        return next_us
+        return self._bars.close_due(received_us, out)
 
     def _take_past(self, candles: list[Candle], out: Records) -> None:
         # Leaves the newest in the list. What a snapshot says of the bar we held replaces it: had we closed ours on
@@ -163,38 +137,10 @@ class CandleReader:
         newest = candles.pop()
         for candle in candles:
             closed = candle._replace(closed=True)
-            bar = self._bars.get((closed.series, closed.instrument.symbol))
-            if bar is not None and bar.candle.time_us == closed.time_us:
-                bar.candle = closed
+            self._bars.replace((closed.series, closed.instrument.symbol), closed)
             out.candles.append(closed)
         out.items += len(candles)
         candles[:] = [newest]
-
-    def _take(self, candle: Candle, out: Records) -> None:
-        key = (candle.series, candle.instrument.symbol)
-        bar = self._bars.get(key)
-        if bar is None or candle.time_us > bar.candle.time_us:
-            if bar is not None and not bar.candle.closed:
-                self._close(bar, candle.received_us, out)
-            due_us = end_us(candle.time_us, self._period) + self._context.grace_us
-            bar = self._bars[key] = _Bar(candle, due_us)
-            if due_us <= candle.received_us:
-                bar.candle = candle = candle._replace(closed=True)
-            elif due_us * 1000 < self._context.due_ns:
-                self._context.due_ns = due_us * 1000
-        elif candle.time_us < bar.candle.time_us:
-            candle = candle._replace(closed=True)
-        else:
-            if bar.candle.closed or bar.due_us <= candle.received_us:
-                candle = candle._replace(closed=True)
-            bar.candle = candle
-        out.candles.append(candle)
-        out.items += 1
-
-    def _close(self, bar: _Bar, received_us: int, out: Records) -> None:
-        bar.candle = bar.candle._replace(closed=True, received_us=received_us)
-        out.candles.append(bar.candle)
-        out.items += 1
 
 
 def _read(instrument: Instrument, item: Any, period: int, series: str, received_us: int) -> Candle | str:

@@ -11,18 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collector.model import LATEST_US, Candle, Instrument, Records
+from collector.model import Candle, Instrument, Records
+from collector.venues.kit.bars import AHEAD_US, OpenBars
 from collector.venues.kit.values import shorten
-from collector.venues.metaapi.periods import VENUE_PERIODS, end_us
+from collector.venues.metaapi.periods import VENUE_PERIODS
 from collector.venues.metaapi.values import decimal, time_us, whole
 
-NEVER_US = LATEST_US * 10
-AHEAD_US = 3_600_000_000
-"""A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong."""
-
 _LARGEST_INT = 2**31 - 1
-
-Key = tuple[str, int]
 
 
 def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, received_us: int) -> Candle | str:
@@ -49,67 +44,20 @@ def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, re
     return Candle(instrument, at_us, period, series, opening, high, low, close, volume, None, ticks, False, received_us)
 
 
-class Bars:
+class Bars(OpenBars):
     """The newest bar of each series of one account."""
 
-    __slots__ = ("_bars", "_grace_us", "due_us")
+    __slots__ = ()
 
-    def __init__(self, grace_us: int) -> None:
-        self._grace_us = grace_us
-        self._bars: dict[Key, Candle] = {}
-        self.due_us = NEVER_US
-
-    def fork(self) -> Bars:
-        copy = Bars(self._grace_us)
-        copy._bars = self._bars.copy()
-        copy.due_us = self.due_us
-        return copy
-
-    def forget(self) -> None:
-        """Bars may have grown unseen: none of those in hand may be called final."""
-        self._bars.clear()
-        self.due_us = NEVER_US
-
-    def take(self, candle: Candle, out: Records, *, late: bool) -> None:
+    def tell(self, candle: Candle, out: Records, *, late: bool) -> None:
         """Store a candle. A late one that tells an older state of its bar is left out."""
         key = candle.instrument.symbol, candle.period
-        known = self._bars.get(key)
-        if late and known is not None and known.time_us >= candle.time_us:
-            return
+        if late:
+            known = self.newest(key)
+            if known is not None and known.time_us >= candle.time_us:
+                return
         if candle.time_us > candle.received_us + AHEAD_US:
             out.candles.append(candle)
             out.items += 1
-            return
-        if known is None or candle.time_us > known.time_us:
-            if known is not None and not known.closed:
-                out.candles.append(known._replace(closed=True, received_us=candle.received_us))
-                out.items += 1
-            due_us = end_us(candle.time_us, candle.period) + self._grace_us
-            if due_us <= candle.received_us:
-                candle = candle._replace(closed=True)
-            elif due_us < self.due_us:
-                self.due_us = due_us
-            self._bars[key] = candle
-        elif candle.time_us < known.time_us:
-            candle = candle._replace(closed=True)
-        else:  # the bar in hand has grown, as nearly always
-            if known.closed or end_us(candle.time_us, candle.period) + self._grace_us <= candle.received_us:
-                candle = candle._replace(closed=True)
-            self._bars[key] = candle
-        out.candles.append(candle)
-        out.items += 1
-
-    def close_due(self, received_us: int, out: Records) -> None:
-        """Close every bar that is over by the clock."""
-        next_us = NEVER_US
-        for key, candle in self._bars.items():
-            if candle.closed:
-                continue
-            due_us = end_us(candle.time_us, candle.period) + self._grace_us
-            if due_us <= received_us:
-                self._bars[key] = closed = candle._replace(closed=True, received_us=received_us)
-                out.candles.append(closed)
-                out.items += 1
-            elif due_us < next_us:
-                next_us = due_us
-        self.due_us = next_us
+        else:
+            self.take(key, candle, out)

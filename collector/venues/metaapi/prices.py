@@ -11,6 +11,7 @@ from collector.venues.kit.values import shorten
 from collector.venues.metaapi.account import Account, Quarantine
 from collector.venues.metaapi.books import BOOKS_IN_A_PACKET, read_book
 from collector.venues.metaapi.candles import Bars, read_candle
+from collector.venues.metaapi.periods import end_us
 from collector.venues.metaapi.specs import read_spec
 from collector.venues.metaapi.ticks import add_tick, quote_row, read_quote, read_tick
 
@@ -29,7 +30,7 @@ class Prices:
         self._account = account
         self._quarantine = quarantine
         self._series = series
-        self.bars = Bars(grace_us)
+        self.bars = Bars(end_us, grace_us)
         self.ordinals: dict[str, Ordinals] = {}
 
     def fork_into(self, copy: Prices) -> None:
@@ -123,7 +124,7 @@ class Prices:
         candle = read_candle(instrument, item, self._series, received_ns // 1000)
         if isinstance(candle, str):
             return candle
-        self.bars.take(candle, out, late=late)
+        self.bars.tell(candle, out, late=late)
         seen[instrument.symbol] = received_ns
         return None
 
