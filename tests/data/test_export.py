@@ -195,7 +195,7 @@ async def test_what_is_there_is_replaced_only_when_asked_and_only_an_export(mark
 
     with pytest.raises(ExportError, match="--replace"):
         await export(market, choice, out, "csv")
-    with pytest.raises(ExportError, match="no export"):
+    with pytest.raises(ExportError, match="not an export"):
         await export(market, choice, mine, "csv", replace=True)
     await export(market, Choice(("news",)), out, "csv", replace=True)
 
