@@ -91,6 +91,7 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 Start = Callable[..., Awaitable[FmfwVenue]]
 Connect = Callable[[], Awaitable[SocketClient]]
+Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import socket
 import sys
 import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -88,7 +89,7 @@ async def test_the_doors_are_shut_when_the_context_ends() -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-async def test_a_process_tells_its_addresses_first_and_stops_cleanly(tmp_path, stop) -> None:
+async def test_a_process_tells_its_addresses_first_and_stops_cleanly(tmp_path: Path, stop: Any) -> None:
     file = tmp_path / "collector.toml"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -118,18 +119,18 @@ async def test_a_process_tells_its_addresses_first_and_stops_cleanly(tmp_path, s
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def test_a_wrong_venue_on_the_command_line_is_wrong_usage(capsys) -> None:
+def test_a_wrong_venue_on_the_command_line_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--venues", "nasdaq"]) == 2
     assert "choose from" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told(capsys) -> None:
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["--venues", "fmfw", "--port", str(taken.getsockname()[1])]) == 1
     assert "cannot serve" in capsys.readouterr().err
 
 
-def test_a_certificate_that_is_none_is_wrong_usage(tmp_path, capsys) -> None:
+def test_a_certificate_that_is_none_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "empty.pem"
     file.touch()
     with pytest.raises(SystemExit, match="2"):

@@ -5,10 +5,13 @@ import json
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from collector.simulator.fmfw.text import levels_checksum
+from collector.simulator.fmfw.venue import FmfwVenue
+from tests.simulator.conftest import RestClient, SocketClient
 
 CAPTURE = Path(__file__).parents[4] / "shared" / "captures" / "fmfw-2021-10-09-socket.ndjson"
 AT_ONCE = ("trades", "candles/M1", "candles/H1", "orderbook/full")
@@ -19,7 +22,7 @@ def compact(value: object) -> str:
 
 
 @pytest.mark.slow
-async def test_everything_that_is_sent_agrees(venue, client, rest) -> None:
+async def test_everything_that_is_sent_agrees(venue: FmfwVenue, client: SocketClient, rest: RestClient) -> None:
     symbols = list(venue.exchange.markets)
     for channel in AT_ONCE:
         await client.ask("subscribe", channel, symbols=symbols)
@@ -78,7 +81,7 @@ async def test_everything_that_is_sent_agrees(venue, client, rest) -> None:
     assert sum(map(len, trades.values())) > 1000
 
 
-async def test_candles_are_the_sums_of_the_trades(venue, client) -> None:
+async def test_candles_are_the_sums_of_the_trades(venue: FmfwVenue, client: SocketClient) -> None:
     await client.ask("subscribe", "candles/M1", symbols=["ETHBTC"], limit=1)
     await client.ask("subscribe", "trades", symbols=["ETHBTC"])
     venue.step(2000)
@@ -99,7 +102,7 @@ async def test_candles_are_the_sums_of_the_trades(venue, client) -> None:
     assert checked > 10
 
 
-async def test_a_trade_is_followed_by_its_candle_and_its_book_update(venue, client) -> None:
+async def test_a_trade_is_followed_by_its_candle_and_its_book_update(venue: FmfwVenue, client: SocketClient) -> None:
     for channel in ("orderbook/full", "candles/M1", "trades"):
         await client.ask("subscribe", channel, symbols=["BTCUSDT"])
     await client.drain()
@@ -113,7 +116,9 @@ async def test_a_trade_is_followed_by_its_candle_and_its_book_update(venue, clie
         assert group[0]["update"]["BTCUSDT"][0]["t"] == group[2]["update"]["BTCUSDT"]["t"]
 
 
-async def test_a_converted_candle_equals_its_rest_twin(venue, client, rest) -> None:
+async def test_a_converted_candle_equals_its_rest_twin(
+    venue: FmfwVenue, client: SocketClient, rest: RestClient
+) -> None:
     ack = await client.ask("subscribe", "converted/candles/M1", symbols=["ETHBTC"], target_currency="USDT", limit=3)
     assert ack["result"]["target_currency"] == "USDT"
     venue.step(500)
@@ -140,7 +145,9 @@ DATA_CHANNELS = [
 
 
 @pytest.mark.parametrize(("channel", "keys"), DATA_CHANNELS)
-async def test_a_data_channel_sends_the_last_state_and_then_what_changed(venue, client, rest, channel, keys) -> None:
+async def test_a_data_channel_sends_the_last_state_and_then_what_changed(
+    venue: FmfwVenue, client: SocketClient, rest: RestClient, channel: Any, keys: Any
+) -> None:
     await client.ask("subscribe", channel, symbols=["*"])
     first = await client.drain()
     assert [set(message) for message in first] == [{"ch", "data"}] * 12
@@ -164,7 +171,9 @@ async def test_a_data_channel_sends_the_last_state_and_then_what_changed(venue, 
             assert json.loads(rows[-1]) == state
 
 
-async def test_the_first_state_is_a_fresh_one_when_nobody_listened(venue, client, rest) -> None:
+async def test_the_first_state_is_a_fresh_one_when_nobody_listened(
+    venue: FmfwVenue, client: SocketClient, rest: RestClient
+) -> None:
     await client.ask("subscribe", "ticker/1s", symbols=["BTCUSDT"])
     old = (await client.receive())["data"]["BTCUSDT"]
     await client.ask("unsubscribe", "ticker/1s", symbols=["BTCUSDT"])
@@ -176,7 +185,9 @@ async def test_the_first_state_is_a_fresh_one_when_nobody_listened(venue, client
 
 
 @pytest.mark.parametrize(("channel", "keys"), DATA_CHANNELS)
-async def test_a_batch_channel_joins_the_symbols_of_a_period(venue, client, channel, keys) -> None:
+async def test_a_batch_channel_joins_the_symbols_of_a_period(
+    venue: FmfwVenue, client: SocketClient, channel: Any, keys: Any
+) -> None:
     await client.ask("subscribe", f"{channel}/batch", symbols=["BTCUSDT", "ETHBTC"])
     (first,) = await client.drain()
     assert set(first["data"]) == {"BTCUSDT", "ETHBTC"}
@@ -187,7 +198,7 @@ async def test_a_batch_channel_joins_the_symbols_of_a_period(venue, client, chan
     assert set(message["data"]["BTCUSDT"]) == set(keys)
 
 
-async def test_the_ticker_sums_up_what_was_traded(venue, client, rest) -> None:
+async def test_the_ticker_sums_up_what_was_traded(venue: FmfwVenue, client: SocketClient, rest: RestClient) -> None:
     venue.step(1000)
     await client.ask("subscribe", "ticker/1s", symbols=["BTCUSDT"])
     ticker = (await client.receive())["data"]["BTCUSDT"]
@@ -206,7 +217,7 @@ async def test_the_ticker_sums_up_what_was_traded(venue, client, rest) -> None:
     ]
 
 
-async def test_price_rates_name_their_target(venue, client, rest) -> None:
+async def test_price_rates_name_their_target(venue: FmfwVenue, client: SocketClient, rest: RestClient) -> None:
     ack = await client.ask("subscribe", "price/rate/1s", currencies=["ETH", "USDT"], target_currency="BTC")
     assert ack["result"]["target_currency"] == "BTC"
     messages = [await client.receive(), await client.receive()]
@@ -217,7 +228,7 @@ async def test_price_rates_name_their_target(venue, client, rest) -> None:
     assert (await client.ask("subscriptions", "price/rate/1s"))["result"]["target_currency"] == "BTC"
 
 
-async def test_futures_info_tells_each_kind_its_own(venue, client, rest) -> None:
+async def test_futures_info_tells_each_kind_its_own(venue: FmfwVenue, client: SocketClient, rest: RestClient) -> None:
     await client.ask("subscribe", "futures/info", symbols=["*"])
     infos = {}
     for _ in range(2):
@@ -230,17 +241,17 @@ async def test_futures_info_tells_each_kind_its_own(venue, client, rest) -> None
 
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason="the captured traffic is not here")
-async def test_messages_have_the_shapes_of_the_real_venue(venue, client) -> None:
+async def test_messages_have_the_shapes_of_the_real_venue(venue: FmfwVenue, client: SocketClient) -> None:
     """Compares keys, their order and the types of values, by channel and kind of message."""
 
-    def shape(value):
+    def shape(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: shape(one) for key, one in value.items()}
         if isinstance(value, list):
             return [shape(value[0])] if value else []
         return type(value).__name__
 
-    def shapes(messages):
+    def shapes(messages: Any) -> Any:
         found = {}
         for message in messages:
             if "ch" in message:

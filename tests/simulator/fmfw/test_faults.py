@@ -3,32 +3,37 @@
 import asyncio
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import websockets
 
 from collector.simulator.fmfw.faults import KINDS
 from collector.simulator.fmfw.faults import faults as fmfw_faults
+from collector.simulator.fmfw.venue import FmfwVenue
 from collector.simulator.kit.faults import FaultError
+from tests.simulator.conftest import Connect, Eventually, RestClient, SocketClient
 
 BAD_FRAMES = ("wrong_types", "nan_price", "long_numbers", "negative_size", "year_9999")
 
 
 @pytest.fixture
-async def book(client):
+async def book(client: SocketClient) -> Any:
     """A client that is subscribed to one full book."""
     await client.ask("subscribe", "orderbook/full", symbols=["BTCUSDT"])
     await client.receive()
     return client
 
 
-async def updates(venue, client, symbol="BTCUSDT", events=100):
+async def updates(venue: FmfwVenue, client: SocketClient, symbol: Any = "BTCUSDT", events: Any = 100) -> Any:
     """Make events and give the payloads of the symbol that arrived."""
     venue.step(events)
     return [message["update"][symbol] for message in await client.drain() if symbol in message.get("update", ())]
 
 
-async def test_a_skipped_sequence_leaves_a_hole_and_the_book_goes_on(venue, rest, book) -> None:
+async def test_a_skipped_sequence_leaves_a_hole_and_the_book_goes_on(
+    venue: FmfwVenue, rest: RestClient, book: Any
+) -> None:
     before = venue.exchange.markets["BTCUSDT"].sequence
     assert (await rest.post("/_sim/faults", fault="skip_sequence", symbol="BTCUSDT", count=2))[0] == 200
     numbers = [update["s"] for update in await updates(venue, book)]
@@ -38,7 +43,7 @@ async def test_a_skipped_sequence_leaves_a_hole_and_the_book_goes_on(venue, rest
     assert [row[0] for row in rows] == [before, *numbers]
 
 
-async def test_a_repeated_update_comes_twice_and_counts_once(venue, rest, book) -> None:
+async def test_a_repeated_update_comes_twice_and_counts_once(venue: FmfwVenue, rest: RestClient, book: Any) -> None:
     venue.fault("repeat_update")
     sent = await updates(venue, book)
     assert sent[0] == sent[1] != sent[2]
@@ -46,7 +51,9 @@ async def test_a_repeated_update_comes_twice_and_counts_once(venue, rest, book) 
     assert counts["items"] == counts["distinct"] + 1 == len(sent) + 1
 
 
-async def test_a_zero_level_is_in_the_snapshot_and_not_in_the_book(venue, client, rest) -> None:
+async def test_a_zero_level_is_in_the_snapshot_and_not_in_the_book(
+    venue: FmfwVenue, client: SocketClient, rest: RestClient
+) -> None:
     venue.fault("zero_level_in_snapshot", symbol="ETHBTC")
     await client.ask("subscribe", "orderbook/full", symbols=["ETHBTC"])
     asks = (await client.receive())["snapshot"]["ETHBTC"]["a"]
@@ -56,7 +63,7 @@ async def test_a_zero_level_is_in_the_snapshot_and_not_in_the_book(venue, client
     assert [level for level in asks if level not in zeros] == current["a"]
 
 
-async def test_an_unknown_level_is_removed(venue, book) -> None:
+async def test_an_unknown_level_is_removed(venue: FmfwVenue, book: Any) -> None:
     known = dict(book.messages[-1]["snapshot"]["BTCUSDT"]["a"])
     venue.fault("remove_unknown_level", symbol="BTCUSDT")
     first = (await updates(venue, book))[0]
@@ -65,7 +72,7 @@ async def test_an_unknown_level_is_removed(venue, book) -> None:
     assert price not in known
 
 
-async def test_repeated_trades_come_twice(venue, client) -> None:
+async def test_repeated_trades_come_twice(venue: FmfwVenue, client: SocketClient) -> None:
     await client.ask("subscribe", "trades", symbols=["BTCUSDT"])
     venue.fault("repeat_trades")
     sent = await updates(venue, client, events=200)
@@ -73,7 +80,7 @@ async def test_repeated_trades_come_twice(venue, client) -> None:
 
 
 @pytest.mark.parametrize("channel", ["ticker/1s", "orderbook/top/100ms/batch"])
-async def test_tickers_lose_their_prices(venue, client, channel) -> None:
+async def test_tickers_lose_their_prices(venue: FmfwVenue, client: SocketClient, channel: Any) -> None:
     venue.fault("null_fields", symbol="BTCUSDT", channel=channel)
     await client.ask("subscribe", channel, symbols=["BTCUSDT"])
     state = (await client.receive())["data"]["BTCUSDT"]
@@ -83,7 +90,7 @@ async def test_tickers_lose_their_prices(venue, client, channel) -> None:
     assert None not in (await client.receive())["data"]["BTCUSDT"].values()
 
 
-async def test_tickers_of_rest_lose_their_prices(venue, rest) -> None:
+async def test_tickers_of_rest_lose_their_prices(venue: FmfwVenue, rest: RestClient) -> None:
     venue.fault("null_fields", symbol="BTCUSDT", channel="rest", count=2)
     assert (await rest.get("ticker/BTCUSDT"))["last"] is None
     both = await rest.get("ticker", symbols="BTCUSDT,ETHBTC")
@@ -91,7 +98,9 @@ async def test_tickers_of_rest_lose_their_prices(venue, rest) -> None:
     assert (await rest.get("ticker/BTCUSDT"))["last"] is not None
 
 
-async def test_unknown_fields_are_everywhere_and_change_nothing_else(venue, client, rest) -> None:
+async def test_unknown_fields_are_everywhere_and_change_nothing_else(
+    venue: FmfwVenue, client: SocketClient, rest: RestClient
+) -> None:
     venue.fault("unknown_fields", symbol="BTCUSDT")
     for channel in ("trades", "orderbook/full", "candles/M1"):
         await client.ask("subscribe", channel, symbols=["BTCUSDT"])
@@ -105,7 +114,7 @@ async def test_unknown_fields_are_everywhere_and_change_nothing_else(venue, clie
     assert [trade["i"] for trade in trades] == [row[0] for row in rows["rows"][rows["live_from_index"] :]]
 
 
-async def test_requests_are_refused_with_429(client, rest) -> None:
+async def test_requests_are_refused_with_429(client: SocketClient, rest: RestClient) -> None:
     await rest.post("/_sim/faults", fault="429", channel="rest", count=1)
     assert (await rest.ask("symbol"))[0] == 429
     assert (await rest.ask("symbol"))[0] == 200
@@ -115,7 +124,7 @@ async def test_requests_are_refused_with_429(client, rest) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503, 504])
-async def test_rest_is_out_of_service_until_the_fault_is_cleared(rest, status) -> None:
+async def test_rest_is_out_of_service_until_the_fault_is_cleared(rest: RestClient, status: Any) -> None:
     await rest.post("/_sim/faults", fault="5xx", status=status)
     for _ in range(3):
         got, answer = await rest.ask("symbol")
@@ -124,7 +133,7 @@ async def test_rest_is_out_of_service_until_the_fault_is_cleared(rest, status) -
     assert (await rest.ask("symbol"))[0] == 200
 
 
-async def test_a_refused_symbol_takes_its_request_with_it(venue, client) -> None:
+async def test_a_refused_symbol_takes_its_request_with_it(venue: FmfwVenue, client: SocketClient) -> None:
     venue.fault("refuse_symbol", symbol="ETHBTC")
     answer = await client.ask("subscribe", "trades", symbols=["BTCUSDT", "ETHBTC"])
     assert answer["error"]["code"] == 2001
@@ -133,7 +142,7 @@ async def test_a_refused_symbol_takes_its_request_with_it(venue, client) -> None
     assert answer["result"]["subscriptions"] == ["BTCUSDT"]
 
 
-async def test_late_acks_come_after_data_of_other_channels(venue, book) -> None:
+async def test_late_acks_come_after_data_of_other_channels(venue: FmfwVenue, book: Any) -> None:
     venue.fault("late_acks", channel="trades", delay=0.15)
     await book.send(method="subscribe", ch="trades", params={"symbols": ["BTCUSDT"], "limit": 1}, id="late")
     venue.step(50)
@@ -146,7 +155,7 @@ async def test_late_acks_come_after_data_of_other_channels(venue, book) -> None:
     assert "snapshot" in await book.receive()
 
 
-async def test_reordered_acks_come_last_first_and_before_their_data(venue, client) -> None:
+async def test_reordered_acks_come_last_first_and_before_their_data(venue: FmfwVenue, client: SocketClient) -> None:
     venue.fault("reordered_acks", count=3)
     channels = ["trades", "candles/M1", "orderbook/full"]
     for number, channel in enumerate(channels):
@@ -158,7 +167,9 @@ async def test_reordered_acks_come_last_first_and_before_their_data(venue, clien
     assert order == [channel for channel in reversed(channels) for _ in range(2)]
 
 
-async def test_a_cut_ends_the_connection_without_a_close_frame(venue, connect, rest) -> None:
+async def test_a_cut_ends_the_connection_without_a_close_frame(
+    venue: FmfwVenue, connect: Connect, rest: RestClient
+) -> None:
     one, other = await connect(), await connect()
     await one.ask("subscribe", "trades", symbols=["BTCUSDT"])
     _, answer = await rest.post("/_sim/faults", fault="cut", channel="trades")
@@ -171,7 +182,9 @@ async def test_a_cut_ends_the_connection_without_a_close_frame(venue, connect, r
 
 
 @pytest.mark.parametrize("settings", [{"ping_every": 0.02}])
-async def test_a_frozen_connection_is_open_and_silent_pings_too(venue, book, eventually) -> None:
+async def test_a_frozen_connection_is_open_and_silent_pings_too(
+    venue: FmfwVenue, book: Any, eventually: Eventually
+) -> None:
     venue.fault("freeze", seconds=0.3)
     lost_from = venue.exchange.markets["BTCUSDT"].sequence + 1
     counted = venue.ledger.totals()["frames"]
@@ -185,7 +198,9 @@ async def test_a_frozen_connection_is_open_and_silent_pings_too(venue, book, eve
     assert sent[0]["s"] > lost_from
 
 
-async def test_a_frozen_connection_does_not_answer_a_close(venue, client, eventually) -> None:
+async def test_a_frozen_connection_does_not_answer_a_close(
+    venue: FmfwVenue, client: SocketClient, eventually: Eventually
+) -> None:
     venue.fault("freeze")
     client.socket.close_timeout = 0.2
     await client.socket.close()
@@ -193,7 +208,9 @@ async def test_a_frozen_connection_does_not_answer_a_close(venue, client, eventu
     await eventually(lambda: not venue.connections)
 
 
-async def test_new_sockets_are_refused_while_the_old_ones_stay(venue, client, connect) -> None:
+async def test_new_sockets_are_refused_while_the_old_ones_stay(
+    venue: FmfwVenue, client: SocketClient, connect: Connect
+) -> None:
     venue.fault("refuse_connections", count=1, status=504)
     with pytest.raises(websockets.InvalidStatus, match="504"):
         await connect()
@@ -202,7 +219,9 @@ async def test_new_sockets_are_refused_while_the_old_ones_stay(venue, client, co
 
 
 @pytest.mark.slow
-async def test_a_huge_snapshot_is_megabytes_and_the_book_goes_on_from_it(venue, book, rest) -> None:
+async def test_a_huge_snapshot_is_megabytes_and_the_book_goes_on_from_it(
+    venue: FmfwVenue, book: Any, rest: RestClient
+) -> None:
     venue.fault("huge_snapshot", symbol="BTCUSDT")
     text = await book.socket.recv()
     assert len(text) > 2_000_000
@@ -213,7 +232,9 @@ async def test_a_huge_snapshot_is_megabytes_and_the_book_goes_on_from_it(venue, 
     assert (status, len(whole["ask"]) > 60_000) == (200, True)
 
 
-async def test_garbage_is_not_json_and_is_counted_as_injected(venue, client, rest) -> None:
+async def test_garbage_is_not_json_and_is_counted_as_injected(
+    venue: FmfwVenue, client: SocketClient, rest: RestClient
+) -> None:
     await client.ask("subscribe", "trades", symbols=["BTCUSDT"])
     for fault in ("garbage", "truncated"):
         _, answer = await rest.post("/_sim/faults", fault=fault, count=2)
@@ -231,8 +252,10 @@ async def test_garbage_is_not_json_and_is_counted_as_injected(venue, client, res
 
 @pytest.mark.parametrize("channel", ["trades", "candles/M1", "ticker/1s", "ticker/price/1s", "orderbook/top/100ms"])
 @pytest.mark.parametrize("fault", BAD_FRAMES)
-async def test_a_bad_frame_is_like_a_good_one_but_for_one_thing(venue, client, fault, channel) -> None:
-    def item_of(message):
+async def test_a_bad_frame_is_like_a_good_one_but_for_one_thing(
+    venue: FmfwVenue, client: SocketClient, fault: Any, channel: Any
+) -> None:
+    def item_of(message: Any) -> Any:
         ((_, item),) = message[next(key for key in ("update", "data") if key in message)].items()
         return item[0] if isinstance(item, list) else item
 
@@ -258,7 +281,7 @@ async def test_a_bad_frame_is_like_a_good_one_but_for_one_thing(venue, client, f
     assert not any(map(spoilt, item_of(good).values())) or fault == "negative_size"
 
 
-async def test_unknown_channels_and_symbols_are_sent(venue, client) -> None:
+async def test_unknown_channels_and_symbols_are_sent(venue: FmfwVenue, client: SocketClient) -> None:
     await client.ask("subscribe", "trades", symbols=["BTCUSDT"])
     venue.fault("unknown_channel")
     venue.fault("unknown_symbol")
@@ -267,7 +290,7 @@ async def test_unknown_channels_and_symbols_are_sent(venue, client) -> None:
     assert list(symbol["update"]) == ["NOSUCHUSDT"]
 
 
-async def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(rest) -> None:
+async def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(rest: RestClient) -> None:
     for body, reason in (
         ({"fault": "earthquake"}, "no fault is called"),
         ({}, "say which"),
@@ -287,7 +310,7 @@ async def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(rest) -> Non
     assert (await rest.get("/_sim/faults"))["armed"] == []
 
 
-async def test_faults_are_listed_with_what_they_mean(venue, rest) -> None:
+async def test_faults_are_listed_with_what_they_mean(venue: FmfwVenue, rest: RestClient) -> None:
     venue.fault("skip_sequence", symbol="BTCUSDT", count=3)
     listing = await rest.get("/_sim/faults")
     assert set(listing["known"]) == set(KINDS)

@@ -1,3 +1,5 @@
+import pytest
+
 from collector.simulator.fmfw import ledger
 from collector.simulator.fmfw.ledger import SNAPSHOT, UPDATE, BookLog, Injected, Ledger, Ranges
 
@@ -22,7 +24,7 @@ def test_one_book_state_is_noted_once_however_many_get_it() -> None:
     assert log.rows(1, 10) == [(2, 5, UPDATE, 78)]
 
 
-def test_payloads_and_books_leave_oldest_first_when_there_are_too_many(monkeypatch) -> None:
+def test_payloads_and_books_leave_oldest_first_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "_PAYLOAD_BYTES_KEPT", 1000)
     monkeypatch.setattr(ledger, "_BOOK_STATES_KEPT", 20)
     one = Ledger()

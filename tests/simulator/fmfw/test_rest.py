@@ -4,10 +4,13 @@ import json
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from collector.simulator.fmfw.text import iso_time
+from collector.simulator.fmfw.venue import FmfwVenue
+from tests.simulator.conftest import RestClient
 
 SYMBOL_CAPTURE = Path(__file__).parents[4] / "shared" / "captures" / "fmfw-2021-10-09-symbol.json"
 PER_SYMBOL = ("symbol", "ticker", "price/ticker", "trades", "orderbook", "candles")
@@ -15,7 +18,7 @@ FUTURES = ("info", "candles/index_price", "candles/mark_price", "candles/premium
 
 
 @pytest.mark.parametrize("path", PER_SYMBOL)
-async def test_a_path_answers_for_all_for_some_and_for_one(venue, rest, path) -> None:
+async def test_a_path_answers_for_all_for_some_and_for_one(venue: FmfwVenue, rest: RestClient, path: Any) -> None:
     everything = await rest.get(path)
     assert list(everything) == list(venue.exchange.markets)
     assert list(await rest.get(path, symbols="ETHBTC,BTCUSDT")) == ["ETHBTC", "BTCUSDT"]
@@ -26,7 +29,7 @@ async def test_a_path_answers_for_all_for_some_and_for_one(venue, rest, path) ->
 
 
 @pytest.mark.parametrize("path", [f"futures/{one}" for one in FUTURES] + ["futures/history/funding"])
-async def test_futures_paths_know_futures_alone(rest, path) -> None:
+async def test_futures_paths_know_futures_alone(rest: RestClient, path: Any) -> None:
     assert list(await rest.get(path)) == ["BTCUSDT_PERP", "ETH-1225"]
     status, answer = await rest.ask(f"{path}/BTCUSDT")
     assert (status, answer["error"]["code"]) == (400, 2001)
@@ -47,7 +50,7 @@ async def test_futures_paths_know_futures_alone(rest, path) -> None:
 
 
 @pytest.mark.parametrize("path", [*PER_SYMBOL, "futures/info", "converted/candles"])
-async def test_an_unknown_symbol_is_error_2001(rest, path) -> None:
+async def test_an_unknown_symbol_is_error_2001(rest: RestClient, path: Any) -> None:
     for asked, query in ((f"{path}/NOSUCH", {}), (path, {"symbols": "BTCUSDT,NOSUCH"})):
         status, answer = await rest.ask(asked, target_currency="BTC", **query)
         assert (status, answer["error"]["code"]) == (400, 2001)
@@ -78,13 +81,15 @@ async def test_an_unknown_symbol_is_error_2001(rest, path) -> None:
         ("/api/3/spot/balance", {}, 404, 404),
     ],
 )
-async def test_a_bad_request_has_status_and_code(rest, path, query, status, code) -> None:
+async def test_a_bad_request_has_status_and_code(
+    rest: RestClient, path: Any, query: Any, status: Any, code: Any
+) -> None:
     got, answer = await rest.ask(path, **query)
     assert (got, answer["error"]["code"]) == (status, code)
     assert answer["error"]["message"]
 
 
-async def test_limits_have_the_documented_defaults(rest) -> None:
+async def test_limits_have_the_documented_defaults(rest: RestClient) -> None:
     assert len((await rest.get("trades"))["BTCUSDT"]) == 10
     assert len(await rest.get("trades/BTCUSDT")) == 100
     assert len((await rest.get("candles", period="M1"))["BTCUSDT"]) == 10
@@ -93,13 +98,13 @@ async def test_limits_have_the_documented_defaults(rest) -> None:
     assert len((await rest.get("orderbook/BTCUSDT"))["ask"]) == 100
 
 
-async def test_candles_without_a_period_are_half_hours(rest) -> None:
+async def test_candles_without_a_period_are_half_hours(rest: RestClient) -> None:
     bars = await rest.get("candles/BTCUSDT")
     assert bars == await rest.get("candles/BTCUSDT", period="M30")
     assert {bar["timestamp"][14:] for bar in bars} <= {"00:00.000Z", "30:00.000Z"}
 
 
-async def test_lists_are_newest_first_unless_asked_otherwise(rest) -> None:
+async def test_lists_are_newest_first_unless_asked_otherwise(rest: RestClient) -> None:
     for path in ("trades/ETHBTC", "candles/ETHBTC"):
         newest = await rest.get(path, period="M1", limit=1000)
         assert newest == list(reversed(await rest.get(path, period="M1", limit=1000, sort="ASC")))
@@ -107,7 +112,7 @@ async def test_lists_are_newest_first_unless_asked_otherwise(rest) -> None:
         assert times == sorted(times, reverse=True)
 
 
-async def test_trades_can_be_paged_by_id_from_the_first_to_the_last(venue, rest) -> None:
+async def test_trades_can_be_paged_by_id_from_the_first_to_the_last(venue: FmfwVenue, rest: RestClient) -> None:
     log = venue.exchange.markets["BTCUSDT"].trades
     expected = [log[index].id for index in range(log.end)]
     found, start = [], expected[0]
@@ -119,7 +124,7 @@ async def test_trades_can_be_paged_by_id_from_the_first_to_the_last(venue, rest)
     assert len(set(found)) == len(found)
 
 
-async def test_trades_can_be_paged_by_offset(venue, rest) -> None:
+async def test_trades_can_be_paged_by_offset(venue: FmfwVenue, rest: RestClient) -> None:
     whole = await rest.get("trades/BTCUSDT", limit=1000)
     parts = [await rest.get("trades/BTCUSDT", limit=100, offset=offset) for offset in range(0, 500, 100)]
     assert [trade for part in parts for trade in part] == whole[:500]
@@ -129,7 +134,7 @@ async def test_trades_can_be_paged_by_offset(venue, rest) -> None:
 
 
 @pytest.mark.parametrize("form", ["iso", "ms"])
-async def test_both_ends_of_a_time_range_are_included(venue, rest, form) -> None:
+async def test_both_ends_of_a_time_range_are_included(venue: FmfwVenue, rest: RestClient, form: Any) -> None:
     log = venue.exchange.markets["BTCUSDT"].trades
     first, last = log[10].time_ms, log[20].time_ms
 
@@ -146,7 +151,7 @@ async def test_both_ends_of_a_time_range_are_included(venue, rest, form) -> None
     assert some == bars[3:10]
 
 
-async def test_longer_candles_are_the_sums_of_shorter_ones(venue, rest) -> None:
+async def test_longer_candles_are_the_sums_of_shorter_ones(venue: FmfwVenue, rest: RestClient) -> None:
     venue.step(500)
     minutes = await rest.get("candles/ETHBTC", period="M1", sort="ASC", limit=1000)
     for period in ("M3", "M15", "H1", "D1", "D7", "1M"):
@@ -157,7 +162,7 @@ async def test_longer_candles_are_the_sums_of_shorter_ones(venue, rest) -> None:
         assert max(Decimal(bar["max"]) for bar in bars) == max(Decimal(bar["max"]) for bar in minutes)
 
 
-async def test_an_order_book_has_the_depth_or_the_volume_asked_for(venue, rest) -> None:
+async def test_an_order_book_has_the_depth_or_the_volume_asked_for(venue: FmfwVenue, rest: RestClient) -> None:
     market = venue.exchange.markets["EOSUSDT"]
     whole = await rest.get("orderbook/EOSUSDT", depth=0)
     assert (len(whole["ask"]), len(whole["bid"])) == (len(market.asks), len(market.bids))
@@ -176,7 +181,7 @@ async def test_an_order_book_has_the_depth_or_the_volume_asked_for(venue, rest) 
     assert sum(Decimal(size) for _, size in deep) >= 500 > sum(Decimal(size) for _, size in deep[:-1])
 
 
-async def test_rates_follow_the_markets(rest) -> None:
+async def test_rates_follow_the_markets(rest: RestClient) -> None:
     prices = await rest.get("price/ticker")
     rates = await rest.get("price/rate", to="USDT")
     assert Decimal(rates["BTC"]["price"]) == Decimal(prices["BTCUSDT"]["price"])
@@ -186,7 +191,7 @@ async def test_rates_follow_the_markets(rest) -> None:
     assert Decimal(back["USDT"]["price"]) * Decimal(prices["BTCUSDT"]["price"]) == pytest.approx(1)
 
 
-async def test_price_history_follows_the_candles(rest) -> None:
+async def test_price_history_follows_the_candles(rest: RestClient) -> None:
     bars = await rest.get("candles/BTCUSDT", period="M5", limit=4)
     history = await rest.get("price/history", to="USDT", period="M5", limit=4, **{"from": "BTC"})
     assert [item["close"] for item in history["BTC"]["history"]] == [bar["close"] for bar in bars]
@@ -195,7 +200,7 @@ async def test_price_history_follows_the_candles(rest) -> None:
     assert Decimal(item["min"]) * Decimal(bars[0]["max"]) == pytest.approx(1)
 
 
-async def test_fundings_are_eight_hours_apart(rest) -> None:
+async def test_fundings_are_eight_hours_apart(rest: RestClient) -> None:
     page = (await rest.get("futures/history/funding/BTCUSDT_PERP", limit=20, offset=2))["BTCUSDT_PERP"]
     assert len(page) == 20
     assert {item["timestamp"][11:] for item in page} == {"00:00:00.000Z", "08:00:00.000Z", "16:00:00.000Z"}
@@ -203,21 +208,21 @@ async def test_fundings_are_eight_hours_apart(rest) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"rest_limit": 80}])
-async def test_more_than_the_limit_in_a_second_is_429(rest) -> None:
+async def test_more_than_the_limit_in_a_second_is_429(rest: RestClient) -> None:
     answers = [await rest.ask("symbol/BTCUSDT") for _ in range(90)]
     refused = [answer for status, answer in answers if status == 429]
     assert 1 <= len(refused) <= 10
     assert refused[0]["error"]["code"] == 429
 
 
-async def test_currencies_are_listed(venue, rest) -> None:
+async def test_currencies_are_listed(venue: FmfwVenue, rest: RestClient) -> None:
     assert set(await rest.get("currency")) == set(venue.rates.currencies)
     assert list(await rest.get("currency", currencies="BTC,ETH")) == ["BTC", "ETH"]
     assert (await rest.get("currency/BTC"))["networks"][0]["code"] == "BTC"
 
 
 @pytest.mark.skipif(not SYMBOL_CAPTURE.exists(), reason="the captured answer is not here")
-async def test_a_listing_has_every_field_of_the_real_one(rest) -> None:
+async def test_a_listing_has_every_field_of_the_real_one(rest: RestClient) -> None:
     real = json.loads(SYMBOL_CAPTURE.read_text())
     listed = await rest.get("symbol")
     for kind in ("spot", "futures"):
