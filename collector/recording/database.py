@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
@@ -28,6 +29,12 @@ all of that is waited for, and the journal grows meanwhile."""
 LONGEST_WAIT_SECONDS = 15.0
 
 
+class DatabaseState(StrEnum):
+    STARTING = "starting"  # its server, or its tables
+    AWAY = "away"  # nothing can be prepared for now
+    READY = "ready"
+
+
 class Database:
     """Start it with `prepared`, keep it with `watch`."""
 
@@ -39,7 +46,9 @@ class Database:
         self._started = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the tables are up to date."""
-        self.state = "starting"
+        self.state = DatabaseState.STARTING
+        self.reason = ""
+        """Why it is away."""
 
     def __repr__(self) -> str:
         return f"<Database {self.place} {self.state}>"
@@ -92,7 +101,7 @@ class Database:
         ):
             with attempt:
                 await self._prepare()
-        self.state = "ready"
+        self.state, self.reason = DatabaseState.READY, ""
         self.ready.set()
 
     async def _prepare(self) -> None:
@@ -106,8 +115,8 @@ class Database:
 
     def _note(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
-        if reason != self.state:
-            self.state = reason
+        if reason != self.reason:
+            self.state, self.reason = DatabaseState.AWAY, reason
             log.warning("database_away", database=self.place, reason=reason)
 
     async def watch(self) -> None:

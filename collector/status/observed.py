@@ -11,6 +11,7 @@ from collector.audit.auditing import Auditing
 from collector.clock import Clock
 from collector.config import Config
 from collector.journal import Journal
+from collector.recording.database import DatabaseState
 from collector.recording.intake import JournalledIntake
 from collector.recording.recorder import Recorder
 from collector.recording.statistics import Statistics
@@ -22,8 +23,9 @@ from collector.supervise.parts import Part, Supervised
 class ObservedDatabase(Protocol):
     """The database as the status tells of it."""
 
-    state: str
-    """`starting`, `ready`, or why it is neither."""
+    state: DatabaseState
+    reason: str
+    """Why it is away."""
 
     @property
     def place(self) -> str:

@@ -19,6 +19,7 @@ from collector.clock import iso
 from collector.journal import BEGINNING
 from collector.logs import lines_lost
 from collector.model import Instrument
+from collector.recording.database import DatabaseState
 from collector.status.audit import audit_facts, repair_facts
 from collector.status.facts import (
     ConnectionFacts,
@@ -280,14 +281,16 @@ def _database(observed: Observed, now_ns: int) -> DatabaseFacts:
     database, writer = observed.database, observed.writer
     if writer.connected:
         state, reason = "connected", ""
-    elif database.state == "starting":
+    elif database.state is DatabaseState.STARTING:
         state, reason = "starting", ""
-    elif database.state != "ready":
-        state, reason = "away", database.state
+    elif database.state is DatabaseState.AWAY:
+        state, reason = "away", database.reason
     else:
         state, reason = "away", writer.state
     # Before that, the search for psql would run programs, which a look must not wait for.
-    hint = observed.statistics.looks.take("psql", database.hint, None) if database.state == "ready" else None
+    hint = (
+        observed.statistics.looks.take("psql", database.hint, None) if database.state is DatabaseState.READY else None
+    )
     return DatabaseFacts(
         place=database.place,
         embedded=database.embedded,

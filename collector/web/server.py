@@ -20,6 +20,7 @@ from prometheus_client.exposition import choose_encoder
 
 from collector.logs import KNOWN
 from collector.recording.changes import TableChanges
+from collector.recording.database import DatabaseState
 from collector.status.metrics import DaemonMetrics
 from collector.status.observed import Observed
 from collector.status.recent import Recent
@@ -161,7 +162,7 @@ class _Facts:
 
 def _tables_of(observed: Observed) -> Callable[[], str]:
     def dsn() -> str:
-        if observed.database.state == "starting":
+        if observed.database.state is DatabaseState.STARTING:
             raise DatabaseUnreachableError("the database is starting, or its tables are being brought up to date")
         return observed.database.dsn()
 

@@ -23,6 +23,7 @@ from collector.journal import Journal, JournalOptions
 from collector.model import Instrument, Records, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.recording.changes import TableChanges
+from collector.recording.database import DatabaseState
 from collector.recording.intake import JournalledIntake
 from collector.recording.recorder import Recorder
 from collector.recording.statistics import Statistics
@@ -61,7 +62,8 @@ class RunningClock(WallClock):
 class FakeDatabase:
     def __init__(self) -> None:
         self.place = "embedded"
-        self.state = "ready"
+        self.state = DatabaseState.READY
+        self.reason = ""
         self.embedded = True
 
     def dsn(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from collector.recording.database import DatabaseState
 from collector.web import instruments
 from tests.kit.market import Market, market
 from tests.kit.watched import RunningClock, serving, watched
@@ -157,5 +158,5 @@ async def test_database_that_is_away_is_an_answer_with_the_reason(tmp_path: Path
         aiohttp.ClientSession(address) as client,
     ):
         assert "nobody answers" in (await get(client, "/api/instrument", 503))["error"]
-        daemon.database.state = "starting"
+        daemon.database.state = DatabaseState.STARTING
         assert "is starting" in (await get(client, "/api/instrument", 503))["error"]
