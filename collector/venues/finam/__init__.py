@@ -10,7 +10,7 @@ from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import CandleSums, MinuteCalls
-from collector.venues.finam import calls
+from collector.venues.finam import requests
 from collector.venues.finam.conversation import FinamConversation
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import ADAPTER_NAME, discover
@@ -55,10 +55,10 @@ class FinamVenue(Venue[FinamSettings]):
             silence_seconds=65.0,
             ping_seconds=20.0,
             quotas={
-                calls.ASSET: LOOK_UPS_PER_SECOND,
-                calls.ALL_ASSETS: per_second,
-                f"{calls.TRADES}/{calls.PAST}": self.settings.backfill_per_minute / 60,
-                f"{calls.BARS}/{calls.PAST}": self.settings.backfill_per_minute / 60,
+                requests.ASSET: LOOK_UPS_PER_SECOND,
+                requests.ALL_ASSETS: per_second,
+                f"{requests.TRADES}/{requests.PAST}": self.settings.backfill_per_minute / 60,
+                f"{requests.BARS}/{requests.PAST}": self.settings.backfill_per_minute / 60,
             },
         )
 
@@ -104,7 +104,7 @@ class FinamAdapter(Adapter[FinamSettings]):
     historic: ClassVar[frozenset[str]] = frozenset({"candles", "trades"})
     history_page: ClassVar[int] = MOST_BARS
     candle_sums: ClassVar[CandleSums] = CandleSums(volume=True, prices=True)
-    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, MOST_BARS, f"{calls.BARS}/{calls.PAST}")
+    minute_calls: ClassVar[MinuteCalls] = MinuteCalls(1, MOST_BARS, f"{requests.BARS}/{requests.PAST}")
 
     def parser(self, header: SessionHeader) -> Parser:
         return FinamParser.begin(header)

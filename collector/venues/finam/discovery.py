@@ -10,7 +10,7 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
-from collector.venues.finam import calls, news
+from collector.venues.finam import news, requests
 from collector.venues.finam.desk import LISTING_SECONDS, Desk
 from collector.venues.finam.envelopes import BARS, INSTRUMENT_TRADES, ORDER_BOOK, QUOTES
 from collector.venues.finam.failures import status_of
@@ -65,8 +65,8 @@ def discover(desk: Desk) -> Discovery:
 
 def log_in(desk: Desk) -> Generator[RestCall, RestAnswer, str]:
     """Get a token and learn what it may do."""
-    token = desk.log_in((yield calls.login(desk.settings)))
-    desk.learn((yield calls.details(desk.settings, token)))
+    token = desk.log_in((yield requests.login(desk.settings)))
+    desk.learn((yield requests.details(desk.settings, token)))
     return token
 
 
@@ -78,7 +78,7 @@ def _list(desk: Desk, token: str) -> Generator[RestCall, RestAnswer, None]:
     cursors = {"0"}
     query = {"only_active": "true"}
     for _ in range(MOST_PAGES):
-        answer = yield calls.plain(desk.settings, calls.ALL_ASSETS, token, **query)
+        answer = yield requests.plain(desk.settings, requests.ALL_ASSETS, token, **query)
         content = _object(desk.venue, answer.body)
         for item in content.get("assets", ()):
             if type(item) is dict and type(item.get("symbol")) is str:
@@ -108,7 +108,7 @@ def _look_up(
     specs = []
     for symbol in names[:LOOKED_AT]:
         try:
-            answer = yield calls.of_asset(desk.settings, calls.ASSET, symbol, token, desk.account, record=False)
+            answer = yield requests.of_asset(desk.settings, requests.ASSET, symbol, token, desk.account, record=False)
             content = orjson.loads(answer.body)
             if type(content) is not dict:
                 raise BadValueError("not an object")  # noqa: TRY301  told below

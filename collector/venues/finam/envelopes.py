@@ -9,12 +9,12 @@ import orjson
 
 from collector.model import Records
 from collector.venues.events import Acknowledged, Event, Refused
-from collector.venues.finam import books, candles, quotes, trades
+from collector.venues.finam import books, candles, ticks, trades
 from collector.venues.finam.books import BookReader
 from collector.venues.finam.candles import CandleReader
 from collector.venues.finam.context import Context
 from collector.venues.finam.periods import PERIOD_OF
-from collector.venues.finam.quotes import QuoteReader
+from collector.venues.finam.ticks import QuoteReader
 from collector.venues.finam.trades import TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, text
 from collector.venues.kit.values import shorten
@@ -24,7 +24,7 @@ HANDSHAKE = "HANDSHAKE_SUCCESS"
 UNAUTHENTICATED = "UNAUTHENTICATED"
 CLOSED = "CONNECTION_CLOSED"
 
-_STREAMS = {QUOTES: quotes.STREAM, ORDER_BOOK: books.STREAM, INSTRUMENT_TRADES: trades.STREAM, BARS: candles.STREAM}
+_STREAMS = {QUOTES: ticks.STREAM, ORDER_BOOK: books.STREAM, INSTRUMENT_TRADES: trades.STREAM, BARS: candles.STREAM}
 _CODE_UNAUTHENTICATED = 16
 _LASTING_CODES = frozenset({3, 5, 7})
 
@@ -101,7 +101,7 @@ class SocketReader:
                 self._quotes.read(instrument, quote, received_us, out, whole=whole)
                 events += self._saw(QUOTES, instrument.symbol, received_us)
             except BadValueError as error:
-                self._context.reject(out, quotes.STREAM, str(error), message, received_us)
+                self._context.reject(out, ticks.STREAM, str(error), message, received_us)
         refused = content.get("error")
         if type(refused) is dict and refused.get("code"):
             events.append(_refusal(refused, "description"))

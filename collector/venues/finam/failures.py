@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from collector.errors import VenueError
-from collector.venues.finam.calls import AUTH, DETAILS, NEWS, method_of, symbol_of
+from collector.venues.finam.requests import AUTH, DETAILS, NEWS, method_of, symbol_of
 from collector.venues.kit.failures import LASTING_STATUSES, retry_after
 from collector.venues.rest import RestAnswer, RestCall
 

@@ -13,7 +13,7 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import Instrument
-from collector.venues.finam import calls
+from collector.venues.finam import requests
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import log_in
 from collector.venues.finam.failures import is_unauthorised
@@ -56,11 +56,13 @@ def minutes(desk: Desk, instruments: Sequence[Instrument], from_us: int, to_us: 
 def _trades(desk: Desk, symbol: str, from_us: int) -> History:
     answer = yield from _ask(
         desk,
-        lambda token: calls.of_instrument(desk.settings, calls.TRADES, symbol, token, reading=calls.PAST, past=True),
+        lambda token: requests.of_instrument(
+            desk.settings, requests.TRADES, symbol, token, reading=requests.PAST, past=True
+        ),
     )
     oldest_us = _oldest_us(answer.body)
     if oldest_us is None or oldest_us > from_us:
-        reach = "is empty" if oldest_us is None else f"reaches back to {calls.iso(oldest_us)} only"
+        reach = "is empty" if oldest_us is None else f"reaches back to {requests.iso(oldest_us)} only"
         raise VenueError(desk.venue, f"the list of the latest trades {reach}", symbol=symbol, permanent=True)
 
 
@@ -84,7 +86,7 @@ def _bars(desk: Desk, symbol: str, frame: str, from_us: int, to_us: int) -> Hist
 
 def _bars_call(desk: Desk, symbol: str, frame: str, begin_us: int, end_us: int) -> Callable[[str], RestCall]:
     def call(token: str) -> RestCall:
-        return calls.bars(desk.settings, symbol, frame, token, begin_us, end_us, past=True)
+        return requests.bars(desk.settings, symbol, frame, token, begin_us, end_us, past=True)
 
     return call
 

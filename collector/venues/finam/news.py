@@ -18,7 +18,7 @@ from defusedxml.ElementTree import fromstring
 from collector.errors import VenueError
 from collector.model import EARLIEST_US, LATEST_US, News, Records, content_key
 from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
-from collector.venues.finam import calls
+from collector.venues.finam import requests
 from collector.venues.finam.context import Context
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.values import BadValueError
@@ -99,7 +99,7 @@ def plan(venue: str, settings: FinamSettings, header: SessionHeader) -> tuple[Po
     if STREAM not in settings.streams:
         return ()
     wanted = tuple(
-        Subscription(calls.news_channel(source), STREAM, (source,), prompt=False) for source in settings.news
+        Subscription(requests.news_channel(source), STREAM, (source,), prompt=False) for source in settings.news
     )
     return (PollPlan(f"{venue}-news", wanted, replace(header, symbols=(), own={**header.own, "news": True}), (LANE,)),)
 
@@ -126,7 +126,7 @@ class NewsPolling:
         if wait > 0:
             return wait
         self._due[source] = now + self._settings.news_seconds * self._random.uniform(1.0, 1.1)
-        call = calls.news(self._settings, source)
+        call = requests.news(self._settings, source)
         if self._statuses[call.channel].state is SubscriptionState.WAITING:
             self._turn(call, SubscriptionState.REQUESTED, now)
         return call

@@ -14,17 +14,17 @@ import orjson
 
 from collector.model import Instrument, Records
 from collector.venues.events import Acknowledged, Event
-from collector.venues.finam import books, candles, news, quotes, trades
+from collector.venues.finam import books, candles, news, ticks, trades
 from collector.venues.finam.books import BookReader
-from collector.venues.finam.calls import ASSET, BARS, BOOK, EXCHANGES, NEWS, PARAMS, PAST, QUOTE, SCHEDULE, TRADES
 from collector.venues.finam.candles import CandleReader
 from collector.venues.finam.context import Context
 from collector.venues.finam.envelopes import SocketReader
 from collector.venues.finam.happenings import AnswerRead
 from collector.venues.finam.hours import Hours, Maintenance
 from collector.venues.finam.periods import PERIOD_OF
-from collector.venues.finam.quotes import QuoteReader
+from collector.venues.finam.requests import ASSET, BARS, BOOK, EXCHANGES, NEWS, PARAMS, PAST, QUOTE, SCHEDULE, TRADES
 from collector.venues.finam.symbols import make_spec
+from collector.venues.finam.ticks import QuoteReader
 from collector.venues.finam.trades import TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, time_us
 from collector.venues.finam.watch import Watch
@@ -34,7 +34,7 @@ from collector.venues.kit.values import shorten
 
 DEFAULT_FINAL_US = 5_000_000
 
-_STREAMS = {QUOTE: quotes.STREAM, BOOK: books.STREAM, TRADES: trades.STREAM, BARS: candles.STREAM}
+_STREAMS = {QUOTE: ticks.STREAM, BOOK: books.STREAM, TRADES: trades.STREAM, BARS: candles.STREAM}
 _PARTS = {ASSET: "asset", PARAMS: "params", SCHEDULE: "schedule"}
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from collector.venues.finam.calls import BARS, BOOK, QUOTE, TRADES
 from collector.venues.finam.periods import FRAMES, PERIOD_OF
+from collector.venues.finam.requests import BARS, BOOK, QUOTE, TRADES
 from collector.venues.finam.settings import FinamSettings
 
 METHOD_OF = {"ticks": QUOTE, "books": BOOK, "trades": TRADES, "candles": BARS}

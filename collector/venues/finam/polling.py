@@ -13,7 +13,7 @@ import orjson
 
 from collector.errors import VenueError
 from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
-from collector.venues.finam import calls
+from collector.venues.finam import requests
 from collector.venues.finam.desk import Desk
 from collector.venues.finam.failures import is_unauthorised, status_of
 from collector.venues.finam.happenings import AnswerRead
@@ -59,7 +59,9 @@ class FinamPolling:
         self._hours = {symbol: Hours() for symbol in plan.header.symbols or ()}
         self._flying: dict[str, Task] = {}
         self._queues = make_queues(plan, self._settings, random)
-        self._schedules = {task.symbol: task for task in self._queues[REFERENCE].tasks if task.method == calls.SCHEDULE}
+        self._schedules = {
+            task.symbol: task for task in self._queues[REFERENCE].tasks if task.method == requests.SCHEDULE
+        }
         self._login_at = float("-inf")
         self._login_failures = 0
         self._unanswered = 0
@@ -164,14 +166,14 @@ class FinamPolling:
 
     def _session_call(self, now: float, now_ns: int) -> RestCall | float:
         if self._undescribed is not None:
-            return calls.details(self._settings, self._undescribed)
+            return requests.details(self._settings, self._undescribed)
         if not self._desk.due(now_ns):
             return 1.0
-        return calls.login(self._settings) if now >= self._login_at else self._login_at - now
+        return requests.login(self._settings) if now >= self._login_at else self._login_at - now
 
     def _session_answered(self, call: RestCall, answer: RestAnswer, now: float) -> None:
         try:
-            if call.channel == calls.AUTH:
+            if call.channel == requests.AUTH:
                 self._undescribed = self._desk.log_in(answer)
                 self._login_failures = 0
             else:
@@ -214,16 +216,16 @@ class FinamPolling:
 
     def _call(self, task: Task, token: str) -> RestCall:
         settings, desk = self._settings, self._desk
-        if task.method in (calls.CLOCK, calls.EXCHANGES):
-            call = calls.plain(settings, task.method, token)
-            return call if task.method == calls.CLOCK else calls.recorded(call)
-        if task.method in (calls.ASSET, calls.PARAMS, calls.SCHEDULE):
-            return calls.of_asset(settings, task.method, task.symbol, token, desk.account)
-        if task.method == calls.BARS:
+        if task.method in (requests.CLOCK, requests.EXCHANGES):
+            call = requests.plain(settings, task.method, token)
+            return call if task.method == requests.CLOCK else requests.recorded(call)
+        if task.method in (requests.ASSET, requests.PARAMS, requests.SCHEDULE):
+            return requests.of_asset(settings, task.method, task.symbol, token, desk.account)
+        if task.method == requests.BARS:
             to_us = self._venue_now_us()
-            return calls.bars(settings, task.symbol, task.frame, token, self._bars_from(task, to_us), to_us)
-        reading = calls.PAST if self._audits and task.method == calls.TRADES else ""
-        return calls.of_instrument(settings, task.method, task.symbol, token, reading=reading)
+            return requests.bars(settings, task.symbol, task.frame, token, self._bars_from(task, to_us), to_us)
+        reading = requests.PAST if self._audits and task.method == requests.TRADES else ""
+        return requests.of_instrument(settings, task.method, task.symbol, token, reading=reading)
 
     def _bars_from(self, task: Task, to_us: int) -> int:
         length_us = length_seconds(task.frame) * 1_000_000
@@ -245,13 +247,13 @@ class FinamPolling:
         task.reached = worth.reached
         now_us = self._venue_now_us()
         hours = self._hours[task.symbol]
-        if task.method == calls.BARS and not worth.total and hours.open(now_us) and task.empties < EMPTY_RETRIES:
+        if task.method == requests.BARS and not worth.total and hours.open(now_us) and task.empties < EMPTY_RETRIES:
             # The venue answers with nothing now and then where there is something.
             task.empties += 1
             task.due = now if task.empties == 1 else now + self._random.uniform(0.3, 1.0)
             return
         task.empties = 0
-        if worth.fresh and task.method != calls.BARS and not self._audits and not hours.open(now_us):
+        if worth.fresh and task.method != requests.BARS and not self._audits and not hours.open(now_us):
             self._stirred(task, hours, now_us, now)
         listing = worth.listing
         if listing is not None and not self._audits:
@@ -278,7 +280,7 @@ class FinamPolling:
             if opens_us is not None:
                 due = min(due, now + (opens_us - now_us) / 1e6)
             return due
-        if task.method != calls.BARS:
+        if task.method != requests.BARS:
             return due
         # Just after a bar has become final, where that is not long before its turn.
         settled_us = int((self._settings.grace_seconds + 1.0) * 1e6)
@@ -308,7 +310,7 @@ class FinamPolling:
     def _described(self, task: Task, answer: RestAnswer, now: float) -> None:
         task.failures = task.refusals = 0
         task.due = now + task.period
-        if task.method not in (calls.CLOCK, calls.SCHEDULE):
+        if task.method not in (requests.CLOCK, requests.SCHEDULE):
             return
         try:
             content = orjson.loads(answer.body)
@@ -317,7 +319,7 @@ class FinamPolling:
             return
         if type(content) is not dict:
             return
-        if task.method == calls.CLOCK:
+        if task.method == requests.CLOCK:
             venue_us = time_us(content.get("timestamp"))
             if venue_us is not None:
                 self._ahead_us = venue_us - answer.received_ns // 1000
@@ -342,6 +344,6 @@ class FinamPolling:
     def _hurry(self, now: float) -> None:
         for queue in self._queues.values():
             for task in queue.tasks:
-                if task.symbol in self._desk.urgent and task.method in calls.MARKET_DATA:
+                if task.symbol in self._desk.urgent and task.method in requests.MARKET_DATA:
                     task.due = now
         self._desk.urgent.clear()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from collector.venues.events import SubscriptionState, SubscriptionStatus
-from collector.venues.finam import calls
+from collector.venues.finam import requests
 from collector.venues.finam.planner import STREAM_OF, bar_periods, periods, weights
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.finam.tasks import DAILY_SECONDS, Queue, Task
@@ -39,12 +39,12 @@ def make_queues(plan: PollPlan, settings: FinamSettings, random: Random) -> dict
 
 def _reference_tasks(symbols: Sequence[str]) -> list[Task]:
     venue = [
-        Task(calls.CLOCK, "", CLOCK_SECONDS, CLOCK_SECONDS),
-        Task(calls.EXCHANGES, "", DAILY_SECONDS, DAILY_SECONDS),
+        Task(requests.CLOCK, "", CLOCK_SECONDS, CLOCK_SECONDS),
+        Task(requests.EXCHANGES, "", DAILY_SECONDS, DAILY_SECONDS),
     ]
     return venue + [
         Task(method, symbol, DAILY_SECONDS, DAILY_SECONDS)
-        for method in (calls.SCHEDULE, calls.ASSET, calls.PARAMS)
+        for method in (requests.SCHEDULE, requests.ASSET, requests.PARAMS)
         for symbol in symbols
     ]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from collector.errors import VenueError
+from collector.venues.fmex.derivatives import ALL, EXCHANGE_SEEN, INDEXES_SEEN, STATES_SEEN
 from collector.venues.fmex.rest import PREFIX, SYMBOLS
 from collector.venues.fmex.settings import FmexSettings
-from collector.venues.fmex.states import ALL, EXCHANGE_SEEN, INDEXES_SEEN, STATES_SEEN
 from collector.venues.fmex.symbols import choose, read_specs
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, INDEX, TICKER, TRADE, period_code
 from collector.venues.header import SessionHeader

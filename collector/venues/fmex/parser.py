@@ -15,10 +15,10 @@ from collector.venues.fmex import control
 from collector.venues.fmex.books import BookReader
 from collector.venues.fmex.candles import CandleReader
 from collector.venues.fmex.context import Context
+from collector.venues.fmex.derivatives import StateReader
 from collector.venues.fmex.numbers import loads
 from collector.venues.fmex.requests import asked_topic
 from collector.venues.fmex.rest import RestReader
-from collector.venues.fmex.states import StateReader
 from collector.venues.fmex.ticks import TickReader
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, TICKER, TRADE, Topic, split
 from collector.venues.fmex.trades import TradeReader

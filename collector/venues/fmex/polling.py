@@ -8,9 +8,9 @@ from random import Random
 
 from collector.errors import VenueError
 from collector.venues.events import Event, SubscriptionState, SubscriptionStatus
+from collector.venues.fmex.derivatives import EXCHANGE_SEEN
 from collector.venues.fmex.rest import EXCHANGE, INDEXES, INTEREST, PREFIX
 from collector.venues.fmex.settings import FmexSettings
-from collector.venues.fmex.states import EXCHANGE_SEEN
 from collector.venues.kit.losses import backoff
 from collector.venues.plan import PollPlan, Subscription
 from collector.venues.rest import RestAnswer, RestCall

@@ -14,8 +14,8 @@ from collector.venues.fmex.books import STREAM as BOOKS
 from collector.venues.fmex.books import read_book
 from collector.venues.fmex.candles import read_rest_candles
 from collector.venues.fmex.context import Context
+from collector.venues.fmex.derivatives import StateReader
 from collector.venues.fmex.numbers import loads
-from collector.venues.fmex.states import StateReader
 from collector.venues.fmex.symbols import read_specs
 from collector.venues.fmex.ticks import STREAM as TICKS
 from collector.venues.fmex.ticks import read_tick

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from collector.model import Instrument, InstrumentSpec
+from collector.venues.fmex.derivatives import CONTRACT_SUFFIX
 from collector.venues.fmex.numbers import loads, unsigned, whole
-from collector.venues.fmex.states import CONTRACT_SUFFIX
 from collector.venues.fmex.values import millis_us
 from collector.venues.kit.values import is_name, shorten
 from collector.venues.plan import Problem

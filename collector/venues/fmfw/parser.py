@@ -18,8 +18,8 @@ from collector.venues.fmfw.books import FullBookReader, PartialBookReader
 from collector.venues.fmfw.candles import VENUE_PERIODS, CandleReader
 from collector.venues.fmfw.context import Context, Reader
 from collector.venues.fmfw.control import control_event, is_control
+from collector.venues.fmfw.derivatives import FuturesReader, RateReader
 from collector.venues.fmfw.rest import RestReader
-from collector.venues.fmfw.states import FuturesReader, RateReader
 from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
 from collector.venues.fmfw.trades import TradeReader
 from collector.venues.header import SessionHeader

@@ -15,7 +15,7 @@ from collector.venues.fmfw.books import read_rest_book
 from collector.venues.fmfw.candles import STREAM as CANDLES
 from collector.venues.fmfw.candles import VENUE_PERIODS, RestCandles, rest_candles
 from collector.venues.fmfw.context import Context
-from collector.venues.fmfw.states import DERIVATIVES, RATES, names_fault, read_rest_derivative
+from collector.venues.fmfw.derivatives import DERIVATIVES, RATES, names_fault, read_rest_derivative
 from collector.venues.fmfw.symbols import read_spec
 from collector.venues.fmfw.ticks import REST_PRICE, REST_TICKER, Shape, read_tick, rest_rules
 from collector.venues.fmfw.ticks import STREAM as TICKS

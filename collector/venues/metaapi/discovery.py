@@ -16,7 +16,7 @@ from collector.venues.metaapi.hosts import SHARED_HOST, Hosts, path, provisionin
 from collector.venues.metaapi.periods import MT4_PERIODS, venue_name
 from collector.venues.metaapi.requests import subscription
 from collector.venues.metaapi.settings import AccountSettings, MetaapiSettings
-from collector.venues.metaapi.specs import UNKNOWN_KIND
+from collector.venues.metaapi.symbols import UNKNOWN_KIND
 from collector.venues.plan import ConnectionPlan, Plan, Problem, Subscription
 from collector.venues.rest import Discovery, RestAnswer, RestCall
 

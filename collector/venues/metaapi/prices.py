@@ -12,7 +12,7 @@ from collector.venues.metaapi.account import Account, Quarantine
 from collector.venues.metaapi.books import BOOKS_IN_A_PACKET, read_book
 from collector.venues.metaapi.candles import Bars, read_candle
 from collector.venues.metaapi.periods import end_us
-from collector.venues.metaapi.specs import read_spec
+from collector.venues.metaapi.symbols import read_spec
 from collector.venues.metaapi.ticks import add_tick, quote_row, read_quote, read_tick
 
 LISTS = {"prices": "ticks", "ticks": "ticks", "candles": "candles", "books": "books"}
