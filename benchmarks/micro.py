@@ -15,7 +15,7 @@ from benchmarks.database import server
 from benchmarks.venue import texts
 from collector import simulator, venues
 from collector.journal import Journal, JournalOptions, Kind
-from collector.model import Records
+from collector.model import Position, Records
 from collector.normalise.normaliser import Normaliser
 from collector.store.batch import Batch
 from collector.store.migrate import migrate
@@ -112,7 +112,7 @@ async def _insert(folder: Path) -> tuple[int, float]:
         out = Records()
         for frame in frames[start : start + BATCH_ROWS]:
             session.frame(frame, time.time_ns(), out)
-        batches.append(Batch(out, 1, number, time.time_ns()))
+        batches.append(Batch(out, Position(1, number), time.time_ns()))
     data = folder / "insert"
     data.mkdir(mode=0o755)
     async with server(data) as embedded:

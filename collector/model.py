@@ -14,7 +14,7 @@ Conventions, valid for every record:
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import xxhash
 
@@ -52,6 +52,18 @@ PERIODS = {
 (30 and 90 days) are codes: such candles open where the calendar says."""
 
 STREAMS = ("trades", "ticks", "books", "candles", "derivatives", "rates")
+
+
+class Position(NamedTuple):
+    """A place between two records; positions of one journal are totally ordered."""
+
+    segment: int
+    offset: int
+    """Of the next byte, from the start of the (uncompressed) segment file."""
+
+
+BEGINNING: Final = Position(0, 0)
+"""Before the first record there ever was."""
 
 
 class Instrument(NamedTuple):

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "data_dir": {"errors"},
     "model": {"errors"},
     "venues": {"model"},
-    "journal": set[str](),
+    "journal": {"model"},
     "normalise": {"model", "venues", "journal"},
     "store": {"model", "venues", "normalise"},
     "config": {"model", "venues", "store"},

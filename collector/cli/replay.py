@@ -210,7 +210,6 @@ async def _replay(config: Config, wanted: Wanted, progress: Progress) -> Replaye
 
 async def _compare(config: Config, wanted: Wanted, tables: list[str], examples: int, progress: Progress) -> Compared:
     from collector.attach import attached
-    from collector.journal import Position
     from collector.proof.difference import compare
     from collector.proof.known import check_journalled
     from collector.store.shadow import TABLES, Shadow
@@ -225,10 +224,9 @@ async def _compare(config: Config, wanted: Wanted, tables: list[str], examples: 
         if name.is_file():
             asking = Writer(lambda: dsn, name.read_text().strip())
             try:
-                position = await asking.position()
+                committed = await asking.position()
             finally:
                 await asking.close()
-            committed = None if position is None else Position(*position)
         shadow = Shadow(lambda: dsn)
         try:
             compared = await compare(

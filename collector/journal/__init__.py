@@ -18,11 +18,12 @@ from collector.journal.errors import (
 )
 from collector.journal.flusher import retry_delays
 from collector.journal.journal import Journal
-from collector.journal.layout import BEGINNING, MAX_PAYLOAD_BYTES, Kind, Position, Record
+from collector.journal.layout import MAX_PAYLOAD_BYTES, Kind, Record
 from collector.journal.options import JournalOptions
 from collector.journal.reader import OnCorrupt, SegmentCheck, read, verify
 from collector.journal.recovery import Recovery
 from collector.journal.segments import SegmentInfo, segments
+from collector.model import BEGINNING, Position
 
 __all__ = [
     "BEGINNING",

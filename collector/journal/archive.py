@@ -22,7 +22,7 @@ from collector.journal.budget import Budget
 from collector.journal.committed import remember, remembered
 from collector.journal.disk import Disk, RealDisk, write_all
 from collector.journal.errors import JournalError
-from collector.journal.layout import BEGINNING, HEADER_BYTES, Position
+from collector.journal.layout import HEADER_BYTES
 from collector.journal.options import JournalOptions
 from collector.journal.segments import (
     SegmentInfo,
@@ -33,6 +33,7 @@ from collector.journal.segments import (
     segment_path,
     segments,
 )
+from collector.model import BEGINNING, Position
 
 _log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.journal.disk import Disk, write_all
-from collector.journal.layout import BEGINNING, Position
+from collector.model import BEGINNING, Position
 
 NAME: Final = "committed"
 

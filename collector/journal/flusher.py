@@ -15,10 +15,10 @@ from typing import Final
 
 from collector.journal.budget import MEASURE_INTERVAL_S
 from collector.journal.errors import JournalClosed, JournalUnwritable
-from collector.journal.layout import Position
 from collector.journal.opening import Parts
 from collector.journal.options import JournalOptions
 from collector.journal.room import Room
+from collector.model import Position
 
 CLOSE_ATTEMPTS: Final = 3
 CLOSE_SECONDS: Final = 15.0

@@ -22,12 +22,13 @@ from collector.journal.budget import Refusal
 from collector.journal.disk import RESERVED_DESCRIPTORS, Disk, RealDisk
 from collector.journal.errors import JournalClosed, PositionBeyondEnd
 from collector.journal.flusher import CLOSE_SECONDS, Flusher, retry_delays
-from collector.journal.layout import BEGINNING, Kind, Position, Record
+from collector.journal.layout import Kind, Record
 from collector.journal.opening import Parts, take
 from collector.journal.options import JournalOptions
 from collector.journal.reader import OnCorrupt, read_numbers
 from collector.journal.recovery import Recovery
 from collector.journal.segments import numbers
+from collector.model import BEGINNING, Position
 
 _log = structlog.get_logger()
 

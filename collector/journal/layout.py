@@ -19,6 +19,8 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
+from collector.model import Position
+
 MAGIC: Final = b"COLLJRNL"
 FORMAT_VERSION: Final = 1
 
@@ -58,18 +60,6 @@ class Kind(enum.IntEnum):
 
 LAST_SESSION: Final = b'{"event":"last session"}'
 """The NOTE behind the CARRY records of a segment, under the highest number that a session had so far."""
-
-
-class Position(NamedTuple):
-    """A place between two records; positions of one journal are totally ordered."""
-
-    segment: int
-    offset: int
-    """Of the next byte, from the start of the (uncompressed) segment file."""
-
-
-BEGINNING: Final = Position(0, 0)
-"""Before the first record there ever was."""
 
 
 class Record(NamedTuple):

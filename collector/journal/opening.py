@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 from collector.journal.archive import Archive
 from collector.journal.budget import Budget
 from collector.journal.disk import DirectoryLock, Disk, private_folder
-from collector.journal.layout import Position
 from collector.journal.options import JournalOptions
 from collector.journal.recovery import Remains, prepare
 from collector.journal.segments import ends
 from collector.journal.tail import Tail
 from collector.journal.writer import SegmentWriter
+from collector.model import Position
 
 _FOR_A_PERSON: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 """Somebody has to put the folder right. Anything else a start sits out as a running journal does."""

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from collector.journal.errors import CorruptRecord, DamagedJournal, MissingSegment
 from collector.journal.layout import (
-    BEGINNING,
     HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
     RECORD,
@@ -23,10 +22,10 @@ from collector.journal.layout import (
     RECORD_HEAD,
     RECORD_REST,
     Kind,
-    Position,
     Record,
 )
 from collector.journal.segments import SegmentInfo, SegmentSource, numbers, segments
+from collector.model import BEGINNING, Position
 
 OnCorrupt = Callable[[DamagedJournal], None]
 

@@ -13,7 +13,7 @@ import structlog
 
 from collector.journal.disk import Disk, write_all
 from collector.journal.errors import DamagedJournal
-from collector.journal.layout import HEADER_BYTES, LAST_SESSION, Kind, Position
+from collector.journal.layout import HEADER_BYTES, LAST_SESSION, Kind
 from collector.journal.reader import segment_records
 from collector.journal.segment_file import SegmentFile
 from collector.journal.segments import (
@@ -23,6 +23,7 @@ from collector.journal.segments import (
     numbers,
     segment_path,
 )
+from collector.model import Position
 
 _log = structlog.get_logger()
 

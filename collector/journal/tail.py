@@ -21,10 +21,10 @@ from collector.journal.layout import (
     RECORD_REST,
     Header,
     Kind,
-    Position,
     encode_header,
     encode_record,
 )
+from collector.model import Position
 
 _FRAME = Kind.FRAME
 _crc32 = zlib.crc32

@@ -11,11 +11,11 @@ from collections import deque
 from pathlib import Path
 
 from collector.journal.disk import Disk
-from collector.journal.layout import Position
 from collector.journal.recovery import Remains
 from collector.journal.segment_file import SegmentFile
 from collector.journal.segments import segment_path
 from collector.journal.tail import Chunk
+from collector.model import Position
 
 
 class SegmentWriter:

@@ -85,7 +85,9 @@ def _foreseen(found: _Yield) -> Outcome:
 
 async def _store(resolver: Resolver, found: _Yield) -> Outcome:
     entry, records = found.entry, found.records
-    again = Again(records, entry.segment or 0, 0, entry.received_us * 1000, entry=entry, echoes=dict(found.echoes))
+    again = Again(
+        records, Position(entry.segment or 0, 0), entry.received_us * 1000, entry=entry, echoes=dict(found.echoes)
+    )
     committed = await resolver.resolve(again)
     if committed is None:
         return Outcome(entry.quarantine_id, SETTLED, {})

@@ -110,7 +110,7 @@ async def replay(
     begun = start is None
 
     async def commit(at: Record) -> None:
-        committed = await writer.commit(Batch(keep(out), at.end.segment, at.end.offset, oldest_ns, size))
+        committed = await writer.commit(Batch(keep(out), at.end, oldest_ns, size))
         for table, count in committed.counts.items():
             done.tables[table] = done.tables.get(table, TableCount()) + count
         progress(done)

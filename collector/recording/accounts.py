@@ -38,8 +38,8 @@ class Accounts:
         """A batch is in the database."""
         items = batch.records.items
         self._miscounted += abs(items - sum(count.items for count in committed.counts.values()))
-        if batch.segment >= self._begin.segment:
-            self._committed[batch.segment] += items
+        if batch.position.segment >= self._begin.segment:
+            self._committed[batch.position.segment] += items
 
     def read_again_from(self, position: Position) -> None:
         """What lies behind this place is going to be committed once more."""

@@ -171,7 +171,7 @@ class JournalledIntake:
             return
         size = end.offset - start.offset if end.segment == start.segment else end.offset
         now_ns = self._clock.now_ns()
-        batch = Batch(records, end.segment, end.offset, oldest_ns or now_ns, size, now_ns)
+        batch = Batch(records, end, oldest_ns or now_ns, size, now_ns)
         self.queue.offer(batch)
         if self.queue.overfull:
             self.fall_behind(end, self.normaliser.fork())

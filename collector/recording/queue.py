@@ -84,5 +84,5 @@ class BatchQueue:
         """Return how many items wait, by the journal's segment that their batches end in."""
         waiting: Counter[int] = Counter()
         for batch in self._batches:
-            waiting[batch.segment] += batch.records.items
+            waiting[batch.position.segment] += batch.records.items
         return waiting

@@ -144,10 +144,10 @@ class Recorder:
                     break
             cutter.cancel()
 
-    def _fall_back(self, held: tuple[int, int] | None) -> None:
+    def _fall_back(self, held: Position | None) -> None:
         """Begin again where the tables end: let nothing that is in memory be written, and nothing be deleted."""
         # No await in here: a live batch that was committed now would move the position past what is missing.
-        position = Position(*held) if held else BEGINNING
+        position = held or BEGINNING
         self._queue.forget()
         self._intake.fall_behind(position, None)
         self._accounts.read_again_from(position)
@@ -158,7 +158,7 @@ class Recorder:
         self._damaged = False  # of what was read by now the rows are in the tables
         if start.records is not None:
             now_ns = self._clock.now_ns()
-            await self._commit(Batch(start.records, *start.position, now_ns, newest_ns=start.newest_ns))
+            await self._commit(Batch(start.records, start.position, now_ns, newest_ns=start.newest_ns))
         if start.skipped:
             self._accounts.lost_before(start.position)
         self._placed = True
@@ -192,7 +192,7 @@ class Recorder:
             self._intake.cut()
 
     async def _commit(self, batch: Batch) -> None:
-        position = Position(batch.segment, batch.byte_offset)
+        position = batch.position
         self._working_ns = batch.oldest_ns
         self.busy = True
         try:
@@ -237,7 +237,7 @@ class Recorder:
         while True:
             async for batch in self._read_on(position, normaliser):
                 await self._commit(batch)
-                position = Position(batch.segment, batch.byte_offset)
+                position = batch.position
             # A commit waits for disks, and meanwhile the journal grows: the last stretch is only parsed.
             ahead: list[Batch] = []
             for _ in range(CHASES):
@@ -245,7 +245,7 @@ class Recorder:
                     break
                 async for batch in self._read_on(position, normaliser):
                     ahead.append(batch)
-                    position = Position(batch.segment, batch.byte_offset)
+                    position = batch.position
                 if self._journal.distance(position) <= HAND_OVER_BYTES and self._hand_over(position, normaliser, ahead):
                     tell_orphans(normaliser)
                     log.info("caught_up")
@@ -298,7 +298,7 @@ class Recorder:
             if last is not None and (
                 record.position.segment != last.segment or size >= most_bytes or out.items >= self._batch_rows
             ):
-                yield Batch(out, last.segment, last.offset, oldest_ns, size, newest_ns)
+                yield Batch(out, last, oldest_ns, size, newest_ns)
                 out, oldest_ns, size = Records(), 0, 0
             if self._damaged:
                 self._damaged = False
@@ -308,4 +308,4 @@ class Recorder:
             size += len(record.payload)
             last = record.end
         if last is not None:
-            yield Batch(out, last.segment, last.offset, oldest_ns, size, newest_ns)
+            yield Batch(out, last, oldest_ns, size, newest_ns)

@@ -86,7 +86,7 @@ class Starting:
             # A new journal knows no session, and our clock may have been set back since those in the tables. Nobody
             # waits for this: what was opened by now has its number of the clock, to the microsecond.
             self._intake.number_after(await self._writer.last_session())
-        saved = Position(*held.position) if held else BEGINNING
+        saved = held.position if held else BEGINNING
         # What lies in this run's own segments can be in the tables only once this run has put it there.
         end_lost = saved > (self._journal.begin if first else self._journal.end)
         start = await self._at_the_end(saved) if end_lost else saved

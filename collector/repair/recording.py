@@ -103,6 +103,6 @@ class Recording:
                 return
             end = self._journal.end
             await self._journal.sync(end)
-            committed = await self._writer.commit(Batch(records, end.segment, end.offset, self._clock.now_ns()))
+            committed = await self._writer.commit(Batch(records, end, self._clock.now_ns()))
             for table, count in committed.counts.items():
                 self.counts[table] = self.counts.get(table, TableCount()) + count

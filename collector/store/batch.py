@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from collector.model import Records
+from collector.model import Position, Records
 
 
 class TableCount(NamedTuple):
@@ -26,11 +26,11 @@ class TableCount(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Records that are committed together, with the journal position that they reach."""
+    """Records that are committed together, with the place in the journal that they reach."""
 
     records: Records
-    segment: int
-    byte_offset: int
+    position: Position
+    """Where the journal has been read to with them."""
     oldest_ns: int
     """When the oldest frame of it was received: what the lag from receipt to commit is measured from."""
     size: int = 0

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 from collector.errors import CollectorError
+from collector.model import Position
 
 
 class DatabaseError(CollectorError):
@@ -69,9 +70,13 @@ class DatabaseWentBackError(DatabaseError):
     later than it was left: where the wrong backup was restored first.
     """
 
-    def __init__(self, position: tuple[int, int] | None, left: tuple[int, int] | None) -> None:
+    def __init__(self, position: Position | None, left: Position | None) -> None:
         self.position = position
-        super().__init__(f"it stands at {position or 'the beginning'} and was left at {left or 'the beginning'}")
+        super().__init__(f"it stands at {_place(position)} and was left at {_place(left)}")
+
+
+def _place(position: Position | None) -> str:
+    return "the beginning" if position is None else str(tuple(position))
 
 
 class JournalNameTakenError(DatabaseError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import asyncpg
 
-from collector.model import content_key
+from collector.model import Position, content_key
 from collector.store.errors import (
     DatabaseWentBackError,
     JournalNameGoneError,
@@ -70,8 +70,7 @@ class AnyOwner:
 class Held(NamedTuple):
     """What the database holds of a journal's position."""
 
-    segment: int
-    byte_offset: int
+    position: Position
     received_us: int | None
     """What was received until then is in the tables, microseconds; None: not known."""
     updated_us: int
@@ -82,18 +81,14 @@ class Held(NamedTuple):
     """For how long the owner has given no sign of life."""
     alive_at: datetime | None
 
-    @property
-    def position(self) -> tuple[int, int]:
-        return self.segment, self.byte_offset
-
 
 class JournalPlace:
     """One journal's position in the database, as one writer knows and moves it."""
 
     def __init__(self, owner: Owner | AnyOwner) -> None:
         self._owner = owner
-        self._known: tuple[int, int] | None = None
-        self._asked: tuple[int, int] | None = None
+        self._known: Position | None = None
+        self._asked: Position | None = None
         """Where it is if a commit was done whose answer never came."""
         self._entered = False
         """Whether this run has had the right to move it."""
@@ -113,17 +108,17 @@ class JournalPlace:
         return self._owner.name
 
     @property
-    def known(self) -> tuple[int, int] | None:
+    def known(self) -> Position | None:
         """The position that the database acknowledged last."""
         return self._known
 
     def reached(self, batch: Batch) -> None:
         """Take note that the database holds a batch."""
-        self._known, self._asked = (batch.segment, batch.byte_offset), None
+        self._known, self._asked = batch.position, None
 
     def asked(self, batch: Batch) -> None:
         """Take note that the commit of a batch is asked for: until it is answered the position may be there already."""
-        self._asked = batch.segment, batch.byte_offset
+        self._asked = batch.position
 
     async def load(self, connection: Connection) -> Held | None:
         """Return what the database holds; None for nothing. From there the next batch moves it on."""
@@ -133,7 +128,7 @@ class JournalPlace:
 
     async def _load(self, connection: Connection) -> Held | None:
         row = await connection.fetchrow(_SQL["load_position"], self.journal)
-        return None if row is None else Held(*row)
+        return None if row is None else Held(Position(*row[:2]), *row[2:])
 
     async def enter(self, connection: Connection) -> None:
         """Take the right to move the position, on a connection that is new, and see what became of it meanwhile.
@@ -205,8 +200,7 @@ class JournalPlace:
         moved = await connection.fetchval(
             _SQL["move_on"],
             self.journal,
-            batch.segment,
-            batch.byte_offset,
+            *batch.position,
             list(counts),
             *map(list, columns),
             *(self._known or (None, None)),
@@ -233,7 +227,7 @@ class JournalPlace:
     async def reached_by(self, connection: Connection, batch: Batch) -> bool:
         """Tell whether the position is at a batch's end, once a transaction that moves it just now has ended."""
         row = await connection.fetchrow(_SQL["lock_position"], self.journal)
-        return row is not None and tuple(row) == (batch.segment, batch.byte_offset)
+        return row is not None and tuple(row) == batch.position
 
     async def set_aside(self, connection: Connection, segment: int, why: str) -> None:
         """Keep what was counted since a segment that the journal has lost under a name that tells why."""

@@ -60,8 +60,7 @@ async def put_away(
     rows = await connection.fetch(
         _SQL["insert_quarantine"],
         *map(list, zip(*columns, strict=True)),
-        batch.segment,
-        batch.byte_offset,
+        *batch.position,
         journal,
     )
     new = {stream or FRAMES: items for stream, items in rows}

@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
-from collector.model import Gap, Instrument, Quarantined, Records, Session, Wanted
+from collector.model import Gap, Instrument, Position, Quarantined, Records, Session, Wanted
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
 from collector.store.dsn import DRIVER_ERRORS, connect, refusals
@@ -136,7 +136,7 @@ class Writer:
         assert place is not None, "a writer without a journal has no position"
         return await self._for_ever(place.load)
 
-    async def position(self) -> tuple[int, int] | None:
+    async def position(self) -> Position | None:
         """Return the segment and offset up to which the journal is in the tables; None for a database without any."""
         held = await self.held()
         return None if held is None else held.position

@@ -40,7 +40,7 @@ async def leave_work(daemon: WatchedDaemon) -> None:
     daemon.journal.append(1, Kind.NOTE, daemon.clock.now_ns(), b"{}")
     await daemon.journal.sync(daemon.journal.end)
     end = daemon.journal.end
-    daemon.intake.queue.offer(Batch(Records(), end.segment, end.offset, daemon.clock.now_ns(), 10))
+    daemon.intake.queue.offer(Batch(Records(), end, daemon.clock.now_ns(), 10))
 
 
 def test_a_quiet_daemon_gets_on(daemon: WatchedDaemon, progress: Progress) -> None:

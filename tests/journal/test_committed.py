@@ -9,7 +9,7 @@ import pytest
 
 from collector.journal.committed import remember, remembered
 from collector.journal.disk import RealDisk
-from collector.journal.layout import BEGINNING, Position
+from collector.model import BEGINNING, Position
 
 
 def test_a_position_is_remembered(tmp_path: Path) -> None:

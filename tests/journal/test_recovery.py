@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from collector.journal import Kind, Position, Recovery, read
 from collector.journal.archive import Archive
 from collector.journal.disk import Disk, RealDisk
-from collector.journal.layout import BEGINNING, HEADER_BYTES, Header, encode_header
+from collector.journal.layout import HEADER_BYTES, Header, encode_header
 from collector.journal.options import JournalOptions
 from collector.journal.recovery import Prepared, prepare
 from collector.journal.segments import segment_path
+from collector.model import BEGINNING
 
 WriteSegments = Callable[..., Path]
 

@@ -20,7 +20,7 @@ from collector.feed.connection import ConnectionFeed, ConnectionState
 from collector.feed.rest import RestClient
 from collector.feed.worker import VenueWorker, WorkerState
 from collector.journal import Journal, JournalOptions
-from collector.model import Instrument, Records, Trade
+from collector.model import Instrument, Position, Records, Trade
 from collector.normalise.normaliser import Normaliser
 from collector.recording.changes import TableChanges
 from collector.recording.database import DatabaseState
@@ -223,7 +223,7 @@ class WatchedDaemon:
         now_us = self.clock.now_ns() // 1000
         records.trades.append(Trade(Instrument("fake", "A"), now_us, 1, None, "1", "1", 1, now_us))
         records.items = count.items
-        batch = Batch(records, 1, 0, self.clock.now_ns() - int(lag * 1e9))
+        batch = Batch(records, Position(1, 0), self.clock.now_ns() - int(lag * 1e9))
         self.statistics.committed(batch, Committed({table: count}), self.clock.now_ns())
 
 

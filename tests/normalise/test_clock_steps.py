@@ -104,7 +104,7 @@ async def test_the_last_state_of_a_bar_wins_whatever_the_clock_showed_and_a_repl
                 apply(record, of, out)
                 held += 1
                 if held == frames_in_a_batch or record is records[-1]:
-                    await writer.commit(Batch(out, 1, record.end.offset, NOON))
+                    await writer.commit(Batch(out, Position(1, record.end.offset), NOON))
                     out, held = Records(), 0
         finally:
             await writer.close()

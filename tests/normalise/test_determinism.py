@@ -203,7 +203,7 @@ async def commit(dsn: str, states: list[Candle]) -> None:
     out.candles += states
     out.items = len(states)
     try:
-        await writer.commit(Batch(out, 1, 1, 1))
+        await writer.commit(Batch(out, Position(1, 1), 1))
     finally:
         await writer.close()
 
@@ -249,7 +249,7 @@ async def test_second_of_two_equal_trades_keeps_its_ordinal_when_reading_begins_
         journal.append(SESSION, Kind.FRAME, RECEIVED_NS + 1, FRAME)
     writer = Writer(lambda: database, "made")
     try:
-        await writer.commit(Batch(first_rows(tmp_path, between), *between, RECEIVED_NS))
+        await writer.commit(Batch(first_rows(tmp_path, between), between, RECEIVED_NS))
         assert await keys(database) == [key(0)]
         if forward:
             await recover(tmp_path, writer)

@@ -61,7 +61,7 @@ async def record(folder: Path, dsn: str, frames: Sequence[bytes]) -> None:
         for one in read(folder / "journal"):
             out = Records()
             apply(one, normaliser, out)
-            await writer.commit(Batch(out, one.end.segment, one.end.offset, one.received_ns))
+            await writer.commit(Batch(out, one.end, one.received_ns))
     finally:
         await writer.close()
 

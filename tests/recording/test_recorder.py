@@ -67,7 +67,7 @@ class NumberAdapter:
 class HeldWriter:
     """Remembers what it is given, as fast as it is let to."""
 
-    def __init__(self, position: tuple[int, int] | None = None) -> None:
+    def __init__(self, position: Position | None = None) -> None:
         self.saved = position
         self.keys: list[int] = []
         self.greatest_session = 0
@@ -76,7 +76,7 @@ class HeldWriter:
 
     async def held(self) -> Held | None:
         await self.open.wait()
-        return None if self.saved is None else Held(*self.saved, None, 0, None, None, 0.0, None)
+        return None if self.saved is None else Held(self.saved, None, 0, None, None, 0.0, None)
 
     async def open_gaps(self) -> list[Gap]:
         return []
@@ -100,7 +100,7 @@ class HeldWriter:
     async def commit(self, batch: Batch) -> Committed:
         await self.open.wait()
         self.keys += [trade.trade_key for trade in batch.records.trades]
-        self.saved = batch.segment, batch.byte_offset
+        self.saved = batch.position
         count = len(batch.records.trades)
         return Committed({"trades": TableCount(count, count, 0, 0)})
 
@@ -211,7 +211,7 @@ async def test_position_beyond_the_journal_skips_nothing_of_this_run(tmp_path: P
         on.receive(10)
     assert first.saved is not None
     # The database remembers more than the journal holds: an older copy of it was put back.
-    writer = HeldWriter((first.saved[0] + 1 + ahead, 300))
+    writer = HeldWriter(Position(first.saved.segment + 1 + ahead, 300))
     writer.open.clear()
     async with line(tmp_path, writer) as on:
         on.receive(5000)  # before the database tells where it stands
@@ -317,7 +317,7 @@ async def test_what_arrives_while_a_long_backlog_is_worked_off_is_not_gathered_i
         async def slow(batch: Batch) -> Committed:
             nonlocal parsed
             parsed = max(0, parsed - batch.size)
-            if on.journal.distance(Position(batch.segment, batch.byte_offset)) < 10 << 20 and len(writer.keys) < 20_000:
+            if on.journal.distance(batch.position) < 10 << 20 and len(writer.keys) < 20_000:
                 on.receive(1000, bytes_each=1000)  # as much as is written
             return await commit(batch)
 

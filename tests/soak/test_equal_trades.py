@@ -24,7 +24,7 @@ from collector import simulator, venues
 from collector.clock import SystemClock
 from collector.config import load
 from collector.feed.network import AiohttpNetwork
-from collector.model import Gap, Instrument, Records
+from collector.model import BEGINNING, Gap, Instrument, Records
 from collector.proof.replay import replay
 from collector.repair.job import Job
 from collector.store.batch import Batch
@@ -84,7 +84,7 @@ class Scene(Stage):
         for first, end in zip(edges[::2], edges[1::2], strict=True):
             for records in self.past.listen(self.deals[first:end]):
                 told += len(records.trades)
-                await writer.commit(Batch(records, 0, 0, 1))
+                await writer.commit(Batch(records, BEGINNING, 1))
         out = Records()
         spans = [(self.deals[first - 1].time_us, self.deals[end].time_us) for first, end in self.gaps]
         out.gaps = [
@@ -92,7 +92,7 @@ class Scene(Stage):
             for span in spans
             for stream in self.past.streams
         ]
-        await writer.commit(Batch(out, 0, 0, 1))
+        await writer.commit(Batch(out, BEGINNING, 1))
         await writer.close()
         return told
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from collector.model import Instrument, InstrumentSpec, Records
+from collector.model import Instrument, InstrumentSpec, Position, Records
 from collector.store.batch import Batch
 from collector.store.writer import Writer
 
@@ -428,7 +428,7 @@ async def tell(dsn: str, *specs: InstrumentSpec) -> None:
         for one in specs:
             records = Records()
             records.instruments.append(one)
-            await writer.commit(Batch(records, 1, 1, 0))
+            await writer.commit(Batch(records, Position(1, 1), 0))
     finally:
         await writer.close()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from collector.model import Instrument, Records, Trade
+from collector.model import Instrument, Position, Records, Trade
 from collector.store.batch import Batch
 from collector.store.migrate import migrate
 from collector.store.rollups import Rollups
@@ -63,7 +63,7 @@ def batch(trades: list[Trade]) -> Batch:
     records = Records()
     records.trades += trades
     records.items = len(trades)
-    return Batch(records, 1, 1, 0)
+    return Batch(records, Position(1, 1), 0)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from collector.model import (
     Instrument,
     InstrumentSpec,
     News,
+    Position,
     Quarantined,
     Rate,
     Records,
@@ -64,7 +65,7 @@ def records(*rows: Any) -> Records:
 
 
 def batch(*rows: Any, segment: int = 1, offset: int = 100) -> Batch:
-    return Batch(records(*rows), segment, offset, 0)
+    return Batch(records(*rows), Position(segment, offset), 0)
 
 
 @asynccontextmanager
