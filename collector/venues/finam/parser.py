@@ -29,7 +29,7 @@ from collector.venues.finam.trades import TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, time_us
 from collector.venues.finam.watch import Watch
 from collector.venues.header import SessionHeader
-from collector.venues.kit.parser import AnswerParser
+from collector.venues.kit.parser import AnswerParser, Reply
 from collector.venues.kit.values import shorten
 
 DEFAULT_FINAL_US = 5_000_000
@@ -95,35 +95,20 @@ class FinamParser(AnswerParser):
     def beat(self, received_ns: int, out: Records) -> None:
         """Nothing is closed by time: a bar's end is told by the next answer or bar."""
 
-    def _answered(
-        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
-    ) -> Sequence[Event]:
-        received_us = received_ns // 1000
-        method, _, rest = channel.partition("/")
-        symbol, _, reading = rest.partition("/")
+    def _answered(self, reply: Reply, out: Records) -> Sequence[Event]:
+        is_news = reply.channel.startswith(NEWS)
         try:
-            if channel.startswith(NEWS):
-                events = self._news(channel, body, received_us, out)
-            else:
-                content = mapping(orjson.loads(body), "answer")
-                events = self._read(method, symbol, reading, params, content, body, received_us, out)
+            return self._news(reply, out) if is_news else self._read(reply, out)
         except (orjson.JSONDecodeError, BadValueError) as error:
-            stream = news.STREAM if channel.startswith(NEWS) else _STREAMS.get(method)
-            self._context.reject(out, stream, f"{channel[:100]}: {error}", body, received_us)
-            events = ()
-        return events
+            stream = news.STREAM if is_news else _STREAMS.get(reply.channel.partition("/")[0])
+            self._context.reject(out, stream, f"{reply.channel[:100]}: {error}", reply.body, reply.received_us)
+            return ()
 
-    def _read(
-        self,
-        method: str,
-        symbol: str,
-        reading: str,
-        params: Mapping[str, str],
-        content: dict[str, Any],
-        body: bytes,
-        received_us: int,
-        out: Records,
-    ) -> Sequence[Event]:
+    def _read(self, reply: Reply, out: Records) -> Sequence[Event]:
+        body, received_us = reply.body, reply.received_us
+        method, _, rest = reply.channel.partition("/")
+        symbol, _, reading = rest.partition("/")
+        content = mapping(orjson.loads(body), "answer")
         if method == EXCHANGES:
             return self._exchanges(content)
         instrument = self._context.admit(symbol)
@@ -153,7 +138,7 @@ class FinamParser(AnswerParser):
                 since_us = received_us if listing.oldest_us is None else listing.oldest_us + self._delay_us(symbol)
         elif method == BARS and frame in PERIOD_OF:
             items = objects(content.get("bars"), "bars")
-            asked_us = time_us(params.get("interval.end_time"))
+            asked_us = time_us(reply.params.get("interval.end_time"))
             read_bars = self.candles.read_past if mode == PAST else self.candles.read
             fresh = read_bars(instrument, frame, items, asked_us, body, received_us, out)
             worth = AnswerRead(len(items), fresh, reached=self.candles.reached(symbol, frame))
@@ -162,10 +147,10 @@ class FinamParser(AnswerParser):
         self._watch.note(instrument, _STREAMS[method], self._hours.get(symbol), received_us, out)
         return (worth, *self._covered(channel, symbol, worth.fresh, received_us, since_us))
 
-    def _news(self, channel: str, body: bytes, received_us: int, out: Records) -> Sequence[Event]:
-        source = channel.removeprefix(NEWS)
-        found = news.read_feed(self._context, source, body, received_us, out)
-        return self._covered(channel, source, found, received_us)
+    def _news(self, reply: Reply, out: Records) -> Sequence[Event]:
+        source = reply.channel.removeprefix(NEWS)
+        items = news.read_feed(self._context, source, reply.body, reply.received_us, out)
+        return self._covered(reply.channel, source, items, reply.received_us)
 
     def _covered(
         self, channel: str, symbol: str, fresh: int, received_us: int, since_us: int | None = None

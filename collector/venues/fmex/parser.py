@@ -6,7 +6,7 @@ makes it raise; what no reader understands goes to quarantine with its frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 from collector.model import Instrument, Records
@@ -24,7 +24,7 @@ from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, TICKER, TRADE, To
 from collector.venues.fmex.trades import TradeReader
 from collector.venues.fmex.values import millis_us
 from collector.venues.header import SessionHeader
-from collector.venues.kit.parser import BarParser
+from collector.venues.kit.parser import BarParser, Reply
 from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
@@ -99,10 +99,8 @@ class FmexParser(BarParser):
             self.beat(received_ns, out)
         return events
 
-    def _answered(
-        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
-    ) -> Sequence[Event]:
-        self._rest.read(channel, params, body, received_ns, out)
+    def _answered(self, reply: Reply, out: Records) -> Sequence[Event]:
+        self._rest.read(reply, out)
         return ()
 
     def _candle_readers(self) -> Iterable[CandleReader]:

@@ -6,7 +6,7 @@ answer is `{"status": 0, "data": ..}`; open interest, which is on another host, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from collector.model import PERIODS, Instrument, Records
@@ -22,6 +22,7 @@ from collector.venues.fmex.ticks import read_tick
 from collector.venues.fmex.topics import LEVELS, VENUE_PERIODS
 from collector.venues.fmex.trades import TradePages
 from collector.venues.fmex.values import millis_us
+from collector.venues.kit.parser import Reply
 from collector.venues.kit.values import shorten
 
 PREFIX = "rest:"
@@ -36,14 +37,12 @@ class Answer:
 
     __slots__ = ("body", "content", "out", "params", "parts", "received_ns")
 
-    def __init__(
-        self, parts: list[str], params: Mapping[str, str], content: Any, body: bytes, received_ns: int, out: Records
-    ) -> None:
+    def __init__(self, parts: list[str], reply: Reply, content: Any, out: Records) -> None:
         self.parts = parts
-        self.params = params
+        self.params = reply.params
         self.content = content
-        self.body = body
-        self.received_ns = received_ns
+        self.body = reply.body
+        self.received_ns = reply.received_ns
         self.out = out
 
     @property
@@ -64,25 +63,26 @@ class RestReader:
     def fork(self, context: Context, states: StateReader) -> RestReader:
         return RestReader(context, states, self._trades.fork(context))
 
-    def read(self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records) -> None:
+    def read(self, reply: Reply, out: Records) -> None:
         """Read one answer."""
+        channel, body, received_us = reply.channel, reply.body, reply.received_us
         kind, *parts = channel.removeprefix(PREFIX).split("/")
         reader = _READERS.get(kind)
         if reader is None:
-            self._context.reject(out, None, f"channel: {shorten(channel)} is not known", body, received_ns // 1000)
+            self._context.reject(out, None, f"channel: {shorten(channel)} is not known", body, received_us)
             return
         try:
             content = loads(body)
         except ValueError as error:
-            self._context.reject(out, None, f"{kind}: not JSON: {error}", body, received_ns // 1000)
+            self._context.reject(out, None, f"{kind}: not JSON: {error}", body, received_us)
             return
         if kind != INTEREST:
             if type(content) is not dict or "data" not in content:
                 reason = f"{kind}: {shorten(content)} is not an answer with data"
-                self._context.reject(out, None, reason, body, received_ns // 1000)
+                self._context.reject(out, None, reason, body, received_us)
                 return
             content = content["data"]
-        answer = Answer(parts, params, content, body, received_ns, out)
+        answer = Answer(parts, reply, content, out)
         if len(parts) == _PARTS.get(kind, len(parts)):
             reader(self, answer)
         else:

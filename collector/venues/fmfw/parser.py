@@ -7,7 +7,7 @@ makes it raise; what no reader understands goes to quarantine with its frame.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import orjson
@@ -23,7 +23,7 @@ from collector.venues.fmfw.rest import RestReader
 from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
 from collector.venues.fmfw.trades import TradeReader
 from collector.venues.header import SessionHeader
-from collector.venues.kit.parser import BarParser
+from collector.venues.kit.parser import BarParser, Reply
 from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
@@ -99,22 +99,17 @@ class FmfwParser(BarParser):
             self.beat(received_ns, out)
         return events
 
-    def _answered(
-        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
-    ) -> Sequence[Event]:
-        received_us = received_ns // 1000
-        events: Sequence[Event] = ()
+    def _answered(self, reply: Reply, out: Records) -> Sequence[Event]:
         try:
-            content = _loads(body)
+            content = _loads(reply.body)
         except ValueError as error:
-            self._context.reject(out, None, f"not JSON: {error}", body, received_us)
-        else:
-            event = control_event(content) if type(content) is dict and type(content.get("error")) is dict else None
-            if event is not None:
-                events = (event,)
-            else:
-                self._rest.read(channel, params, content, body, received_us, out)
-        return events
+            self._context.reject(out, None, f"not JSON: {error}", reply.body, reply.received_us)
+            return ()
+        event = control_event(content) if type(content) is dict and type(content.get("error")) is dict else None
+        if event is not None:
+            return (event,)
+        self._rest.read(reply, content, out)
+        return ()
 
     def _candle_readers(self) -> Iterable[CandleReader]:
         return (reader for reader in self._readers.values() if isinstance(reader, CandleReader))

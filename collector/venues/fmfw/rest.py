@@ -22,6 +22,7 @@ from collector.venues.fmfw.ticks import STREAM as TICKS
 from collector.venues.fmfw.trades import STREAM as TRADES
 from collector.venues.fmfw.trades import TradeListReader
 from collector.venues.fmfw.values import MOMENT, UNSIGNED_TEXT, fault, moment_us
+from collector.venues.kit.parser import Reply
 from collector.venues.kit.values import is_name, shorten
 
 PREFIX = "rest:"
@@ -46,22 +47,13 @@ class Answer:
 
     __slots__ = ("body", "content", "context", "out", "params", "received_us", "symbol")
 
-    def __init__(
-        self,
-        context: Context,
-        params: Mapping[str, str],
-        symbol: str | None,
-        content: Any,
-        body: bytes,
-        received_us: int,
-        out: Records,
-    ) -> None:
+    def __init__(self, context: Context, reply: Reply, symbol: str | None, content: Any, out: Records) -> None:
         self.context = context
-        self.params = params
+        self.params = reply.params
         self.symbol = symbol
         self.content = content
-        self.body = body
-        self.received_us = received_us
+        self.body = reply.body
+        self.received_us = reply.received_us
         self.out = out
 
     def reject(self, stream: str | None, reason: str, items: int = 1) -> None:
@@ -112,22 +104,21 @@ class RestReader:
     def fork(self, context: Context) -> RestReader:
         return RestReader(context, self._trades.fork(context))
 
-    def read(
-        self, channel: str, params: Mapping[str, str], content: Any, body: bytes, received_us: int, out: Records
-    ) -> None:
+    def read(self, reply: Reply, content: Any, out: Records) -> None:
         """Read one decoded answer."""
-        path, symbol = _split(channel)
+        params = reply.params
+        path, symbol = _split(reply.channel)
         if symbol is None:
             symbol = params.get("symbol")
         if symbol is None and type(content) is list and is_name(params.get("symbols")):
             symbol = params["symbols"]
-        answer = Answer(self._context, params, symbol, content, body, received_us, out)
+        answer = Answer(self._context, reply, symbol, content, out)
         reader = _READERS.get(path)
         if path == "trades":
             for code, items in answer.by_symbol(content, TRADES):
-                self._trades.read(code, items, params, body, received_us, out)
+                self._trades.read(code, items, params, reply.body, reply.received_us, out)
         elif reader is None:
-            answer.reject(None, f"channel: {shorten(channel)} is not known")
+            answer.reject(None, f"channel: {shorten(reply.channel)} is not known")
         else:
             reader(answer, path)
 

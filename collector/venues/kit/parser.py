@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -14,16 +14,28 @@ from collector.venues.kit.session import NEVER_US, SessionState
 from collector.venues.kit.values import shorten
 
 
-def name_request(held: list[Quarantined], first: int, channel: str, params: Mapping[str, str], body: bytes) -> None:
+class Reply(NamedTuple):
+    """A REST answer as the journal keeps it, with what tells what was asked."""
+
+    channel: str
+    params: Mapping[str, str]
+    body: bytes
+    received_ns: int
+
+    @property
+    def received_us(self) -> int:
+        return self.received_ns // 1000
+
+
+def name_request(held: list[Quarantined], first: int, reply: Reply) -> None:
     """Let what an answer has sent to quarantine begin with a line of JSON that tells the request; the body follows.
 
     Only so can it be parsed again: a body alone does not tell what it is of. `first` is the first entry of the answer.
     """
     if len(held) > first:
-        request = orjson.dumps({"channel": channel, "params": dict(params)})
-        held[first:] = [
-            bad._replace(payload=request + b"\n" + body) if bad.payload is body else bad for bad in held[first:]
-        ]
+        request = orjson.dumps({"channel": reply.channel, "params": dict(reply.params)})
+        named = request + b"\n" + reply.body
+        held[first:] = [bad._replace(payload=named) if bad.payload is reply.body else bad for bad in held[first:]]
 
 
 class AnswerParser(ABC):
@@ -36,14 +48,13 @@ class AnswerParser(ABC):
     ) -> Sequence[Event]:
         """Read a REST answer; a bad one's quarantined payload is a line of JSON with the request, then the body."""
         before = len(out.quarantine)
-        events = self._answered(channel, params, body, received_ns, out)
-        name_request(out.quarantine, before, channel, params, body)
+        reply = Reply(channel, params, body, received_ns)
+        events = self._answered(reply, out)
+        name_request(out.quarantine, before, reply)
         return events
 
     @abstractmethod
-    def _answered(
-        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
-    ) -> Sequence[Event]:
+    def _answered(self, reply: Reply, out: Records) -> Sequence[Event]:
         """Read a REST answer; what is not understood goes to quarantine with the body."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from collector.model import Records
 from collector.venues.events import Acknowledged, Event
 from collector.venues.header import SessionHeader
-from collector.venues.kit.parser import AnswerParser
+from collector.venues.kit.parser import AnswerParser, Reply
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi import control
 from collector.venues.metaapi.account import Account, Quarantine
@@ -97,10 +97,8 @@ class MetaapiParser(AnswerParser):
             self._reject(out, f"{shorten(name)} is no event that we know", payload, received_ns)
         return ()
 
-    def _answered(
-        self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records
-    ) -> Sequence[Event]:
-        self._rest.read(channel, params, body, received_ns, out)
+    def _answered(self, reply: Reply, out: Records) -> Sequence[Event]:
+        self._rest.read(reply, out)
         return ()
 
     def beat(self, received_ns: int, out: Records) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from collector.model import Instrument, Records
 from collector.venues.kit.ordinals import Counts, Ordinals
+from collector.venues.kit.parser import Reply
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.account import Quarantine
 from collector.venues.metaapi.candles import read_candle
@@ -45,9 +46,9 @@ class RestReader:
         """Give another one the same state."""
         copy._ordinals = {channel: one.fork() for channel, one in self._ordinals.items()}
 
-    def read(self, channel: str, params: Mapping[str, str], body: bytes, received_ns: int, out: Records) -> None:
+    def read(self, reply: Reply, out: Records) -> None:
         """Read one page."""
-        received_us = received_ns // 1000
+        channel, body, received_us = reply.channel, reply.body, reply.received_us
         kind, _, rest = channel.removeprefix(PREFIX).partition("/")
         if not channel.startswith(PREFIX) or kind not in ("ticks", "trades", "candles") or not rest:
             self._quarantine.reject(out, None, f"{shorten(channel)} is no channel that we know", body, received_us)
@@ -66,26 +67,17 @@ class RestReader:
             series, _, rest = rest.partition("/")
             grace, _, symbol = rest.partition("/")
             grace_us = int(grace) if grace.isascii() and grace.isdigit() and len(grace) < 16 else 0
-            self._candles(Instrument(self._venue, symbol), series, grace_us, items, body, received_us, out)
+            self._candles(Instrument(self._venue, symbol), series, grace_us, items, reply, out)
         else:
-            self._ticks(kind, Instrument(self._venue, rest), channel, params, items, body, received_us, out)
+            self._ticks(kind, Instrument(self._venue, rest), items, reply, out)
 
-    def _ticks(
-        self,
-        kind: str,
-        instrument: Instrument,
-        channel: str,
-        params: Mapping[str, str],
-        items: list[Any],
-        body: bytes,
-        received_us: int,
-        out: Records,
-    ) -> None:
-        counts = Counts.of_page(params) or self._going_on(channel, params)
+    def _ticks(self, kind: str, instrument: Instrument, items: list[Any], reply: Reply, out: Records) -> None:
+        received_us = reply.received_us
+        counts = Counts.of_page(reply.params) or self._going_on(reply.channel, reply.params)
         for item in items:
             quote = read_tick(item) if type(item) is dict else f"{shorten(item)} is not a tick"
             if isinstance(quote, str):
-                self._quarantine.reject(out, kind, quote, body, received_us)
+                self._quarantine.reject(out, kind, quote, reply.body, received_us)
             else:
                 add_tick(instrument, quote, counts, received_us, out, rows=kind == "ticks", trades=kind == "trades")
 
@@ -103,10 +95,10 @@ class RestReader:
         series: str,
         grace_us: int,
         items: list[Any],
-        body: bytes,
-        received_us: int,
+        reply: Reply,
         out: Records,
     ) -> None:
+        received_us = reply.received_us
         for item in items:
             candle = (
                 read_candle(instrument, item, series, received_us)
@@ -114,7 +106,7 @@ class RestReader:
                 else f"{shorten(item)} is not a candle"
             )
             if isinstance(candle, str):
-                self._quarantine.reject(out, "candles", candle, body, received_us)
+                self._quarantine.reject(out, "candles", candle, reply.body, received_us)
                 continue
             over = end_us(candle.time_us, candle.period) + grace_us <= received_us
             out.candles.append(candle._replace(closed=True) if over else candle)
