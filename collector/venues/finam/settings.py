@@ -13,7 +13,7 @@ from collector.venues.adapter import VenueSettings
 from collector.venues.finam.periods import FRAMES
 from collector.venues.finam.values import is_symbol
 from collector.venues.kit.choose import is_pattern
-from collector.venues.kit.settings import RestUrl, SocketUrl, address, check_periods, known, listed, once
+from collector.venues.kit.settings import RestUrl, SocketUrl, address, check_recorded, known, listed, once
 
 REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"
@@ -134,11 +134,7 @@ class FinamSettings(VenueSettings):
             return self
         if self.secret is None or not self.secret.get_secret_value():
             raise ValueError("secret: none given; make one on the venue's page of tokens, and give it as secret_file")
-        if not self.streams:
-            raise ValueError("streams: empty, so nothing would be recorded; name some of " + ", ".join(KNOWN_STREAMS))
-        if not self.symbols:
-            raise ValueError('symbols: none named; write for example symbols = ["SBER@MISX"]')
+        check_recorded(self.streams, self.symbols, self.candles, has=KNOWN_STREAMS, example='["SBER@MISX"]')
         if "news" in self.streams and not self.news:
             raise ValueError('news: no feed named, yet streams has "news"; name some, or leave news out')
-        check_periods(self.streams, self.candles)
         return self

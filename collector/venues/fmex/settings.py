@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,7 +12,7 @@ from collector.venues.kit.settings import (
     RestUrl,
     SocketUrl,
     address,
-    check_periods,
+    check_recorded,
     listed,
     once,
 )
@@ -84,9 +84,6 @@ class FmexSettings(VenueSettings):
 
     @model_validator(mode="after")
     def _something_to_record(self) -> Self:
-        if not self.streams:
-            raise ValueError('streams: empty, so nothing would be recorded; name some, such as "trades"')
-        if not self.symbols and set(self.streams) != {"rates"}:
-            raise ValueError('symbols: none named; write for example symbols = ["btcusd_p"], or "*" for all')
-        check_periods(self.streams, self.candles)
+        example = '["btcusd_p"], or "*" for all'
+        check_recorded(self.streams, self.symbols, self.candles, has=get_args(Stream), example=example)
         return self

@@ -14,6 +14,7 @@ from collector.model import Instrument, InstrumentSpec
 from collector.venues.fmex.derivatives import CONTRACT_SUFFIX
 from collector.venues.fmex.numbers import loads, unsigned, whole
 from collector.venues.fmex.values import millis_us
+from collector.venues.kit.choose import did_you_mean
 from collector.venues.kit.values import is_name, shorten
 from collector.venues.plan import Problem
 
@@ -112,8 +113,8 @@ def choose(wanted: Iterable[str], listed: Sequence[InstrumentSpec]) -> tuple[lis
     for wish in wanted:
         matching = sorted(name for name in by_name if fnmatchcase(name, wish.lower()))
         if not matching:
-            close = get_close_matches(wish.lower(), by_name, n=3)
-            meant = f"; did you mean {' or '.join(close)}?" if close else f"; it has {', '.join(sorted(by_name)[:20])}"
+            listing = f"; it has {', '.join(sorted(by_name)[:20])}"
+            meant = did_you_mean(get_close_matches(wish.lower(), by_name, n=3), listing)
             problems.append(Problem(wish, f"the venue has no such symbol{meant}"))
         for name in matching:
             if by_name[name].status == WORKING:

@@ -14,15 +14,16 @@ are never the key: that is made of time, price, size, side and an ordinal (see `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from collector.model import Instrument, Records, Trade, plain
+from collector.model import Instrument, Records, plain
 from collector.venues.events import Event
 from collector.venues.fmex.context import Context
 from collector.venues.fmex.numbers import all_unsigned, unsigned, whole
 from collector.venues.fmex.topics import TRADE
 from collector.venues.fmex.values import millis_us
-from collector.venues.kit.ordinals import Counts, Ordinals, trade_key
+from collector.venues.kit.ordinals import Counts, Ordinals
+from collector.venues.kit.trades import ReadTrade
 from collector.venues.kit.values import shorten
 
 STREAM = "trades"
@@ -32,23 +33,7 @@ EDGES_REMEMBERED = 1024
 _SIDES = {"buy": 1, "sell": -1}
 
 
-class _Told(NamedTuple):
-    """One trade as the venue tells it; `content` is what its key is made of."""
-
-    time_us: int
-    price: str
-    size: str
-    side: int
-    identity: int | None
-    content: str
-
-    def row(self, instrument: Instrument, ordinal: int, received_us: int) -> Trade:
-        trade_id = None if self.identity is None else str(self.identity)
-        key = trade_key(self.content, ordinal)
-        return Trade(instrument, self.time_us, key, trade_id, self.price, self.size, self.side, received_us)
-
-
-def _read(item: Any) -> _Told | str:
+def _read(item: Any) -> ReadTrade | str:
     """Read one trade, or say what is wrong with it."""
     if type(item) is not dict:
         return f"{shorten(item)} is not a trade"
@@ -60,12 +45,12 @@ def _read(item: Any) -> _Told | str:
     if time_us is None or numbers is None or side is None or (identity is None and item.get("id") is not None):
         return _fault(item, time_us, side)
     price, size = numbers
-    return _Told(time_us, price, size, side, identity, f"{time_us}|{plain(price)}|{plain(size)}|{side}")
+    return ReadTrade(time_us, identity, price, size, side, f"{time_us}|{plain(price)}|{plain(size)}|{side}")
 
 
 def contents(items: Iterable[Any]) -> list[str]:
     """Return what the good trades of a list say, as they are counted by."""
-    return [told.content for told in map(_read, items) if isinstance(told, _Told)]
+    return [told.content for told in map(_read, items) if isinstance(told, ReadTrade)]
 
 
 def _fault(item: Mapping[str, Any], time_us: int | None, side: int | None) -> str:
@@ -100,7 +85,7 @@ class TradeReader:
         if isinstance(told, str):
             self._context.reject(out, STREAM, told, payload, received_ns // 1000)
             return ()
-        ordinal = self._of(instrument).number(told.content, told.identity, told.time_us)
+        ordinal = self._of(instrument).number(told.content, told.number, told.time_us)
         out.trades.append(told.row(instrument, ordinal, received_ns // 1000))
         out.items += 1
         self._seen[instrument.symbol] = received_ns
@@ -153,7 +138,7 @@ class TradePages:
         if counts is None:
             counts = Counts()
         told = _read_list(self._context, instrument, items, counts, body, received_us, out)
-        ids = [one.identity for one in told if one.identity is not None]
+        ids = [one.number for one in told if one.number is not None]
         if ids:
             counts.forget_after(min(one.time_us for one in told))
             self._edges[instrument, str(min(ids))] = counts
@@ -169,20 +154,20 @@ def _read_list(
     payload: bytes,
     received_us: int,
     out: Records,
-) -> list[_Told]:
+) -> list[ReadTrade]:
     if type(items) is not list:
         context.reject(out, STREAM, f"{shorten(items)} is not a list of trades", payload, received_us)
         return []
-    good: list[_Told] = []
+    good: list[ReadTrade] = []
     for item in items:
         told = _read(item)
         if isinstance(told, str):
             context.reject(out, STREAM, told, payload, received_us)
         else:
             good.append(told)
-    good.sort(key=lambda told: (told.time_us, told.identity or 0))
+    good.sort(key=lambda told: (told.time_us, told.number or 0))
     for told in good:
-        ordinal = counts.number(told.content, told.identity, told.time_us)
+        ordinal = counts.number(told.content, told.number, told.time_us)
         out.trades.append(told.row(instrument, ordinal, received_us))
     out.items += len(good)
     return good

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from collector.model import STREAMS
 from collector.venues.adapter import VenueSettings
 from collector.venues.fmfw.candles import VENUE_PERIODS
-from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, check_periods, known, listed, once
+from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, check_recorded, known, listed, once
 
 REST_URL = "https://api.fmfw.io/api/3"
 WS_URL = "wss://api.fmfw.io/api/3/ws/public"
@@ -71,11 +71,8 @@ class FmfwSettings(VenueSettings):
 
     @model_validator(mode="after")
     def _something_to_record(self) -> Self:
-        if not self.streams:
-            raise ValueError("streams: empty, so nothing would be recorded; name some of " + ", ".join(STREAMS))
-        if not self.symbols and set(self.streams) != {"rates"}:
-            raise ValueError('symbols: none named; write for example symbols = ["BTCUSDT", "ETH*"], or "*" for all')
+        example = '["BTCUSDT", "ETH*"], or "*" for all'
+        check_recorded(self.streams, self.symbols, self.candles, has=STREAMS, example=example)
         if "rates" in self.streams and not self.rate_currencies:
             raise ValueError('rate_currencies: none named, yet streams has "rates"; name some, or "*" for all')
-        check_periods(self.streams, self.candles)
         return self

@@ -12,7 +12,7 @@ import orjson
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.values import UNSIGNED_TEXT, Rule, fault, moment_us, optional
-from collector.venues.kit.choose import is_pattern
+from collector.venues.kit.choose import did_you_mean, is_pattern
 from collector.venues.kit.values import is_name, shorten
 from collector.venues.plan import Problem
 
@@ -89,8 +89,7 @@ def choose(wanted: Iterable[str], listed: Sequence[InstrumentSpec]) -> tuple[lis
 def _choose_name(name: str, by_code: Mapping[str, InstrumentSpec], chosen: dict[str, InstrumentSpec]) -> Problem | None:
     spec = by_code.get(name)
     if spec is None:
-        close = _close(name, by_code)
-        meant = f"; did you mean {' or '.join(close)}?" if close else "; `collector instruments` lists those it has"
+        meant = did_you_mean(_close(name, by_code), "; `collector instruments` lists those it has")
         return Problem(name, f"the venue has no such symbol{meant}")
     if name.endswith(INTERNAL_SUFFIX):
         real = name.removesuffix(INTERNAL_SUFFIX)

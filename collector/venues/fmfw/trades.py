@@ -18,7 +18,7 @@ What cannot be known, and how it is decided:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from collector.model import Instrument, Records, Trade, content_key, plain
 from collector.venues.events import Event
@@ -37,6 +37,7 @@ from collector.venues.fmfw.values import (
     trade_number,
 )
 from collector.venues.kit.ordinals import Counts, Ordinals, trade_key
+from collector.venues.kit.trades import ReadTrade
 
 STREAM = "trades"
 
@@ -154,23 +155,7 @@ class TradeReader:
         return ()
 
 
-class _Listed(NamedTuple):
-    """One trade of a REST list; `content` is what its key is made of."""
-
-    time_us: int
-    number: int | None
-    price: str
-    size: str
-    side: int
-    content: str
-
-    def row(self, instrument: Instrument, ordinal: int, received_us: int) -> Trade:
-        trade_id = None if self.number is None else str(self.number)
-        key = trade_key(self.content, ordinal)
-        return Trade(instrument, self.time_us, key, trade_id, self.price, self.size, self.side, received_us)
-
-
-def _listed(item: Any) -> _Listed | str:
+def _listed(item: Any) -> ReadTrade | str:
     """Read one trade of a REST list, or say what is wrong with it."""
     reason = fault(item, _REST_RULES)
     time_us = None if reason else moment_us(item["timestamp"])
@@ -178,12 +163,12 @@ def _listed(item: Any) -> _Listed | str:
         return reason or "not a trade"
     price, size, side = item["price"], item["qty"], _SIDES[item["side"]]
     content = f"{time_us}|{plain(price)}|{plain(size)}|{side}"
-    return _Listed(time_us, trade_number(item.get("id")), price, size, side, content)
+    return ReadTrade(time_us, trade_number(item.get("id")), price, size, side, content)
 
 
 def contents(items: Iterable[Any]) -> list[str]:
     """Return what the good trades of a REST list say, as they are counted by."""
-    return [listed.content for listed in map(_listed, items) if isinstance(listed, _Listed)]
+    return [listed.content for listed in map(_listed, items) if isinstance(listed, ReadTrade)]
 
 
 class TradeListReader:
@@ -214,7 +199,7 @@ class TradeListReader:
         if type(items) is not list:
             context.reject(out, STREAM, f"{symbol}: not a list of trades", body, received_us)
             return
-        good: list[_Listed] = []
+        good: list[ReadTrade] = []
         for item in items:
             listed = _listed(item)
             if isinstance(listed, str):
@@ -229,13 +214,13 @@ class TradeListReader:
         ]
         out.items += len(good)
 
-    def _counted_on(self, symbol: str, trades: Sequence[_Listed]) -> Iterator[int]:
+    def _counted_on(self, symbol: str, trades: Sequence[ReadTrade]) -> Iterator[int]:
         known, counts = self._ordinals.setdefault(symbol, Ordinals()), Counts()
         for time_us, number, *_, content in trades:
             yield (counts if number is None else known).number(content, number, time_us)
 
 
-def _counted_alone(trades: Sequence[_Listed], counts: Counts) -> Iterator[int]:
+def _counted_alone(trades: Sequence[ReadTrade], counts: Counts) -> Iterator[int]:
     before: tuple[int, str] | None = None
     ordinal = 0
     for time_us, number, *_, content in trades:

@@ -65,7 +65,16 @@ def known(what: str, names: Sequence[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def check_periods(streams: Sequence[str], candles: Sequence[str]) -> None:
-    """Raise ValueError where candles are to be recorded of no period."""
+def check_recorded(
+    streams: Sequence[str], symbols: Sequence[str], candles: Sequence[str], *, has: Sequence[str], example: str
+) -> None:
+    """Raise ValueError where nothing, or candles of no period, would be recorded; rates alone need no symbols.
+
+    `has` are the streams of the venue, and `example` is how symbols are written.
+    """
+    if not streams:
+        raise ValueError("streams: empty, so nothing would be recorded; name some of " + ", ".join(has))
+    if not symbols and set(streams) != {"rates"}:
+        raise ValueError(f"symbols: none named; write for example symbols = {example}")
     if "candles" in streams and not candles:
         raise ValueError('candles: none named, yet streams has "candles"; name some, such as "1m"')

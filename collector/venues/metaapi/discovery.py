@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.header import SessionHeader
-from collector.venues.kit.choose import is_pattern
+from collector.venues.kit.choose import did_you_mean, is_pattern
 from collector.venues.metaapi.failures import content_of
 from collector.venues.metaapi.hosts import SHARED_HOST, Hosts, path, provisioning, socket_query
 from collector.venues.metaapi.periods import MT4_PERIODS, venue_name
@@ -181,8 +181,7 @@ def choose(one: Found, listed: Sequence[str] | None) -> tuple[list[str], list[Pr
         elif pattern and (matching := [symbol for symbol in sorted(listed) if fnmatchcase(symbol, wish)]):
             chosen.update(dict.fromkeys(matching))
         else:
-            close = get_close_matches(wish, listed, n=3)
-            meant = f"; did you mean {' or '.join(close)}?" if close else ""
+            meant = did_you_mean(get_close_matches(wish, listed, n=3))
             what = "matches no symbol of the broker" if pattern else "the broker has no such symbol"
             problems.append(Problem(subject, what + meant))
     return list(chosen), problems
