@@ -13,7 +13,7 @@ import pytest
 from collector.venues.events import Acknowledged, Action, Event, Reconnect, Refused, Send, SequenceLost, SnapshotTaken
 from collector.venues.fmfw.conversation import FmfwConversation
 from collector.venues.fmfw.parser import FmfwParser
-from collector.venues.kit.losses import LOSSES_ALLOWED, backoff
+from collector.venues.kit.losses import LOSSES_ALLOWED
 from collector.venues.kit.subscriptions import ACK_SECONDS, FIRST_DATA_SECONDS, QUIET_SECONDS
 from collector.venues.plan import ConnectionPlan, Subscription
 from tests.kit.headers import session_header
@@ -348,14 +348,6 @@ def test_events_about_what_was_not_asked_for_are_nothing() -> None:
 
 def test_its_repr_tells_how_it_stands() -> None:
     assert repr(Talk(TRADES).conversation) == "<FmfwConversation fmfw-1 requested=4>"
-
-
-def test_backoff_grows_from_a_second_to_a_minute() -> None:
-    random = Random(3)
-    waits = [backoff(attempt, random) for attempt in range(1, 40)]
-    assert all(1 <= wait <= 60 for wait in waits)
-    assert waits[0] < 2 < waits[3]
-    assert waits[-1] == 60
 
 
 @pytest.mark.parametrize("seed", range(60))
