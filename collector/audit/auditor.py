@@ -25,7 +25,8 @@ from collector.audit.subjects import Piece, Subject, Terms, subjects
 from collector.audit.unjudged import UnjudgedGroup, grouped, unjudged
 from collector.clock import Clock
 from collector.model import Instrument
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import connected
+from collector.store.dsn import DRIVER_ERRORS
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -151,18 +152,14 @@ class Auditor:
             await self._clock.sleep(RETRY_SECONDS)
 
     async def _connected(self) -> None:
-        dsn = self._dsn()
-        connection = await connect(dsn)
         try:
-            with refusals(dsn):
+            async with connected(self._dsn()) as connection:
                 while True:
                     await self._round(connection)
                     self.trouble = ""
                     await self._rest()
         except DRIVER_ERRORS as error:
             raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
-        finally:
-            connection.terminate()
 
     async def _rest(self) -> None:
         """Wait until another minute can be judged, or a repair is done."""

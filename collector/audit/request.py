@@ -21,7 +21,8 @@ from collector.audit.unjudged import Unjudged, unjudged
 from collector.config import Config
 from collector.proof.known import Filter, check_names
 from collector.repair.listing import like_any
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import connected
+from collector.store.dsn import DRIVER_ERRORS
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries
 from collector.venues.audit import BookRows
@@ -131,23 +132,20 @@ async def audit(
 ) -> Report:
     """Audit what was chosen. Raises `UnknownNameError` for names that mean nothing, and `DatabaseError`."""
     await check_names(config, dsn, Filter(choice.venues, choice.symbols))
-    connection = await connect(dsn)
     report = Report(choice)
-    work: dict[str, Callable[[], Awaitable[None]]] = {
-        "minutes": lambda: _minutes(config, connection, dsn, choice, report, progress),
-        "books": lambda: _books(config, connection, choice, report, progress),
-        "journal": lambda: _journal(config.data_dir / "journal", connection, choice, report, progress),
-    }
     try:
-        with refusals(dsn):
+        async with connected(dsn) as connection:
+            work: dict[str, Callable[[], Awaitable[None]]] = {
+                "minutes": lambda: _minutes(config, connection, dsn, choice, report, progress),
+                "books": lambda: _books(config, connection, choice, report, progress),
+                "journal": lambda: _journal(config.data_dir / "journal", connection, choice, report, progress),
+            }
             for part in PARTS:
                 if part in choice.parts:
                     await work[part]()
             report.unjudged = await _unjudged(config, connection, report)
     except DRIVER_ERRORS as error:
         raise DatabaseUnreachableError(f"the audit cannot read or write: {error}") from error
-    finally:
-        connection.terminate()
     return report
 
 

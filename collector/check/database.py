@@ -11,7 +11,8 @@ import asyncpg
 from collector.check.findings import Finding, Verdict
 from collector.config import Config
 from collector.errors import CollectorError
-from collector.store.dsn import DRIVER_ERRORS, address, connect, refusals
+from collector.store.connection import CLOSING_SECONDS, connected
+from collector.store.dsn import DRIVER_ERRORS, address
 from collector.store.dsn_options import understand
 from collector.store.embedded import EmbeddedServer, find
 from collector.store.errors import DatabaseUnreachableError
@@ -75,18 +76,14 @@ def _remedy(config: Config) -> str:
 
 async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
     migrate = config.database.migrate
-    connection = await connect(dsn, timeout_seconds=seconds)
-    try:
-        with refusals(dsn):
-            [about] = await connection.fetch(_SQL["server"])
-            lacking = await connection.fetch(_SQL["lacking_for_writing"])
-            readable = all(row["name"] != "alembic_version" for row in lacking)
-            waiting = await missing_steps(connection) if readable else []
-            found = [Finding("database", Verdict.OK, f"{address(dsn)}: {_version(about)}"), *_writable(dsn, about)]
-            found += await _rights(connection, about["login"], lacking, waiting if migrate else [])
-            found += await _storage(connection, about["login"], config)
-    finally:
-        await connection.close(timeout=min(seconds, 5))
+    async with connected(dsn, timeout_seconds=seconds, closing_seconds=min(seconds, CLOSING_SECONDS)) as connection:
+        [about] = await connection.fetch(_SQL["server"])
+        lacking = await connection.fetch(_SQL["lacking_for_writing"])
+        readable = all(row["name"] != "alembic_version" for row in lacking)
+        waiting = await missing_steps(connection) if readable else []
+        found = [Finding("database", Verdict.OK, f"{address(dsn)}: {_version(about)}"), *_writable(dsn, about)]
+        found += await _rights(connection, about["login"], lacking, waiting if migrate else [])
+        found += await _storage(connection, about["login"], config)
     if passed_over := understand(dsn).passed_over:
         text = f"{', '.join(passed_over)}: these options have no effect here, and are not needed"
         found.append(Finding("database options", Verdict.OK, text))

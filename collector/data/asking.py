@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collector.store.connection import HeldConnection
+
 __all__ = ["Asking"]
 
 import asyncio
@@ -15,7 +17,7 @@ from collector.data.columns import fitted, kinds_of, schema, table
 from collector.data.errors import ClosedError, DataError, QueryError
 from collector.data.extras import extra
 from collector.data.source import Source, opened
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.named import queries
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Asking:
         self._turn = asyncio.Lock()
         self._open = AsyncExitStack()
         self._dsn: str | None = None
-        self._connection: asyncpg.Connection | None = None
+        self._held = HeldConnection(lambda: self._dsn or "")
         self._closed = False
 
     async def ask(self, query: str, arguments: tuple[Any, ...]) -> pa.Table:
@@ -72,19 +74,15 @@ class Asking:
             raise ClosedError("this market was closed: make another one")
         if self._dsn is None:
             self._dsn = await self._open.enter_async_context(opened(self._source))
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn)
-        return self._connection
+        return await self._held.get()
 
     async def close(self) -> None:
         """Close the connection, and stop the server if it was started for us."""
         self._closed = True
         async with self._turn:
             try:
-                if self._connection is not None:
-                    await self._connection.close(timeout=5)
+                await self._held.close()
             except (*DRIVER_ERRORS, OSError, TimeoutError) as error:
                 raise DataError(f"the connection did not close in order: {error}") from error
             finally:
-                self._connection = None
                 await self._open.aclose()

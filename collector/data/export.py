@@ -6,6 +6,8 @@ each has and how many digits its numbers need. Then each day is streamed to its 
 
 from __future__ import annotations
 
+from collector.store.connection import connected
+
 __all__ = ["Choice", "Exported", "Progress", "Seal", "export"]
 
 import asyncio
@@ -25,7 +27,7 @@ from collector.data.errors import ExportError, SealRefusedError
 from collector.data.files import count_rows, digest, needs, open_output
 from collector.data.manifest import FORMAT, File, write
 from collector.data.place import Place
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.dsn import DRIVER_ERRORS
 from collector.store.named import queries
 
 _SQL = queries("export")
@@ -116,16 +118,15 @@ async def export(
 @asynccontextmanager
 async def _snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection in a transaction that sees one state of the database throughout, and cannot change it."""
-    connection = await connect(dsn)
     try:
-        with refusals(dsn):
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await connection.execute(_SQL["settings"])
-                yield connection
+        async with (
+            connected(dsn) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute(_SQL["settings"])
+            yield connection
     except DRIVER_ERRORS as error:
         raise ExportError(f"the database stopped the export: {error}") from error
-    finally:
-        await connection.close(timeout=5)
 
 
 @contextmanager

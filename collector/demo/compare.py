@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from collector.store.dsn import connect
+from collector.store.connection import connected
 from collector.store.named import queries
 
 _SQL = queries("verify")
@@ -74,8 +74,7 @@ async def verify(dsn: str, venue: str, ledger: Ledger, tables: Iterable[str] | N
     wanted = None if tables is None else set(tables)
     overview = await ledger.ask("expected")
     sums: dict[str, Verdict] = {}
-    connection = await connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         for symbol in overview["symbols"]:
             sent = await ledger.ask("expected", symbol=symbol)
             for table in overview["columns"]:
@@ -86,8 +85,6 @@ async def verify(dsn: str, venue: str, ledger: Ledger, tables: Iterable[str] | N
                 given = sent.get("given", {}).get(table, [])
                 verdict = _compare(venue, table, symbol, sent.get(table, []), given, [tuple(row) for row in rows])
                 sums[table] = _add(sums.get(table), verdict)
-    finally:
-        await connection.close(timeout=5)
     return [verdict for verdict in sums.values() if verdict.sent or verdict.stored]
 
 

@@ -13,7 +13,8 @@ from collector.attach import running
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.journal.segments import segments
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import connected
+from collector.store.dsn import DRIVER_ERRORS
 from collector.store.named import queries
 
 DATABASE_SECONDS = 20.0
@@ -60,26 +61,22 @@ async def look(config: Config, notes: list[str]) -> Recorded:
 
 
 async def _ask(dsn: str, venues: list[str], recorded: Recorded, data_dir: Path) -> None:
-    connection = await connect(dsn)
-    try:
-        with refusals(dsn):
-            await connection.fetch(_SQL["set_timeout"], f"{DATABASE_SECONDS:.0f}s")
-            folder = await connection.fetchval(_SQL["data_folder"])
-            if recorded.shares_disk is None and folder and urlsplit(dsn).hostname in _LOCAL:
-                _same_disk(Path(folder), data_dir, recorded)
-            for row in await connection.fetch(_SQL["sizes"]):
-                if row["rows"] >= FEWEST_COUNTED:
-                    recorded.row_bytes[row["stream"]] = row["bytes"] / row["rows"]
-            for row in await connection.fetch(_SQL["rates"], venues):
-                if row["rows"] >= FEWEST_ROWS and row["seconds"] >= SHORTEST_SECONDS:
-                    rate = (row["rows"] - 1) / row["seconds"]
-                elif row["rows"] < FEWEST_ROWS and row["age"] >= QUIET_SECONDS:
-                    rate = row["rows"] / row["age"]  # a quiet one: the time since its last row counts as well
-                else:
-                    continue
-                recorded.rows_a_day[row["venue"], row["symbol"], row["stream"]] = rate * DAY_SECONDS
-    finally:
-        await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        await connection.fetch(_SQL["set_timeout"], f"{DATABASE_SECONDS:.0f}s")
+        folder = await connection.fetchval(_SQL["data_folder"])
+        if recorded.shares_disk is None and folder and urlsplit(dsn).hostname in _LOCAL:
+            _same_disk(Path(folder), data_dir, recorded)
+        for row in await connection.fetch(_SQL["sizes"]):
+            if row["rows"] >= FEWEST_COUNTED:
+                recorded.row_bytes[row["stream"]] = row["bytes"] / row["rows"]
+        for row in await connection.fetch(_SQL["rates"], venues):
+            if row["rows"] >= FEWEST_ROWS and row["seconds"] >= SHORTEST_SECONDS:
+                rate = (row["rows"] - 1) / row["seconds"]
+            elif row["rows"] < FEWEST_ROWS and row["age"] >= QUIET_SECONDS:
+                rate = row["rows"] / row["age"]  # a quiet one: the time since its last row counts as well
+            else:
+                continue
+            recorded.rows_a_day[row["venue"], row["symbol"], row["stream"]] = rate * DAY_SECONDS
 
 
 def _same_disk(folder: Path, data_dir: Path, recorded: Recorded) -> None:

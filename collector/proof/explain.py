@@ -16,7 +16,7 @@ from collector.journal import DamagedJournal, Record
 from collector.model import Records
 from collector.proof.frames import Chosen, breathing, journals, received_at, rerun
 from collector.proof.place import Where, microseconds, where
-from collector.store.dsn import connect, refusals
+from collector.store.connection import connected
 from collector.store.named import queries
 
 if TYPE_CHECKING:
@@ -98,23 +98,19 @@ async def explain(
 
     `within`: for so many seconds after the receipt others that tell the same are looked for. Raises `NoSuchRowError`.
     """
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            rows = await connection.fetch(_SQL[table], venue, symbol, *key, 1000)
-            if not rows:
-                raise NoSuchRowError(
-                    f"{table} of {venue} {symbol} hold no such row; write the key, id or time as the tables show it"
-                )
-            told = []
-            for row in rows[:MOST_ROWS]:
-                explained = _about(table, dict(row))
-                await _find(connection, data_dir, explained, venue, symbol, within)
-                await _books(connection, explained, venue, symbol, journal_name, data_dir)
-                told.append(explained)
-            return told, len(rows)
-        finally:
-            await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        rows = await connection.fetch(_SQL[table], venue, symbol, *key, 1000)
+        if not rows:
+            raise NoSuchRowError(
+                f"{table} of {venue} {symbol} hold no such row; write the key, id or time as the tables show it"
+            )
+        told = []
+        for row in rows[:MOST_ROWS]:
+            explained = _about(table, dict(row))
+            await _find(connection, data_dir, explained, venue, symbol, within)
+            await _books(connection, explained, venue, symbol, journal_name, data_dir)
+            told.append(explained)
+        return told, len(rows)
 
 
 def _about(table: str, row: dict[str, Any]) -> Explained:

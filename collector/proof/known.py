@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from collector.journal import Kind, read
 from collector.names import is_pattern, known_name, matching
 from collector.proof.frames import journals, venue_of
 from collector.repair.listing import like_any
-from collector.store.dsn import connect, refusals
+from collector.store.connection import connected
 from collector.store.named import queries
 from collector.store.shadow import TABLES
 
@@ -37,7 +36,7 @@ async def check_names(config: Config, dsn: str, asked: Filter) -> None:
     """
     if not any(asked):
         return
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         venues_known = await _venues(config, connection)
         for venue in asked.venues:
             known_name("venue", venue, venues_known)
@@ -53,14 +52,14 @@ async def check_names(config: Config, dsn: str, asked: Filter) -> None:
 
 async def check_instrument(config: Config, dsn: str, venue: str, symbol: str) -> None:
     """Raise `UnknownNameError` where nobody knows such a venue, or no such symbol of it. Raises `DatabaseError`."""
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         known_name("venue", venue, await _venues(config, connection))
         known_name("symbol", symbol, await _symbols(config, connection, [venue]), where=_where([venue]))
 
 
 async def check_rate(config: Config, dsn: str, venue: str, name: str) -> None:
     """Raise `UnknownNameError` where nobody knows such a venue, or the tables no such rate of it."""
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         known_name("venue", venue, await _venues(config, connection))
         rates = [row[0] for row in await connection.fetch(_SQL["rate_names"], venue)]
         known_name("symbol", name, rates, where=f"among the rates of {venue}")
@@ -70,7 +69,7 @@ async def check_quarantined(config: Config, dsn: str, of_venues: Sequence[str], 
     """Raise `UnknownNameError` for a venue or stream of which nothing is in quarantine, nor could be."""
     if not of_venues and not streams:
         return
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         rows = await connection.fetch(_SQL["quarantined"])
         venues_known = [*await _venues(config, connection), *(row[0] for row in rows if row[0] is not None)]
         for venue in of_venues:
@@ -82,7 +81,7 @@ async def check_quarantined(config: Config, dsn: str, of_venues: Sequence[str], 
 
 async def check_journalled(config: Config, dsn: str, names: Sequence[str]) -> None:
     """Raise `UnknownNameError` for a venue that neither the configuration nor the tables nor a journal knows."""
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         known = await _venues(config, connection)
     if any(name not in known for name in names):
         known += sorted(await asyncio.to_thread(_journalled_venues, config.data_dir))
@@ -92,21 +91,11 @@ async def check_journalled(config: Config, dsn: str, names: Sequence[str]) -> No
 
 async def was_recorded(dsn: str, asked: Filter) -> bool:
     """Whether anything of a choice was ever to be recorded. Raises `DatabaseError`."""
-    async with _connected(dsn) as connection:
+    async with connected(dsn) as connection:
         recorded: bool = await connection.fetchval(
             _SQL["recorded"], asked.venues or None, like_any(asked.symbols), asked.streams or None
         )
         return recorded
-
-
-@asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            yield connection
-        finally:
-            await connection.close(timeout=5)
 
 
 async def _venues(config: Config, connection: asyncpg.Connection) -> list[str]:

@@ -24,7 +24,7 @@ from collector.normalise.entries import Answer, Carried
 from collector.normalise.normaliser import Normaliser
 from collector.proof.frames import breathing, journals, layouts, received_at, rerun, venue_of
 from collector.proof.place import Where, microseconds, where
-from collector.store.dsn import connect, refusals
+from collector.store.connection import connected
 from collector.store.quarantine import Again, Entry, Listed, Resolver, row_of
 
 log = structlog.get_logger()
@@ -274,10 +274,6 @@ async def place_of(dsn: str, data_dir: Path, entry: Listed, payload: bytes) -> W
     for directory in journals(data_dir):
         for record in await received_at(directory, {received_us}, _report, [entry.segment] if entry.segment else []):
             if payload in layouts(record):
-                with refusals(dsn):
-                    connection = await connect(dsn)
-                    try:
-                        return await where(connection, directory, record)
-                    finally:
-                        await connection.close(timeout=5)
+                async with connected(dsn) as connection:
+                    return await where(connection, directory, record)
     return None

@@ -12,10 +12,9 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, Protocol
 
-import asyncpg
-
 from collector.model import GapOutcome, Instrument
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import HeldConnection
+from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -68,7 +67,7 @@ class GapTable:
 
     def __init__(self, dsn: Callable[[], str]) -> None:
         self._dsn = dsn
-        self._connection: asyncpg.Connection | None = None
+        self._held = HeldConnection(dsn)
         self._lock = asyncio.Lock()
 
     async def missing(self, venue: str, streams: Collection[str], earliest_us: int) -> list[Missing]:
@@ -139,20 +138,15 @@ class GapTable:
 
     async def close(self) -> None:
         """Let the connection go."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        self._held.drop()
 
     async def _do(self, method: str, statement: str, *parameters: Any) -> Any:
         async with self._lock:
             dsn = self._dsn()
             try:
                 with refusals(dsn):
-                    if self._connection is None or self._connection.is_closed():
-                        self._connection = await connect(dsn)
-                    return await getattr(self._connection, method)(
-                        statement, *parameters, timeout=QUERY_TIMEOUT_SECONDS
-                    )
+                    connection = await self._held.get()
+                    return await getattr(connection, method)(statement, *parameters, timeout=QUERY_TIMEOUT_SECONDS)
             except DRIVER_ERRORS as error:
                 await self.close()
                 raise DatabaseUnreachableError(f"the gap ledger cannot be read or written: {error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from collector.store.dsn import connect
+from collector.store.connection import connected
 from collector.store.named import queries
 
 _SQL = queries("repair")
@@ -47,13 +47,10 @@ async def listing(
     those without an end, and `too_old` those that the daemon leaves alone because they ended more than `max_age_days`
     ago.
     """
-    connection = await connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         choice = (venues or None, like_any(symbols), streams or None, state)
         rows = await connection.fetch(_SQL["list_gaps"], *choice, limit)
         counts = await connection.fetchrow(_SQL["count_gaps"], *choice, max_age_days)
-    finally:
-        await connection.close(timeout=5)
     return [Listed(*row) for row in rows], dict(counts or {})
 
 

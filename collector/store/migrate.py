@@ -7,6 +7,8 @@ imported only when there are some: that costs a second and 30 MB, which a daemon
 
 from __future__ import annotations
 
+from collector.store.connection import connected
+
 __all__ = ["known_steps", "migrate", "migrations_folder", "pending"]
 
 import asyncio
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from collector.store.dsn import DRIVER_ERRORS, address, connect, refusals
+from collector.store.dsn import DRIVER_ERRORS, address, refusals
 from collector.store.embedded.installation import MINIMUM_MAJOR
 from collector.store.errors import DatabaseNewerError, DatabaseRefusedError, MigrationError
 from collector.store.named import queries
@@ -61,12 +63,9 @@ async def migrate(dsn: str, *, progress: Progress = _quiet) -> list[str]:
 
 async def pending(dsn: str) -> list[str]:
     """Return the numbers of the steps that `migrate` would apply; changes nothing. Raises as `migrate` does."""
-    connection = await connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         with failures(dsn):
             return await missing_steps(connection)
-    finally:
-        await connection.close(timeout=5)
 
 
 def known_steps() -> list[str]:
@@ -108,15 +107,12 @@ async def prepare(connection: asyncpg.Connection) -> None:
 @asynccontextmanager
 async def locked(dsn: str, progress: Progress) -> AsyncIterator[asyncpg.Connection]:
     """A connection in a transaction that holds the lock; what the server remarks goes to `progress`."""
-    connection = await connect(dsn)
-    connection.add_log_listener(lambda _connection, remark: progress(f"the server says: {remark.message}"))
-    try:
+    async with connected(dsn) as connection:
+        connection.add_log_listener(lambda _connection, remark: progress(f"the server says: {remark.message}"))
         with failures(dsn):
             async with connection.transaction():
                 await prepare(connection)
                 yield connection
-    finally:
-        await connection.close(timeout=5)
 
 
 @contextmanager

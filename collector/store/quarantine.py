@@ -26,7 +26,7 @@ from collector.model import (
     Wanted,
 )
 from collector.store.batch import Batch, Committed, TableCount
-from collector.store.dsn import connect, refusals
+from collector.store.connection import connected
 from collector.store.named import queries
 from collector.store.quarantining import clean
 from collector.store.writer import Writer
@@ -127,24 +127,16 @@ class UnknownEntryError(CollectorError):
 
 async def listing(dsn: str, choice: Choice, limit: int | None) -> tuple[list[Listed], dict[str, int]]:
     """Return the newest entries of a choice, and how many there are of each state. Raises `DatabaseError`."""
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            rows = await connection.fetch(_SQL["list_entries"], *choice, limit)
-            counts = await connection.fetchrow(_SQL["count_entries"], *choice)
-        finally:
-            await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        rows = await connection.fetch(_SQL["list_entries"], *choice, limit)
+        counts = await connection.fetchrow(_SQL["count_entries"], *choice)
     return [Listed(*row) for row in rows], dict(counts or {})
 
 
 async def groups(dsn: str, choice: Choice, limit: int | None) -> list[Group]:
     """Return the errors of a choice, the most frequent first. Raises `DatabaseError`."""
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            return [Group(*row) for row in await connection.fetch(_SQL["group_entries"], *choice, limit)]
-        finally:
-            await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        return [Group(*row) for row in await connection.fetch(_SQL["group_entries"], *choice, limit)]
 
 
 async def check_error(dsn: str, pattern: str | None) -> None:
@@ -163,12 +155,8 @@ async def check_error(dsn: str, pattern: str | None) -> None:
 
 async def whole(dsn: str, number: int) -> tuple[Listed, bytes]:
     """Return one entry with its bytes. Raises `UnknownEntryError`, `DatabaseError`."""
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            row = await connection.fetchrow(_SQL["get_entry"], number)
-        finally:
-            await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        row = await connection.fetchrow(_SQL["get_entry"], number)
     if row is None:
         raise UnknownEntryError(f"there is no entry {number} in quarantine; `collector quarantine list` shows what is")
     *facts, payload = row
@@ -177,29 +165,21 @@ async def whole(dsn: str, number: int) -> tuple[Listed, bytes]:
 
 async def discard(dsn: str, choice: Choice, reason: str) -> int:
     """Set what waits of a choice aside, with a reason; returns how many. Raises as `settle_ids` does."""
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            await _check(connection, choice.ids)
-            status = await connection.execute(_SQL["discard"], *choice, reason)
-        finally:
-            await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        await _check(connection, choice.ids)
+        status = await connection.execute(_SQL["discard"], *choice, reason)
     return int(status.rpartition(" ")[2])
 
 
 async def waiting(dsn: str, choice: Choice) -> list[Entry]:
     """Return what waits of a choice, oldest first. Raises `UnknownEntryError` for ids that do not, `DatabaseError`."""
     found: list[Entry] = []
-    with refusals(dsn):
-        connection = await connect(dsn)
-        try:
-            await _check(connection, choice.ids)
-            last = 0
-            while rows := await connection.fetch(_SQL["work_list"], *choice, last, PAGE):
-                found += [Entry(*row) for row in rows]
-                last = found[-1].quarantine_id
-        finally:
-            await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        await _check(connection, choice.ids)
+        last = 0
+        while rows := await connection.fetch(_SQL["work_list"], *choice, last, PAGE):
+            found += [Entry(*row) for row in rows]
+            last = found[-1].quarantine_id
     return found
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import asyncpg
 
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import HeldConnection
+from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseBusyError, DatabaseError, DatabaseUnreachableError
 
 QUESTION_SECONDS = 5.0
@@ -37,7 +38,7 @@ class Reader:
     def __init__(self, dsn: Callable[[], str], *, seconds: float = QUESTION_SECONDS) -> None:
         self._dsn = dsn
         self._seconds = seconds
-        self._connection: asyncpg.Connection | None = None
+        self._held = HeldConnection(dsn, self._set_up, timeout_seconds=seconds)
         self._lock = asyncio.Lock()
         self._waiting = 0
 
@@ -65,10 +66,8 @@ class Reader:
         dsn = self._dsn()
         try:
             with refusals(dsn):
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await connect(dsn, timeout_seconds=self._seconds)
-                    await self._connection.fetch(_SETTINGS, f"{self._seconds * 1000:.0f}")
-                return list(await self._connection.fetch(statement, *parameters, timeout=self._seconds + GRACE_SECONDS))
+                connection = await self._held.get()
+                return list(await connection.fetch(statement, *parameters, timeout=self._seconds + GRACE_SECONDS))
         except asyncpg.QueryCanceledError as error:
             raise DatabaseBusyError(f"the answer took longer than {self._seconds:g} s: ask for less") from error
         except DRIVER_ERRORS as error:
@@ -80,6 +79,7 @@ class Reader:
 
     def close(self) -> None:
         """Let the connection go."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        self._held.drop()
+
+    async def _set_up(self, connection: asyncpg.Connection) -> None:
+        await connection.fetch(_SETTINGS, f"{self._seconds * 1000:.0f}")

@@ -8,6 +8,8 @@ the view `coverage` tells it as expired.
 
 from __future__ import annotations
 
+from collector.store.connection import connected
+
 __all__ = ["Retention", "Rule"]
 
 import asyncio
@@ -15,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.dsn import DRIVER_ERRORS
 from collector.store.errors import DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -62,10 +64,8 @@ class Retention:
     async def apply(self, now_us: int) -> dict[str, int]:
         """Do all that is due; returns how many chunks or rows went, by table. Raises `DatabaseError`."""
         gone: dict[str, int] = {}
-        connection = None
         try:
-            with refusals(self._dsn()):
-                connection = await connect(self._dsn())
+            async with connected(self._dsn()) as connection:
                 await connection.execute(_SQL["set_timeouts"])
                 if not await connection.fetchval(_SQL["lock"], LOCK_KEY):
                     return gone
@@ -77,9 +77,6 @@ class Retention:
                         gone[rule.table] = await self._expire(connection, rule.table, rule.keep, now_us)
         except (*DRIVER_ERRORS, TimeoutError) as error:
             raise DatabaseUnreachableError(f"old rows stay for now: {error or 'no answer'}") from error
-        finally:
-            if connection is not None:
-                connection.terminate()
         return gone
 
     async def _expire(self, connection: Connection, table: str, keep: timedelta, now_us: int) -> int:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import HeldConnection
+from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 
@@ -44,7 +45,7 @@ class Rollups:
 
     def __init__(self, dsn: Callable[[], str]) -> None:
         self._dsn = dsn
-        self._connection: Connection | None = None
+        self._held = HeldConnection(dsn, self._set_up)
         self._by_the_server = False
 
     async def catch_up(self, now_us: int) -> int:
@@ -55,7 +56,7 @@ class Rollups:
         done = 0
         try:
             with refusals(self._dsn()):
-                connection = await self._open()
+                connection = await self._held.get()
                 more = not self._by_the_server
                 while more:
                     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -71,17 +72,12 @@ class Rollups:
 
     def close(self) -> None:
         """Let the connection go."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        self._held.drop()
 
-    async def _open(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn())
-            # A general plan would look into every chunk of the table.
-            await self._connection.execute("set plan_cache_mode = force_custom_plan")
-            self._by_the_server = await self._connection.fetchval(_SQL["kept_by_the_server"])
-        return self._connection
+    async def _set_up(self, connection: Connection) -> None:
+        # A general plan would look into every chunk of the table.
+        await connection.execute("set plan_cache_mode = force_custom_plan")
+        self._by_the_server = await connection.fetchval(_SQL["kept_by_the_server"])
 
     async def _pass(self, connection: Connection, before_us: int) -> tuple[int, bool]:
         """Return how many minutes were made, and whether there is more to do."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 
 from collector.errors import CollectorError
-from collector.store.dsn import connect, refusals
+from collector.store.dsn import refusals
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
 from collector.store.writer import Writer
@@ -73,19 +73,21 @@ class Shadow(Writer):
         self._begun = False
 
     async def _open(self) -> Connection:
-        if self._connection is not None and not self._connection.is_closed():
-            return self._connection
+        if self._held.stands:
+            return await self._held.get()
         if self._begun:
             raise ComparisonError(f"the comparison was cut short ({self.state}); nothing was changed, start it again")
         try:
             with refusals(self._dsn()):
-                self._connection = await connect(self._dsn())
-                await self._connection.execute(_SQL["open"])
+                connection = await self._held.get()
         except (DatabaseError, asyncpg.PostgresError) as error:
             raise ComparisonError(f"no temporary tables to compare with: {error}") from error
         self._begun = True
+        return connection
+
+    async def _enter(self, connection: Connection) -> None:
         self._registry.clear()
-        return self._connection
+        await connection.execute(_SQL["open"])
 
     async def compare(
         self,

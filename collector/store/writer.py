@@ -22,7 +22,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 from collector.model import Gap, Instrument, Position, Quarantined, Records, Session, Wanted
 from collector.store import encode
 from collector.store.batch import Batch, Committed, TableCount
-from collector.store.dsn import DRIVER_ERRORS, connect, refusals
+from collector.store.connection import HeldConnection
+from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import (
     DatabaseError,
     DatabaseWentBackError,
@@ -42,6 +43,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 COMMIT_TIMEOUT_SECONDS = 60.0
+CLOSING_SECONDS = 2.0
+"""For the end of the last connection: nothing is under way on it."""
 CAREFUL_TIMEOUT_SECONDS = 600.0
 """For a batch that is searched, row by row at the worst, for what the database refuses in it."""
 CONFLICTS_ENDURED = 20
@@ -113,7 +116,7 @@ class Writer:
         self._place = JournalPlace(AnyOwner(journal) if isinstance(journal, str) else journal) if journal else None
         self._sleep = sleep
         self._wait = wait_exponential_jitter(multiplier=0.1, max=longest_wait_seconds, jitter=0.5)
-        self._connection: Connection | None = None
+        self._held = HeldConnection(dsn, self._enter)
         self._registry = Registry()
         self._unanswered: Committed | None = None
         """What became of a batch whose commit was asked for and never answered."""
@@ -163,7 +166,7 @@ class Writer:
         if self._place is not None:
             self._place = self._place.renamed()
         self._unanswered = None
-        self._drop_connection()
+        self._held.drop()
 
     async def open_gaps(self) -> list[Gap]:
         """Return the gaps that have no end yet."""
@@ -207,13 +210,10 @@ class Writer:
 
     async def close(self) -> None:
         """Let the connection go."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            try:
-                await connection.close(timeout=2.0)
-            except _MAY_PASS as error:
-                log.warning("database_close_failed", error=str(error))
-                connection.terminate()
+        try:
+            await self._held.close(CLOSING_SECONDS)
+        except _MAY_PASS as error:
+            log.warning("database_close_failed", error=str(error))
 
     async def _for_ever(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async for attempt in AsyncRetrying(
@@ -225,7 +225,7 @@ class Writer:
                         result = await work(await self._open())
                 except BaseException:
                     # Cut, cancelled or refused in the middle: nobody knows the connection's state. A new one is cheap.
-                    self._drop_connection()
+                    self._held.drop()
                     raise
                 if not self.connected:
                     log.info("database_connected", after_seconds=round(time.time() - self.since, 1))
@@ -233,18 +233,13 @@ class Writer:
                 return result
         raise AssertionError("retries have no end")  # pragma: no cover
 
-    def _drop_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
-
     async def _open(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn())
-            self._registry.clear()
-            if self._place is not None:
-                await self._place.enter(self._connection)
-        return self._connection
+        return await self._held.get()
+
+    async def _enter(self, connection: Connection) -> None:
+        self._registry.clear()
+        if self._place is not None:
+            await self._place.enter(connection)
 
     def _note_failure(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -67,8 +67,8 @@ async def test_writers_that_have_met_each_other_take_rows_in_one_order(database:
 async def test_refused_serialization_is_tried_again_at_once(database: str) -> None:
     async with writing(database) as writer:
         await writer.commit(batch(trade(1)))
-        assert writer._connection is not None
-        await writer._connection.execute("set default_transaction_isolation = 'repeatable read'")
+        assert writer._held._connection is not None
+        await writer._held._connection.execute("set default_transaction_isolation = 'repeatable read'")
         transact, attempts = writer._transact, 0
 
         async def disturbed(*given: object, careful: bool) -> object:

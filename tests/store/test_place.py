@@ -109,7 +109,7 @@ async def test_silent_stranger_has_taken_the_name(database: str, monkeypatch: py
 async def test_lock_of_our_own_dead_connection_is_taken_from_it(database: str) -> None:
     async with writing(database, Run("ours")) as ours:
         await ours.commit(batch(trade(1), offset=100))
-        ours._drop_connection()
+        ours._held.drop()
         half_open = await asyncpg.connect(database)
         key = content_key("journal j")
         async with asyncio.timeout(10):

@@ -143,7 +143,7 @@ async def test_database_that_goes_away_leaves_the_last_answer_and_says_why(
 ) -> None:
     await tables.session("A")
     before = await streams(day)
-    day._reader._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
+    day._reader._held._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
     day._reader.close()
     clock = day._clock
     assert isinstance(clock, FakeClock)
@@ -152,6 +152,6 @@ async def test_database_that_goes_away_leaves_the_last_answer_and_says_why(
     assert day.facts.state == "away"
     assert "nobody answers" in day.facts.reason
     assert {one.symbol for one in day.facts.streams} == {one.symbol for one in before.values()}
-    day._reader._dsn = lambda: database
+    day._reader._held._dsn = lambda: database
     clock.now += 5
     assert (await streams(day))["A trades"].strip == "c" * BINS

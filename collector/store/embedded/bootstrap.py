@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from collector.store.connection import connected
+
 __all__ = ["ANALYST", "DATABASE", "OWNER", "SUPERUSER", "bootstrap"]
 
 from typing import TYPE_CHECKING
@@ -9,7 +13,6 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from collector.store.dsn import connect
 from collector.store.named import queries
 
 if TYPE_CHECKING:
@@ -28,8 +31,7 @@ async def bootstrap(superuser_dsn: str, passwords: Mapping[str, str], *, timesca
 
     `superuser_dsn` leads to the database `postgres`; `passwords` has one for `OWNER` and `ANALYST`.
     """
-    connection = await connect(superuser_dsn)
-    try:
+    async with connected(superuser_dsn) as connection:
         await connection.execute(_SQL["create_groups"])
         for role, statement in ((OWNER, "create_owner"), (ANALYST, "create_analyst")):
             if not await connection.fetchval(_SQL["role_exists"], role):
@@ -39,17 +41,11 @@ async def bootstrap(superuser_dsn: str, passwords: Mapping[str, str], *, timesca
             await connection.execute(_SQL["create_database"])
             await connection.execute(_SQL["close_database"])
             await connection.execute(_SQL["open_database"])
-    finally:
-        await connection.close(timeout=5)
     if timescaledb:
         await _update_timescaledb(urlsplit(superuser_dsn)._replace(path=f"/{DATABASE}").geturl())
 
 
 async def _update_timescaledb(dsn: str) -> None:
-    connection = await connect(dsn)
-    try:
-        await connection.execute(_SQL["update_timescaledb"])
-    except asyncpg.UndefinedObjectError:
-        pass  # the migrations create it
-    finally:
-        await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        with contextlib.suppress(asyncpg.UndefinedObjectError):  # the migrations create it
+            await connection.execute(_SQL["update_timescaledb"])
