@@ -39,6 +39,9 @@ def document(output: str) -> dict[str, Any]:
     return found
 
 
+MINUTE_NS = 60 * 10**9
+
+
 @pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 async def test_what_was_recorded_is_proved_and_what_was_changed_is_found(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -200,6 +203,12 @@ async def test_minutes_whose_candles_nobody_recorded_are_fetched_and_judged(
     async with stage(database, tmp_path, rate=150, extra=off, streams='["trades"]', clock_ns=clock.now_ns) as on:
         async with on.daemon(clock) as daemon:
             await until(lambda: live(daemon), "a live daemon")
+            first = clock.now_ns() // MINUTE_NS  # of which not everything was received
+            await until(
+                lambda: clock.now_ns() // MINUTE_NS > first and clock.now_ns() % MINUTE_NS < MINUTE_NS // 2,
+                "the first half of a whole minute",
+                PATIENCE_SECONDS,
+            )
             on.venue.fault("lose_trades", symbol="BTCUSDT", count=3)
             began = clock.now_ns()
             await until(lambda: clock.now_ns() - began > 200 * 10**9, "three minutes", PATIENCE_SECONDS)
