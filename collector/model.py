@@ -51,8 +51,6 @@ PERIODS = {
 """Our names of candle periods and their number in the tables: seconds, but for months and quarters, whose numbers
 (30 and 90 days) are codes: such candles open where the calendar says."""
 
-STREAMS = ("trades", "ticks", "books", "candles", "derivatives", "rates")
-
 
 class Position(NamedTuple):
     """A place between two records; positions of one journal are totally ordered."""

@@ -20,6 +20,7 @@ BASICS = {
     "escape",
     "listeners",
     "names",
+    "tables",
     "data_dir",
     "durations",
 }
@@ -35,6 +36,7 @@ MAY_IMPORT = {
     "names": {"errors"},
     "data_dir": {"errors"},
     "model": {"errors"},
+    "tables": {"model"},
     "venues": {"model"},
     "journal": {"model"},
     "normalise": {"model", "venues", "journal"},

@@ -24,11 +24,11 @@ from collector.model import Records
 from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.store.named import queries
+from collector.tables import NAMES
 
 CHUNK_BYTES = 1 << 20
 YIELD_EVERY = 2000
 """Records between two reports of how far it is."""
-FACTS = ("trades", "ticks", "books", "candles", "derivatives", "rates", "news")
 CANDLES = "candles"
 FAULTS_TOLD = 3
 
@@ -184,7 +184,7 @@ class _Reader:
         self._count(out)
 
     def _count(self, out: Records) -> None:
-        for table in FACTS:
+        for table in NAMES:
             self._items[table] += len(getattr(out, table))
         for bad in out.quarantine:
             self._items[bad.stream or "frames"] += bad.items

@@ -12,6 +12,7 @@ from collector.cli.screen import Screen
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 from collector.cli.times import duration_seconds
 from collector.cli.vocabulary import Whole
+from collector.tables import STREAMS
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -27,7 +28,6 @@ Examples:
     collector explain candles fmfw BTCUSDT 1m@2026-11-21T13:20
 """
 
-TABLES = ("trades", "ticks", "books", "candles", "derivatives", "rates")
 KEYS = {
     "trades": "a trade_key, a trade_id or a time",
     "ticks": "a tick_key or a time",
@@ -44,7 +44,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def explain(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=f"{', '.join(TABLES)}.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=f"{', '.join(STREAMS)}.")],
     venue: Annotated[str, typer.Argument(metavar="VENUE", help="The venue's name in the tables.")],
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The symbol in the tables; for rates, the name.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="A key, an id or a time, written as in the tables.")],
@@ -69,7 +69,7 @@ def explain(
     from collector.cli.names import one_of, usage
     from collector.cli.running import run
 
-    one_of("table", table, TABLES, "TABLE")
+    one_of("table", table, STREAMS, "TABLE")
     wanted = understand(table, key)
     settings = read_config(config, log=not as_json)
     with usage(venue="VENUE", symbol="SYMBOL"):

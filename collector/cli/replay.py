@@ -96,7 +96,7 @@ def replay(
     from collector.cli.names import listed, some_of, usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
-    from collector.store.shadow import TABLES
+    from collector.tables import NAMES as TABLES
 
     chosen = some_of("table", table or [], TABLES, "--table")
     if chosen and not diff:
@@ -212,8 +212,9 @@ async def _compare(config: Config, wanted: Wanted, tables: list[str], examples: 
     from collector.attach import attached
     from collector.proof.difference import compare
     from collector.proof.known import check_journalled
-    from collector.store.shadow import TABLES, Shadow
+    from collector.store.shadow import Shadow
     from collector.store.writer import Writer
+    from collector.tables import NAMES as TABLES
 
     directory = config.data_dir / "journal"
     name = directory / "name"

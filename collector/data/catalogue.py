@@ -14,11 +14,11 @@ import asyncpg
 from collector.data.errors import UnknownError
 from collector.names import meant
 from collector.store.named import queries
+from collector.tables import NAMES, OF_INSTRUMENTS
 
 _SQL = queries("export")
 
-OF_INSTRUMENTS = ("trades", "ticks", "books", "candles", "derivatives")
-TABLES = (*OF_INSTRUMENTS, "rates", "news")
+TABLES = NAMES
 
 
 class Series(NamedTuple):

@@ -17,6 +17,7 @@ import orjson
 
 from collector.store.connection import connected
 from collector.store.named import queries
+from collector.tables import OF_VENUES
 
 _SQL = queries("verify")
 _EXAMPLES = 3
@@ -78,7 +79,7 @@ async def verify(dsn: str, venue: str, ledger: Ledger, tables: Iterable[str] | N
         for symbol in overview["symbols"]:
             sent = await ledger.ask("expected", symbol=symbol)
             for table in overview["columns"]:
-                if (wanted is not None and table not in wanted) or (table in _OF_THE_VENUE) != (symbol == ""):
+                if (wanted is not None and table not in wanted) or (table in OF_VENUES) != (symbol == ""):
                     continue
                 rows = await connection.fetch(_SQL[table], venue, symbol)
                 # What a history gave may be stored: whether it was asked for is the recorder's business.
@@ -100,9 +101,6 @@ def _compare(
     examples += [f"{symbol}: stored and not sent: {_shown(row)}" for row in list(surplus)[:_EXAMPLES]]
     return Verdict(venue, table, len(sent), len(stored), missing.total(), surplus.total(), tuple(examples))
 
-
-_OF_THE_VENUE = frozenset({"rates", "news"})
-"""Tables that know no symbol; the ledger tells their rows under the empty one."""
 
 _TEXTS = {"candles": frozenset({2}), "rates": frozenset({1}), "news": frozenset({1, 2, 3})}
 """Columns that are texts and not numbers."""

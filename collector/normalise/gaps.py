@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from collector.model import Gap, GapOutcome, Instrument, Records, Wanted
 from collector.normalise.wanted import Key, Span, WantedStreams
+from collector.tables import OF_VENUES
 from collector.venues.events import Acknowledged, Event
 from collector.venues.header import Covered
 from collector.venues.roles import Parser
@@ -35,8 +36,8 @@ NOT_RECEIVED_YET = "asked for, and not received yet"
 REACH_US = 5_000_000
 """A gap's ends are our clock's, and the latest trades of a venue may come late: a list has to reach so far beyond."""
 
-OF_THE_VENUE = frozenset({"rates", "news"})
-"""Streams whose symbols are no instruments, which alone have gaps."""
+OF_THE_VENUE = frozenset(OF_VENUES)
+"""Their symbols are no instruments, which alone have gaps."""
 
 
 class Coverage:

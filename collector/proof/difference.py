@@ -16,7 +16,8 @@ from collector.journal import Kind, MissingSegment, Position, read
 from collector.journal.segments import numbers
 from collector.model import Records
 from collector.proof.replay import Replayed, replay
-from collector.store.shadow import TABLES, Shadow, TableDifference
+from collector.store.shadow import Shadow, TableDifference
+from collector.tables import NAMES as TABLES
 
 PEEKED = 20_000
 """Records beyond the end of which the earliest receipt is looked for: they are in order but for moments."""

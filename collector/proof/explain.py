@@ -18,6 +18,7 @@ from collector.proof.frames import Chosen, breathing, journals, received_at, rer
 from collector.proof.place import Where, microseconds, where
 from collector.store.connection import connected
 from collector.store.named import queries
+from collector.tables import STREAMS, TABLES
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -29,13 +30,8 @@ MOST_ROWS = 5
 SIGHTINGS_KEPT = 20
 GAP_SECONDS = 60.0
 
-IDENTITIES: dict[str, tuple[str, ...]] = {
-    "trades": ("time_us", "trade_key"),
-    "ticks": ("time_us", "tick_key"),
-    "books": ("time_us", "seq", "snapshot"),
-    "candles": ("time_us", "period", "series"),
-    "derivatives": ("time_us",),
-    "rates": ("time_us",),
+IDENTITIES = {
+    table.name: tuple(field for field in table.own_key if field != "name") for table in TABLES if table.name in STREAMS
 }
 """What tells the rows of one instrument apart, in each table that can be explained."""
 

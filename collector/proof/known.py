@@ -16,7 +16,7 @@ from collector.proof.frames import journals, venue_of
 from collector.repair.listing import like_any
 from collector.store.connection import connected
 from collector.store.named import queries
-from collector.store.shadow import TABLES
+from collector.tables import NAMES as TABLES
 
 _SQL = queries("names")
 

@@ -26,6 +26,7 @@ from collector.proof.frames import breathing, journals, layouts, received_at, re
 from collector.proof.place import Where, microseconds, where
 from collector.store.connection import connected
 from collector.store.quarantine import Again, Entry, Listed, Resolver, row_of
+from collector.tables import NAMES
 
 log = structlog.get_logger()
 
@@ -95,8 +96,7 @@ async def _store(resolver: Resolver, found: _Yield) -> Outcome:
 
 
 def _rows(found: _Yield) -> dict[str, int]:
-    names = ("trades", "ticks", "books", "candles", "derivatives", "rates", "news")
-    counts = {name: len(getattr(found.records, name)) - found.echoes[name] for name in names}
+    counts = {name: len(getattr(found.records, name)) - found.echoes[name] for name in NAMES}
     return {name: count for name, count in counts.items() if count}
 
 

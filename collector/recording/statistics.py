@@ -12,11 +12,9 @@ from collector.model import Instrument, Records, Tick, Trade
 from collector.recording.clock_offsets import ClockOffsets
 from collector.store.batch import Batch, Committed, TableCount
 from collector.supervise.looks import Looks
+from collector.tables import OF_INSTRUMENTS
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
-
-TABLES_BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives")
-"""Those that are named like the stream which brings their rows."""
 
 _INSTRUMENT = itemgetter(0)
 NEWEST = 20
@@ -62,7 +60,7 @@ class Statistics:
             self.lag.observe(self.last_lag_seconds)
 
     def _by_instrument(self, records: Records, lag: float) -> None:
-        for table in TABLES_BY_INSTRUMENT:
+        for table in OF_INSTRUMENTS:
             for instrument, count in Counter(map(_INSTRUMENT, getattr(records, table))).items():
                 self.rows_by_instrument.setdefault(instrument, Counter())[table] += count
                 self.lag_by_instrument.setdefault(instrument, {})[table] = lag

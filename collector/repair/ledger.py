@@ -17,11 +17,12 @@ from collector.store.connection import HeldConnection
 from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
+from collector.tables import OF_INSTRUMENTS
 
 QUERY_TIMEOUT_SECONDS = 60.0
 
 _SQL = queries("repair")
-_COUNTS = {name: _SQL[f"count_{name}"] for name in ("trades", "ticks", "candles", "derivatives")}
+_COUNTS = {name: _SQL[f"count_{name}"] for name in OF_INSTRUMENTS if f"count_{name}" in _SQL}
 
 
 class Missing(NamedTuple):

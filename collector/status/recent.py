@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.model import Instrument
-from collector.recording.statistics import TABLES_BY_INSTRUMENT
 from collector.status.facts import DiskFacts, RateFacts
 from collector.status.observed import Observed
+from collector.tables import OF_INSTRUMENTS
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram
@@ -96,7 +96,7 @@ class Recent:
         """Return the records a second of an instrument's stream, over the last minute or as much of it as is known."""
         now = self._observed.clock.monotonic()
         then = next((look for look in self._streams if now - look.at <= STREAM_SECONDS), None)
-        if then is None or now - then.at < STREAM_LOOK_SECONDS or stream not in TABLES_BY_INSTRUMENT:
+        if then is None or now - then.at < STREAM_LOOK_SECONDS or stream not in OF_INSTRUMENTS:
             return None
         counts = self._observed.statistics.rows_by_instrument.get(instrument)
         before = then.rows.get(instrument, {}).get(stream, 0)

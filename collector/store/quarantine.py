@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.errors import CollectorError
 from collector.model import (
-    Book,
-    Candle,
-    Derivative,
     Gap,
     GapOutcome,
     Instrument,
     InstrumentSpec,
-    News,
     Quarantined,
-    Rate,
     Records,
     Session,
-    Tick,
-    Trade,
     Wanted,
 )
 from collector.store.batch import Batch, Committed, TableCount
@@ -30,6 +23,7 @@ from collector.store.connection import connected
 from collector.store.named import queries
 from collector.store.quarantining import clean
 from collector.store.writer import Writer
+from collector.tables import TABLES
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -41,13 +35,7 @@ STATES = (WAITING, "resolved", "discarded")
 PAGE = 2000
 
 _ROWS: dict[str, Any] = {
-    "trades": Trade,
-    "ticks": Tick,
-    "books": Book,
-    "candles": Candle,
-    "derivatives": Derivative,
-    "rates": Rate,
-    "news": News,
+    **{table.name: table.record for table in TABLES},
     "instruments": InstrumentSpec,
     "gaps": Gap,
     "outcomes": GapOutcome,

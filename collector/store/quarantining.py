@@ -15,6 +15,7 @@ from collector.model import Gap, GapOutcome, Instrument, Quarantined, Records, S
 from collector.store.batch import Batch, TableCount
 from collector.store.named import queries
 from collector.store.registry import BY_INSTRUMENT
+from collector.tables import OF_VENUES
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -84,7 +85,7 @@ def _stream(entry: Quarantined) -> str:
 
 def refused_row(table: str, row: Any, error: Exception | str, *, items: int = 1) -> Quarantined:
     """Make an entry of a row that the database refused."""
-    venue = row.venue if table in ("rates", "news", "sessions") else row.instrument.venue
+    venue = row.venue if table in (*OF_VENUES, "sessions") else row.instrument.venue
     reason = error if isinstance(error, str) else f"the database refused the row: {error}"[:500]
     # Not orjson, which refuses a text that is not valid Unicode: exactly that may be what is wrong.
     text = json.dumps({"row": table, "values": row._asdict()}, default=list, separators=(",", ":"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from collector.model import Instrument, Records
 from collector.store.named import queries
+from collector.tables import OF_INSTRUMENTS, OF_VENUES
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -14,8 +15,8 @@ LONGEST_SYMBOL = 255
 """Characters; far longer ones do not fit into an index."""
 
 _SQL = queries("write")
-BY_INSTRUMENT = ("trades", "ticks", "books", "candles", "derivatives", "gaps", "outcomes", "instruments", "wanted")
-_BY_VENUE = ("rates", "news", "sessions", "quarantine")
+BY_INSTRUMENT = (*OF_INSTRUMENTS, "gaps", "outcomes", "instruments", "wanted")
+_BY_VENUE = (*OF_VENUES, "sessions", "quarantine")
 
 
 class Registry:

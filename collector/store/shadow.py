@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _SQL = queries("difference")
 
-TABLES = ("trades", "ticks", "books", "candles", "derivatives", "rates", "news")
 KINDS = ("missing", "extra", "differs")
 COMPARE_TIMEOUT_SECONDS = 3600.0
 

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
@@ -34,6 +33,7 @@ from collector.store.named import queries
 from collector.store.place import AnyOwner, Held, JournalPlace, Owner
 from collector.store.quarantining import clean, put_away, refused_row, without
 from collector.store.registry import Registry
+from collector.tables import NAMES, TABLES
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -62,19 +62,19 @@ class _Table(NamedTuple):
     encode: encode.Encode
     key: Callable[[Any], Any]
     """What makes a row one of its table."""
-    by_venue: bool = False
+    by_venue: bool
 
 
-_TABLES = (
-    _Table("trades", _SQL["insert_trades"], encode.trades, itemgetter(0, 1, 2)),
-    _Table("ticks", _SQL["insert_ticks"], encode.ticks, itemgetter(0, 1, 2)),
-    _Table("books", _SQL["insert_books"], encode.books, itemgetter(0, 1, 2, 3)),
-    _Table("candles", _SQL["upsert_candles"], encode.candles, itemgetter(0, 1, 2, 3)),
-    _Table("derivatives", _SQL["insert_derivatives"], encode.derivatives, itemgetter(0, 1)),
-    _Table("rates", _SQL["insert_rates"], encode.rates, itemgetter(0, 1, 2), by_venue=True),
-    _Table("news", _SQL["insert_news"], encode.news, itemgetter(0, 1, 2), by_venue=True),
+_TABLES = tuple(
+    _Table(
+        table.name,
+        _SQL["upsert_candles" if table.name == "candles" else f"insert_{table.name}"],
+        getattr(encode, table.name),
+        table.key,
+        by_venue=not table.of_instrument,
+    )
+    for table in TABLES
 )
-_FACTS = tuple(table.name for table in _TABLES)
 
 
 class Abandoned(NamedTuple):
@@ -256,7 +256,7 @@ class Writer:
             return unanswered
         unnamable = await self._registry.prepare(connection, batch.records)
         if unnamable:
-            batch = replace(batch, records=without(batch.records, unnamable, _FACTS))
+            batch = replace(batch, records=without(batch.records, unnamable, NAMES))
         try:
             return await self._in_turn(connection, batch)
         except _REFUSALS as error:

@@ -16,9 +16,10 @@ import asyncpg
 import pytest
 
 from collector import simulator
-from collector.demo.compare import _OF_THE_VENUE, _SQL, _TEXTS, Ledger, _book, _exact
+from collector.demo.compare import _SQL, _TEXTS, Ledger, _book, _exact
 from collector.demo.demo import _any_url
 from collector.repair.repairer import MARGIN_US
+from collector.tables import OF_VENUES
 from tests.kit.stage import Stage
 
 from .conftest import Measured
@@ -100,7 +101,7 @@ async def compared(on: Everything, venue: str, ledger: Ledger, rows: Counter[str
         for symbol in overview["symbols"]:
             expected = await ledger.ask("expected", symbol=symbol)
             for table in overview["columns"]:
-                if table in _OF_THE_VENUE:
+                if table in OF_VENUES:
                     continue
                 stored = await of_the_table(connection, venue, table, symbol)
                 sent = Counter(_exact(tuple(row), _TEXTS.get(table, frozenset())) for row in expected.get(table, []))

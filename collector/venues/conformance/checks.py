@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from collector.model import DECIMAL, EARLIEST_US, LATEST_US, STREAMS, Records, Trade
+from collector.model import DECIMAL, EARLIEST_US, LATEST_US, Records, Trade
+from collector.tables import STREAMS
 from collector.venues.adapter import Adapter, Venue
 from collector.venues.conformance.sessions import Received, TriedSession
 from collector.venues.conformance.spoil import spoilt

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from collector.model import STREAMS
+from collector.tables import STREAMS
 from collector.venues.adapter import VenueSettings
 from collector.venues.fmfw.candles import VENUE_PERIODS
 from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, check_recorded, known, listed, once
