@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from benchmarks import analysts, bursts, machine, micro, packets, report, steady
 from benchmarks.processes import ProgramError
-from benchmarks.terminal import SHAPES
+from benchmarks.terminal import Shape
 from collector.errors import CollectorError
 from collector.logs import configure
 
@@ -54,8 +54,6 @@ class Part(StrEnum):
     METAAPI_SDK = "metaapi-sdk"
     METAAPI_READING = "metaapi-reading"
 
-
-Shape = StrEnum("Shape", {name.upper(): name for name in SHAPES})
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -14,14 +14,15 @@ import asyncio
 import json
 import ssl
 import time
+from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 
 import uvloop
-import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_sockets
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.terminal import LONGEST_BURST, SHAPES, packets
 
@@ -43,7 +44,7 @@ async def serve(shape: str, pace: float, certificate: Path, key: Path) -> None:
                 due = max(due + 1 / pace, time.monotonic() - LONGEST_BURST / pace)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await to.send(frame)
-        except websockets.ConnectionClosed:
+        except ConnectionClosed:
             return
 
     async with serve_sockets(send, "127.0.0.1", 0, ssl=tls, compression=None) as server:
@@ -63,7 +64,7 @@ async def read(url: str, seconds: float) -> None:
             size += len(await line.recv(decode=False))
             count += 1
         used = {"cpu": time.process_time() - cpu, "seconds": passed, "packets": count, "bytes": size}
-    print(json.dumps({**used, "version": websockets.__version__}), flush=True)
+    print(json.dumps({**used, "version": version("websockets")}), flush=True)
 
 
 def main() -> None:

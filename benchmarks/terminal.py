@@ -16,6 +16,8 @@ import random
 import ssl
 import sys
 import time
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,19 @@ from collector import simulator
 from collector.simulator.metaapi import MetaapiVenue
 from collector.simulator.metaapi.engine import decode_payload
 
-SHAPES = {
-    "one": ((1, 1.0),),
-    "mix": ((1, 0.70), (2, 0.20), (4, 0.10)),
-    "four": ((4, 1.0),),
+
+class Shape(StrEnum):
+    """Kinds of packets, by how many symbols have moved."""
+
+    ONE = "one"
+    MIX = "mix"
+    FOUR = "four"
+
+
+SHAPES: Mapping[str, tuple[tuple[int, float], ...]] = {
+    Shape.ONE: ((1, 1.0),),
+    Shape.MIX: ((1, 0.70), (2, 0.20), (4, 0.10)),
+    Shape.FOUR: ((4, 1.0),),
 }
 """How many symbols have moved when a packet is sent, and how often it is so many.
 

@@ -33,7 +33,8 @@ def _parse_undisturbed(*source: Any, **options: Any) -> ast.AST:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _parse(*source, **options)
+        tree: ast.AST = _parse(*source, **options)
+        return tree
     finally:
         if collecting:
             gc.enable()

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from collector import __version__
 from collector.cli import app, demo, main
+from collector.cli.screen import Screen
 from collector.journal.identity import journal_name
 from tests.databases import DatabaseServer
 
@@ -234,7 +234,7 @@ def test_a_second_demo_does_not_judge_the_rows_of_the_first(tmp_path: Path, caps
 
 
 def test_a_demo_that_is_kept_says_how_to_look_at_it(capsys: pytest.CaptureFixture[str]) -> None:
-    demo.tell_the_way(Console(), Path("my demo"))
+    demo.tell_the_way(Screen(), Path("my demo"))
 
     told = capsys.readouterr().out
     assert told.startswith("To look around: cd 'my demo'\n")

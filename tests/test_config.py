@@ -61,7 +61,7 @@ def read(tmp_path: Path, text: str = "", secrets: dict[str, str] | None = None, 
 
 def faults(tmp_path: Path, text: str = "", **variables: str) -> dict[str, Fault]:
     with pytest.raises(ConfigError) as caught:
-        read(tmp_path, text, **variables)
+        read(tmp_path, text, None, **variables)
     assert len({fault.key for fault in caught.value.faults}) == len(caught.value.faults)
     return {fault.key: fault for fault in caught.value.faults}
 
@@ -384,7 +384,7 @@ def test_a_config_that_is_built_directly_reads_no_environment(monkeypatch: pytes
     monkeypatch.setenv("HTTP", '{"listen": "0.0.0.0:1"}')
     monkeypatch.setenv("COLLECTOR_HTTP__LISTEN", "0.0.0.0:1")
 
-    config = Config(data_dir=tmp_path, venues={"stub": {"symbols": ["A"]}})  # type: ignore[dict-item]
+    config = Config(data_dir=tmp_path, venues={"stub": {"symbols": ["A"]}})
 
     assert config.http.listen == "127.0.0.1:8080"
     assert config.venues["stub"].settings == StubSettings(symbols=("A",))

@@ -19,7 +19,6 @@ import structlog
 
 from collector import simulator
 from collector.check import Finding, Verdict, check
-from collector.check import machine as of_machine
 from collector.check.clock import ClockBounds
 from collector.check.machine import judge_syncs
 from collector.cli import main
@@ -66,7 +65,7 @@ def test_a_disk_slower_than_the_journal_wants_is_a_warning() -> None:
 
 async def test_too_few_files_and_too_small_ones_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {resource.RLIMIT_NOFILE: (50, 100), resource.RLIMIT_FSIZE: (1 << 20, 1 << 20)}
-    monkeypatch.setattr(of_machine.resource, "getrlimit", limits.__getitem__)
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
 
     found = await told(written(tmp_path, more=VENUE))
 

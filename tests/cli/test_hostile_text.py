@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from collector.audit.books import Outcome as BookOutcome
-from collector.audit.request import PARTS, Choice, Minutes, Report
+from collector.audit.request import PARTS, Choice, Report
+from collector.audit.request_minutes import Minutes
 from collector.cli import audit, backfill, demo, difference, frame, instruments, main, plan, quarantine_tables, replay
 from collector.cli.screen import Screen, say
 from collector.cli.shared import quiet_progress, show_failure, show_faults

@@ -43,7 +43,8 @@ async def told(on: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -
 
 def spoil(monkeypatch: pytest.MonkeyPatch, frames: int) -> list[bytes]:
     """Make a parser of which some frames of trades are too much; returns those."""
-    frame, spoilt = FmfwParser.frame, []
+    frame = FmfwParser.frame
+    spoilt: list[bytes] = []
 
     def fails(self: FmfwParser, payload: bytes, received_ns: int, out: Any) -> Any:
         if len(spoilt) < frames and payload.startswith(UPDATE):

@@ -20,6 +20,7 @@ from collector.daemon import presence, watchdog
 from collector.daemon.daemon import Daemon
 from collector.daemon.progress import Progress
 from collector.daemon.reload import Reloading
+from collector.daemon.systemd import Notifier
 from collector.daemon.upkeep import Upkeep
 from collector.repair.repairer import Repairer
 from collector.repair.tally import GapTally
@@ -91,7 +92,7 @@ BROKEN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "page, once it is served": lambda patch: patch.setattr(Connections, "accept", fail_later),
     "rates": lambda patch: patch.setattr(Recent, "watch", fail_later),
     "events": lambda patch: patch.setattr(Events, "run", fail_later),
-    "watchdog": lambda patch: patch.setattr(daemon_module.Notifier, "status", fail),
+    "watchdog": lambda patch: patch.setattr(Notifier, "status", fail),
     "progress": lambda patch: patch.setattr(Progress, "stuck", fail),
     "summary": lambda patch: patch.setattr(watchdog, "summary", fail),
     "upkeep": lambda patch: patch.setattr(Upkeep, "run", fail_later),

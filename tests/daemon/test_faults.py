@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from collector.daemon.daemon import Daemon
 from collector.demo.compare import Verdict, verify
 from collector.feed import rest as rest_module
+from collector.feed.connection import ConnectionFeed
 from collector.feed.worker import VenueWorker
 from collector.venues.events import SubscriptionState
 from collector.venues.fmfw import FmfwVenue
@@ -49,7 +50,7 @@ def feed_of(daemon: Daemon, venue: str = "fmfw") -> Any:
 def whole(daemon: Daemon) -> bool:
     """Live, and no symbol is on its way to be subscribed again."""
     return live(daemon) and all(
-        feed.living is not None and feed.living.conversation.proved
+        isinstance(feed, ConnectionFeed) and feed.living is not None and feed.living.conversation.proved
         for one in daemon.workers.values()
         for feed in one.worker.connections.values()
     )
@@ -435,7 +436,8 @@ async def test_many_faults_at_random_leave_trades_and_counts_right(database: str
 async def test_a_parser_that_raises_costs_its_frame_only(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame, spoilt = FmfwParser.frame, []
+    frame = FmfwParser.frame
+    spoilt: list[bytes] = []
 
     def fails_sometimes(self: FmfwParser, payload: bytes, received_ns: int, out: Any) -> Any:
         if len(spoilt) < 5 and payload.startswith(b'{"ch":"trades","update"'):
@@ -478,7 +480,8 @@ async def test_two_venues_of_one_protocol_are_recorded_side_by_side(database: st
 async def test_a_worker_that_fails_is_started_again_and_touches_no_other(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rest_for, failures = VenueWorker._rest_for, []
+    rest_for = VenueWorker._rest_for
+    failures: list[float] = []
 
     async def fails_twice(self: VenueWorker, seconds: float) -> None:
         if len(failures) < 2 and self.venue.name == "hitbtc":

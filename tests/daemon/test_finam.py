@@ -160,7 +160,7 @@ async def checked(on: FinamStage) -> list[Finding]:
 
 # -- faults ---------------------------------------------------------------------------------------------------------
 
-POLLED = [
+POLLED: list[dict[str, Any]] = [
     {"fault": "expire"},
     {"fault": "401", "count": 5},
     {"fault": "429", "method": "LatestTrades", "count": 3},

@@ -89,8 +89,8 @@ def socket_of(daemon: Daemon) -> ConnectionFeed:
 
 
 def proved(daemon: Daemon) -> bool:
-    conversation = socket_of(daemon).living.conversation
-    return conversation is not None and conversation.proved
+    living = socket_of(daemon).living
+    return living is not None and living.conversation.proved
 
 
 async def gaps(on: FmexStage) -> list[tuple[str, str, str, bool]]:
@@ -99,7 +99,7 @@ async def gaps(on: FmexStage) -> list[tuple[str, str, str, bool]]:
         " where cause <> 'starting'"
         " order by 1, 2, 3, 4"
     )
-    return [tuple(row) for row in rows]  # type: ignore[misc]
+    return [tuple(row) for row in rows]
 
 
 async def books_connect(on: FmexStage, symbol: str = "btcusd_p") -> None:

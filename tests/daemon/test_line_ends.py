@@ -16,6 +16,7 @@ from collector.demo.demo import settled
 from collector.feed.connection import ConnectionFeed
 from collector.feed.reading import BEHIND_SECONDS
 from collector.recording.intake import JournalledIntake
+from tests.kit.known import known
 from tests.kit.stage import STREAMS, Stage, live, stage, until
 from tests.repair.truth import now_us, traded
 
@@ -59,7 +60,7 @@ async def cut_after_bursts(on: Stage, daemon: Daemon) -> None:
         await burst(on, feed)
         await asyncio.sleep(0.2)
     await burst(on, feed)
-    await until(lambda: feed.living.reading.lag < 1.5, "a look since this machine stood still, if it did")
+    await until(lambda: known(feed.living).reading.lag < 1.5, "a look since this machine stood still, if it did")
     on.venue.fault("refuse_connections")
     on.venue.fault("cut")
     await until(lambda: not live(daemon), "a lost line")
@@ -93,7 +94,7 @@ async def test_slow_reading_and_then_an_end_leave_no_lost_trade_outside_a_gap(
             monkeypatch.setattr(JournalledIntake, "full", property(lambda _: slow))
             monkeypatch.setattr(JournalledIntake, "room", room)
             slow, since_us = True, now_us()
-            await until(lambda: feed.living.reading.lag > BEHIND_SECONDS + 1, "a line that is read too slowly")
+            await until(lambda: known(feed.living).reading.lag > BEHIND_SECONDS + 1, "a line that is read too slowly")
             await on.ledger.pause()
             slow = False
         rows = "select symbol, (extract(epoch from time) * 1000000)::bigint, price, size from v_trades"

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from collector.config import load
 from collector.daemon.daemon import Daemon
 from collector.demo.demo import settled
-from tests.kit.running import running
-from tests.kit.stage import PATIENCE_SECONDS, Stage, all_equal, live, stage, until
+from tests.kit.running import PATIENCE_SECONDS, running
+from tests.kit.stage import Stage, all_equal, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

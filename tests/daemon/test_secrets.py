@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +140,7 @@ class Staged:
 
 @asynccontextmanager
 async def staged(dsn: str, folder: Path) -> AsyncIterator[Staged]:
-    settings = {
+    settings: dict[str, dict[str, object]] = {
         "metaapi": {"accounts": ("demo",), "ping_interval": 1.0, "ping_timeout": 0.3, "status_every": 0.3},
         "finam": {"quota": 100_000},
     }
@@ -272,7 +272,7 @@ async def test_no_secret_is_told_by_what_fails_before_a_start(database: str, tmp
     password = urlsplit(database).password or ""
     async with staged(database, tmp_path) as on:
         token = re.compile(r'^token = "(.*)"', re.MULTILINE)
-        changes = {
+        changes: dict[str, Callable[[str], str]] = {
             "refused logins": lambda text: text.replace(password, "wrong-hunter22").replace("simulated", "refused77"),
             "nobody there": lambda text: re.sub(r"127\.0\.0\.1:\d\d+", "127.0.0.1:1", text),
             "bad TLS": lambda text: re.sub('(rest_url|base_url) = "http:', '\\1 = "https:', text),
@@ -299,7 +299,7 @@ async def test_no_secret_is_told_by_what_fails_before_a_start(database: str, tmp
             "COLLECTOR_VENUES__METAAPI__TOKN": "header.simulated-token-of-nobody.signature",
             "COLLECTOR_DATABASE__DSN": f"postgres//x:{password}@h",
         }
-        told["variables"] = await on.command("check", **variables)
+        told["variables"] = await on.command("check", config=None, **variables)
 
     assert "the token was refused" in told["refused logins"]
     assert "the configuration" in told["no address at all"].lower()
@@ -314,8 +314,9 @@ class Crashing:
 
     async def run(self) -> None:
         password = "hunter2-and-more"
+        logins: dict[str, str] = {}
         try:
-            {}[password]
+            logins[password]
         except KeyError as error:
             raise RuntimeError(f"cannot log in with {password!r} at postgresql://me:{password}@h/db") from error
 

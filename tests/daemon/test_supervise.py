@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.errors import CollectorError
-from collector.feed.connection import STEADY_SECONDS
+from collector.feed.pauses import STEADY_SECONDS
 from collector.supervise.parts import LONGEST_PAUSE_SECONDS, Part
 from tests.feed.fakes import FakeClock
 

@@ -21,7 +21,8 @@ import pytest
 from collector.demo.compare import verify
 from tests.databases import open_folder
 from tests.feed.doors import body, bomb, door
-from tests.kit.stage import PATIENCE_SECONDS, Stage, stage
+from tests.kit.running import PATIENCE_SECONDS
+from tests.kit.stage import Stage, stage
 from tests.soak.recording import Recording, Status
 from tests.soak.servers import standby
 

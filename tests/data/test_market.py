@@ -60,7 +60,8 @@ async def test_numbers_too_long_for_a_frame_are_text_and_not_rounded(recorded: s
         assert list(market.trades(venue, symbol)["price"]) == [LONGEST_PRICE, LONGER_PRICE]
         assert market.trades(venue, symbol, "2026-11-13")["price"][0] == Decimal(LONGER_PRICE)
         found = other.trades(venue, symbol, "2026-11-13")["price"]
-        assert (found.dtype, Decimal(found[0])) == (pl.String, Decimal(LONGER_PRICE))
+        assert found.dtype == pl.String
+        assert Decimal(found[0]) == Decimal(LONGER_PRICE)
 
 
 async def test_trades_of_a_span_come_in_order_with_keys_that_nulls_do_not_harm(market: Market[pd.DataFrame]) -> None:
@@ -190,13 +191,13 @@ async def test_an_analyst_may_ask_everything_and_change_nothing(database_server:
 async def test_a_lost_connection_is_made_again(recorded: str) -> None:
     async with AsyncMarket(recorded) as market:
         await market.vwap(*BTC)
-        [row] = (await market.sql("select pg_backend_pid() as pid")).itertuples()
-        await run(recorded, "select pg_terminate_backend($1)", row.pid)
+        [before] = (await market.sql("select pg_backend_pid() as pid"))["pid"]
+        await run(recorded, "select pg_terminate_backend($1)", before)
         with suppress(DataError, DatabaseUnreachableError):  # the question that meets the end of the connection
             await market.vwap(*BTC)
         assert len(await market.vwap(*BTC)) == 1
-        [now] = (await market.sql("select pg_backend_pid() as pid")).itertuples()
-        assert now.pid != row.pid
+        [now] = (await market.sql("select pg_backend_pid() as pid"))["pid"]
+        assert now != before
 
 
 async def test_many_may_ask_one_market_at_once(recorded: str) -> None:

@@ -38,7 +38,7 @@ class Conversation(FakeConversation):
         super().__init__()
 
     @property
-    def proved(self) -> bool:  # type: ignore[override]
+    def proved(self) -> bool:
         self._bugs.meet(Place.PROVED, self._line)
         return self._proved
 
@@ -105,6 +105,6 @@ class ParsingIntake(FakeIntake):
 class EndlessNetwork(FakeNetwork):
     """Every line can be made."""
 
-    async def connect(self, url: str, **_: Any) -> FakeLine:  # type: ignore[override]
+    async def connect(self, url: str, **_: Any) -> FakeLine:
         self.connects += 1
         return LivingLine()

@@ -29,6 +29,7 @@ from tests.kit.headers import session_header
 from .buggy import BAD, BuggyVenue, Bugs, EndlessNetwork, ParsingIntake
 from .fakes import (
     LIMITS,
+    Answer,
     FakeIntake,
     FakeLine,
     FakeNetwork,
@@ -38,7 +39,7 @@ from .fakes import (
     connection_plan,
 )
 
-OK = (200, {}, b"")
+OK: Answer = (200, {}, b"")
 
 
 @asynccontextmanager
@@ -208,7 +209,7 @@ class PolledVenue(FakeVenue):
 
 
 @asynccontextmanager
-async def polled(place: Place, *answers: tuple[int, dict[str, str], bytes]) -> AsyncIterator[tuple[PollFeed, Any]]:
+async def polled(place: Place, *answers: Answer) -> AsyncIterator[tuple[PollFeed, Any]]:
     venue, clock = PolledVenue(bugs=Bugs(place)), OrderlyClock()
     intake, failures = ParsingIntake(venue), AdapterFailures("fake")
     rest = RestClient(venue, LIMITS, FakeNetwork(answers=answers), clock, FakeSession(session_header({})))

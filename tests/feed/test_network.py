@@ -143,7 +143,7 @@ class Diverting:
 class ParsingIntake(FakeIntake):
     """Its sessions have the parsers of a venue."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter[Any]) -> None:
         super().__init__()
         self._adapter = adapter
 

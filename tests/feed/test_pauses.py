@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.feed.connection import ConnectionState
 from collector.feed.network import LineError, Loss, MovedError
 from collector.feed.pauses import (
     AMONG_THE_LIVING_SECONDS,
     FLAPPING_SECONDS,
-    LONGEST_BACKOFF_SECONDS,
     WOKEN_WITHIN_SECONDS,
     Pauses,
 )
@@ -41,7 +41,7 @@ class Venue(FakeNetwork):
         self.rest_is_away = False
         self.asked: list[float] = []
 
-    async def connect(self, url: str, **_: Any) -> FakeLine:  # type: ignore[override]
+    async def connect(self, url: str, **_: Any) -> FakeLine:
         name = url.rpartition("/")[2]
         self.tries[name].append(self._clock.now)
         if name in self.away:

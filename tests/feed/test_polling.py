@@ -16,9 +16,9 @@ from collector.venues.plan import PollPlan
 from collector.venues.rest import RestAnswer, RestCall
 from tests.kit.headers import session_header
 
-from .fakes import LIMITS, FakeClock, FakeIntake, FakeNetwork, FakeVenue
+from .fakes import LIMITS, Answer, FakeClock, FakeIntake, FakeNetwork, FakeVenue
 
-OK = (200, {}, b"[]")
+OK: Answer = (200, {}, b"[]")
 
 
 class Script:

@@ -157,7 +157,7 @@ async def test_generator_is_driven_to_its_result_and_told_of_failures() -> None:
 
 
 async def test_same_failure_is_told_once_until_a_call_succeeds() -> None:
-    gone = (503, {}, b"")
+    gone: Answer = (503, {}, b"")
     rest, _, _, _ = client(gone, gone, ok(), gone, ok())
     with capture_logs() as logs:
         await rest.fetch(CALL)

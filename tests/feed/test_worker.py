@@ -13,14 +13,14 @@ from collector.feed.connection import ConnectionState
 from collector.feed.worker import SETTLED_SECONDS, VenueWorker, WorkerState
 from collector.venues.plan import Plan, Problem
 
-from .fakes import FakeClock, FakeIntake, FakeLine, FakeNetwork, FakeVenue, connection_plan, plan
+from .fakes import Answer, FakeClock, FakeIntake, FakeLine, FakeNetwork, FakeVenue, connection_plan, plan
 
-OK = (200, {}, b"")
+OK: Answer = (200, {}, b"")
 
 
 @asynccontextmanager
 async def working(
-    *plans: Plan, answers: int = 10, first: tuple[tuple[int, dict[str, str], bytes], ...] = (), lines: int = 10
+    *plans: Plan, answers: int = 10, first: tuple[Answer, ...] = (), lines: int = 10
 ) -> AsyncIterator[VenueWorker]:
     network = FakeNetwork(*[FakeLine() for _ in range(lines)], answers=[*first, *[OK] * answers])
     worker = VenueWorker(

@@ -82,7 +82,8 @@ def install(name: str, *options: str) -> Foreign:
     if not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = [folder / "bin" / "pip", "install", "--quiet", "--require-hashes", *options, "-r", requirements]
+        pip = str(folder / "bin" / "pip")
+        command = [pip, "install", "--quiet", "--require-hashes", *options, "-r", str(requirements)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
         if done.returncode:
             pytest.skip(f"{name} cannot be installed here: {done.stderr.strip()[-500:]}")

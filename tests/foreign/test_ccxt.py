@@ -19,8 +19,9 @@ async def venue() -> AsyncIterator[FmfwVenue]:
         yield running["fmfw"]
 
 
-def rows(venue: FmfwVenue, stream: str, symbol: str, **asked: str) -> list[list[Any]]:
-    return extracts.extract(venue, {"stream": stream, "symbol": symbol, **asked})["rows"]
+def rows(venue: FmfwVenue, stream: str, symbol: str, **asked: str) -> list[Any]:
+    chosen: list[Any] = extracts.extract(venue, {"stream": stream, "symbol": symbol, **asked})["rows"]
+    return chosen
 
 
 def bars(venue: FmfwVenue, symbol: str, period: str) -> list[list[float]]:

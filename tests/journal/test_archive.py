@@ -172,7 +172,7 @@ def test_nothing_is_deleted_unless_asked_for(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [{"keep_bytes": 0}, {"keep_days": 1}])
-def test_nothing_at_or_after_the_committed_position_is_deleted(directory: Path, limit: dict[str, int]) -> None:
+def test_nothing_at_or_after_the_committed_position_is_deleted(directory: Path, limit: dict[str, Any]) -> None:
     late = NOW_NS + 2 * DAY_NS
 
     assert "retention_held_back" in tidy(directory, now_ns=late, **limit)

@@ -161,7 +161,8 @@ def test_what_a_process_did_not_live_to_sync_is_synced_by_the_next(write_segment
     disk.failing_syncs = 1  # and its pages are lost
     with pytest.raises(OSError, match="Input/output"):
         prepared.remains.secure()
-    assert prepared.remains.suspect
+    suspected = prepared.remains.suspect
+    assert suspected
 
     prepared.remains.secure()
 

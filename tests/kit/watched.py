@@ -55,8 +55,8 @@ class WallClock(FakeClock):
 class RunningClock(WallClock):
     """The machine's own time."""
 
-    now_ns = staticmethod(time.time_ns)  # type: ignore[assignment]
-    monotonic = staticmethod(time.monotonic)  # type: ignore[assignment]
+    now_ns = staticmethod(time.time_ns)
+    monotonic = staticmethod(time.monotonic)
 
 
 class FakeDatabase:
@@ -156,6 +156,13 @@ class WatchedDaemon:
             writer=self.writer,
             auditing=self.auditing,
         )
+
+    @property
+    def first_connection(self) -> ConnectionFeed:
+        """The connection that was added first to the venue `fake`."""
+        feed = self.workers["fake"].worker.connections["fake-1"]
+        assert isinstance(feed, ConnectionFeed)
+        return feed
 
     def listens(self, address: str | None) -> None:
         """Take note of where the page is."""

@@ -135,6 +135,7 @@ def test_an_exception_comes_without_local_variables_and_without_secrets(configur
 def test_secrets_are_hidden_wherever_they_stand(value: Any, shown: Any) -> None:
     event = redactor(["hunter2hunter2", "hunter2", "abc"])(None, "info", {"event": "x", "fact": value})
 
+    assert isinstance(event, dict)
     assert event["fact"] == shown
 
 
@@ -182,7 +183,9 @@ def test_a_fault_that_repeats_is_held_back_and_counted(configured: Configured) -
 
     def tell(event: str) -> None:
         with contextlib.suppress(structlog.DropEvent):
-            told.append(dict(limit(None, "error", {"event": event})))
+            passed = limit(None, "error", {"event": event})
+            assert isinstance(passed, dict)
+            told.append(dict(passed))
 
     for _ in range(10):
         time[0] += 1

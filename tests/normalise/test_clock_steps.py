@@ -68,7 +68,7 @@ class CandleAdapter:
 
 
 def normaliser() -> Normaliser:
-    return Normaliser(lambda _: cast(Adapter, CandleAdapter))
+    return Normaliser(lambda _: cast(Adapter[Any], CandleAdapter))
 
 
 def journal_of(times: Sequence[int], folder: Path) -> Iterator[Record]:
@@ -158,7 +158,7 @@ async def test_a_reader_that_begins_segments_later_knows_what_the_clock_had_show
 async def test_numbers_of_sessions_rise_over_restarts_with_a_clock_that_was_set_back(tmp_path: Path) -> None:
     clock = FakeClock()
     clock.now = NOON / 1e9
-    opened = []
+    opened: list[int] = []
     for _ in range(4):
         journal = await Journal.open(tmp_path, JournalOptions(), now_ns=clock.now_ns)
         journal.append(journal.last_session, Kind.NOTE, clock.now_ns(), encode_note(Started()))

@@ -31,7 +31,8 @@ from collector.venues.kit.ordinals import COUNTED, trade_key
 from collector.venues.rest import RestAnswer, RestCall
 from tests.databases import DatabaseServer
 from tests.kit.headers import session_header
-from tests.kit.stage import PATIENCE_SECONDS, Stage, live, stage, until
+from tests.kit.running import PATIENCE_SECONDS
+from tests.kit.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
@@ -158,7 +159,8 @@ async def test_replay_gives_the_rows_of_the_live_run(
         assert await own_content(database) == own
 
 
-BAR = Candle(Instrument("fmfw", "BTCUSDT"), 1_633_806_840_000_000, 60, "trade", *"12345", None, None, True, 1_000_000)
+BITCOIN = Instrument("fmfw", "BTCUSDT")
+BAR = Candle(BITCOIN, 1_633_806_840_000_000, 60, "trade", "1", "2", "3", "4", "5", None, None, True, 1_000_000)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -23,7 +25,8 @@ from collector.normalise.entries import (
 )
 from tests.kit.headers import session_header
 
-OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", "repaired", 5, 9, None)
+OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", "repaired", "5", 9, None)
+SPANS: Any = [[1, "trades", ["BTCUSDT"]]]  # lists, as JSON gives them
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", "
     [
         Started(["finam", "fmfw"]),
         Started(),
-        Asked("fmfw", [[1, "trades", ["BTCUSDT"]]], True),
+        Asked("fmfw", SPANS, True),
         ReadSlowly(17),
         ReadSlowly(None),
         NotKept(200, "KeyError"),

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+import pytest
 
 from collector.model import Instrument, Quarantined, Rate, Records, Trade
 from collector.normalise.entries import Answer
 from collector.normalise.normaliser import Normaliser, SessionParser
 from collector.venues.events import Acknowledged, Event, SnapshotTaken
+from collector.venues.header import SessionHeader
+from collector.venues.roles import Parser
 from tests.feed.fakes import FakeAdapter
 
 HEADER = {"venue": "fake", "adapter": "fake", "worker": "fake-1", "url": "ws://fake/ws"}
@@ -53,7 +56,7 @@ class Clumsy:
 
 
 class ClumsyAdapter(FakeAdapter):
-    def parser(self, header: Mapping[str, Any]) -> Any:
+    def parser(self, header: SessionHeader) -> Parser:
         return Clumsy()
 
 
@@ -111,13 +114,13 @@ def test_message_that_was_not_kept_is_counted_without_a_byte_of_it() -> None:
     assert balanced(out)
 
 
-def test_long_errors_are_cut() -> None:
+def test_long_errors_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     _, session, out = opened()
 
     def fails(*_: object) -> Any:
         raise ValueError("x" * 10_000)
 
-    session.parser.frame = fails  # type: ignore[method-assign]
+    monkeypatch.setattr(session.parser, "frame", fails)
     session.frame(b"", S, out)
     assert len(out.quarantine[0].error) == 500
 

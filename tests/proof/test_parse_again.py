@@ -23,7 +23,7 @@ from collector.store.batch import Batch
 from collector.store.quarantine import Choice, Resolver, discard, waiting, whole
 from collector.store.writer import Writer
 from collector.venues.fmfw.parser import FmfwParser
-from collector.venues.fmfw.trades import trade_key
+from collector.venues.kit.ordinals import trade_key
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

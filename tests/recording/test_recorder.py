@@ -131,7 +131,7 @@ class Line:
 
     def __init__(self, journal: Journal, writer: HeldWriter) -> None:
         def new() -> Normaliser:
-            return Normaliser(lambda _: cast(Adapter, NumberAdapter))
+            return Normaliser(lambda _: cast(Adapter[Any], NumberAdapter))
 
         clock = SystemClock()
         self.journal = journal
@@ -348,7 +348,7 @@ async def test_frames_of_a_session_are_all_counted_by_a_reader_that_begins_segme
         on.receive(60_000)  # six segments
         await on.journal.sync(on.journal.end)
         last = on.journal.end.segment
-        normaliser, out = Normaliser(lambda _: cast(Adapter, NumberAdapter)), Records()
+        normaliser, out = Normaliser(lambda _: cast(Adapter[Any], NumberAdapter)), Records()
         for record in on.journal.read(Position(last - 1, 0)):
             apply(record, normaliser, out)
         [session] = normaliser.sessions.values()
@@ -358,7 +358,7 @@ async def test_frames_of_a_session_are_all_counted_by_a_reader_that_begins_segme
 
 
 async def test_frames_without_a_session_are_told_once_for_a_segment(tmp_path: Path) -> None:
-    normaliser, out = Normaliser(lambda _: cast(Adapter, NumberAdapter)), Records()
+    normaliser, out = Normaliser(lambda _: cast(Adapter[Any], NumberAdapter)), Records()
 
     def frame(segment: int, session: int) -> Record:
         return Record(Position(segment, 32), Position(segment, 64), 1, session, Kind.FRAME, b"1")

@@ -39,7 +39,7 @@ async def begun(folder: Path) -> AsyncIterator[JournalledIntake]:
 
 
 def new_normaliser() -> Normaliser:
-    return Normaliser(lambda _: cast(Adapter, NumberAdapter))
+    return Normaliser(lambda _: cast(Adapter[Any], NumberAdapter))
 
 
 def opened(intake: JournalledIntake) -> Any:

@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from collector.demo.demo import settled
-from tests.kit.stage import PATIENCE_SECONDS, Stage, live, stage, until
+from tests.kit.running import PATIENCE_SECONDS
+from tests.kit.stage import Stage, live, stage, until
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 

@@ -19,7 +19,8 @@ from collector.demo.demo import settled
 from collector.journal import Position
 from collector.journal.segments import numbers, segment_path
 from collector.store.batch import Batch, Committed
-from tests.kit.stage import PATIENCE_SECONDS, Stage, all_equal, live, stage, until
+from tests.kit.running import PATIENCE_SECONDS
+from tests.kit.stage import Stage, all_equal, live, stage, until
 from tests.repair.truth import all_settled, everything_is_there, now_us
 from tests.soak.proof import quotes_outside_gaps_are_there
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.model import Instrument
 from collector.repair.chunks import PIECE_US, Chunk, calls, cut, detail, undone
+from collector.venues.adapter import VenueSettings
 from tests.repair.fakes import A, PastVenue
 
-MINUTES = SimpleNamespace(periods_of=lambda _: ("1m", "1h"), converted=("EUR",))
+MINUTES = cast(VenueSettings, SimpleNamespace(periods_of=lambda _: ("1m", "1h"), converted=("EUR",)))
 VENUE = PastVenue(settings=MINUTES)
 TIMES = st.integers(0, 40 * PIECE_US)
 

@@ -49,14 +49,14 @@ async def test_stream_without_a_past_is_given_up_and_one_with_a_part_of_it_is_fe
     assert scene.repairer.lost == 2
 
 
-async def test_trades_come_first_and_the_short_before_the_long() -> None:
+async def test_trades_come_first_and_the_short_before_the_long(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(
         gap(1, "candles"),
         gap(2, seconds=300),
         gap(3, from_us=HOUR_US, seconds=1),
         gap(4, "candles", from_us=HOUR_US, seconds=2),
     )
-    scene.repairer._work = _nothing  # type: ignore[assignment]  the line alone is looked at
+    monkeypatch.setattr(scene.repairer, "_work", _nothing)  # the line alone is looked at
     task = asyncio.ensure_future(scene.repairer.run())
     await until(lambda: scene.repairer.waiting == 4, "four in the line")
     waiting = scene.repairer._line
@@ -173,15 +173,17 @@ async def test_end_of_a_minute_that_has_just_ended_is_asked_for_again() -> None:
     assert scene.repairer.repaired == 1
 
 
-async def test_slow_answer_does_not_stand_for_the_end_that_was_asked_for_too_soon() -> None:
+async def test_slow_answer_does_not_stand_for_the_end_that_was_asked_for_too_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scene = Scene(gap(1, from_us=940_000_000, seconds=60))
     fetch = scene.repairer._fetch
 
-    async def slowly(*asked: object) -> None:
-        await fetch(*asked)  # type: ignore[arg-type]
+    async def slowly(instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
+        await fetch(instrument, stream, from_us, to_us)
         scene.clock.now += 5.0
 
-    scene.repairer._fetch = slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(scene.repairer, "_fetch", slowly)
     await scene.run()
     assert len(scene.venue.asked) == 2
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from collector.daemon.daemon import Daemon
-from tests.kit.stage import PATIENCE_SECONDS, Stage, until
+from tests.kit.running import PATIENCE_SECONDS
+from tests.kit.stage import Stage, until
 
 Rows = set[tuple[Any, ...]]
 

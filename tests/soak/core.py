@@ -131,8 +131,8 @@ class Core:
         }
         self._sessions.append(self.intake.open(session_header(told)))
         if self._random.random() < 0.7:
-            told = {"result": {"ch": "trades", "subscriptions": list(SYMBOLS)}, "id": 1}
-            self._receive(orjson.dumps(told), self._sessions[-1])
+            answer = {"result": {"ch": "trades", "subscriptions": list(SYMBOLS)}, "id": 1}
+            self._receive(orjson.dumps(answer), self._sessions[-1])
 
     def _trade(self) -> None:
         now_ms = self._clock.now_ns() // 1_000_000

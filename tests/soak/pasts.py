@@ -162,8 +162,14 @@ class MetaapiLongPast(LongPast):
         raise NotImplementedError
 
     def listen(self, deals: Sequence[Deal]) -> Iterator[Records]:
-        described = {"name": "demo", "prefix": "", "symbols": [self.symbol], "streams": ["trades", "ticks"]}
-        described |= {"kinds": ["ticks"], "tick_rows": True}
+        described = {
+            "name": "demo",
+            "prefix": "",
+            "symbols": [self.symbol],
+            "streams": ["trades", "ticks"],
+            "kinds": ["ticks"],
+            "tick_rows": True,
+        }
         live = MetaapiReading(stripped=False, accounts={"8f6c4a3e": described})
         live.start()
         for first in range(0, len(deals), TICKS_A_PACKET):

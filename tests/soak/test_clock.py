@@ -43,7 +43,7 @@ class TurnedClock(SystemClock):
         """Show so many seconds before a moment, now."""
         self.offset_ns = int((moment.timestamp() - ahead_seconds) * 1e9) - time.time_ns()
 
-    def now_ns(self) -> int:  # type: ignore[override]
+    def now_ns(self) -> int:
         return time.time_ns() + self.offset_ns
 
     @property

@@ -35,7 +35,7 @@ async def flowing(server: OwnServer, folder: Path, rate: float) -> AsyncIterator
 
 
 def away(status: Status) -> bool:
-    return status["database"]["state"] == "away"
+    return bool(status["database"]["state"] == "away")
 
 
 def backlog(status: Status) -> int:

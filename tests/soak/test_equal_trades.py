@@ -29,7 +29,8 @@ from collector.proof.replay import replay
 from collector.repair.job import Job
 from collector.store.batch import Batch
 from collector.store.writer import Writer
-from tests.kit.stage import PATIENCE_SECONDS, Stage, live, until
+from tests.kit.running import PATIENCE_SECONDS
+from tests.kit.stage import Stage, live, until
 
 from .conftest import Measured
 from .pasts import FinamLongPast, FmexLongPast, FmfwLongPast, LongPast, MetaapiLongPast

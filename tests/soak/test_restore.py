@@ -76,11 +76,10 @@ async def counted(folder: Path, dsn: str) -> int:
             "select table_name, sum(items) = sum(stored + duplicates + quarantined), sum(stored), sum(quarantined)"
             " from journal_counts group by 1"
         )
-        rows = dict(
-            await connection.fetch(
-                "select 'trades', count(*) from trades union all select 'frames', sum(items) from quarantine"
-            )
+        counts = await connection.fetch(
+            "select 'trades', count(*) from trades union all select 'frames', sum(items) from quarantine"
         )
+        rows = {row[0]: row[1] for row in counts}
     finally:
         await connection.close()
     assert books is not None

@@ -139,7 +139,7 @@ def test_documentation_lists_every_metric_with_its_type_and_labels(daemon: Watch
     daemon.commit(TableCount(10, 7, 2, 1))
     worker = daemon.workers["fake"].worker
     worker.rest = daemon.rest()
-    worker.connections["fake-1"].heard.last_frame_ns = daemon.clock.now_ns()
+    daemon.first_connection.heard.last_frame_ns = daemon.clock.now_ns()
     worker.connections["fake-1"].losses["cut"] += 1
     daemon.intake.catch_up(daemon.normaliser)
     daemon.intake.oldest_ns = daemon.clock.now_ns()

@@ -21,6 +21,7 @@ from collector.audit.losses import Alarm
 from collector.audit.unjudged import UnjudgedGroup
 from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
+from collector.feed.line import LiveConnection
 from collector.feed.network import Loss
 from collector.feed.worker import WorkerState
 from collector.journal import Kind
@@ -31,6 +32,7 @@ from collector.status.snapshot import snapshot
 from collector.store.batch import TableCount
 from collector.venues.plan import Problem
 from tests.feed.fakes import FakeClock
+from tests.kit.known import known
 from tests.kit.stage import until
 from tests.kit.watched import HINT, WatchedDaemon, watched
 
@@ -61,7 +63,7 @@ def texts(reasons: tuple[facts.Reason, ...]) -> str:
 
 
 def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(recording: WatchedDaemon) -> None:
-    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed = recording.first_connection
     feed.heard.frames, feed.heard.bytes, feed.reconnects = 7, 700, 2
     feed.heard.last_frame_ns = recording.clock.now_ns() - 500_000_000
     recent = Recent(recording.observed)
@@ -98,7 +100,7 @@ def test_snapshot_is_json_that_tells_of_every_connection_and_subscription(record
 
 
 def test_losses_of_a_connection_are_json_by_their_kind(recording: WatchedDaemon) -> None:
-    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed = recording.first_connection
     feed.losses[Loss.CUT] += 2
     status = orjson.loads(orjson.dumps(snapshot(recording.observed)))
     assert status["venues"][0]["connections"][0]["losses"] == {"cut": 2}
@@ -120,9 +122,9 @@ def test_clock_offset_is_that_of_the_newest_records(recording: WatchedDaemon) ->
 
 def test_backlog_is_told_in_seconds_while_there_is_one(recording: WatchedDaemon) -> None:
     recording.intake.catch_up(recording.normaliser)
-    assert snapshot(recording.observed).journal.backlog_seconds is None
+    assert known(snapshot(recording.observed).journal).backlog_seconds is None
     recording.intake.oldest_ns = recording.clock.now_ns() - 4_000_000_000
-    assert snapshot(recording.observed).journal.backlog_seconds == 4.0
+    assert known(snapshot(recording.observed).journal).backlog_seconds == 4.0
 
 
 def test_subscriptions_of_a_lost_connection_are_told_with_its_reason_and_their_last_record(
@@ -130,7 +132,7 @@ def test_subscriptions_of_a_lost_connection_are_told_with_its_reason_and_their_l
 ) -> None:
     recent = Recent(recording.observed)
     recent.look()
-    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed = recording.first_connection
     feed.state, feed.reason, feed.living = ConnectionState.WAITING, "cut; next try in 3.0 s", None
     recording.normaliser.sessions.clear()
     recording.clock.now += 5
@@ -148,7 +150,7 @@ def test_subscription_that_never_brought_a_record_has_no_age(daemon: WatchedDaem
 def test_totals_are_given_by_table_and_add_up(recording: WatchedDaemon) -> None:
     recording.commit(TableCount(10, 7, 2, 1))
     recording.commit(TableCount(5, 5, 0, 0), table="books")
-    totals = snapshot(recording.observed).totals
+    totals = known(snapshot(recording.observed).totals)
     assert totals.tables["trades"] == facts.CountFacts(10, 7, 2, 1)
     assert totals.total == facts.CountFacts(15, 12, 2, 1)
     assert totals.adds_up
@@ -158,14 +160,14 @@ def test_item_that_went_missing_between_parser_and_tables_is_noticed(recording: 
     recording.commit(TableCount(10, 7, 2, 1))
     recording.statistics.items += 1
     status = snapshot(recording.observed)
-    assert not status.totals.adds_up
+    assert not known(status.totals).adds_up
     assert "please report" in texts(status.health.warnings)
 
 
 def test_rate_is_the_average_of_the_last_ten_seconds_and_unknown_before_that(recording: WatchedDaemon) -> None:
     recent = Recent(recording.observed)
     assert recent.rates().rows_per_second is None
-    feed = recording.workers["fake"].worker.connections["fake-1"]
+    feed = recording.first_connection
     for _ in range(30):
         recent.look()
         recording.clock.now += 1
@@ -215,7 +217,7 @@ def test_recent_lag_forgets_what_was_slow_two_minutes_ago(recording: WatchedDaem
         recording.clock.now += 1
         recent.look()
     recording.commit(TableCount(1, 1, 0, 0), lag=0.02)
-    lag = snapshot(recording.observed, recent).lag
+    lag = known(snapshot(recording.observed, recent).lag)
     assert lag.last_seconds == 0.02
     assert lag.p99_seconds is not None
     assert lag.p99_seconds > 15
@@ -237,17 +239,17 @@ def test_quantile_of_nothing_is_unknown() -> None:
 
 def test_backlog_is_unknown_until_the_tables_were_asked(recording: WatchedDaemon) -> None:
     recording.recorder.committed = None
-    journal = snapshot(recording.observed).journal
+    journal = known(snapshot(recording.observed).journal)
     assert journal.committed is None
     assert journal.backlog_bytes is None
 
 
 def test_embedded_database_tells_how_to_connect_and_no_password(recording: WatchedDaemon) -> None:
-    database = snapshot(recording.observed).database
+    database = known(snapshot(recording.observed).database)
     assert database.psql == HINT.command
     assert database.embedded
     recording.database.embedded = False
-    assert snapshot(recording.observed).database.psql is None
+    assert known(snapshot(recording.observed).database).psql is None
 
 
 async def test_look_that_fails_does_not_end_the_watching(recording: WatchedDaemon) -> None:
@@ -283,11 +285,10 @@ def test_bugs_of_an_adapter_are_a_warning_and_no_end_of_the_status(recording: Wa
         def statuses(self) -> object:
             raise KeyError("a bug")
 
-    worker = recording.workers["fake"].worker
-    (feed,) = worker.connections.values()
+    feed = recording.first_connection
     before = snapshot(recording.observed).venues[0].connections[0].subscriptions
     told = SimpleNamespace(statuses=lambda: feed._failures.statuses(Broken(), feed.plan))  # type: ignore[arg-type]
-    feed.living = told  # type: ignore[union-attr, assignment]
+    feed.living = cast(LiveConnection, told)
     snapshot(recording.observed)
     shown = snapshot(recording.observed)
     (venue,) = shown.venues

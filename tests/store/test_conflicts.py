@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
@@ -50,7 +51,7 @@ async def test_deadlock_costs_a_moment_and_no_word_of_a_database_that_is_away(da
 @pytest.mark.parametrize("table", ["trades", "candles", "rates"])
 async def test_writers_that_have_met_each_other_take_rows_in_one_order(database: str, table: str) -> None:
     await slow_down(database, table)
-    of_table = {
+    of_table: dict[str, list[Any]] = {
         "trades": [trade(1), trade(2)],
         "candles": [candle("1"), candle("2")._replace(period=300)],
         "rates": [Rate("fmfw", T, "A", "1", T), Rate("fmfw", T, "B", "1", T)],

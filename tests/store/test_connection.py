@@ -59,7 +59,8 @@ async def test_connection_whose_preparation_fails_is_not_kept(database: str) -> 
     held = HeldConnection(lambda: database, prepare)
     with pytest.raises(ValueError, match="a bug"):
         await held.get()
-    assert not held.stands
+    stood = held.stands
+    assert not stood
     await held.get()
     assert held.stands
     held.drop()

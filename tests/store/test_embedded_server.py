@@ -367,7 +367,7 @@ async def test_something_else_by_the_port_s_name_keeps_nobody_from_the_database(
 async def test_passwords_of_before_are_kept_when_their_file_is_written_anew(
     data_dir: Path, installation: Installation
 ) -> None:
-    known = {}
+    known: dict[str, str] = {}
     for login, logins in (("collector", ("postgres", "collector")), ("analyst", ("analyst",))):
         file = data_dir / f"postgres/{login}.pgpass"
         known |= dict(line.rsplit(":", 2)[1:] for line in file.read_text().splitlines())

@@ -60,7 +60,8 @@ async def rows(on: asyncpg.Connection, query: str, *parameters: Any) -> list[tup
 
 async def oldest(on: asyncpg.Connection, table: str = "trades", where: str = "true") -> timedelta:
     """How old the oldest row is."""
-    return NOW - await on.fetchval(f"select min(time) from {table} where {where}")
+    earliest: datetime = await on.fetchval(f"select min(time) from {table} where {where}")
+    return NOW - earliest
 
 
 async def test_what_is_too_old_goes_and_the_rest_stays(database: str) -> None:

@@ -17,6 +17,7 @@ from collector.store.batch import Batch
 from collector.store.migrate import migrate
 from collector.store.rollups import Rollups
 from collector.store.writer import Writer
+from tests.kit.known import known
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -223,12 +224,13 @@ async def bars_equal_in_one_statement(dsn: str) -> None:
     """Whatever others do meanwhile: one statement sees trades, notes and rollups of one moment."""
     async with session(dsn) as on:
         for _ in range(20):
-            counted, summed, kept = await on.fetchrow(
+            row = await on.fetchrow(
                 "with bitcoins as (select size from v_trades where symbol = 'BTCUSDT') "
                 "select (select count(*) from bitcoins), (select sum(size) from bitcoins), "
                 "(select row (sum(trades), sum(volume))::text "
                 "from ohlcv('fmfw', 'BTCUSDT', '1 hour', '2024-01-01Z', '2024-01-09Z'))"
             )
+            counted, summed, kept = known(row)
             assert kept == f"({counted},{summed})"
 
 

@@ -78,7 +78,7 @@ async def take_all(browser: Browser, daemon: Daemon, running: simulator.Running)
     await take(browser, "instrument-light", instrument, wait="#depth[aria-label^='order book']", settle=2)
     venue = running["fmfw"]
     for fault in ("garbage", "nan_price", "refuse_connections", "cut"):
-        venue.fault(fault)  # type: ignore[attr-defined]
+        venue.fault(fault)
     await take(browser, "status-fault", address, dark=True, wait="#reasons .bad")
 
 

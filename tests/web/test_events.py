@@ -78,7 +78,12 @@ async def test_state_is_encoded_once_for_all_who_watch_and_not_at_all_for_nobody
     daemon: WatchedDaemon, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[object] = []
-    monkeypatch.setattr("collector.web.server.snapshot", lambda *_: taken.append(1) or {"number": len(taken)})
+
+    def take(*_: object) -> dict[str, int]:
+        taken.append(1)
+        return {"number": len(taken)}
+
+    monkeypatch.setattr("collector.web.server.snapshot", take)
     await asyncio.sleep(0.3)
     assert taken == []
     answers = [await client.get("/api/events") for _ in range(10)]

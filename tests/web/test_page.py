@@ -106,7 +106,7 @@ async def test_page_follows_what_happens_without_being_loaded_again(
 ) -> None:
     async with scene(tmp_path, database, "A") as on, opened(browser, on.address) as (page, _):
         await page.evaluate("window.loaded = 'once'")
-        feed = on.daemon.workers["fake"].worker.connections["fake-1"]
+        feed = on.daemon.first_connection
         feed.heard.frames = 1_234_567
         await expect(page.locator("#venues")).to_contain_text("1,234,567")
         feed.state, feed.reason = ConnectionState.WAITING, "the venue closed the line: 1001 maintenance"
@@ -128,7 +128,7 @@ async def test_minutes_that_the_audit_cannot_explain_and_refused_reloads_are_tol
         auditor = on.daemon.auditing.auditor
         assert auditor is not None
         minute = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
-        alarm = Alarm(1, "fake", "A", minute, 2, Decimal("1.5"), 3, Decimal("1.75"), "volume,trades", "open", True)
+        alarm = Alarm(1, "fake", "A", minute, 2, Decimal("1.5"), 3, Decimal("1.75"), "volume,trades", "open", ())
         auditor.last_minute, auditor.alarms.open = minute, (alarm,)
         reloading = on.daemon.reloading
         told = replace(reloading.facts(), refused=("venues.fake.symbols: is empty",), needs_restart=("data_dir",))

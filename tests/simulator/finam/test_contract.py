@@ -32,19 +32,20 @@ INDEX = "RGBI@_SP"
 FORMATS = FormatChecker(formats=())
 
 
-@FORMATS.checks("date-time")
 def _is_a_time(value: object) -> bool:
     return isinstance(value, str) and value.endswith("Z") and read_time(value) > 0
 
 
-@FORMATS.checks("int64")
 def _is_a_long(value: object) -> bool:
     return isinstance(value, str) and value.lstrip("-").isdigit() and -(2**63) <= int(value) < 2**63
 
 
-@FORMATS.checks("int32")
 def _is_a_number(value: object) -> bool:
     return type(value) is int and -(2**31) <= value < 2**31
+
+
+for _name, _check in (("date-time", _is_a_time), ("int64", _is_a_long), ("int32", _is_a_number)):
+    FORMATS.checks(_name)(_check)
 
 
 def closed(schema: Any) -> Any:

@@ -32,7 +32,10 @@ async def test_everything_that_is_sent_agrees(venue: FmfwVenue, client: SocketCl
     venue.pause()
     messages = [message for message in client.messages if "ch" in message] + await client.drain()
 
-    trades, bars, books, sequences = defaultdict(list), defaultdict(dict), {}, {}
+    trades: defaultdict[str, list[Any]] = defaultdict(list)
+    bars: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    books: dict[str, dict[str, dict[str, str]]] = {}
+    sequences: dict[str, int] = {}
     for message in messages:
         for symbol, items in (message.get("snapshot") or message["update"]).items():
             match message["ch"]:
@@ -230,7 +233,7 @@ async def test_price_rates_name_their_target(venue: FmfwVenue, client: SocketCli
 
 async def test_futures_info_tells_each_kind_its_own(venue: FmfwVenue, client: SocketClient, rest: RestClient) -> None:
     await client.ask("subscribe", "futures/info", symbols=["*"])
-    infos = {}
+    infos: dict[str, Any] = {}
     for _ in range(2):
         infos |= (await client.receive())["data"]
     assert set(infos["BTCUSDT_PERP"]) == set("ctmiopPrRIT")
@@ -252,7 +255,7 @@ async def test_messages_have_the_shapes_of_the_real_venue(venue: FmfwVenue, clie
         return type(value).__name__
 
     def shapes(messages: Any) -> Any:
-        found = {}
+        found: dict[tuple[Any, ...], str] = {}
         for message in messages:
             if "ch" in message:
                 kind = next(key for key in ("snapshot", "update", "data") if key in message)

@@ -56,10 +56,10 @@ class Client:
             if not text.startswith("42"):
                 continue
             name, content = json.loads(text[2:])
-            content = json.loads(content) if isinstance(content, str) else content
-            kind = "error" if name == "processingError" else content["type"]
+            packet: dict[str, Any] = json.loads(content) if isinstance(content, str) else content
+            kind = "error" if name == "processingError" else packet["type"]
             if kind in kinds:
-                return content
+                return packet
 
     async def synchronise(self) -> None:
         await self.ask("subscribe", sessionId="s")

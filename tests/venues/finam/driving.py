@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -17,7 +17,8 @@ from collector.simulator.finam.rest import ApiError, method_of
 from collector.simulator.finam.text import status
 from collector.simulator.finam.venue import FinamVenue
 from collector.simulator.options import Options
-from collector.venues.events import SubscriptionStatus
+from collector.venues import finam
+from collector.venues.events import Event, SubscriptionStatus
 from collector.venues.finam import FinamAdapter, FinamParser, FinamPolling, FinamSettings
 from collector.venues.plan import Plan
 from collector.venues.rest import RestAnswer, RestCall
@@ -60,7 +61,9 @@ class Driven:
                 **settings,
             }
         )
-        self.spoken = self.adapter.begin("finam", self.settings)
+        spoken = self.adapter.begin("finam", self.settings)
+        assert isinstance(spoken, finam.FinamVenue)
+        self.spoken = spoken
         self.out = Records()
         self.statuses_seen: Counter[int] = Counter()
         self.calls: list[tuple[float, RestCall]] = []
@@ -117,7 +120,7 @@ class Driven:
             self.failures.append(failure)
             self.polling.failed(lane, step, failure, self.now)
         else:
-            events = ()
+            events: Sequence[Event] = ()
             if step.record:
                 events = self.parser.rest(step.channel, step.params, answer.body, answer.received_ns, self.out)
             self.polling.answered(lane, step, answer, events, self.now)

@@ -25,10 +25,10 @@ HELLO = Acknowledged(None, "HANDSHAKE_SUCCESS", frozenset())
 
 
 def begin(*streams: str) -> tuple[FinamConversation, Desk, FinamParser]:
-    settings = FinamSettings(secret="tapi_sk_x", symbols=(A, B), transport="stream")  # type: ignore[arg-type]
+    settings = FinamSettings(secret="tapi_sk_x", symbols=(A, B), transport="stream")
     desk = Desk("finam", settings)
     desk.token = "tapi_ak_1"
-    wanted = dict.fromkeys(streams or ("trades", "ticks", "books", "candles"), (A, B))
+    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(streams or ("trades", "ticks", "books", "candles"), (A, B))
     header = SessionHeader("finam", "finam", (A, B))
     [plan], _ = _streamed(desk, wanted, header)
     parser = FinamParser.begin(plan.header)

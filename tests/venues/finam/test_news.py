@@ -131,7 +131,7 @@ def test_nothing_makes_the_parser_raise(body: bytes) -> None:
 
 
 def polling(**changed: Any) -> NewsPolling:
-    chosen = FinamSettings(secret="s", symbols=("SBER@MISX",), streams=("news",), **changed)  # type: ignore[arg-type]
+    chosen = FinamSettings(secret="s", symbols=("SBER@MISX",), streams=("news",), **changed)
     [line] = plan("finam", chosen, SessionHeader("finam", "finam"))
     parser = FinamAdapter().parser(line.header)
     made = FinamAdapter().begin("finam", chosen).polling(line, parser, Random(1))
@@ -170,7 +170,7 @@ def test_feed_that_fails_waits_for_its_turn_or_as_long_as_asked_and_holds_no_oth
 
 
 def test_news_are_recorded_only_when_asked_for_and_need_a_feed() -> None:
-    usual = FinamSettings(secret="s", symbols=("SBER@MISX",))  # type: ignore[arg-type]
+    usual = FinamSettings(secret="s", symbols=("SBER@MISX",))
     assert plan("finam", usual, SessionHeader("finam", "finam")) == ()
     with pytest.raises(ValidationError, match="no feed named"):
         polling(news={})

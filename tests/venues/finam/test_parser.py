@@ -494,7 +494,7 @@ def test_no_answer_and_no_message_makes_the_parser_raise_or_miscount(data: st.Da
             message = mutated(data.draw(st.sampled_from(FRAMES)), data)
             parser.frame(json.dumps(message).encode(), RECEIVED_NS, out)
         assert out.items == out.rows + sum(bad.items for bad in out.quarantine)
-        told = [value for row in out.trades for value in (row.price, row.size)]
+        told: list[str | None] = [value for row in out.trades for value in (row.price, row.size)]
         told += [value for tick in out.ticks for value in tick[3:10]]
         told += [value for candle in out.candles for value in candle[4:9]]
         told += [value for book in out.books for side in book[4:8] for value in side.split(",") if side]

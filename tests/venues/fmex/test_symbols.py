@@ -69,4 +69,4 @@ def test_wishes_that_mean_nothing_are_told_with_what_could_be_meant() -> None:
     assert not chosen
     assert "did you mean btcusd_p" in problems[0].reason
     assert "it has btcusd_p" in problems[1].reason
-    assert problems[2] == ("old_p", "not traded now: expired") or problems[2].reason == "not traded now: expired"
+    assert problems[2].reason == "not traded now: expired"

@@ -163,8 +163,8 @@ def test_converted_candles_without_target_are_quarantined() -> None:
 
 
 def test_a_month_ends_with_the_calendar_and_a_week_after_seven_days() -> None:
-    def us(*day: int) -> int:
-        return int(datetime(*day, tzinfo=UTC).timestamp()) * 1_000_000
+    def us(year: int, month: int, day: int) -> int:
+        return int(datetime(year, month, day, tzinfo=UTC).timestamp()) * 1_000_000
 
     assert end_us(us(2024, 2, 1), PERIODS["1mo"]) == us(2024, 3, 1)
     assert end_us(us(2024, 12, 1), PERIODS["1mo"]) == us(2025, 1, 1)

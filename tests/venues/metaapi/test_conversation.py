@@ -130,7 +130,8 @@ def test_way_to_market_data_is_subscribe_authenticated_synchronize_refresh_and_e
     [refresh] = talk.take("refreshMarketDataSubscriptions")
     assert [one["symbol"] for one in refresh["subscriptions"]] == ["EURUSD", "SBER"]
     assert {"type": "candles", "timeframe": "1mn"} in refresh["subscriptions"][0]["subscriptions"]
-    assert not talk.conversation.proved
+    proved = talk.conversation.proved
+    assert not proved
     talk.tell(SynchronisationFinished("demo"))
     asked = talk.take("subscribeToMarketData")
     assert [one["symbol"] for one in asked] == ["EURUSD", "SBER"]

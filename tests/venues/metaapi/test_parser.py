@@ -297,7 +297,7 @@ def test_times_have_up_to_nanoseconds_and_no_impossible_parts() -> None:
         assert time_us(wrong) is None
 
 
-EXAMPLES = [
+EXAMPLES: list[dict[str, Any]] = [
     {
         "type": "prices",
         "prices": [json.loads(price())],
@@ -345,7 +345,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    packet = copy.deepcopy(draw(st.sampled_from(EXAMPLES)))
+    packet: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(EXAMPLES)))
     packet |= {"accountId": ACCOUNT, "instanceIndex": 0, "host": "h"}
     packet |= {"sequenceNumber": draw(st.integers(0, 9)), "sequenceTimestamp": draw(st.integers(T, T + 9))}
     for _ in range(draw(st.integers(0, 3))):
