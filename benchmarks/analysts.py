@@ -20,8 +20,8 @@ from collector.store.rollups import Rollups
 
 INSTRUMENTS = 50
 DAYS = 10
+# Levels of a book, both sides together.
 LEVELS = 5000
-"""Levels of a book, both sides together."""
 WARM = 8
 TIMES = 31
 AFTER_ALL_US = 1_893_456_000_000_000  # 2030

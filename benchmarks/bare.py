@@ -26,8 +26,8 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.terminal import LONGEST_BURST, SHAPES, packets
 
+# Packets that are sent again and again.
 MADE = 2000
-"""Packets that are sent again and again."""
 WARM_UP_SECONDS = 5.0
 
 

@@ -22,8 +22,8 @@ from benchmarks.venue import names
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 1.0
 STALL_SECONDS = 10.0
+# No new row for so long, and less than that much processor time used meanwhile: nothing more will come.
 IDLE_CPU_SECONDS = 1.0
-"""No new row for so long, and less than that much processor time used meanwhile: nothing more will come."""
 LONGEST_SECONDS = 600.0
 
 Progress = Callable[[int], None]

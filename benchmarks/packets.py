@@ -31,6 +31,7 @@ from collector.recording.intake import JournalledIntake
 from collector.venues.header import SessionHeader
 from collector.venues.metaapi.strip import strip
 
+# What the SDK calls the venue's services.
 NAMES = (
     "mt-provisioning-api-v1.localhost",
     "mt-client-api-v1.london-a.localhost",
@@ -38,7 +39,6 @@ NAMES = (
     "mt-client-api-v1.london.localhost",
     "mt-market-data-client-api-v1.london.localhost",
 )
-"""What the SDK calls the venue's services."""
 PATH_PACKETS = 3000
 PATH_PASSES = 5
 WARM_UP_SECONDS = 5.0

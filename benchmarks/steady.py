@@ -28,8 +28,8 @@ CALIBRATIONS = 2
 WARM_UP_SECONDS = 5.0
 SAMPLE_SECONDS = 0.5
 SETTLE_SECONDS = 30.0
+# Whose rows are never changed after their commit. A candle's row is, by every trade.
 TABLES = ("trades", "ticks", "books")
-"""Whose rows are never changed after their commit. A candle's row is, by every trade."""
 
 Progress = Callable[[float], None]
 

@@ -36,21 +36,20 @@ class Shape(StrEnum):
     FOUR = "four"
 
 
+# How many symbols have moved when a packet is sent, and how often it is so many.
+#
+# Nothing is published about that. At 200 packets a second a terminal sends them 5 ms apart, and mostly one symbol has
+# moved in so short a time; `mix` lets several move together, as they do on news and at round minutes.
 SHAPES: Mapping[str, tuple[tuple[int, float], ...]] = {
     Shape.ONE: ((1, 1.0),),
     Shape.MIX: ((1, 0.70), (2, 0.20), (4, 0.10)),
     Shape.FOUR: ((4, 1.0),),
 }
-"""How many symbols have moved when a packet is sent, and how often it is so many.
-
-Nothing is published about that. At 200 packets a second a terminal sends them 5 ms apart, and mostly one symbol has
-moved in so short a time; `mix` lets several move together, as they do on news and at round minutes.
-"""
+# What is subscribed of every symbol, and how many milliseconds lie between two of a kind at the least.
 KINDS = {"quotes": 0, "ticks": 0, "candles/1m": 0, "candles/1h": 0, "marketDepth": 500}
-"""What is subscribed of every symbol, and how many milliseconds lie between two of a kind at the least."""
 ACCOUNT = "demo"
+# Packets sent at once after a delay of this process: what is later than that is left out.
 LONGEST_BURST = 5
-"""Packets sent at once after a delay of this process: what is later than that is left out."""
 
 
 class Terminal:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+# The longest delay unless another is named.
 LONGEST_BACKOFF_SECONDS = 60.0
-"""The longest delay unless another is named."""
+# Between which parts of the grown delay the real one lies, unless told otherwise.
 SPREAD = (0.2, 1.0)
-"""Between which parts of the grown delay the real one lies, unless told otherwise."""
+# Any delay that is not capped before has reached years by then.
 MOST_DOUBLINGS = 30
-"""Any delay that is not capped before has reached years by then."""
 
 
 def retry_seconds(

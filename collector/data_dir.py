@@ -8,8 +8,8 @@ from typing import Final
 
 from collector.errors import CollectorError
 
+# The note of a running daemon, by which commands find it.
 NOTE: Final = "daemon.json"
-"""The note of a running daemon, by which commands find it."""
 
 
 def make_folder(path: Path, *, server: bool) -> None:

@@ -24,6 +24,8 @@ UNSIGNED = re.compile(r"[0-9]{1,1000}(?:\.[0-9]{1,1000})?", re.ASCII)
 EARLIEST_US = 946_684_800_000_000  # 2000-01-01: no venue is older
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01: what lies beyond is a venue's mistake
 
+# Our names of candle periods and their number in the tables: seconds, but for months and quarters, whose numbers (30
+# and 90 days) are codes: such candles open where the calendar says.
 PERIODS = {
     "1m": 60,
     "2m": 120,
@@ -48,8 +50,6 @@ PERIODS = {
     "1mo": 2_592_000,
     "1q": 7_776_000,
 }
-"""Our names of candle periods and their number in the tables: seconds, but for months and quarters, whose numbers
-(30 and 90 days) are codes: such candles open where the calendar says."""
 
 
 class Position(NamedTuple):
@@ -60,8 +60,8 @@ class Position(NamedTuple):
     """Of the next byte, from the start of the (uncompressed) segment file."""
 
 
+# Before the first record there ever was.
 BEGINNING: Final = Position(0, 0)
-"""Before the first record there ever was."""
 
 
 class Instrument(NamedTuple):

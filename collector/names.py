@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 
 from collector.errors import CollectorError
 
+# So many names are listed where none is near.
 LISTED = 12
-"""So many names are listed where none is near."""
 SUGGESTED = 3
 
 

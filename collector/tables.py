@@ -41,7 +41,7 @@ TABLES: Final = (
 
 NAMES: Final = tuple(table.name for table in TABLES)
 OF_INSTRUMENTS: Final = tuple(table.name for table in TABLES if table.of_instrument)
+# Their symbols are no instruments: a rate's name, a feed of news.
 OF_VENUES: Final = tuple(table.name for table in TABLES if not table.of_instrument)
-"""Their symbols are no instruments: a rate's name, a feed of news."""
+# Those that are made of a venue's frames on its markets.
 STREAMS: Final = tuple(name for name in NAMES if name != "news")
-"""Those that are made of a venue's frames on its markets."""

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 LONGEST_SECONDS = 18
+# Holds every other lock file's packages in the same versions; a test keeps that so.
 LOCK = Path(__file__).parents[1] / "requirements-dev.lock"
-"""Holds every other lock file's packages in the same versions; a test keeps that so."""
 COMMAND = (
     sys.executable,
     "-m",

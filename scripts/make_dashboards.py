@@ -11,8 +11,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "grafana" / "dashboards"
 PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
+# What `$instrument` stands for in the queries below.
 CHOSEN = "venue = ${venue:sqlstring} and symbol = ${symbol:sqlstring}"
-"""What `$instrument` stands for in the queries below."""
 MARKET = {"type": "grafana-postgresql-datasource", "uid": "market"}
 WIDTH = 24
 

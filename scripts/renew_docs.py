@@ -36,8 +36,8 @@ COOKBOOK = DOCS / "cookbook.md"
 IMAGES = DOCS / "images"
 SHOWN_ROWS = 12
 
+# A question of a page, and the answer that follows it.
 BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n(?:\n```text\n(?P<answer>.*?)```\n)?", re.DOTALL)
-"""A question of a page, and the answer that follows it."""
 
 
 def shown(value: Any) -> str:

@@ -43,6 +43,7 @@ def _parse_undisturbed(*source: Any, **options: Any) -> ast.AST:
 ast.parse = _parse_undisturbed  # type: ignore[assignment]
 
 
+# A file that imports one of these starts a database, a browser, a daemon or another program.
 SERVERS = (
     "benchmarks",
     "tests.databases",
@@ -51,7 +52,6 @@ SERVERS = (
     "tests.soak.servers",
     "tests.foreign",
 )
-"""A file that imports one of these starts a database, a browser, a daemon or another program."""
 SLOW_FOLDERS = frozenset({"deploy", "foreign", "soak", "toy"})
 
 

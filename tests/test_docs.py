@@ -27,8 +27,8 @@ DOCS = ROOT / "docs"
 NOTEBOOK = DOCS / "notebooks" / "market.ipynb"
 DEMO_SECONDS = 15
 
+# Questions that a short demo may have no answer to: nothing in common, nothing just now, nothing missed.
 MAY_BE_EMPTY = {"3", "16", "17"}
-"""Questions that a short demo may have no answer to: nothing in common, nothing just now, nothing missed."""
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from collector.store.named import queries
 from collector.tables import NAMES, OF_INSTRUMENTS, OF_VENUES, STREAMS, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "collector"
+# The list itself, the records, what is assumed of each one's size, and a screen with room for four.
 MAY_LIST = {"model.py", "tables.py", "plan/assumptions.py", "demo/demo.py"}
-"""The list itself, the records, what is assumed of each one's size, and a screen with room for four."""
 
 
 def test_every_table_has_its_record_its_sql_and_its_encoder() -> None:

@@ -32,32 +32,32 @@ from collector.store.named import queries
 
 log = structlog.get_logger()
 
+# The newest minutes are judged again each time: an open candle is awaited for five.
 TRAILING = timedelta(minutes=6)
-"""The newest minutes are judged again each time: an open candle is awaited for five."""
+# So much is judged in one statement when there is much to catch up with.
 PIECE = timedelta(minutes=30)
-"""So much is judged in one statement when there is much to catch up with."""
+# Between two pieces, and between two rounds at least.
 PAUSE_SECONDS = 0.5
-"""Between two pieces, and between two rounds at least."""
 LOOK_SECONDS = 60.0
+# How long what is recorded since when is remembered, once the daemon has run for as long.
 REFRESH = timedelta(minutes=10)
-"""How long what is recorded since when is remembered, once the daemon has run for as long."""
+# What was recorded so shortly ago still is.
 ALIVE = timedelta(minutes=3)
-"""What was recorded so shortly ago still is."""
+# What has traded in all of so many minutes and then in one not at all is looked up at the venue.
 ACTIVE_MINUTES = 5
-"""What has traded in all of so many minutes and then in one not at all is looked up at the venue."""
+# So many in one round at the most,
 LOOK_UPS = 20
-"""So many in one round at the most,"""
+# and for no longer.
 LOOK_UP_SECONDS = 20.0
-"""and for no longer."""
+# Older unexplained minutes that are judged again in one round.
 AGAIN_MINUTES = 30
-"""Older unexplained minutes that are judged again in one round."""
 RETRY_SECONDS = 5.0
+# Where trades are polled, a market that is taken for closed is asked no more often;
 CLOSED_SECONDS = 60.0
-"""Where trades are polled, a market that is taken for closed is asked no more often;"""
+# others may be asked half as often as all of them in turn, where some are asked oftener.
 TURNS = 2.0
-"""others may be asked half as often as all of them in turn, where some are asked oftener."""
+# Within `TRAILING`, so that no minute is left out.
 LONGEST_TURN_SECONDS = 240.0
-"""Within `TRAILING`, so that no minute is left out."""
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 _SQL = queries("audit")

@@ -18,8 +18,8 @@ from collector.audit.subjects import WHOLE_BOOKS
 from collector.store.named import queries
 from collector.venues.audit import BookRows
 
+# A gap's ends are our clock's, and a little late.
 MARGIN = timedelta(seconds=5)
-"""A gap's ends are our clock's, and a little late."""
 PREFETCH = 500
 NOT_COMPARABLE = "not comparable"
 

@@ -16,8 +16,8 @@ from collector.feed.rest import RestClient
 from collector.repair.repairer import Repairer
 from collector.venues.adapter import Venue
 
+# A call waits no longer than this for repairs: what they are for might be found by it.
 REPAIR_PATIENCE_SECONDS = 60.0
-"""A call waits no longer than this for repairs: what they are for might be found by it."""
 
 
 class Fetching:

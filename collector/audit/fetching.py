@@ -29,17 +29,17 @@ from collector.venues.adapter import Venue
 
 log = structlog.get_logger()
 
+# What the venue refuses of one instrument is asked for again after so long.
 REFUSED_SECONDS = 3600.0
-"""What the venue refuses of one instrument is asked for again after so long."""
+# Where the past of a longer span is refused, it is given up, and the present asked for.
 GIVEN_UP = timedelta(minutes=10)
-"""Where the past of a longer span is refused, it is given up, and the present asked for."""
 LOOK_SECONDS = 60.0
+# While there is much to catch up with, the audit is told so often how far it is.
 WAKE_SECONDS = 10.0
-"""While there is much to catch up with, the audit is told so often how far it is."""
 RETRY_SECONDS = 5.0
 START_SECONDS = 1.0
+# Characters of a reason: some venues name all of a hundred symbols in it.
 LONGEST_TEXT = 200
-"""Characters of a reason: some venues name all of a hundred symbols in it."""
 
 
 class Lack(NamedTuple):

@@ -17,9 +17,9 @@ from collector.store.named import queries
 log = structlog.get_logger()
 
 SILENT_LOSS = "silent loss"
+# States of an alarm: its gap waits for the repair; nothing was found, or nothing is tried any more; all is equal now;
+# a gap tells that it is lost.
 OPEN, STAYS, REPAIRED, EXPLAINED = "open", "stays", "repaired", "explained"
-"""States of an alarm: its gap waits for the repair; nothing was found, or nothing is tried any more; all is equal now;
-a gap tells that it is lost."""
 
 _SQL = queries("audit")
 

@@ -26,8 +26,8 @@ PIECE = timedelta(hours=6)
 
 _SQL = queries("audit")
 
+# Told how much is done, and of how much.
 Show = Callable[[int, int], object]
-"""Told how much is done, and of how much."""
 
 
 class Minutes(NamedTuple):

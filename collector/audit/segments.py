@@ -27,8 +27,8 @@ from collector.store.named import queries
 from collector.tables import NAMES
 
 CHUNK_BYTES = 1 << 20
+# Records between two reports of how far it is.
 YIELD_EVERY = 2000
-"""Records between two reports of how far it is."""
 CANDLES = "candles"
 FAULTS_TOLD = 3
 

@@ -18,11 +18,11 @@ from collector.store.named import queries
 from collector.venues.adapter import Adapter, VenueSettings
 from collector.venues.audit import BookRows, CandleSums
 
+# The pattern of SQL that means all symbols.
 EVERYTHING = ("%",)
-"""The pattern of SQL that means all symbols."""
 
+# Where only the first session tells when recording began: its subscriptions may come so long after it.
 STARTING = timedelta(seconds=15)
-"""Where only the first session tells when recording began: its subscriptions may come so long after it."""
 
 _SQL = queries("audit")
 WHOLE_BOOKS = "each row is a whole book, so there is nothing to rebuild"

@@ -12,8 +12,8 @@ from collector.config import Config, VenueConfig
 from collector.venues.audit import BookRows
 from collector.venues.plan import Plan
 
+# What a call of the running audit tells of an instrument: the newest minute and its neighbours.
 MINUTES_AT_ONCE = 3
-"""What a call of the running audit tells of an instrument: the newest minute and its neighbours."""
 LONG_TURN_MINUTES = 5.0
 
 

@@ -21,12 +21,12 @@ NO_SPACE_BYTES = 256 << 20
 SYNCS = 20
 LONGEST_SYNCING_SECONDS = 2.0
 SYNCED_BYTES = 64 << 10
+# So many are named; whatever has happened to them has mostly happened to all of a kind.
 MOST_FILES = 20
-"""So many are named; whatever has happened to them has mostly happened to all of a kind."""
+# Journal, database connections, 128 connections of the page, REST calls of repairs, libraries, with some to spare.
 FILES_OF_OUR_OWN = 256
-"""Journal, database connections, 128 connections of the page, REST calls of repairs, libraries, with some to spare."""
+# The embedded server inherits the limit, and each of its processes keeps that many tables open.
 FILES_OF_A_SERVER = 1024
-"""The embedded server inherits the limit, and each of its processes keeps that many tables open."""
 
 
 def data_dir(config: Config) -> Finding:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 WIDTH = 110
 MOST_LINES = 60
+# Characters shown on either side of an error.
 AROUND = 40
-"""Characters shown on either side of an error."""
 
 _OFFSET = re.compile(r"\(char (\d+)\)")
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")

@@ -26,8 +26,8 @@ Examples:
 """
 
 
+# Characters a line where no terminal says how wide it is.
 PIPED_WIDTH = 200
-"""Characters a line where no terminal says how wide it is."""
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from collector.escape import escaped, escaped_json
 
+# The status that a shell shows for a program which the signal PIPE has ended, as in `collector gaps | head -1`.
 READER_GONE = 141
-"""The status that a shell shows for a program which the signal PIPE has ended, as in `collector gaps | head -1`."""
 
 
 class Screen(Console):

@@ -13,22 +13,22 @@ from typer.core import TyperCommand
 
 from collector.cli.screen import say
 
+# Old options by command; accepted until the next release.
 OLD_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "demo": {"--venues": "--venue"},
     "migrate": {"--pending": "--dry-run"},
     "replay": {"--venues": "--venue", "--tables": "--table", "--until": "--to"},
     "simulate": {"--symbols": "--symbol-count"},
 }
-"""Old options by command; accepted until the next release."""
 
+# Commands whose plain arguments are an option now; accepted until the next release.
 OLD_ARGUMENTS: Mapping[str, str] = {"instruments": "--symbol"}
-"""Commands whose plain arguments are an option now; accepted until the next release."""
 
+# Second names that stay, because scripts were promised them; used without a warning.
 PLURALS: Mapping[str, Mapping[str, str]] = {
     "backfill": {"--streams": "--stream"},
     "simulate": {"--venues": "--venue"},
 }
-"""Second names that stay, because scripts were promised them; used without a warning."""
 
 
 class Command(TyperCommand):

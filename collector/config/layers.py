@@ -23,8 +23,8 @@ from collector.config.shape import Shape, is_list, is_secret, is_table
 from collector.errors import Fault
 
 PREFIX = "COLLECTOR_"
+# Of the files that are meant for us; systemd writes the first before the names of a folder's files.
 FOLDER_PREFIXES = ("collector_", "collector.")
-"""Of the files that are meant for us; systemd writes the first before the names of a folder's files."""
 SECRET_FILE_SUFFIX = "_file"  # noqa: S105
 LARGEST_SECRET_BYTES = 64 * 1024
 

@@ -18,6 +18,7 @@ from collector.config.shape import Shape, is_number
 from collector.durations import parse_duration
 from collector.errors import Fault
 
+# What a number means under a key that ends so.
 UNITS: Mapping[str, timedelta] = {
     "_ms": timedelta(milliseconds=1),
     "_seconds": timedelta(seconds=1),
@@ -25,7 +26,6 @@ UNITS: Mapping[str, timedelta] = {
     "_hours": timedelta(hours=1),
     "_days": timedelta(days=1),
 }
-"""What a number means under a key that ends so."""
 
 
 class RenamedKey(NamedTuple):

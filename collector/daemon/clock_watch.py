@@ -12,8 +12,8 @@ from collector.clock import Clock
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 1.0
+# What the clock moves by itself, or by its being disciplined, is less in a second.
 STEP_NS: Final = 500_000_000
-"""What the clock moves by itself, or by its being disciplined, is less in a second."""
 
 
 async def watch_clock(clock: Clock, was_set: Callable[[int], object]) -> None:

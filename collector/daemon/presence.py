@@ -20,8 +20,8 @@ from collector.data_dir import NOTE
 
 log = structlog.get_logger()
 
+# Of /proc/PID/stat, counted behind the program's name, which may hold anything.
 _STARTED_FIELD: Final = 19
-"""Of /proc/PID/stat, counted behind the program's name, which may hold anything."""
 
 
 class Presence(NamedTuple):

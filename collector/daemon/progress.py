@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from collector.status.facts import VenueFacts
 from collector.status.observed import Observed
 
+# Workers that crashed are started again by the daemon itself; only after so long in vain it is given up.
 DEAD_SECONDS = 300.0
-"""Workers that crashed are started again by the daemon itself; only after so long in vain it is given up."""
 IDLE_SECONDS = 60.0
 
 

@@ -13,8 +13,8 @@ from collector.status.snapshot import snapshot
 
 log = structlog.get_logger()
 
+# How often the line of status is renewed where systemd watches over nothing.
 STATUS_SECONDS: Final = 10.0
-"""How often the line of status is renewed where systemd watches over nothing."""
 
 
 async def feed_watchdog(observed: Observed, notifier: Notifier) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import asyncpg
 
+# Small enough for memory and for the dictionaries that make files smaller; large enough for speed.
 BLOCK_BYTES = 2 << 20
-"""Small enough for memory and for the dictionaries that make files smaller; large enough for speed."""
 
 
 class Cutter:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg")
 
 SIZE_INCHES, DOTS_PER_INCH = (11.0, 6.2), 130
+# A candle's body as a share of its period: the rest is air between two.
 BODY_SHARE = 0.68
-"""A candle's body as a share of its period: the rest is air between two."""
 
 _DAY_SECONDS = 86_400.0
 _SHADES = {"lost": 0.20, "missing": 0.22, "repaired": 0.16}

@@ -40,10 +40,10 @@ _PLAIN = {
     "uuid": "string",
 }
 
+# Digits behind the point of a file's decimals where that is enough, so that files can be read as one.
 USUAL_SCALE = 18
-"""Digits behind the point of a file's decimals where that is enough, so that files can be read as one."""
+# Digits that Arrow's two decimals hold.
 _SHORT, _LONG = 38, 76
-"""Digits that Arrow's two decimals hold."""
 
 
 class Column(NamedTuple):

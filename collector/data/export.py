@@ -33,8 +33,8 @@ from collector.store.named import queries
 _SQL = queries("export")
 
 DAY = timedelta(days=1)
+# The span that is meant where an end is left open.
 _EVER = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
-"""The span that is meant where an end is left open."""
 
 
 class Choice(NamedTuple):

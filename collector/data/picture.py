@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SQL = queries("market")
 
+# Periods that a chart chooses from, and their seconds.
 PERIOD_NAMES = {
     "1s": 1,
     "5s": 5,
@@ -35,10 +36,9 @@ PERIOD_NAMES = {
     "1d": 86400,
     "1w": 604800,
 }
-"""Periods that a chart chooses from, and their seconds."""
 
+# Bars that a chart chooses to show, and that it is willing to.
 MOST_CHOSEN, MOST_DRAWN = 160, 5_000
-"""Bars that a chart chooses to show, and that it is willing to."""
 SPREAD_STEPS = 600
 DEFAULT_SPAN = timedelta(days=1)
 

@@ -17,11 +17,11 @@ _SQL = queries("market")
 
 Answer = TypeVar("Answer")
 
+# A time; without a zone it is UTC, a date is its midnight. Texts are ISO 8601. A pandas Timestamp is a datetime.
 Moment = str | date | datetime
-"""A time; without a zone it is UTC, a date is its midnight. Texts are ISO 8601. A pandas Timestamp is a datetime."""
 
+# A length of time: `30s`, `5m`, `1h`, `1d`, `1w`, `1mo`, or a timedelta.
 Period = str | timedelta
-"""A length of time: `30s`, `5m`, `1h`, `1d`, `1w`, `1mo`, or a timedelta."""
 
 _PERIOD = re.compile(r"([1-9]\d*)(s|m|h|d|w|mo)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", "mo": "months"}

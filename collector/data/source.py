@@ -15,8 +15,8 @@ from collector.store.embedded import EmbeddedServer
 from collector.store.errors import ServerBusyError
 from collector.store.migrate import migrate
 
+# A `postgresql://` address, a configuration file or the folder that holds one, a `Config`; None for the usual one.
 Source = str | os.PathLike[str] | Config | None
-"""A `postgresql://` address, a configuration file or the folder that holds one, a `Config`; None for the usual one."""
 
 CONFIG_NAME = "collector.toml"
 

@@ -102,8 +102,8 @@ def _compare(
     return Verdict(venue, table, len(sent), len(stored), missing.total(), surplus.total(), tuple(examples))
 
 
+# Columns that are texts and not numbers.
 _TEXTS = {"candles": frozenset({2}), "rates": frozenset({1}), "news": frozenset({1, 2, 3})}
-"""Columns that are texts and not numbers."""
 
 
 def _exact(row: Row, texts: frozenset[int]) -> Row:

@@ -35,8 +35,8 @@ from collector.status.observed import Observed
 
 START_SECONDS = 60.0
 SETTLE_SECONDS = 10.0
+# Nothing new for so long after the market stopped: everything sent has arrived.
 QUIET_SECONDS = 0.5
-"""Nothing new for so long after the market stopped: everything sent has arrived."""
 COMPARISONS = 3
 REFRESH_SECONDS = 0.5
 SHOWN_INSTRUMENTS = 20

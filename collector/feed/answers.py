@@ -13,13 +13,13 @@ import aiohttp
 
 from collector.errors import CollectorError
 
+# What is offered to the venues, and all that is unpacked.
 ENCODINGS = "gzip, deflate"
-"""What is offered to the venues, and all that is unpacked."""
+# Of a gzip stream, which may consist of several. Each costs something, and may hold nothing.
 MOST_MEMBERS = 64
-"""Of a gzip stream, which may consist of several. Each costs something, and may hold nothing."""
 
+# Unpacked at a time, before others get their turn.
 _STEP_BYTES = 256 * 1024
-"""Unpacked at a time, before others get their turn."""
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _PLAIN = frozenset({"", "identity"})
 _WITH_GZIP = frozenset({"gzip", "x-gzip"})

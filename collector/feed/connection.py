@@ -32,10 +32,10 @@ from collector.venues.plan import ConnectionPlan, Limits
 
 log = structlog.get_logger()
 
+# A token that is refused is for a person to put right, and venues lock out those who insist.
 UNAUTHORIZED_SECONDS = 300.0
-"""A token that is refused is for a person to put right, and venues lock out those who insist."""
+# Refusals of those who ask, or ask too much: that other lines live is no reason to ask again sooner.
 _UNWANTED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
-"""Refusals of those who ask, or ask too much: that other lines live is no reason to ask again sooner."""
 
 
 class ConnectionState(StrEnum):

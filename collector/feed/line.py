@@ -27,8 +27,8 @@ log = structlog.get_logger()
 
 TICK_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 5.0
+# Frames after which others get their turn, and the journal's buffer is looked at.
 ROOM_EVERY: Final = 64
-"""Frames after which others get their turn, and the journal's buffer is looked at."""
 
 
 @dataclass(slots=True)

@@ -30,8 +30,8 @@ CONNECT_TIMEOUT_SECONDS = 15.0
 REQUEST_TIMEOUT_SECONDS = 60.0
 SEND_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
+# Characters of an address that a peer named; it may be of any length.
 LONGEST_SHOWN = 300
-"""Characters of an address that a peer named; it may be of any length."""
 
 PING = WSMsgType.PING
 PONG = WSMsgType.PONG

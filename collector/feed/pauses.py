@@ -13,15 +13,15 @@ from random import Random
 from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.clock import Clock
 
+# A session that lived so long starts every backoff anew.
 STEADY_SECONDS = 60.0
-"""A session that lived so long starts every backoff anew."""
+# The longest delay of a line while others of its venue are live.
 AMONG_THE_LIVING_SECONDS = 5.0
-"""The longest delay of a line while others of its venue are live."""
+# The longest delay after a session that was proved: the venue is there and takes us, so that each second away is one
+# that is lost, and one that cuts us off again and again is asked some twenty times a minute, after a few tries.
 FLAPPING_SECONDS = 5.0
-"""The longest delay after a session that was proved: the venue is there and takes us, so that each second away is one
-that is lost, and one that cuts us off again and again is asked some twenty times a minute, after a few tries."""
+# Lines that are woken spread their tries over this time.
 WOKEN_WITHIN_SECONDS = 3.0
-"""Lines that are woken spread their tries over this time."""
 
 
 class Pauses:

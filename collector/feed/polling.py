@@ -32,8 +32,8 @@ from collector.venues.roles import Polling
 
 log = structlog.get_logger()
 
+# How long a lane sleeps at the most before the polling is asked again.
 LONGEST_WAIT_SECONDS = 1.0
-"""How long a lane sleeps at the most before the polling is asked again."""
 
 
 class PollFeed:

@@ -13,17 +13,17 @@ from collections.abc import Callable
 
 from collector.clock import Clock
 
+# A line of which so long not everything was read that had come. Repairs ask for more than that on either side.
 BEHIND_SECONDS = 2.0
-"""A line of which so long not everything was read that had come. Repairs ask for more than that on either side."""
+# Event loops read four times as much in a turn, and more.
 AT_ONE_GO_BYTES = 64 * 1024
-"""Event loops read four times as much in a turn, and more."""
+# How soon it is looked again where the system held more, or the reader had more to read.
 RETRY_SECONDS = 0.02
-"""How soon it is looked again where the system held more, or the reader had more to read."""
+# Of the loop: the system is asked what there is, it goes into the queue and wakes the reader, the reader reads.
 TURNS = 3
-"""Of the loop: the system is asked what there is, it goes into the queue and wakes the reader, the reader reads."""
 
+# So many more for a reader that has more to read, before it is left alone for a while.
 BUSY_TURNS = 20
-"""So many more for a reader that has more to read, before it is left alone for a while."""
 
 
 class Reading:

@@ -29,8 +29,8 @@ R = TypeVar("R")
 
 ATTEMPTS = 6
 AFTER_429_SECONDS = 1.0
+# A venue that asks for a longer pause is asked again after this one: a slip of it must not end the recording.
 LONGEST_PAUSE_SECONDS = 900.0
-"""A venue that asks for a longer pause is asked again after this one: a slip of it must not end the recording."""
 
 
 @dataclass(slots=True)

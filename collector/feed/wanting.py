@@ -16,11 +16,11 @@ from collector.normalise.gaps import OF_THE_VENUE
 from collector.venues.adapter import Venue
 from collector.venues.plan import Plan
 
+# A symbol that the venue's lists leave out for longer is gone; they are looked at once an hour at least.
 GONE_SECONDS = 3000.0
-"""A symbol that the venue's lists leave out for longer is gone; they are looked at once an hour at least."""
 
+# Stream and symbol.
 _Stream = tuple[str, str]
-"""Stream and symbol."""
 
 
 class Wanting:

@@ -35,16 +35,16 @@ from collector.venues.plan import ConnectionPlan, Limits, Plan, PollPlan, Proble
 log = structlog.get_logger()
 
 REFRESH_SECONDS = 3600.0
+# A new connection has to be live for so long before the one that it replaces ends: a beat must have told what it
+# receives, or a gap would be opened.
 SETTLED_SECONDS = BEAT_SECONDS + 2.0
-"""A new connection has to be live for so long before the one that it replaces ends: a beat must have told what it
-receives, or a gap would be opened."""
 PERMANENT_SECONDS = 300.0
+# The longest pause after a discovery that failed, while no connection is held: nothing is recorded until then.
 UNDISCOVERED_SECONDS = 15.0
-"""The longest pause after a discovery that failed, while no connection is held: nothing is recorded until then."""
 
 REPLACING_SECONDS = 0.5
+# Then the old connections end, whatever has become of the new ones.
 LONGEST_OVERLAP_SECONDS = 60.0
-"""Then the old connections end, whatever has become of the new ones."""
 
 
 class WorkerState(StrEnum):

@@ -28,10 +28,10 @@ DISK_FULL: Final = "disk full"
 DISK_FAULT: Final = "disk fault"
 
 _MIB: Final = 1 << 20
+# A file system needs a little beside the bytes: for names, and for where they lie.
 _SPARE_BYTES: Final = 1 << 16
-"""A file system needs a little beside the bytes: for names, and for where they lie."""
+# A deletion has helped when this part of the file is free: some file systems compress.
 _HELPED_SHARE: Final = 8
-"""A deletion has helped when this part of the file is free: some file systems compress."""
 
 
 class Refusal(NamedTuple):

@@ -17,8 +17,8 @@ from typing import BinaryIO, Final, Protocol
 
 from collector.journal.errors import JournalLocked
 
+# Held open for nothing, and given up when there are none left: what is received has to find its segment.
 RESERVED_DESCRIPTORS: Final = 8
-"""Held open for nothing, and given up when there are none left: what is received has to find its segment."""
 _NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 

@@ -21,10 +21,10 @@ from collector.journal.room import Room
 from collector.model import Position
 
 CLOSE_ATTEMPTS: Final = 3
+# What is left is given up then: a service manager waits for so long, and not much longer.
 CLOSE_SECONDS: Final = 15.0
-"""What is left is given up then: a service manager waits for so long, and not much longer."""
+# So long the event loop stands still at the most while a disk does.
 FLUSH_NOW_SECONDS: Final = 2.0
-"""So long the event loop stands still at the most while a disk does."""
 
 _NO_ANSWER: Final = "the disk does not answer"
 

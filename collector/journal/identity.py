@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from collector.journal.disk import new_file, sync_directory
 
+# Tokens kept, at most: a database that is restored from a backup knows the run of then, however many came since.
 REMEMBERED_RUNS = 10_000
-"""Tokens kept, at most: a database that is restored from a backup knows the run of then, however many came since."""
 
 
 class JournalIdentity:

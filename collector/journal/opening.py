@@ -18,8 +18,8 @@ from collector.journal.tail import Tail
 from collector.journal.writer import SegmentWriter
 from collector.model import Position
 
+# Somebody has to put the folder right. Anything else a start sits out as a running journal does.
 _FOR_A_PERSON: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
-"""Somebody has to put the folder right. Anything else a start sits out as a running journal does."""
 
 
 class Parts(NamedTuple):

@@ -27,8 +27,8 @@ from collector.model import Position
 
 _log = structlog.get_logger()
 
+# Segments that are read for the last session's number; those of older versions do not tell it.
 MOST_LOOKED_AT: Final = 3
-"""Segments that are read for the last session's number; those of older versions do not tell it."""
 
 _COPY_BYTES: Final = 1 << 20
 

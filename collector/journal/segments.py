@@ -19,8 +19,8 @@ from collector.journal.layout import HEADER_BYTES, Header, decode_header
 
 PLAIN: Final = ".seg"
 COMPRESSED: Final = ".seg.zst"
+# Left over by a crash; the finished file is beside them.
 UNFINISHED: Final = (".seg.zst.tmp", ".seg.rebuilt")
-"""Left over by a crash; the finished file is beside them."""
 
 # A compressed segment begins with a zstd skippable frame, which other zstd tools pass over: what is known of the
 # segment, to be had without decompressing it. Segment header, plain size, time of the last record (0: not known).

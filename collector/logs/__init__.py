@@ -30,11 +30,11 @@ from collector.logs import sink
 from collector.logs.sink import drain, lines_lost
 
 HIDDEN = "***"
+# Shorter secrets are not looked for inside texts: they would black out ordinary words.
 SHORTEST_SECRET = 6
-"""Shorter secrets are not looked for inside texts: they would black out ordinary words."""
 
+# Of one event; a start with hundreds of symbols stays below it, a fault that repeats with every frame does not.
 LINES_A_MINUTE = 200
-"""Of one event; a start with hundreds of symbols stays below it, a fault that repeats with every frame does not."""
 
 _SECRET_FIELDS = frozenset({"password", "token", "secret"})
 _IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
@@ -67,8 +67,8 @@ class Secrets:
         return self._json.sub(HIDDEN.encode(), body) if self._json else body
 
 
+# Those of this process: of the configuration that the log was set up with, and of every later one.
 KNOWN = Secrets()
-"""Those of this process: of the configuration that the log was set up with, and of every later one."""
 
 
 def configure(

@@ -20,13 +20,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TextIO, cast
 
+# What waits at the most: some thousand lines.
 BUFFER_BYTES: Final = 1 << 20
-"""What waits at the most: some thousand lines."""
+# At once at the most, however much waits.
 WRITE_BYTES: Final = 1 << 16
-"""At once at the most, however much waits."""
 RETRY_SECONDS: Final = 1.0
+# For what still waits when the process ends.
 DRAIN_SECONDS = 2.0
-"""For what still waits when the process ends."""
 
 _SINKS: dict[int, Sink] = {}
 

@@ -28,16 +28,16 @@ RESTORED = "database restored"
 UNREADABLE = "not readable"
 STARTING = "starting"
 
+# Causes of gaps that end with the next session; others are found and ended within one.
 _BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT, UNREADABLE, STARTING})
-"""Causes of gaps that end with the next session; others are found and ended within one."""
 
 NOT_RECEIVED_YET = "asked for, and not received yet"
 
+# A gap's ends are our clock's, and the latest trades of a venue may come late: a list has to reach so far beyond.
 REACH_US = 5_000_000
-"""A gap's ends are our clock's, and the latest trades of a venue may come late: a list has to reach so far beyond."""
 
+# Their symbols are no instruments, which alone have gaps.
 OF_THE_VENUE = frozenset(OF_VENUES)
-"""Their symbols are no instruments, which alone have gaps."""
 
 
 class Coverage:

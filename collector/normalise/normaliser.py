@@ -23,8 +23,8 @@ from collector.venues.events import Event
 from collector.venues.header import SessionHeader
 from collector.venues.roles import Parser
 
+# So long before its end a session is taken to have lived, where the clock says that it lived after it.
 DOUBT_NS = 600 * 1_000_000_000
-"""So long before its end a session is taken to have lived, where the clock says that it lived after it."""
 
 
 class SessionParser:

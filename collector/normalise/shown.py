@@ -7,10 +7,10 @@ shows less than it has shown before, candles therefore keep that latest time. Th
 
 from __future__ import annotations
 
+# Answers and messages are stamped where they arrive and journalled a moment later: less is no step.
 STEP_NS = 1_000_000_000
-"""Answers and messages are stamped where they arrive and journalled a moment later: less is no step."""
+# A clock that was ahead by more was wrong: waiting for that time to come again would take too long.
 WRONG_NS = 30 * 86_400 * 1_000_000_000
-"""A clock that was ahead by more was wrong: waiting for that time to come again would take too long."""
 
 
 class Shown:

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Sequence
 
 from collector.model import Instrument, Records, Wanted
 
+# A stream of an instrument.
 Key = tuple[Instrument, str]
-"""A stream of an instrument."""
 
+# Since when a stream of some symbols is asked for: nanoseconds by our clock, the stream, the symbols.
 Span = tuple[int, str, Sequence[str]]
-"""Since when a stream of some symbols is asked for: nanoseconds by our clock, the stream, the symbols."""
 
 MINUTE_US = 60_000_000
+# Asked for since the beginning of a minute: their past can be fetched, and only whole minutes can be audited.
 WHOLE_MINUTES = frozenset({"trades", "candles"})
-"""Asked for since the beginning of a minute: their past can be fetched, and only whole minutes can be audited."""
 
 
 class WantedStreams:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+# Rows of one symbol a day.
 ROWS_A_DAY: Final = {
     "trades": 100_000.0,
     "ticks": 400_000.0,
@@ -17,8 +18,8 @@ ROWS_A_DAY: Final = {
     "rates": 30_000.0,
     "news": 500.0,
 }
-"""Rows of one symbol a day."""
 
+# Bytes of a row in its table with its share of the indexes, uncompressed.
 ROW_BYTES: Final = {
     "trades": 190.0,
     "ticks": 220.0,
@@ -28,8 +29,8 @@ ROW_BYTES: Final = {
     "rates": 150.0,
     "news": 1_000.0,
 }
-"""Bytes of a row in its table with its share of the indexes, uncompressed."""
 
+# Bytes that a row's frames take in a compressed journal; a candle comes many times before it is closed.
 PACKED_FRAME_BYTES: Final = {
     "trades": 45.0,
     "ticks": 40.0,
@@ -39,4 +40,3 @@ PACKED_FRAME_BYTES: Final = {
     "rates": 40.0,
     "news": 600.0,
 }
-"""Bytes that a row's frames take in a compressed journal; a candle comes many times before it is closed."""

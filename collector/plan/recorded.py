@@ -19,8 +19,8 @@ from collector.store.named import queries
 
 DATABASE_SECONDS = 20.0
 FEWEST_ROWS = 20
+# Fewer rows say little of what one takes: empty pages weigh too much.
 FEWEST_COUNTED = 1000
-"""Fewer rows say little of what one takes: empty pages weigh too much."""
 SHORTEST_SECONDS = 10.0
 QUIET_SECONDS = 3600.0
 SHORTEST_JOURNAL_SECONDS = 60.0

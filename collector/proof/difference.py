@@ -19,8 +19,8 @@ from collector.proof.replay import Replayed, replay
 from collector.store.shadow import Shadow, TableDifference
 from collector.tables import NAMES as TABLES
 
+# Records beyond the end of which the earliest receipt is looked for: they are in order but for moments.
 PEEKED = 20_000
-"""Records beyond the end of which the earliest receipt is looked for: they are in order but for moments."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _SQL = queries("explain")
 
+# So many rows of one moment are explained; more are only counted.
 MOST_ROWS = 5
-"""So many rows of one moment are explained; more are only counted."""
 SIGHTINGS_KEPT = 20
 GAP_SECONDS = 60.0
 
+# What tells the rows of one instrument apart, in each table that can be explained.
 IDENTITIES = {
     table.name: tuple(field for field in table.own_key if field != "name") for table in TABLES if table.name in STREAMS
 }
-"""What tells the rows of one instrument apart, in each table that can be explained."""
 
 _TIMES = {
     "time": "time_us",

@@ -25,13 +25,13 @@ from collector.normalise.unreadable import readable_part
 
 T = TypeVar("T")
 
+# A clock may have been set, and a record is handed over a moment after it was received.
 SLACK_NS = 60_000_000_000
-"""A clock may have been set, and a record is handed over a moment after it was received."""
 
 BREATH = 500
 
+# Kinds that can yield rows.
 RECEIVED = frozenset({Kind.FRAME, Kind.REST, Kind.BEAT})
-"""Kinds that can yield rows."""
 
 
 class Place(NamedTuple):

@@ -30,8 +30,8 @@ from collector.tables import NAMES
 
 log = structlog.get_logger()
 
+# Parsers number equal trades for so long.
 ECHO_NS = 60_000_000_000
-"""Parsers number equal trades for so long."""
 
 UNREADABLE = "its part of the journal can no longer be read"
 

@@ -20,12 +20,12 @@ from collector.store.migrate import migrate
 
 log = structlog.get_logger()
 
+# For an orderly stop of our own server; after it a forced one, which loses nothing that was committed.
 STOP_SECONDS = 2.5
-"""For an orderly stop of our own server; after it a forced one, which loses nothing that was committed."""
 
+# A server that is away comes back, a standby is promoted, somebody puts a login right, installs a library or a
+# server: all of that is waited for, and the journal grows meanwhile.
 MAY_PASS = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
-"""A server that is away comes back, a standby is promoted, somebody puts a login right, installs a library or a server:
-all of that is waited for, and the journal grows meanwhile."""
 LONGEST_WAIT_SECONDS = 15.0
 
 

@@ -37,11 +37,11 @@ from collector.recording.session import JournalledSession, StrippedSession
 from collector.store.batch import Batch
 from collector.venues.header import SessionHeader
 
+# While the oldest batch waits for less than this, a full queue holds the reading back.
 HELD_LAG_NS = 2_000_000_000
-"""While the oldest batch waits for less than this, a full queue holds the reading back."""
 HELD_SHARE_SECONDS = 10.0
+# In any such window reading is held for so long at the most: a venue drops those who read too slowly.
 HELD_WINDOW_SECONDS = 60.0
-"""In any such window reading is held for so long at the most: a venue drops those who read too slowly."""
 HELD_POLL_SECONDS = 0.05
 
 

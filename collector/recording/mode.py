@@ -24,5 +24,5 @@ class Behind:
     parsers: Normaliser | None
 
 
+# While the recorder reads the journal the mode stays `Behind`: it is one commit after another that catches up.
 Mode = Live | Behind
-"""While the recorder reads the journal the mode stays `Behind`: it is one commit after another that catches up."""

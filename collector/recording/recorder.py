@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# A rest of the journal that is parsed in one go, without letting live frames in between.
 HAND_OVER_BYTES = 256 * 1024
-"""A rest of the journal that is parsed in one go, without letting live frames in between."""
 CHUNK_BYTES = 1024 * 1024
+# Between two tries to read the journal where its files cannot be opened or read.
 UNREADABLE_SECONDS = 1.0
-"""Between two tries to read the journal where its files cannot be opened or read."""
+# So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,
 CHASES = 8
-"""So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,"""
+# and no more than this of it: what is parsed and not committed is held in memory.
 CHASED_BYTES = 4 * 1024 * 1024
-"""and no more than this of it: what is parsed and not committed is held in memory."""
+# So many bytes are parsed between two chances for other tasks to run: a snapshot holds a thousand items.
 YIELD_BYTES = 32 * 1024
-"""So many bytes are parsed between two chances for other tasks to run: a snapshot holds a thousand items."""
 
 
 class Recorder:

@@ -30,14 +30,14 @@ from collector.venues.header import Covered
 
 log = structlog.get_logger()
 
+# A collector at work gives a sign of life more often: sessions of one that was silent for so long are nobody's.
 ABANDONED_SECONDS = 10.0
-"""A collector at work gives a sign of life more often: sessions of one that was silent for so long are nobody's."""
+# Where it is not known up to when the tables hold what was received: frames are committed within a minute, mostly.
 UNCOMMITTED_US = 60_000_000
-"""Where it is not known up to when the tables hold what was received: frames are committed within a minute, mostly."""
 JOURNAL_LOST = "the journal that held its end is gone"
 JOURNAL_BEGINS_LATER = "the journal no longer holds what the database lacks"
+# Records that are read between two chances for other tasks to run.
 YIELD_EVERY = 200
-"""Records that are read between two chances for other tasks to run."""
 
 
 class Start(NamedTuple):

@@ -17,8 +17,8 @@ from collector.tables import OF_INSTRUMENTS
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
 
 _INSTRUMENT = itemgetter(0)
+# So many records of a batch are looked at to compare clocks: enough for a minute's least, and no cost a row.
 NEWEST = 20
-"""So many records of a batch are looked at to compare clocks: enough for a minute's least, and no cost a row."""
 
 
 class Statistics:

@@ -14,8 +14,8 @@ from collector.venues.adapter import Adapter, Venue, VenueSettings
 
 PIECE_US = 6 * 3_600_000_000
 
+# From and until in microseconds; the end does not belong to it.
 Span = tuple[int, int]
-"""From and until in microseconds; the end does not belong to it."""
 
 
 class Chunk(NamedTuple):

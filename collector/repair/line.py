@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 
 from collector.repair.stretches import Stretch
 
+# Stretches that are worked at the same time, of trades and of the rest: enough to use the rate while answers and
+# commits are awaited.
 LANES = {True: 16, False: 8}
-"""Stretches that are worked at the same time, of trades and of the rest: enough to use the rate while answers and
-commits are awaited."""
+# For so long the rest waits, from when trades were first missing until none are.
 PATIENCE_SECONDS = 10.0
-"""For so long the rest waits, from when trades were first missing until none are."""
 
 
 class Line:

@@ -36,21 +36,21 @@ from collector.venues.header import SessionHeader
 
 log = structlog.get_logger()
 
+# How often the table is looked at without being told that it changed.
 LOOK_SECONDS = 60.0
-"""How often the table is looked at without being told that it changed."""
+# A venue's history may be a moment behind its socket: asked for sooner after a gap, it may lack the gap's end.
 SETTLE_SECONDS = 1.0
-"""A venue's history may be a moment behind its socket: asked for sooner after a gap, it may lack the gap's end."""
+# A gap no longer than this waits that moment; of a longer one the end is asked for again, where it came too soon.
 SHORT_US = 20_000_000
-"""A gap no longer than this waits that moment; of a longer one the end is asked for again, where it came too soon."""
+# Asked for on either side: a gap's ends are our clock's and a venue's history goes by its own.
 MARGIN_US = 5_000_000
-"""Asked for on either side: a gap's ends are our clock's and a venue's history goes by its own."""
 PIECE_US = 3_600_000_000
 
+# Between two tries of a gap that the venue refuses until somebody has put something right.
 LONGEST_PAUSE_SECONDS = 3600.0
-"""Between two tries of a gap that the venue refuses until somebody has put something right."""
 
+# A wrong token or address is put right some day: not the venue's word on its history, however permanent.
 A_PERSON_CAN_HELP = frozenset({"401", "403", "404", "405"})
-"""A wrong token or address is put right some day: not the venue's word on its history, however permanent."""
 
 
 class RepairOptions(NamedTuple):

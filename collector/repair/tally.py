@@ -14,8 +14,8 @@ from collector.store.errors import DatabaseError
 
 log = structlog.get_logger()
 
+# Between two questions at least.
 PAUSE_SECONDS = 2.0
-"""Between two questions at least."""
 LOOK_SECONDS = 60.0
 
 

@@ -9,8 +9,8 @@ from collector.audit.terms import VERDICTS
 from collector.audit.unjudged import Unjudged, UnjudgedGroup, grouped
 from collector.status.facts import AlarmFacts, AuditFacts, FetchFacts, RepairFacts, UnjudgedFacts
 
+# So many symbols are named of those that are not judged for the same reason.
 SYMBOLS_TOLD = 20
-"""So many symbols are named of those that are not judged for the same reason."""
 
 
 def audit_facts(auditing: Auditing) -> AuditFacts | None:

@@ -23,18 +23,18 @@ from collector.status.facts import (
     VenueFacts,
 )
 
+# No connection waits so long for its next try: nobody holds it any more.
 ABANDONED_SECONDS = UNAUTHORIZED_SECONDS + LONGEST_BACKOFF_SECONDS
-"""No connection waits so long for its next try: nobody holds it any more."""
+# Without a commit for so long, with the database there and frames waiting, the recorder is stuck.
 STALLED_SECONDS = 120.0
-"""Without a commit for so long, with the database there and frames waiting, the recorder is stuck."""
 LATE_SECONDS = 5.0
+# Where candles are fetched in turn, that may take a few minutes.
 LONGEST_UNAUDITED_MINUTES = 15
-"""Where candles are fetched in turn, that may take a few minutes."""
 _RESTING = (ConnectionState.WAITING, ConnectionState.STOPPED)
 
 _NOT_TOLD = Reason("health", "could not be determined; see the log")
+# The verdicts where judging fails: nothing that a restart would cure, and nothing that is known to be well.
 NOT_JUDGED = Health(healthy=True, ready=False, not_healthy=(), not_ready=(_NOT_TOLD,), warnings=())
-"""The verdicts where judging fails: nothing that a restart would cure, and nothing that is known to be well."""
 
 
 def judge(

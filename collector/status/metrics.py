@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _CONNECTION = ("venue", "connection")
 
+# Values with the values of their labels.
 Samples = Iterable[tuple[tuple[str, ...], float | None]]
-"""Values with the values of their labels."""
 
 
 class DaemonMetrics(Collector):

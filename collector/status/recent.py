@@ -28,11 +28,11 @@ RATE_SECONDS = 10.0
 LAG_SECONDS = 60.0
 STREAM_SECONDS = 60.0
 STREAM_LOOK_SECONDS = 5.0
+# Streams are many and disks are slow to answer: both are looked at less often.
 DISK_LOOK_SECONDS = 10.0
-"""Streams are many and disks are slow to answer: both are looked at less often."""
 
+# A histogram's upper bounds and the count of observations up to each.
 Buckets = tuple[tuple[float, float], ...]
-"""A histogram's upper bounds and the count of observations up to each."""
 
 
 class _Look(NamedTuple):

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from collector.store.batch import TableCount
     from collector.supervise.parts import Supervised
 
+# The state of a subscription whose connection does not stand.
 NOT_ASKED = "waiting"
-"""The state of a subscription whose connection does not stand."""
 
 
 def snapshot(observed: Observed, recent: Recent | None = None) -> Status:

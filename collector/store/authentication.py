@@ -19,8 +19,8 @@ from typing import Any, Final, cast
 
 from asyncpg.protocol import Protocol
 
+# No server has more to say before it lets somebody in.
 MOST_BYTES: Final = 1 << 16
-"""No server has more to say before it lets somebody in."""
 _HEAD_BYTES: Final = 5
 _AUTHENTICATION: Final = ord("R")
 
@@ -41,6 +41,7 @@ class Demand(IntEnum):
     SASL_FINAL = 12
 
 
+# Demands that begin a login, by the names that libpq has for them.
 METHODS: Final[dict[int, str]] = {
     Demand.IN_CLEAR: IN_CLEAR,
     Demand.MD5: "md5",
@@ -48,7 +49,6 @@ METHODS: Final[dict[int, str]] = {
     Demand.SSPI: "sspi",
     Demand.SASL: "scram-sha-256",
 }
-"""Demands that begin a login, by the names that libpq has for them."""
 
 
 class Checked:

@@ -13,8 +13,8 @@ import asyncpg
 
 from collector.store.dsn import connect, refusals
 
+# A connection that does not close in so long is cut.
 CLOSING_SECONDS: Final = 5.0
-"""A connection that does not close in so long is cut."""
 
 Prepare = Callable[[asyncpg.Connection], Awaitable[object]]
 

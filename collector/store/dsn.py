@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
+# What the driver raises where the server refuses, is away, or the line is cut between two steps of a question.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What the driver raises where the server refuses, is away, or the line is cut between two steps of a question."""
 
 CANNOT_BE_KEPT = "which this program cannot keep: leave it out"
 

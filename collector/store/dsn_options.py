@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
+# Options and the values for which nothing is lost without them; None: any.
 _PASSED_OVER: dict[str, frozenset[str] | None] = {
     # Dead connections are noticed by our own time limits.
     "keepalives": None,
@@ -28,11 +29,10 @@ _PASSED_OVER: dict[str, frozenset[str] | None] = {
     "sslcompression": frozenset({"0"}),
     "sslsni": frozenset({"1"}),
 }
-"""Options and the values for which nothing is lost without them; None: any."""
 
 _CANNOT_BE_KEPT = frozenset({"hostaddr", "replication", "requirepeer", "servicefile", "sslcrldir", "sslkeylogfile"})
+# What `require_auth` may name; `none`: the server lets us in without asking for anything.
 LOGIN_METHODS = frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "none"})
-"""What `require_auth` may name; `none`: the server lets us in without asking for anything."""
 LONGEST_CONNECT_SECONDS = 60.0
 
 

@@ -176,8 +176,8 @@ def latest_candles(rows: Sequence[Candle]) -> list[Candle]:
     return list(latest.values())
 
 
+# As in `upsert_candles`: the clock was wrong.
 MUCH_LATER_US = 30 * 86_400_000_000
-"""As in `upsert_candles`: the clock was wrong."""
 
 
 def _same_state(one: Candle, other: Candle) -> bool:

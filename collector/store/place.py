@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from collector.store.batch import Batch, TableCount
 
+# An owner gives a sign of life every few seconds; after so long without one its connection is a dead one's.
 SILENT_SECONDS = 60.0
-"""An owner gives a sign of life every few seconds; after so long without one its connection is a dead one's."""
+# How often an owner with nothing to commit gives a sign of life.
 ALIVE_EVERY_SECONDS = 5.0
-"""How often an owner with nothing to commit gives a sign of life."""
 
 _SQL = queries("write")
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Where items are counted whose stream was not known yet.
 FRAMES = "frames"
-"""Where items are counted whose stream was not known yet."""
 
 _ROW = b'{"row":'
 _SQL = queries("write")

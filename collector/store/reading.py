@@ -19,8 +19,8 @@ from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseBusyError, DatabaseError, DatabaseUnreachableError
 
 QUESTION_SECONDS = 5.0
+# By then the server has ended a question itself; after it the connection is given up.
 GRACE_SECONDS = 2.0
-"""By then the server has ended a question itself; after it the connection is given up."""
 WAITING_QUESTIONS = 16
 
 _SETTINGS = """

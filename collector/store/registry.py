@@ -11,8 +11,8 @@ from collector.tables import OF_INSTRUMENTS, OF_VENUES
 if TYPE_CHECKING:
     from asyncpg import Connection
 
+# Characters; far longer ones do not fit into an index.
 LONGEST_SYMBOL = 255
-"""Characters; far longer ones do not fit into an index."""
 
 _SQL = queries("write")
 BY_INSTRUMENT = (*OF_INSTRUMENTS, "gaps", "outcomes", "instruments", "wanted")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 LOCK_KEY = 7_303_014_201_563_187_043  # any number that nobody else's lock uses
+# Rows that one statement deletes at the most, where there are no chunks.
 ROWS = 10_000
-"""Rows that one statement deletes at the most, where there are no chunks."""
 TIMEOUT_SECONDS = 600.0
 
 _SQL = queries("retention")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 LOCK_KEY = 7_303_014_201_563_187_042  # any number that nobody else's lock uses
+# Notes that one pass takes at the most: a transaction of a moment, whatever has piled up.
 NOTES = 5000
-"""Notes that one pass takes at the most: a transaction of a moment, whatever has piled up."""
+# A minute is left to the trades themselves for so long after its end: most of what comes late has come by then.
 GRACE_US = 2_000_000
-"""A minute is left to the trades themselves for so long after its end: most of what comes late has come by then."""
 TIMEOUT_SECONDS = 600.0
 
 _SQL = queries("rollups")
@@ -36,8 +36,8 @@ _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _LEVELS = (("roll_5m", 300), ("roll_1h", 3600), ("roll_1d", 86_400))
 
+# Instrument and opening.
 Bar = tuple[int, datetime]
-"""Instrument and opening."""
 
 
 class Rollups:

@@ -43,17 +43,17 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 COMMIT_TIMEOUT_SECONDS = 60.0
+# For the end of the last connection: nothing is under way on it.
 CLOSING_SECONDS = 2.0
-"""For the end of the last connection: nothing is under way on it."""
+# For a batch that is searched, row by row at the worst, for what the database refuses in it.
 CAREFUL_TIMEOUT_SECONDS = 600.0
-"""For a batch that is searched, row by row at the worst, for what the database refuses in it."""
+# A batch that conflicts with other writers so often is left to the slower retries, which tell.
 CONFLICTS_ENDURED = 20
-"""A batch that conflicts with other writers so often is left to the slower retries, which tell."""
 _SQL = queries("write")
 
+# Classes of SQLSTATE that speak of the data and not of the server's state: data, integrity and limit errors, and
+# (TimescaleDB, for times out of its range) unsupported features and internal errors.
 _BAD_ROW = ("22", "23", "54", "0A", "XX")
-"""Classes of SQLSTATE that speak of the data and not of the server's state: data, integrity and limit errors, and
-(TimescaleDB, for times out of its range) unsupported features and internal errors."""
 
 
 class _Table(NamedTuple):

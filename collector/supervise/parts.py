@@ -20,8 +20,8 @@ from collector.feed.worker import VenueWorker
 
 log = structlog.get_logger()
 
+# Between two starts of a part.
 LONGEST_PAUSE_SECONDS: Final = 30.0
-"""Between two starts of a part."""
 
 
 class Supervised:

@@ -15,8 +15,8 @@ from typing import Any, Final
 from collector.errors import CollectorError
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 
+# The group of entry points; each one names an object that is an `Adapter`.
 GROUP: Final = "collector.venues"
-"""The group of entry points; each one names an object that is an `Adapter`."""
 
 _NO_VENUES: Final = frozenset({"kit", "conformance"})
 

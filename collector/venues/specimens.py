@@ -23,8 +23,8 @@ class Answered:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
+# What a session may receive.
 Specimen = Frame | Answered
-"""What a session may receive."""
 
 
 @dataclass(frozen=True, slots=True)

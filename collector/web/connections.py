@@ -18,14 +18,14 @@ from aiohttp import web
 
 log = structlog.get_logger()
 
+# 32 pages that watch, a few more connections of each browser, and scrapes.
 MOST_CONNECTIONS: Final = 128
-"""32 pages that watch, a few more connections of each browser, and scrapes."""
+# For journal, venues and database; of fewer than 256 a quarter.
 RESERVED_DESCRIPTORS: Final = 64
-"""For journal, venues and database; of fewer than 256 a quarter."""
+# From the connection to the end of its first request's head.
 FIRST_REQUEST_SECONDS: Final = 10.0
-"""From the connection to the end of its first request's head."""
+# From an answer to the end of the next request's head; the answer has to be taken in it.
 IDLE_SECONDS: Final = 60.0
-"""From an answer to the end of the next request's head; the answer has to be taken in it."""
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 
 _REFUSAL: Final = (

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collector.store.reading import Reader
 
 DAY_SECONDS: Final = 86_400
+# Characters of a strip: a quarter of an hour each.
 BINS: Final = 96
-"""Characters of a strip: a quarter of an hour each."""
 FRESH_SECONDS: Final = 30.0
+# After gaps were opened, closed or repaired.
 CHANGED_SECONDS: Final = 4.0
-"""After gaps were opened, closed or repaired."""
+# The database rests for so many times as long as it took to answer, whatever changes meanwhile.
 REST_FACTOR: Final = 20.0
-"""The database rests for so many times as long as it took to answer, whatever changes meanwhile."""
 AWAY_SECONDS: Final = 5.0
 NEWEST_QUARANTINED: Final = 8
 COUNTED_QUARANTINED: Final = 10_000

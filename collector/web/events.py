@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collector.web.day import LastDay
 
 TICK_SECONDS: Final = 2.0
+# So long without a state, a comment tells that the line stands.
 HEARTBEAT_SECONDS: Final = 10.0
-"""So long without a state, a comment tells that the line stands."""
+# Who does not take what was sent for so long is gone.
 STALLED_SECONDS: Final = 30.0
-"""Who does not take what was sent for so long is gone."""
 MOST_CLIENTS: Final = 32
 RETRY_MS: Final = 2000
 

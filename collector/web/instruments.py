@@ -34,8 +34,8 @@ MOST_LEVELS: Final = 500
 MOST_GAPS: Final = 200
 LONGEST_NAME: Final = 200
 KEPT_SECONDS: Final = 2.0
+# An answer that took long is kept for so many times as long.
 REST_FACTOR: Final = 10.0
-"""An answer that took long is kept for so many times as long."""
 KEPT_ANSWERS: Final = 64
 
 _SQL = queries("page")

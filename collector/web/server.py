@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# What an answer that is under way is given when the daemon stops, and then once more to be cancelled in.
 SHUTDOWN_SECONDS: Final = 0.25
-"""What an answer that is under way is given when the daemon stops, and then once more to be cancelled in."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (

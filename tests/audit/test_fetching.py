@@ -25,8 +25,8 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 DELAY = 15.0
 
+# Symbols, and the first and the last minute asked for, counted from noon.
 Asked = tuple[str, int, int]
-"""Symbols, and the first and the last minute asked for, counted from noon."""
 
 
 class MinuteAdapter(FakeAdapter):

@@ -26,14 +26,14 @@ from tests.repair.truth import traded
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 PACE = 12
+# A symbol of each venue that loses trades.
 LOSSES = {"fmfw": "BTCUSDT", "fmex": "btcusd_p", "finam": "SBER@MISX"}
-"""A symbol of each venue that loses trades."""
+# Leaves the repair as the only way to what was lost.
 MORE = {
     "fmfw": "snapshot = 0",
     "fmex": "snapshot = 0",
     "finam": 'transport = "stream"\nrest_check_seconds = 86400\nbackfill_per_minute = 6000',
 }
-"""Leaves the repair as the only way to what was lost."""
 
 Rows = list[tuple[Any, ...]]
 

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirec
 
 PACE = 6
 PATIENCE_SECONDS = 60.0
+# Leaves the repair as the only way to what was lost; and commits as seldom as usual.
 SEVERAL_MINUTES = "snapshot = 0\n[writer]\nflush_ms = 600"
-"""Leaves the repair as the only way to what was lost; and commits as seldom as usual."""
 
 
 class QuickClock:

@@ -19,8 +19,8 @@ from tests.audit.test_in_daemon import PATIENCE_SECONDS, SEVERAL_MINUTES, QuickC
 from tests.kit.stage import Stage, live, stage, until
 from tests.repair.truth import all_settled
 
+# Several of them, too, the closed ones compressed.
 SEGMENTS = f"{SEVERAL_MINUTES}\n[journal]\nsegment_minutes = 0.5"
-"""Several of them, too, the closed ones compressed."""
 
 Told = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 

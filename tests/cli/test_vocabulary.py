@@ -84,8 +84,8 @@ VOCABULARY = {
     "--write-config": Word("Path"),
 }
 ARGUMENTS = {"VENUE", "SYMBOL", "SYMBOL..", "TABLE", "TABLE..", "KEY", "ID", "[ID].."}
+# A replay begins and ends at a time as everything does, or else at an entry of the journal.
 PLACES_IN_THE_JOURNAL = {("replay", "--from"), ("replay", "--to")}
-"""A replay begins and ends at a time as everything does, or else at an entry of the journal."""
 
 
 class Declared(NamedTuple):

@@ -23,8 +23,8 @@ from tests.repair.truth import now_us, traded
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 UNREPAIRED = "connections = 1\n[repair]\nenabled = false"
+# Frames at once.
 BURST = 120
-"""Frames at once."""
 
 
 def feed_of(daemon: Daemon) -> ConnectionFeed:

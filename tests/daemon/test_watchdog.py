@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WATCHDOG_SECONDS = 3.0
 
+# A daemon whose event loop stands still a second after its first start.
 BLOCKED_ONCE = """
 import asyncio, pathlib, sys, time
 from collector.daemon.daemon import Daemon
@@ -33,7 +34,6 @@ Daemon.run = run
 from collector.cli import main
 main()
 """
-"""A daemon whose event loop stands still a second after its first start."""
 
 
 @pytest.fixture

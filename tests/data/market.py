@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import asyncpg
 
 DAY = datetime(2026, 11, 10, tzinfo=UTC)
+# 30 digits.
 LONG_PRICE = "123456789012345678.901234567891"
-"""30 digits."""
 LONGER_PRICE = "0." + "0" * 39 + "1"
 LONGEST_PRICE = "9" * 60 + "." + "1" * 20
 

@@ -15,8 +15,8 @@ from collector.venues.roles import Parser
 
 from .fakes import FakeConversation, FakeIntake, FakeLine, FakeNetwork, FakeSession, FakeVenue, LivingLine
 
+# The line whose adapter fails.
 BAD = "fake-1"
-"""The line whose adapter fails."""
 
 
 class Bugs:

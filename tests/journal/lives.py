@@ -25,11 +25,11 @@ from collector.journal.opening import take
 from .machine import Death, Faults, Machine
 
 SMALL = JournalOptions(segment_bytes=1500, write_interval_s=0.001, sync_interval_s=0.002, buffer_bytes=4000)
+# Of a record, all included.
 LARGEST_BYTES = 400
-"""Of a record, all included."""
 START_NS = 1_700_000_000_000_000_000
+# A disk that fails now and then takes what it is given in so many attempts, or is put right by then.
 ATTEMPTS = 30
-"""A disk that fails now and then takes what it is given in so many attempts, or is put right by then."""
 
 
 def no_delays() -> Iterator[float]:

@@ -23,12 +23,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+# What a power cut keeps or loses as a whole; small, since the segments of these tests are.
 PIECE_BYTES = 64
-"""What a power cut keeps or loses as a whole; small, since the segments of these tests are."""
 PLENTY = 1 << 40
 REFUSALS = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
+# Made without the disk, and of no meaning to a process that begins.
 NOT_THE_DISKS = ("lock",)
-"""Made without the disk, and of no meaning to a process that begins."""
 
 
 class Death(BaseException):

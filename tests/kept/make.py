@@ -21,8 +21,8 @@ SYMBOLS = 2
 EVENTS_PER_SECOND = 8
 LIFE_SECONDS = 7.0
 READY_SECONDS = 60.0
+# The database's account has to enter the folder.
 ACCOUNT_FOLDER_MODE = 0o755
-"""The database's account has to enter the folder."""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 PATIENCE_MS = 30_000
 CONTRAST = Path(__file__).with_name("contrast.js")
+# It runs as root where the tests do, and talks to nobody but the page's origin.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -24,7 +25,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-"""It runs as root where the tests do, and talks to nobody but the page's origin."""
 
 
 def chromium() -> str:

@@ -20,6 +20,7 @@ from collector.logs.sink import Sink, of
 
 PATIENCE_SECONDS = 30.0
 
+# Tells four megabytes of what it does: more than any pipe and the buffer hold.
 RECORDER = """
 import sys, structlog
 from collector.logs import configure, lines_lost, sink
@@ -31,7 +32,6 @@ for number in range(4000):
     log.info("segment_deleted", segment=number, reason="x" * 1000)
 print("recorded, lost", "some" if lines_lost() else "none", flush=True)
 """
-"""Tells four megabytes of what it does: more than any pipe and the buffer hold."""
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from tests.repair.truth import all_settled, everything_is_there, now_us, unsettl
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 SECONDS_TO_REPAIR = 5.0
+# Leaves the repair as the only way to what a cut line has cost.
 NO_SNAPSHOTS = "snapshot = 0"
-"""Leaves the repair as the only way to what a cut line has cost."""
 
 
 async def recording(daemon: Daemon, rows: int = 500) -> int:

@@ -24,8 +24,8 @@ from collector.store.writer import Writer
 from tests.kit.headers import session_header
 
 OPTIONS = JournalOptions(segment_bytes=64 << 10, compress=False, write_interval_s=0.005, sync_interval_s=0.02)
+# Small, so that the intake falls behind again and again.
 QUEUE_BYTES = 64 << 10
-"""Small, so that the intake falls behind again and again."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "LTCUSDT")
 VENUE = "fmfw"
 

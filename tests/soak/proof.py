@@ -17,8 +17,8 @@ from tests.repair.truth import everything_is_there
 
 from .recording import PATIENCE_SECONDS, Recording
 
+# A gap's ends are the receiver's clock, a row's time is the venue's: on a busy machine they are seconds apart.
 MARGIN_US = 3_000_000
-"""A gap's ends are the receiver's clock, a row's time is the venue's: on a busy machine they are seconds apart."""
 QUOTES = ("ticks", "books")
 
 

@@ -22,8 +22,8 @@ from collector.store.migrate import migrate
 from tests.databases import TIMESCALEDB, installation_for, open_folder
 
 END_SECONDS = 30.0
+# What the embedded server of a daemon is set to.
 DURABLE = ("synchronous_commit = on", "fsync = on", "full_page_writes = on", "autovacuum = on", "max_wal_size = '2GB'")
-"""What the embedded server of a daemon is set to."""
 
 
 class OwnServer:

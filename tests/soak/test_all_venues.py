@@ -28,10 +28,10 @@ from .recording import recording
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
+# Venues that have no more of trades than a list of the latest.
 LISTS_ONLY = {"finam"}
-"""Venues that have no more of trades than a list of the latest."""
+# Events a second of each venue's market.
 RATE = 60.0
-"""Events a second of each venue's market."""
 
 
 class Everything(Stage):

@@ -20,8 +20,8 @@ from tests.kit.stage import Stage, all_equal, live, stage, until
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 RATE = 300.0
+# So long before the hour in question recording begins, by a clock that then leaps to shortly before it.
 LEAD_SECONDS = 900
-"""So long before the hour in question recording begins, by a clock that then leaps to shortly before it."""
 BEFORE_SECONDS = 4
 AFTER_SECONDS = 4
 

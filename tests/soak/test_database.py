@@ -20,10 +20,10 @@ from .proof import proved
 from .recording import Recording, Status, recording
 from .servers import OwnServer, filled, own_server, small_disk
 
+# The bar for the daemon's memory, whatever the database does.
 MEMORY_MB = 300
-"""The bar for the daemon's memory, whatever the database does."""
+# Events of the simulated market which make 5,000 frames a second.
 LONG_RATE = 3100.0
-"""Events of the simulated market which make 5,000 frames a second."""
 
 
 @asynccontextmanager

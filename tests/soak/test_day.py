@@ -22,8 +22,8 @@ from .conftest import Measured
 
 SYMBOLS = 50
 MEMORY_MB = 300
+# Allowed between the first and the last third: buffers fill up, and the allocator keeps what it once had.
 GROWTH_MB = 60
-"""Allowed between the first and the last third: buffers fill up, and the allocator keeps what it once had."""
 SAMPLE_SECONDS = 0.2
 
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.soak
 LIVES = 6
 SEEDS = 1500
 SEEDS_AT_ONCE = 500
+# Others than those of the short form.
 FIRST_SEED = 1000
-"""Others than those of the short form."""
 
 
 def figures(injected: Counter[str], seeds: int) -> dict[str, int]:

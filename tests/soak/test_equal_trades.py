@@ -38,12 +38,12 @@ from .pasts import FinamLongPast, FmexLongPast, FmfwLongPast, LongPast, MetaapiL
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
 ALL = [FmfwLongPast, FmexLongPast, MetaapiLongPast, FinamLongPast]
+# A backfill's pieces are so long: a gap in each.
 HOURS_A_GAP = 6.0
-"""A backfill's pieces are so long: a gap in each."""
 DUG = "dug by this test"
 SHORT_PAGE = 20
+# So many trades are looked at for two equal ones, where a gap begins and ends.
 NEAR = 50
-"""So many trades are looked at for two equal ones, where a gap begins and ends."""
 
 
 class Scene(Stage):

@@ -19,8 +19,8 @@ from collector.normalise.normaliser import Normaliser, SessionParser
 from .conftest import Measured
 from .corpus import VENUES, Corpus, captured_fmfw, mutated, recorded
 
+# Of processor time, for one frame; none of the corpus needs a thousandth of it.
 FRAME_SECONDS = 2.0
-"""Of processor time, for one frame; none of the corpus needs a thousandth of it."""
 ROUND = 60
 AFTER = 300
 PARSER_FAILED = "parser failed"

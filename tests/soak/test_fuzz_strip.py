@@ -27,8 +27,8 @@ MESSAGES = [
         f'"type":"somethingNew",{HEAD},"content":{INFORMATION}',
     )
 ]
+# What cannot stand in a message by chance.
 NUMBERS = [secret.encode() for secret in SECRETS if "." in secret]
-"""What cannot stand in a message by chance."""
 FRAME_SECONDS = 2.0
 
 

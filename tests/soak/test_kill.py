@@ -20,8 +20,8 @@ from .recording import recording
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
+# The repair alone can bring back what a kill has cost, and segments end all the time.
 SETTINGS = "snapshot = 0\n[journal]\nsegment_mb = 1"
-"""The repair alone can bring back what a kill has cost, and segments end all the time."""
 STEP_SECONDS = 60.0
 
 

@@ -22,8 +22,8 @@ from .recording import Recording, Status, recording
 
 pytestmark = pytest.mark.parametrize("database_server", ["timescaledb"], indirect=True)
 
+# The bar: from the line's return until trades are repaired, for a gap of a minute.
 SECONDS_TO_REPAIR = 5.0
-"""The bar: from the line's return until trades are repaired, for a gap of a minute."""
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ def fail(*_: Any, **__: Any) -> Any:
     raise IsADirectoryError(21, "Is a directory", "/data/postgres/port")
 
 
+# What can be looked at, how it is broken, and the key that is null then.
 PARTS: dict[str, tuple[Break, str | None]] = {
     "venue fake": (lambda patch, _: patch.setattr(status, "_venue", fail), None),
     "totals": (lambda patch, _: patch.setattr(status, "_totals", fail), "totals"),
@@ -48,7 +49,6 @@ PARTS: dict[str, tuple[Break, str | None]] = {
     "recent rates": (lambda patch, _: patch.setattr(Recent, "look", fail), None),
     "health": (lambda patch, _: patch.setattr(status, "judge", fail), None),
 }
-"""What can be looked at, how it is broken, and the key that is null then."""
 
 
 @pytest.fixture

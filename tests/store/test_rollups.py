@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 BTC, ETH = Instrument("fmfw", "BTCUSDT"), Instrument("fmfw", "ETHUSDT")
 DAY = 1_704_067_200_000_000  # 2024-01-01
 MINUTE = 60_000_000
+# A clock by which every minute is over.
 NEVER = 4_000_000_000_000_000
-"""A clock by which every minute is over."""
 
 FRESH = """
 select instrument_id, bar_opening($1::interval, time), (array_agg(price order by time, trade_key))[1], max(price),

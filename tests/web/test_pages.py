@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from collector.web.pages import CHARTS, PAGES, chart_library, contents
 
 OURS = {path: body.decode() for path, (body, _) in contents().items() if path != CHARTS}
+# The name of a language, and a link that somebody may click.
 ELSEWHERE = {"http://www.w3.org/2000/svg", "https://www.tradingview.com/"}
-"""The name of a language, and a link that somebody may click."""
 
 
 @pytest.mark.parametrize("path", sorted(OURS))

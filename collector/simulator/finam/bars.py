@@ -9,6 +9,7 @@ from typing import Final
 MINUTE_US: Final = 60_000_000
 _MOSCOW: Final = timedelta(hours=3)
 
+# Minutes of each frame; 0 where the calendar decides.
 FRAMES: Final = {
     "TIME_FRAME_M1": 1,
     "TIME_FRAME_M5": 5,
@@ -23,8 +24,8 @@ FRAMES: Final = {
     "TIME_FRAME_MN": 0,
     "TIME_FRAME_QR": 0,
 }
-"""Minutes of each frame; 0 where the calendar decides."""
 
+# The longest span of one request; 30 days for the others.
 LONGEST_DAYS: Final = {
     "TIME_FRAME_M1": 7,
     "TIME_FRAME_D": 365,
@@ -32,7 +33,6 @@ LONGEST_DAYS: Final = {
     "TIME_FRAME_MN": 1825,
     "TIME_FRAME_QR": 1825,
 }
-"""The longest span of one request; 30 days for the others."""
 
 NUMBERS: Final = {
     1: "TIME_FRAME_M1",

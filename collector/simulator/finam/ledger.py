@@ -12,6 +12,7 @@ from collector.simulator.finam.news import Headline
 from collector.simulator.finam.payloads import Row, bar_row, trade_row
 from collector.simulator.kit import columns as kit
 
+# Frames in the tables' numbers.
 PERIODS: Final = {
     "TIME_FRAME_M1": 60,
     "TIME_FRAME_M5": 300,
@@ -26,7 +27,6 @@ PERIODS: Final = {
     "TIME_FRAME_MN": 2_592_000,
     "TIME_FRAME_QR": 7_776_000,
 }
-"""Frames in the tables' numbers."""
 
 COLUMNS: Final = {
     "trades": kit.TRADES,

@@ -12,8 +12,8 @@ from collector.simulator.finam.instruments import Instrument
 
 DEPTH: Final = 12
 _FEWEST_LEVELS: Final = 4
+# Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then.
 _TWINS_SHARE: Final = 0.15
-"""Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then."""
 
 
 class Trade(NamedTuple):

@@ -14,8 +14,8 @@ _WORDS: Final = {
     "ru": (("Сбербанк", "Газпром", "Рынок", "Рубль"), ("растёт", "снижается", "ждёт новостей & решений", "стоит")),
     "us": (("Apple", "The S&P 500", "Oil", "The Fed"), ("gains", "falls", "waits for <news>", "holds")),
 }
+# Headlines in an answer; older ones have dropped out of it.
 _KEPT: Final = 15
-"""Headlines in an answer; older ones have dropped out of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from collector.simulator.kit.server import served
 from collector.simulator.options import Options
 
 _MARKET_DATA: Final = ("LastQuote", "OrderBook", "LatestTrades", "Bars")
+# How long a client waits for market data when the market is over for the day, before it is refused.
 _HELD_SECONDS: Final = 10.0
-"""How long a client waits for market data when the market is over for the day, before it is refused."""
 
 
 class Doors:

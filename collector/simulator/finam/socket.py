@@ -24,8 +24,8 @@ KINDS: Final = ("QUOTES", "ORDER_BOOK", "INSTRUMENT_TRADES", "BARS")
 _MOST_WAITING: Final = 50_000
 _RECENT_BARS: Final = 2
 
+# Kind, symbol and, for bars, frame.
 Topic = tuple[str, str, str]
-"""Kind, symbol and, for bars, frame."""
 
 
 class Client:

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import orjson
 
+# Prices live as whole ticks of half a dollar.
 TICKS_PER_USD: Final = 2
-"""Prices live as whole ticks of half a dollar."""
 PRICE_DECIMALS: Final = 1
 PRICE_UNITS: Final = 10**PRICE_DECIMALS // TICKS_PER_USD
 

@@ -9,6 +9,7 @@ CANDLES: Final = ["time_us", "period", "series", "open", "high", "low", "close",
 DERIVATIVES: Final = ["time_us", "mark_price", "index_price", "funding_rate", "open_interest"]
 RATES: Final = ["time_us", "name", "value"]
 
+# Of a venue that has all of them.
 COLUMNS: Final = {
     "trades": TRADES,
     "ticks": TICKS,
@@ -17,4 +18,3 @@ COLUMNS: Final = {
     "derivatives": DERIVATIVES,
     "rates": RATES,
 }
-"""Of a venue that has all of them."""

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+# Events of a longer time than this are not made up for when the machine has stood still; they are counted.
 MOST_CREDIT_SECONDS: Final = 0.25
-"""Events of a longer time than this are not made up for when the machine has stood still; they are counted."""
 
 
 class Slices:

@@ -3,8 +3,8 @@
 from collections import deque
 from typing import Final
 
+# More than these are not remembered one by one: all are forgotten.
 MANY_ADDRESSES: Final = 1_000
-"""More than these are not remembered one by one: all are forgotten."""
 
 
 class SlidingWindow:

@@ -5,8 +5,8 @@ from typing import Any
 
 from collector.simulator.metaapi.market import Broker
 
+# Symbol to kind (`quotes`, `ticks`, `candles/1m`, `marketDepth`) to the milliseconds between two packets.
 Subscriptions = dict[str, dict[str, int]]
-"""Symbol to kind (`quotes`, `ticks`, `candles/1m`, `marketDepth`) to the milliseconds between two packets."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +72,7 @@ ORDER = (
     '"currentVolume":0.083141592,"positionId":"46214692","comment":"COMMENT2"}'
 )
 MARGINS = '"equity":73620.17,"margin":861234.56,"freeMargin":72385.61,"marginLevel":5963.27'
+# What comes down the line and must be found nowhere.
 SECRETS = (
     "73519.84",
     "73620.17",
@@ -90,4 +91,3 @@ SECRETS = (
     "1.034567891",
     "0.083141592",
 )
-"""What comes down the line and must be found nowhere."""

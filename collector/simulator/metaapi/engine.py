@@ -14,8 +14,8 @@ from aiohttp import WSMsgType, web
 
 MOST_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 _MOST_BYTES: Final = 32 * 1024 * 1024
+# Clients refuse payloads of more packets than sixteen.
 _PACKETS_IN_A_PAYLOAD: Final = 12
-"""Clients refuse payloads of more packets than sixteen."""
 
 
 def encode_payload(packets: list[str]) -> str:

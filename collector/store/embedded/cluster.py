@@ -30,12 +30,12 @@ from collector.store.embedded.bootstrap import ANALYST, OWNER, SUPERUSER
 from collector.store.embedded.installation import Installation, Kind
 from collector.store.errors import ServerBusyError, ServerStartError
 
+# Where it listens when its folder's path is too long for a socket.
 HOST = "127.0.0.1"
-"""Where it listens when its folder's path is too long for a socket."""
+# Part of a socket's name; below the range that the kernel gives to outgoing connections, for who lets it listen.
 SOCKET_PORT = 15432
-"""Part of a socket's name; below the range that the kernel gives to outgoing connections, for who lets it listen."""
+# The kernel takes no longer one.
 LONGEST_SOCKET_PATH_BYTES = 107
-"""The kernel takes no longer one."""
 INITDB_TIMEOUT_SECONDS = 180.0
 LOG_FILE_MEGABYTES = 10
 LOG_FILES_KEPT = 5

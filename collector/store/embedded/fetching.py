@@ -39,8 +39,8 @@ WHEEL_HASHES = (
 )
 SCRIPT = "timescaledb-debian.sh"
 DOWNLOAD_TIMEOUT_SECONDS = 900.0
+# Characters of what a fetching command says that are taken at a time: it may pass on what a mirror said.
 LONGEST_LINE = 2000
-"""Characters of what a fetching command says that are taken at a time: it may pass on what a mirror said."""
 LARGEST_OUTPUT = 64 * 1024
 
 

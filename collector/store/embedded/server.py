@@ -43,8 +43,8 @@ READY_POLL_SECONDS = 0.02
 KEEP_INTERVAL_SECONDS = 60.0
 RESTART_DELAYS_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 PORTS_TRIED = 100
+# How a server has to prove that it knows the password itself, before it is given one; `require_auth` of libpq.
 ONLY_PROVEN = "scram-sha-256"
-"""How a server has to prove that it knows the password itself, before it is given one; `require_auth` of libpq."""
 
 
 class Hint(NamedTuple):

@@ -22,19 +22,19 @@ from collector.venues.plan import Plan
 from collector.venues.roles import Parser
 from collector.venues.specimens import Answered, Frame
 
+# Places of a session at which a parser is copied.
 FORKS: Final = 12
-"""Places of a session at which a parser is copied."""
+# So many messages a copy is given garbled, to see whether that changes the original.
 GARBLED: Final = 20
-"""So many messages a copy is given garbled, to see whether that changes the original."""
+# So many spoilt messages one parser takes before another is begun.
 FRESH_EVERY: Final = 40
-"""So many spoilt messages one parser takes before another is begun."""
+# How much later the same messages come the second time.
 SHIFT_NS: Final = 7_300_000_000
-"""How much later the same messages come the second time."""
+# What a parser may make of a message.
 PARTS: Final = (
     *("trades", "ticks", "books", "candles", "derivatives", "rates", "news", "instruments", "gaps", "quarantine"),
     "events",
 )
-"""What a parser may make of a message."""
 TICKS: Final = 120
 SHOWN: Final = 200
 

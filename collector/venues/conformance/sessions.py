@@ -18,10 +18,10 @@ from collector.venues.plan import Plan
 from collector.venues.rest import RestAnswer
 from collector.venues.specimens import Answered, Frame, Specimen
 
+# Of a session in a journal no more are taken; a venue repeats itself.
 MOST_ENTRIES = 3_000
-"""Of a session in a journal no more are taken; a venue repeats itself."""
+# When specimens are taken to have been received: November 2023.
 SPECIMEN_NS = 1_700_000_000_000_000_000
-"""When specimens are taken to have been received: November 2023."""
 SPACING_NS = 1_000_000
 
 

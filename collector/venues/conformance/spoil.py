@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+# Values that stand where another was expected.
 FOREIGN: Final[tuple[Any, ...]] = (
     None,
     True,
@@ -30,7 +31,6 @@ FOREIGN: Final[tuple[Any, ...]] = (
     {},
     [[]],
 )
-"""Values that stand where another was expected."""
 LONGEST_TEXT: Final = 100_000
 DEEPEST: Final = 2_000
 

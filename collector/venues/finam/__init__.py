@@ -29,8 +29,8 @@ from collector.venues.roles import Conversation, Parser, Polling
 __all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings", "FinamVenue"]
 
 
+# A start asks for no more than a minute's share of them, so that recording need not wait for an even pace.
 LOOK_UPS_PER_SECOND = 10.0
-"""A start asks for no more than a minute's share of them, so that recording need not wait for an even pace."""
 
 
 class FinamVenue(Venue[FinamSettings]):

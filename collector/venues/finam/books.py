@@ -27,8 +27,8 @@ CROSSED = "book crossed"
 _REMOVE = "ACTION_REMOVE"
 _SIDES = ("buy_size", "sell_size")
 
+# Price to size.
 Levels = dict[str, str]
-"""Price to size."""
 
 
 class Content(NamedTuple):

@@ -19,8 +19,8 @@ STREAM = "candles"
 SERIES = "trade"
 
 BARS_REMEMBERED = 16
+# The venue's clock is believed to be so much ahead of ours at the most.
 AHEAD_US = 60_000_000
-"""The venue's clock is believed to be so much ahead of ours at the most."""
 
 
 class Reached(NamedTuple):

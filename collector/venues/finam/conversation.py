@@ -34,11 +34,11 @@ from collector.venues.roles import Parser
 HANDSHAKE_SECONDS = 20.0
 FIRST_DATA_SECONDS = 10.0
 QUIET_SECONDS = 300.0
+# So often a silent subscription is made again soon; then only every `QUIET_SECONDS`, for it may be a quiet market.
 ASKED_AT_ONCE = 3
-"""So often a silent subscription is made again soon; then only every `QUIET_SECONDS`, for it may be a quiet market."""
 SILENT_SECONDS = 60.0
+# The venue ends streams after a day.
 OLDEST_SECONDS = 23 * 3600.0
-"""The venue ends streams after a day."""
 
 _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
 

@@ -27,12 +27,12 @@ from collector.venues.rest import Discovery, RestAnswer, RestCall
 
 ADAPTER_NAME = "finam"
 
+# So many named symbols are looked up at once; more would take longer than anybody waits for a check.
 LOOKED_AT = 60
-"""So many named symbols are looked up at once; more would take longer than anybody waits for a check."""
 MOST_PAGES = 1000
 PERIODS_MISSED = 3
+# Quotes and books that were not answered for three periods and this are told as a gap.
 PATIENCE_SECONDS = 5.0
-"""Quotes and books that were not answered for three periods and this are told as a gap."""
 
 _SOCKET_OF = {"ticks": QUOTES, "books": ORDER_BOOK, "trades": INSTRUMENT_TRADES, "candles": BARS}
 

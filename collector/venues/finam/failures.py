@@ -14,8 +14,8 @@ from collector.venues.rest import RestAnswer, RestCall
 
 _UNKNOWN_CODE = 2
 
+# The venue was seen to say so of a session that has ended.
 GONE = "500/2"
-"""The venue was seen to say so of a session that has ended."""
 
 
 def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:

@@ -22,8 +22,8 @@ from collector.venues.finam.values import time_us
 from collector.venues.rest import History, RestAnswer, RestCall
 
 EMPTY_RETRIES = 2
+# Minutes in the longest span that is asked for at once.
 MOST_BARS = 8640
-"""Minutes in the longest span that is asked for at once."""
 
 _Asked = Generator[RestCall, RestAnswer, RestAnswer]
 

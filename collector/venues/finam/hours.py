@@ -9,8 +9,8 @@ from collector.venues.finam.values import time_us
 
 MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
+# A market that shows something new while its schedule says closed is taken for open for so long.
 ACTIVE_US = 5 * MINUTE_US
-"""A market that shows something new while its schedule says closed is taken for open for so long."""
 
 
 class Session(NamedTuple):

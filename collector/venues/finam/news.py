@@ -29,8 +29,8 @@ from collector.venues.rest import RestAnswer, RestCall
 
 STREAM = LANE = "news"
 
+# RFC 5322: the time is UTC, and says nothing of where the sender is.
 _UTC_UNKNOWN_PLACE = "-0000"
-"""RFC 5322: the time is UTC, and says nothing of where the sender is."""
 
 
 # -- reading --------------------------------------------------------------------------------------------------------

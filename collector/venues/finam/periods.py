@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collector.model import PERIODS
 
+# Our names of periods and the venue's frames.
 FRAMES = {
     "1m": "TIME_FRAME_M1",
     "5m": "TIME_FRAME_M5",
@@ -18,10 +19,9 @@ FRAMES = {
     "1mo": "TIME_FRAME_MN",
     "1q": "TIME_FRAME_QR",
 }
-"""Our names of periods and the venue's frames."""
 
+# Frames in the tables' numbers.
 PERIOD_OF = {frame: PERIODS[name] for name, frame in FRAMES.items()}
-"""Frames in the tables' numbers."""
 
 _DAY_SECONDS = 86_400
 _SECONDS = {"TIME_FRAME_MN": 31 * _DAY_SECONDS, "TIME_FRAME_QR": 92 * _DAY_SECONDS}

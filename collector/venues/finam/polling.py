@@ -28,14 +28,14 @@ from collector.venues.rest import RestAnswer, RestCall
 
 WRONG_SECRET_SECONDS = 300.0
 TOKEN_WAIT_SECONDS = 0.2
+# So many calls in a row without an answer, and it is the venue that is away and not one method or symbol.
 AWAY_AFTER = 4
-"""So many calls in a row without an answer, and it is the venue that is away and not one method or symbol."""
+# How long a call waits that is refused with a fresh token as well.
 STUBBORN_SECONDS = 30.0
-"""How long a call waits that is refused with a fresh token as well."""
 CLOSED_TOLD_SECONDS = 10.0
 EMPTY_RETRIES = 2
+# So many bars back the first question reaches, and the last three are read again each time.
 FIRST_BARS = 120
-"""So many bars back the first question reaches, and the last three are read again each time."""
 REREAD_BARS = 2
 
 _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState

@@ -26,11 +26,11 @@ METHODS = (EXCHANGES, ALL_ASSETS, CLOCK, ASSET, PARAMS, SCHEDULE, *MARKET_DATA)
 _INSTRUMENT = {QUOTE: "quotes/latest", BOOK: "orderbook", TRADES: "trades/latest", BARS: "bars"}
 _OF_ASSET = {ASSET: "", PARAMS: "/params", SCHEDULE: "/schedule"}
 
+# Begins the channel of a feed of headlines; our name of the feed follows.
 NEWS = "news:"
-"""Begins the channel of a feed of headlines; our name of the feed follows."""
 
+# Stands at the end of the channel of an answer that is told whole, and of the quota of calls for the past.
 PAST = "history"
-"""Stands at the end of the channel of an answer that is told whole, and of the quota of calls for the past."""
 
 
 def method_of(channel: str) -> str:

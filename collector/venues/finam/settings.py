@@ -19,11 +19,11 @@ REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"
 STREAMS = ("trades", "ticks", "books", "candles")
 KNOWN_STREAMS = (*STREAMS, "news")
+# The news of the Russian and of the American market.
 NEWS_FEEDS = {
     "ru": "https://www.finam.ru/analysis/conews/rsspoint/",
     "us": "https://www.finam.ru/international/advanced/rsspoint/",
 }
-"""The news of the Russian and of the American market."""
 
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 

@@ -31,8 +31,8 @@ _MOST_DECIMALS = 30
 _MOSCOW_US = 3 * 3_600_000_000
 _DAY_US = 86_400_000_000
 
+# What the trading parameters say of the account and not of the instrument: never stored.
 _OF_AN_ACCOUNT = frozenset({"account_id"})
-"""What the trading parameters say of the account and not of the instrument: never stored."""
 
 
 def kind_of(asset: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ from collector.venues.finam.candles import Reached
 
 LONGEST_HOLD_SECONDS = 30.0
 HOLD_SPREAD = (1.0, 1.25)
+# How seldom a method is tried while the venue is away. The first answer has all the others asked again.
 LONGEST_AWAY_SECONDS = 15.0
-"""How seldom a method is tried while the venue is away. The first answer has all the others asked again."""
 RECHECK_SECONDS = (600.0, 3600.0, 86_400.0)
 DAILY_SECONDS = 86_400.0
 RESUMED_WITHIN_SECONDS = 3.0

@@ -38,8 +38,8 @@ _VOLUMES = ("base_vol", "quote_vol")
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _MONTH = PERIODS["1mo"]
+# Days, weeks and months of the venue begin at midnight in UTC+8.
 _CHINA_US = 8 * _HOUR_US
-"""Days, weeks and months of the venue begin at midnight in UTC+8."""
 
 
 def end_us(start_us: int, period: int) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from collector.venues.kit.session import SessionState
 
+# A greeting that is further than this from our clock tells nothing of the time.
 LARGEST_OFFSET_US = 3_600_000_000
-"""A greeting that is further than this from our clock tells nothing of the time."""
 
 
 class Context(SessionState):

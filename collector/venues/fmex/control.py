@@ -11,11 +11,11 @@ from collector.venues.kit.values import shorten
 HELLO = "hello"
 PING = "ping"
 TOPICS = "topics"
+# What stands in for the channel in events about the greeting, a ping, a command's topics and a `req`.
 REQ = "req"
-"""What stands in for the channel in events about the greeting, a ping, a command's topics and a `req`."""
 
+# No such symbol, level, period or topic: asking again changes nothing.
 PERMANENT_CODES = frozenset({"40003", "41002"})
-"""No such symbol, level, period or topic: asking again changes nothing."""
 
 _NOBODY: frozenset[str] = frozenset()
 

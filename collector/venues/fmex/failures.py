@@ -11,8 +11,8 @@ from collector.venues.fmex.numbers import loads
 from collector.venues.kit.failures import LASTING_STATUSES, retry_after
 from collector.venues.rest import RestAnswer, RestCall
 
+# The venue counts a sliding window of ten seconds and names no time of its own.
 RATE_LIMIT_SECONDS = 3.0
-"""The venue counts a sliding window of ten seconds and names no time of its own."""
 
 
 def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:

@@ -28,8 +28,8 @@ from collector.venues.kit.parser import BarParser, Reply
 from collector.venues.kit.values import shorten
 
 DEFAULT_GRACE_US = 5_000_000
+# Types in the case that they came in; a venue that varied it would not fill the memory.
 ROUTES_REMEMBERED = 10_000
-"""Types in the case that they came in; a venue that varied it would not fill the memory."""
 
 _Read = Callable[[Instrument, dict[str, Any], bytes, int, Records], Sequence[Event]]
 

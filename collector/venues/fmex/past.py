@@ -13,10 +13,10 @@ from collector.venues.fmex.requests import asked_topic, req
 
 ANSWER_SECONDS = 15.0
 TRIES = 2
+# Bars asked for when one was closed: the running one, the closed one, and one to spare.
 REREAD_LIMIT = 3
-"""Bars asked for when one was closed: the running one, the closed one, and one to spare."""
+# The venue may still be at work on a bar that has just ended.
 REREAD_DELAY_SECONDS = 2.0
-"""The venue may still be at work on a bar that has just ended."""
 
 
 @dataclass(slots=True)

@@ -183,8 +183,8 @@ class RestReader:
             self._context.set_clock(time_us, answer.received_us)
 
 
+# How many parts the channel has after the kind, where it must have some.
 _PARTS = {"trades": 1, "ticker": 1, "candles": 2, "depth": 2}
-"""How many parts the channel has after the kind, where it must have some."""
 
 _READERS: dict[str, Callable[[RestReader, Answer], None]] = {
     "trades": RestReader._trade_page,  # noqa: SLF001  the table is part of the class

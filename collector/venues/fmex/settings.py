@@ -21,8 +21,8 @@ REST_URL = "https://api.fmex.com"
 WS_URL = "wss://api.fmex.com/v2/ws"
 
 HISTORY_PAGE = 500
+# So many bars at once were asked for by clients, and given.
 LONGEST_LIST = 1440
-"""So many bars at once were asked for by clients, and given."""
 
 Stream = Literal["trades", "ticks", "books", "candles", "derivatives", "rates"]
 Period = Literal["1m", "3m", "5m", "15m", "30m", "1h", "4h", "6h", "1d", "1w", "1mo"]

@@ -20,8 +20,8 @@ from collector.venues.plan import Problem
 
 WORKING = "working"
 QUOTE = "USD"
+# Amounts are whole contracts, though they are written `68239.0`.
 CONTRACT_STEP = "1"
-"""Amounts are whole contracts, though they are written `68239.0`."""
 
 _NEVER_MS = 4_102_444_800_000
 

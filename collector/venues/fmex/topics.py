@@ -17,9 +17,10 @@ DELTA = "depth-delta"
 CANDLE = "candle"
 INDEX = "index"
 
+# The depths that exist, and how many levels a side that is.
 LEVELS = {"L20": 20, "L150": 150}
-"""The depths that exist, and how many levels a side that is."""
 
+# The venue's names of periods and ours. Minutes and months stay apart in lower case, too: `m1` and `mn`.
 VENUE_PERIODS = {
     "M1": "1m",
     "M3": "3m",
@@ -33,7 +34,6 @@ VENUE_PERIODS = {
     "W1": "1w",
     "MN": "1mo",
 }
-"""The venue's names of periods and ours. Minutes and months stay apart in lower case, too: `m1` and `mn`."""
 
 _PERIOD_CODES = {ours: theirs for theirs, ours in VENUE_PERIODS.items()}
 _VARIANTS: dict[str, Mapping[str, object]] = {DEPTH: LEVELS, DELTA: LEVELS, CANDLE: VENUE_PERIODS}

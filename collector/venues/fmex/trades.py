@@ -27,8 +27,8 @@ from collector.venues.kit.trades import ReadTrade
 from collector.venues.kit.values import shorten
 
 STREAM = "trades"
+# Pages that may still be gone on from, where they are not numbered each by itself.
 EDGES_REMEMBERED = 1024
-"""Pages that may still be gone on from, where they are not numbered each by itself."""
 
 _SIDES = {"buy": 1, "sell": -1}
 

@@ -30,8 +30,8 @@ from collector.venues.kit.values import shorten
 STREAM = "books"
 LOST_CAUSE = "sequence lost"
 
+# So many updates in a row at or below the last number are not repeats: the venue has begun to count anew.
 OLD_UPDATES_ALLOWED = 20
-"""So many updates in a row at or below the last number are not repeats: the venue has begun to count anew."""
 
 _RULES = {"t": MILLIS, "s": SEQUENCE}
 _REST_RULES = {"timestamp": MOMENT}

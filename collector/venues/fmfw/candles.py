@@ -29,6 +29,7 @@ from collector.venues.kit.values import is_name, shorten
 
 STREAM = "candles"
 
+# The venue's names of periods and ours.
 VENUE_PERIODS = {
     "M1": "1m",
     "M3": "3m",
@@ -41,7 +42,6 @@ VENUE_PERIODS = {
     "D7": "1w",
     "1M": "1mo",
 }
-"""The venue's names of periods and ours."""
 
 _MONTH = PERIODS["1mo"]
 _prices_and_volumes = joined(6)

@@ -6,8 +6,8 @@ from typing import Any
 
 from collector.venues.events import Acknowledged, Refused
 
+# No such symbol, no such currency, a parameter that is not valid: asking again changes nothing.
 PERMANENT_CODES = frozenset({"2001", "2002", "10001"})
-"""No such symbol, no such currency, a parameter that is not valid: asking again changes nothing."""
 
 
 def is_control(message: dict[str, Any]) -> bool:

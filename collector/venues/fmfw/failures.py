@@ -12,8 +12,8 @@ from collector.venues.fmfw.control import PERMANENT_CODES, error_of
 from collector.venues.kit.failures import LASTING_STATUSES, retry_after
 from collector.venues.rest import RestAnswer, RestCall
 
+# The venue counts a sliding second, and names no time of its own.
 RATE_LIMIT_SECONDS = 1.0
-"""The venue counts a sliding second, and names no time of its own."""
 
 
 def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:

@@ -28,8 +28,8 @@ from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGE = 1000
 
+# Asked for in one call at the most: their names stand in its address.
 SYMBOLS_AT_ONCE = 100
-"""Asked for in one call at the most: their names stand in its address."""
 
 _LONGEST_MONTH_US = 31 * 86_400_000_000
 

@@ -15,8 +15,8 @@ from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, chec
 REST_URL = "https://api.fmfw.io/api/3"
 WS_URL = "wss://api.fmfw.io/api/3/ws/public"
 
+# Socket connections that the venue allows one address.
 MOST_CONNECTIONS = 100
-"""Socket connections that the venue allows one address."""
 
 _TICKS = re.compile(r"top/(100|500|1000)ms|ticker/(price/)?[13]s")
 _BOOKS = re.compile(r"full|D(5|10|20)/(100|500|1000)ms")

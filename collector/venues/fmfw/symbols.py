@@ -18,8 +18,8 @@ from collector.venues.plan import Problem
 
 WORKING = "working"
 
+# Duplicates that the sister venues list but refuse (2001) when asked for.
 INTERNAL_SUFFIX = "_BQX"
-"""Duplicates that the sister venues list but refuse (2001) when asked for."""
 
 _TEXT = optional(Rule("a text", lambda value: type(value) is str))
 _RULES = {

@@ -20,8 +20,8 @@ LARGEST_BIGINT = 2**63 - 1
 
 _ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:?00)", re.ASCII)
 
+# `collector.model.UNSIGNED`, possessive: it never goes back, which is faster and needs no memory for long lists.
 _NUMBER = r"[0-9]{1,1000}+(?:\.[0-9]{1,1000}+)?+"
-"""`collector.model.UNSIGNED`, possessive: it never goes back, which is faster and needs no memory for long lists."""
 
 Matcher = Callable[[str], object]
 
@@ -31,8 +31,8 @@ def joined(count: int) -> Matcher:
     return re.compile(_NUMBER + rf"\|{_NUMBER}" * (count - 1), re.ASCII).fullmatch
 
 
+# Comma-joined unsigned decimals.
 DECIMAL_LIST: Matcher = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*+", re.ASCII).fullmatch
-"""Comma-joined unsigned decimals."""
 
 
 class Rule(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Final, Self
 from collector.model import Candle, Records
 from collector.venues.kit.session import NEVER_US
 
+# A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong.
 AHEAD_US: Final = 3_600_000_000
-"""A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong."""
 
 
 def month_end_us(start_us: int, shift_us: int = 0) -> int:

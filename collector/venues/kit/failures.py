@@ -9,11 +9,11 @@ from typing import Final
 from collector.errors import VenueError
 from collector.venues.rest import RestAnswer, RestCall
 
+# Statuses that the same call will be given again, until somebody changes something.
 LASTING_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 406, 410, 414})
-"""Statuses that the same call will be given again, until somebody changes something."""
 
+# A Retry-After of more digits is no number of seconds that anybody means.
 LONGEST_DIGITS: Final = 9
-"""A Retry-After of more digits is no number of seconds that anybody means."""
 
 
 def usual_failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:

@@ -12,8 +12,8 @@ FIRST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 60.0
 SPREAD: Final = (1.0, 1.5)
 
+# So many within the window a book may have before its connection is made anew.
 LOSSES_ALLOWED: Final = 5
-"""So many within the window a book may have before its connection is made anew."""
 LOSS_WINDOW_SECONDS: Final = 300.0
 
 

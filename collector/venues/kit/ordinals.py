@@ -24,19 +24,18 @@ from collector.model import Instrument, content_key
 REMEMBERED_US = 60_000_000
 REMEMBERED_TRADES = 4096
 
+# Among what a parser is told of a request: JSON of what equal trades say, to how many the pages before had of them.
+#
+# It is there, if only as an empty object, where the answer is numbered by itself. Answers that were journalled before
+# this was so have none; their readers still count from answer to answer, as they did then.
 COUNTED = "counted"
-"""Among what a parser is told of a request: JSON of what equal trades say, to how many the pages before had of them.
-
-It is there, if only as an empty object, where the answer is numbered by itself. Answers that were journalled before
-this was so have none; their readers still count from answer to answer, as they did then.
-"""
+# Kinds of trades in a moment that fills pages; each page's request repeats them, 50 bytes each.
 MOST_COUNTED = 20_000
-"""Kinds of trades in a moment that fills pages; each page's request repeats them, 50 bytes each."""
 
 _Identities = tuple[int | None, ...]
 
+# What equal trades say, to their ids in the order of their ordinals (None: no id).
 _Numbered = dict[str, _Identities]
-"""What equal trades say, to their ids in the order of their ordinals (None: no id)."""
 
 
 def trade_key(content: str, ordinal: int) -> int:

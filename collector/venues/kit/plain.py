@@ -20,8 +20,8 @@ from collector.venues.kit.session import SessionState
 from collector.venues.kit.values import shorten
 
 _ID: Final = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
+# The aggressor's side by the usual words.
 SIDES: Final = {"buy": 1, "sell": -1}
-"""The aggressor's side by the usual words."""
 
 
 class PlainParser(ABC):

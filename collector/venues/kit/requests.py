@@ -19,11 +19,11 @@ from collector.venues.kit.subscriptions import ACK_SECONDS, ALL, REFUSED, REQUES
 from collector.venues.plan import ConnectionPlan, Subscription
 from collector.venues.roles import Parser
 
+# Symbols that need a new subscription within this time share one.
 RENEWAL_SPACING_SECONDS: Final = 0.5
-"""Symbols that need a new subscription within this time share one."""
 REQUESTS_REMEMBERED: Final = 1000
+# Nothing is asked for so long after the venue found our requests too many.
 HOLD_SECONDS: Final = 1.0
-"""Nothing is asked for so long after the venue found our requests too many."""
 
 
 @dataclass(slots=True)

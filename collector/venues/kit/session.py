@@ -8,11 +8,11 @@ from typing import Final
 from collector.model import LATEST_US, Instrument, Quarantined, Records
 from collector.venues.kit.values import is_name, shorten
 
+# A time that does not come.
 NEVER_US: Final = LATEST_US * 10
-"""A time that does not come."""
 
+# Streams whose messages hold lists of items, not one of each symbol.
 LISTED: Final = frozenset({"trades", "candles"})
-"""Streams whose messages hold lists of items, not one of each symbol."""
 
 
 class SessionState:

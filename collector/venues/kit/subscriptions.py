@@ -30,17 +30,17 @@ from collector.venues.kit.losses import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.plan import ConnectionPlan, Subscription
 from collector.venues.roles import Parser
 
+# A request that is not answered for so long is made again.
 ACK_SECONDS: Final = 15.0
-"""A request that is not answered for so long is made again."""
+# A prompt subscription that has brought nothing for so long is silent.
 FIRST_DATA_SECONDS: Final = 30.0
-"""A prompt subscription that has brought nothing for so long is silent."""
+# So often a silent subscription is made anew before it, or its connection, is given up.
 SILENT_SUBSCRIPTIONS: Final = 3
-"""So often a silent subscription is made anew before it, or its connection, is given up."""
+# How often a symbol that stays silent while its neighbours speak is asked for again.
 QUIET_SECONDS: Final = 300.0
-"""How often a symbol that stays silent while its neighbours speak is asked for again."""
 
+# The symbol of a subscription to all that a channel has.
 ALL: Final = "*"
-"""The symbol of a subscription to all that a channel has."""
 DEAD_MARKET: Final = "no data though others of the channel have some: a dead market?"
 
 WAITING, REQUESTED, ACKNOWLEDGED, FLOWING, REFUSED = SubscriptionState

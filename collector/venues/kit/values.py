@@ -6,8 +6,8 @@ import re
 from reprlib import Repr
 from typing import Final
 
+# The longest that a value is shown.
 REASON_CHARACTERS: Final = 100
-"""The longest that a value is shown."""
 
 _BRIEF: Final = Repr()  # frames can be huge, or nest deeply
 _BRIEF.maxlevel = 2

@@ -25,8 +25,8 @@ from collector.venues.roles import Conversation, Parser
 __all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings", "MetaapiVenue"]
 
 
+# Of the calls, so that what is to be recorded now can be looked up meanwhile.
 PART_OF_THE_PAST = 0.75
-"""Of the calls, so that what is to be recorded now can be looked up meanwhile."""
 
 
 class MetaapiVenue(Venue[MetaapiSettings]):

@@ -17,13 +17,13 @@ from collector.venues.metaapi.happenings import (
 from collector.venues.metaapi.requests import kind_of
 from collector.venues.metaapi.values import decimal, loads, time_us
 
+# The same request will be refused again.
 PERMANENT_ERRORS = frozenset({"ValidationError", "NotFoundError"})
-"""The same request will be refused again."""
 TOKEN_ERRORS = frozenset({"UnauthorizedError", "ForbiddenError"})
 LIMIT_ERROR = "TooManyRequestsError"
 
+# No time that the venue names is waited for longer: its clock or ours may be wrong.
 LONGEST_WAIT_SECONDS = 600.0
-"""No time that the venue names is waited for longer: its clock or ours may be wrong."""
 
 DEFAULT_PING_INTERVAL = 25.0
 DEFAULT_PING_TIMEOUT = 5.0

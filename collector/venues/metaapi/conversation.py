@@ -48,8 +48,8 @@ GREETING_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 OPEN_REQUESTS = 8
 REQUESTS_REMEMBERED = 5000
+# How late a tick may be, by which a pong is missed.
 TICK_SECONDS = 1.0
-"""How late a tick may be, by which a pong is missed."""
 
 
 class MetaapiConversation:

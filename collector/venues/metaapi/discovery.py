@@ -22,8 +22,8 @@ from collector.venues.rest import Discovery, RestAnswer, RestCall
 
 ADAPTER_NAME = "metaapi"
 DEPLOYED = "DEPLOYED"
+# How soon an account that cannot stream now is looked at again.
 LOOK_AGAIN_SECONDS = 60.0
-"""How soon an account that cannot stream now is looked at again."""
 
 Calls = Generator[RestCall, RestAnswer, Any]
 
@@ -38,8 +38,8 @@ class Found(NamedTuple):
     settings: AccountSettings
 
 
+# Accounts that were looked up, by venue and name: the settings then, what was found, and where its past is served.
 Known = dict[tuple[str, str], tuple[MetaapiSettings, Found, str]]
-"""Accounts that were looked up, by venue and name: the settings then, what was found, and where its past is served."""
 
 
 def discover(venue: str, settings: MetaapiSettings, known: Known | None = None) -> Discovery:

@@ -13,8 +13,8 @@ from collector.venues.metaapi.control import LONGEST_WAIT_SECONDS, wait_seconds
 from collector.venues.metaapi.values import loads
 from collector.venues.rest import RestAnswer, RestCall
 
+# The code of an answer that comes later: the same call is to be made again.
 NOT_READY = "202"
-"""The code of an answer that comes later: the same call is to be made again."""
 _TOKEN = frozenset({401, 403})
 
 

@@ -24,8 +24,8 @@ from collector.venues.metaapi.values import iso, loads, time_us
 from collector.venues.rest import History, RestAnswer, RestCall
 
 PAGE = 1000
+# What calls for the past are counted under.
 QUOTA = "history"
-"""What calls for the past are counted under."""
 
 R = TypeVar("R")
 _Page = Generator[RestCall, RestAnswer, list[Any]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collector.model import PERIODS
 
+# Our names and their number in the tables: seconds, but for months (see `collector.model.PERIODS`).
 MT5_PERIODS = {name: number for name, number in PERIODS.items() if name != "1q"}
-"""Our names and their number in the tables: seconds, but for months (see `collector.model.PERIODS`)."""
 
 MT4_PERIODS = frozenset({"1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1mo"})
 
@@ -17,8 +17,8 @@ def venue_name(period: str) -> str:
     return "1mn" if period == "1mo" else period
 
 
+# The venue's names.
 VENUE_PERIODS = {venue_name(name): seconds for name, seconds in MT5_PERIODS.items()}
-"""The venue's names."""
 
 
 def end_us(start_us: int, period: int) -> int:

@@ -15,8 +15,8 @@ from collector.venues.metaapi.periods import end_us
 from collector.venues.metaapi.symbols import read_spec
 from collector.venues.metaapi.ticks import add_tick, quote_row, read_quote, read_tick
 
+# The lists of a packet, and the stream that each of them is.
 LISTS = {"prices": "ticks", "ticks": "ticks", "candles": "candles", "books": "books"}
-"""The lists of a packet, and the stream that each of them is."""
 
 _item_at = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 

@@ -19,8 +19,8 @@ from collector.venues.metaapi.periods import MT5_PERIODS
 DOMAIN = "agiliumtrade.agiliumtrade.ai"
 
 STREAMS = ("trades", "ticks", "books", "candles")
+# Accounts that share one socket; the venue's own client opens another for the next one.
 MOST_ACCOUNTS = 100
-"""Accounts that share one socket; the venue's own client opens another for the next one."""
 
 Ticks = Literal["auto", "quotes", "ticks", "both"]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from collector.venues.metaapi.values import decode_at
 
+# The event under which frames arrive of which nothing could be kept.
 UNREADABLE = "unreadable"
-"""The event under which frames arrive of which nothing could be kept."""
 
 _ENVELOPE = frozenset(
     {"type", "accountId", "instanceIndex", "host", "sequenceNumber", "sequenceTimestamp", "synchronizationId"}

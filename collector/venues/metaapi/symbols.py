@@ -9,6 +9,7 @@ from typing import Any
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.metaapi.values import decimal, time_us
 
+# MetaTrader's ways to calculate a symbol's value, which are the nearest to its kind.
 KINDS = {
     "SYMBOL_CALC_MODE_FOREX": "forex",
     "SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE": "forex",
@@ -24,7 +25,6 @@ KINDS = {
     "SYMBOL_CALC_MODE_EXCH_BONDS_MOEX": "bond",
     "SYMBOL_CALC_MODE_EXCH_OPTIONS": "option",
 }
-"""MetaTrader's ways to calculate a symbol's value, which are the nearest to its kind."""
 
 UNKNOWN_KIND = "symbol"
 ACTIVE = "active"

@@ -28,12 +28,12 @@ FIRST_SUBSCRIBE_SECONDS = 3.0
 LONGEST_SUBSCRIBE_SECONDS = 300.0
 SUBSCRIBE_SPREAD = (1.0, 1.2)
 SYNCHRONISATION_SECONDS = 120.0
+# How often a synchronisation without progress is asked for again before the account is subscribed anew.
 SYNCHRONISATIONS = 3
-"""How often a synchronisation without progress is asked for again before the account is subscribed anew."""
+# A terminal that is not there for so long does not keep the others of its socket from counting as live.
 AWAY_SECONDS = 60.0
-"""A terminal that is not there for so long does not keep the others of its socket from counting as live."""
+# With no data at all for so long, although everything else is well, the subscriptions are renewed.
 QUIET_SECONDS = 300.0
-"""With no data at all for so long, although everything else is well, the subscriptions are renewed."""
 LOSSES_BEFORE_SUBSCRIBING = 3
 REFUSED_SECONDS = 300.0
 

@@ -14,10 +14,10 @@ from typing import Any
 from collector.model import DECIMAL, EARLIEST_US, LATEST_US
 
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+# JSON with every number as its own text.
 loads = _DECODER.decode
-"""JSON with every number as its own text."""
+# The same of a value that begins at a place in a text; tells where it ends, too.
 decode_at = _DECODER.raw_decode
-"""The same of a value that begins at a place in a text; tells where it ends, too."""
 
 MOST_EXPONENT = 400
 LARGEST_BIGINT = 2**63 - 1

@@ -13,8 +13,8 @@ from tests.kit.headers import session_header
 BTC = Instrument("fmex", "btcusd_p")
 ETH = Instrument("fmex", "ethusd_p")
 
+# A full minute, in milliseconds: 30 November 2019, when the venue was alive.
 T = 1_575_100_020_000
-"""A full minute, in milliseconds: 30 November 2019, when the venue was alive."""
 
 
 class Reading:

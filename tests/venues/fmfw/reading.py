@@ -16,8 +16,8 @@ BTC = Instrument("fmfw", "BTCUSDT")
 ETH = Instrument("fmfw", "ETHBTC")
 PERP = Instrument("fmfw", "BTCUSDT_PERP")
 
+# A full minute, in milliseconds.
 T = 1_633_806_840_000
-"""A full minute, in milliseconds."""
 
 
 class Reading:

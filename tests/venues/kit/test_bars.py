@@ -9,8 +9,8 @@ from collector.venues.kit.bars import OpenBars, month_end_us
 from collector.venues.kit.session import NEVER_US
 
 MINUTE_US = 60_000_000
+# 2024-05-06 07:08:00 UTC.
 T = 1_714_979_280_000_000
-"""2024-05-06 07:08:00 UTC."""
 GRACE_US = 5_000_000
 
 

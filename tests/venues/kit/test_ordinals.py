@@ -28,8 +28,8 @@ from tests.venues.pasts import (
     Past,
 )
 
+# The table, the symbol, the time and the key of a row.
 Key = tuple[str, str, int, int]
-"""The table, the symbol, the time and the key of a row."""
 
 
 def keys(out: Records) -> list[Key]:
@@ -59,10 +59,10 @@ class Scene(NamedTuple):
     random: Random
 
 
+# Milliseconds since the one before, which symbol, and which of three contents its trades have.
 MOMENT = st.tuples(
     st.sampled_from([1, 900, 70_000]), st.integers(0, 1), st.lists(st.integers(0, 2), min_size=1, max_size=5)
 )
-"""Milliseconds since the one before, which symbol, and which of three contents its trades have."""
 
 
 def market(symbols: tuple[str, str], moments: Iterable[tuple[int, int, list[int]]]) -> list[Deal]:

@@ -14,8 +14,8 @@ from tests.kit.headers import session_header
 
 ACCOUNT = "8f6c4a3e"
 EURUSD = Instrument("metaapi", "EURUSD")
+# 2024-05-06 07:08:00 UTC in milliseconds.
 T = 1_714_979_280_000
-"""2024-05-06 07:08:00 UTC in milliseconds."""
 OFFSET = 10_800_000
 
 DEMO = {

@@ -18,8 +18,8 @@ from collector.simulator.kit.trade import Trade
 _DAY_MS: Final = 86_400_000
 _LEAST_LEVELS: Final = 5
 _MOST_EATEN: Final = 6
+# Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then.
 _TWINS_SHARE: Final = 0.12
-"""Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then."""
 
 Levels = list[tuple[int, int]]
 
