@@ -296,7 +296,8 @@ async def _show(config: Config, number: int) -> tuple[Listed, bytes, Where | Non
 async def _parse(config: Config, choice: Choice, progress: Progress, *, dry: bool) -> list[Outcome]:
     from collector.attach import attached
     from collector.proof.parse_again import parse_again
-    from collector.store.quarantine import Resolver, waiting, whole
+    from collector.store.quarantine import waiting, whole
+    from collector.store.resolver import Resolver
 
     async with attached(config) as dsn:
         await _check(config, dsn, choice)
@@ -306,7 +307,7 @@ async def _parse(config: Config, choice: Choice, progress: Progress, *, dry: boo
         async def payload(number: int) -> bytes:
             return (await whole(dsn, number))[1]
 
-        resolver = None if dry else Resolver(lambda: dsn, None)
+        resolver = None if dry else Resolver(lambda: dsn)
         try:
             return await parse_again(config.data_dir, entries, payload, resolver, lambda _: progress.advance(task))
         finally:

@@ -154,7 +154,7 @@ class Daemon:
             intake=self.intake,
             recorder=self.recorder,
             database=database,
-            writer=self.writer,
+            writer_connection=self.writer.database,
             auditing=self.auditing,
         )
 

@@ -54,7 +54,7 @@ class Progress:
         waits = committed is not None and not observed.intake.settled and committed < observed.journal.durable
         moved = at != self._at
         self._at = at
-        if moved or not waits or recorder.busy or not observed.writer.connected:
+        if moved or not waits or recorder.busy or not observed.writer_connection.connected:
             self._idle_since = None
             return None
         if self._idle_since is None:

@@ -255,7 +255,7 @@ async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[st
         except TimeoutError:
             raise CollectorError(
                 f"{SETTLE_SECONDS:.0f} s after the market stopped not everything was committed, so there is nothing to "
-                f"compare; the database: {daemon.writer.state}"
+                f"compare; the database: {daemon.writer.database.reason or 'connected'}"
             ) from None
 
 

@@ -25,7 +25,8 @@ from collector.normalise.normaliser import Normaliser
 from collector.proof.frames import breathing, journals, layouts, received_at, rerun, venue_of
 from collector.proof.place import Where, microseconds, where
 from collector.store.connection import connected
-from collector.store.quarantine import Again, Entry, Listed, Resolver, row_of
+from collector.store.quarantine import Entry, Listed
+from collector.store.resolver import Again, Resolver, row_of
 from collector.tables import NAMES
 
 log = structlog.get_logger()
@@ -85,14 +86,11 @@ def _foreseen(found: _Yield) -> Outcome:
 
 
 async def _store(resolver: Resolver, found: _Yield) -> Outcome:
-    entry, records = found.entry, found.records
-    again = Again(
-        records, Position(entry.segment or 0, 0), entry.received_us * 1000, entry=entry, echoes=dict(found.echoes)
-    )
-    committed = await resolver.resolve(again)
-    if committed is None:
-        return Outcome(entry.quarantine_id, SETTLED, {})
-    return Outcome(entry.quarantine_id, FAILS if again.error else STORED, _rows(found), committed.stored, again.error)
+    number = found.entry.quarantine_id
+    resolved = await resolver.resolve(Again(found.entry, found.records, dict(found.echoes)))
+    if resolved is None:
+        return Outcome(number, SETTLED, {})
+    return Outcome(number, FAILS if resolved.error else STORED, _rows(found), resolved.stored, resolved.error)
 
 
 def _rows(found: _Yield) -> dict[str, int]:

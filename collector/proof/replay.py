@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -19,8 +20,7 @@ from collector.model import Records
 from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.proof.frames import Chosen
-from collector.store.batch import Batch, TableCount
-from collector.store.writer import Writer
+from collector.store.batch import Batch, Committed, TableCount
 
 log = structlog.get_logger()
 
@@ -77,9 +77,15 @@ class _Source:
         self.exhausted = True
 
 
+class Committer(Protocol):
+    """What takes a batch and tells what became of it: a writer, or the shadow of a comparison."""
+
+    async def commit(self, batch: Batch) -> Committed: ...
+
+
 async def replay(
     directory: Path,
-    writer: Writer,
+    committer: Committer,
     *,
     start: Position | None = None,
     end: Position | None = None,
@@ -110,7 +116,7 @@ async def replay(
     begun = start is None
 
     async def commit(at: Record) -> None:
-        committed = await writer.commit(Batch(keep(out), at.end, oldest_ns, size))
+        committed = await committer.commit(Batch(keep(out), at.end, oldest_ns, size))
         for table, count in committed.counts.items():
             done.tables[table] = done.tables.get(table, TableCount()) + count
         progress(done)

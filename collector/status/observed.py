@@ -42,10 +42,11 @@ class ObservedDatabase(Protocol):
         """How to connect with psql, where the server is the daemon's own."""
 
 
-class ObservedWriter(Protocol):
-    """The writer as the status tells of it; `since` is in seconds of the epoch."""
+class ObservedConnection(Protocol):
+    """The writer's connection to the database; `since` is in seconds since 1970."""
 
-    state: str
+    reason: str
+    """Why the database is away; empty where it is not."""
     since: float
 
     @property
@@ -72,5 +73,5 @@ class Observed:
     intake: JournalledIntake
     recorder: Recorder
     database: ObservedDatabase
-    writer: ObservedWriter
+    writer_connection: ObservedConnection
     auditing: Auditing

@@ -278,15 +278,15 @@ def _place(position: Position) -> PlaceFacts:
 
 
 def _database(observed: Observed, now_ns: int) -> DatabaseFacts:
-    database, writer = observed.database, observed.writer
-    if writer.connected:
+    database, connection = observed.database, observed.writer_connection
+    if connection.connected:
         state, reason = "connected", ""
     elif database.state is DatabaseState.STARTING:
         state, reason = "starting", ""
     elif database.state is DatabaseState.AWAY:
         state, reason = "away", database.reason
     else:
-        state, reason = "away", writer.state
+        state, reason = "away", connection.reason
     # Before that, the search for psql would run programs, which a look must not wait for.
     hint = (
         observed.statistics.looks.take("psql", database.hint, None) if database.state is DatabaseState.READY else None
@@ -295,7 +295,7 @@ def _database(observed: Observed, now_ns: int) -> DatabaseFacts:
         place=database.place,
         embedded=database.embedded,
         state=state,
-        since=iso(int(writer.since * 1e9)),
+        since=iso(int(connection.since * 1e9)),
         reason=reason,
         last_commit_age_seconds=_age(observed.statistics.last_commit_ns, now_ns),
         psql=hint.command if hint else None,

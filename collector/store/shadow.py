@@ -6,19 +6,22 @@ written. They are gone with the connection: a comparison that loses it has to be
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import asyncpg
-
 from collector.errors import CollectorError
+from collector.store.batch import Batch, Committed
+from collector.store.connection import HeldConnection
 from collector.store.dsn import refusals
-from collector.store.errors import DatabaseError
 from collector.store.named import queries
-from collector.store.writer import Writer
+from collector.store.retrying import ATTEMPT_MAX_SECONDS, DATABASE_FAILURES
+from collector.store.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,29 +67,62 @@ class TableDifference:
         return not (self.missing or self.extra or self.differs)
 
 
-class Shadow(Writer):
-    """Writes like a replay's writer, but beside the tables; then `compare`."""
+class Shadow:
+    """Takes batches as a writer does, but into temporary tables beside the real ones; then `compare`.
+
+    Nothing is tried again: the temporary tables are gone with their connection. Each method raises `ComparisonError`
+    where they cannot be made or are lost.
+    """
 
     def __init__(self, dsn: Callable[[], str]) -> None:
-        super().__init__(dsn, None)
+        self._dsn = dsn
+        self._rows = Rows()
+        self._held = HeldConnection(dsn, self._enter)
         self._begun = False
-
-    async def _open(self) -> Connection:
-        if self._held.stands:
-            return await self._held.get()
-        if self._begun:
-            raise ComparisonError(f"the comparison was cut short ({self.state}); nothing was changed, start it again")
-        try:
-            with refusals(self._dsn()):
-                connection = await self._held.get()
-        except (DatabaseError, asyncpg.PostgresError) as error:
-            raise ComparisonError(f"no temporary tables to compare with: {error}") from error
-        self._begun = True
-        return connection
+        self._lost = ""
+        """Why the temporary tables are gone."""
 
     async def _enter(self, connection: Connection) -> None:
-        self._registry.clear()
+        self._rows.forget_numbers()
         await connection.execute(_SQL["open"])
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if self._begun and not self._held.stands:
+            raise ComparisonError(f"the comparison was cut short ({self._lost}); nothing was changed, start it again")
+        try:
+            with refusals(self._dsn):
+                connection = await self._held.get()
+        except DATABASE_FAILURES as error:
+            raise ComparisonError(f"no temporary tables to compare with: {error}") from error
+        self._begun = True
+        try:
+            with refusals(self._dsn):
+                yield connection
+        except DATABASE_FAILURES as error:
+            self._held.drop()
+            self._lost = f"{type(error).__name__}: {error}"
+            raise ComparisonError(
+                f"the comparison was cut short ({self._lost}); nothing was changed, start it again"
+            ) from error
+        except BaseException:
+            self._held.drop()
+            raise
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Store a batch in the temporary tables; return what became of it by table."""
+        async with self._connection() as connection:
+            numbered = replace(batch, records=await self._rows.number(connection, batch.records))
+            return await self._rows.attempt(partial(self._transact, connection, numbered))
+
+    async def _transact(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
+        async with asyncio.timeout(ATTEMPT_MAX_SECONDS), connection.transaction():
+            return await self._rows.store(connection, batch, None, careful=careful)
+
+    async def close(self) -> None:
+        """Let the connection and its temporary tables go."""
+        with suppress(*DATABASE_FAILURES):
+            await self._held.close()
 
     async def compare(
         self,
@@ -101,12 +137,11 @@ class Shadow(Writer):
         In the span `contested` several processes received at once: which of two that told the same row was first to
         commit it is not to be known, so that `received_at` and `trade_id` may be the other's there.
         """
-        connection = await self._open()
-        found = {table: TableDifference() for table in tables}
-        with refusals(self._dsn()):
+        differences = {table: TableDifference() for table in tables}
+        async with self._connection() as connection:
             for table in tables:
                 rows, first, last = await connection.fetchrow(_SQL[f"span_{table}"], *received) or (0, None, None)
-                found[table].rows = rows
+                differences[table].rows = rows
                 times = (first or received[0], last or received[1])
                 await connection.execute(
                     _SQL[f"compare_{table}"],
@@ -117,13 +152,13 @@ class Shadow(Writer):
                     timeout=COMPARE_TIMEOUT_SECONDS,
                 )
             for table, kind, count in await connection.fetch(_SQL["counts"]):
-                setattr(found[table], kind, count)
+                setattr(differences[table], kind, count)
             for table, column, count in await connection.fetch(_SQL["columns"]):
-                found[table].columns[column] = count
+                differences[table].columns[column] = count
             for table, kind, venue, symbol, time, live, replayed in await connection.fetch(_SQL["examples"], examples):
-                found[table].examples.append(Example(kind, venue, symbol, time, _row(live), _row(replayed)))
-            bad = {row["error"]: row["items"] for row in await connection.fetch(_SQL["quarantined"])}
-        return found, bad
+                differences[table].examples.append(Example(kind, venue, symbol, time, _row(live), _row(replayed)))
+            refused = {row["error"]: row["items"] for row in await connection.fetch(_SQL["quarantined"])}
+        return differences, refused
 
 
 def _row(text: str | None) -> dict[str, Any] | None:

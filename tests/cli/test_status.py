@@ -52,7 +52,7 @@ def free_port() -> int:
 async def test_running_daemon_is_shown_with_its_verdict_counts_and_reasons(
     daemon: WatchedDaemon, port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon.writer.state = "nobody answers"
+    daemon.writer_connection.note_away("nobody answers")
     assert await asyncio.to_thread(main, config(tmp_path, port)) == 0
     out = capsys.readouterr().out
     assert out.startswith("recording, with warnings")

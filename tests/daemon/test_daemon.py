@@ -106,15 +106,15 @@ async def test_database_that_is_away_costs_time_and_no_rows(database: str, tmp_p
     async with stage(database, tmp_path, rate=1000, extra="") as on, on.daemon() as daemon:
         await until(lambda: live(daemon) and daemon.statistics.total.stored > 3000, "3,000 rows")
         daemon.intake.queue.most_bytes = 64 << 10  # so that the queue is full at once
-        place = daemon.writer._held._dsn
-        daemon.writer._held._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
-        daemon.writer._held.drop()
+        place = daemon.writer.database._held._dsn
+        daemon.writer.database._held._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
+        daemon.writer.database.drop()
         await until(lambda: not daemon.intake.live, "a full queue")
         before = daemon.journal.end
         await asyncio.sleep(1)
         assert daemon.journal.end > before
         assert daemon.intake.queue.bytes < 1 << 20
-        daemon.writer._held._dsn = place
+        daemon.writer.database._held._dsn = place
         await until(lambda: daemon.intake.live, "a journal that has been worked off")
         assert all_equal(await on.compare(daemon))
         await on.counts_add_up()

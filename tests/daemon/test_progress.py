@@ -91,7 +91,7 @@ async def test_recorder_that_waits_for_the_database_is_not(
     if excuse == "busy":
         daemon.recorder.busy = True
     else:
-        daemon.writer.state = "the server is starting up"
+        daemon.writer_connection.note_away("the server is starting up")
     for _ in range(5):
         assert progress.stuck() is None
         daemon.clock.now += IDLE_SECONDS

@@ -74,13 +74,13 @@ class FakeDatabase:
 
 
 @dataclass
-class FakeWriter:
-    state: str = "connected"
+class FakeConnection:
+    connected: bool = True
+    reason: str = ""
     since: float = NOW - 60
 
-    @property
-    def connected(self) -> bool:
-        return self.state == "connected"
+    def note_away(self, reason: str) -> None:
+        self.connected, self.reason = False, reason
 
 
 @dataclass
@@ -95,7 +95,7 @@ class WatchedDaemon:
     workers: dict[str, Supervised] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     database: FakeDatabase = field(default_factory=FakeDatabase)
-    writer: FakeWriter = field(default_factory=FakeWriter)
+    writer_connection: FakeConnection = field(default_factory=FakeConnection)
 
     def __post_init__(self) -> None:
         self.started_ns = self.clock.now_ns() - 3_600_000_000_000
@@ -112,7 +112,7 @@ class WatchedDaemon:
         self.recorder = Recorder(
             self.journal,
             self.intake,
-            cast(Any, self.writer),
+            cast(Any, self.writer_connection),
             lambda: self.normaliser,
             self.statistics,
             self.changes,
@@ -153,7 +153,7 @@ class WatchedDaemon:
             intake=self.intake,
             recorder=self.recorder,
             database=self.database,
-            writer=self.writer,
+            writer_connection=self.writer_connection,
             auditing=self.auditing,
         )
 

@@ -20,7 +20,8 @@ from collector.normalise.apply import apply
 from collector.normalise.normaliser import Normaliser
 from collector.proof.parse_again import Outcome, parse_again
 from collector.store.batch import Batch
-from collector.store.quarantine import Choice, Resolver, discard, waiting, whole
+from collector.store.quarantine import Choice, discard, waiting, whole
+from collector.store.resolver import Resolver
 from collector.store.writer import Writer
 from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.kit.ordinals import trade_key
@@ -70,7 +71,7 @@ async def again(folder: Path, dsn: str, choice: Choice | None = None) -> list[Ou
     async def payload(number: int) -> bytes:
         return (await whole(dsn, number))[1]
 
-    resolver = Resolver(lambda: dsn, None)
+    resolver = Resolver(lambda: dsn)
     try:
         return await parse_again(folder, await waiting(dsn, choice or Choice()), payload, resolver)
     finally:
@@ -208,7 +209,7 @@ async def test_entry_that_was_set_aside_meanwhile_stays_so(
         await record(tmp_path, database, [frame])
     entries = await waiting(database, Choice())
     assert await discard(database, Choice(), "not wanted") == 1
-    resolver = Resolver(lambda: database, None)
+    resolver = Resolver(lambda: database)
 
     async def nothing(_: int) -> bytes:
         raise AssertionError

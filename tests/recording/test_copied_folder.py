@@ -62,10 +62,10 @@ async def test_original_that_comes_back_after_its_copy_loses_nothing_and_gets_a_
     async with stage(database, tmp_path) as on:
         async with on.daemon() as daemon:
             await recorded(daemon, 500)
-            daemon.writer._held._dsn = lambda: (
+            daemon.writer.database._held._dsn = lambda: (
                 "postgresql://nobody@127.0.0.1:1/none"
             )  # what comes now stays in the journal
-            daemon.writer._held.drop()
+            daemon.writer.database._held.drop()
             before = daemon.journal.end
             await until(lambda: daemon.journal.distance(before) > 100_000, "frames that are not committed")
         await on.ledger.pause()

@@ -38,9 +38,9 @@ def configure(on: Stage, **settings: object) -> None:
 def take_away(daemon: Daemon) -> Any:
     """Let the database be gone; returns what brings it back."""
     daemon.intake.queue.most_bytes = 64 << 10
-    place = daemon.writer._held._dsn
-    daemon.writer._held._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
-    daemon.writer._held.drop()
+    place = daemon.writer.database._held._dsn
+    daemon.writer.database._held._dsn = lambda: "postgresql://nobody@127.0.0.1:1/none"
+    daemon.writer.database._held.drop()
     return place
 
 
@@ -85,7 +85,7 @@ async def test_when_the_budget_is_used_up_without_a_database_reading_ends_and_th
                 assert daemon.journal.end == held, "nothing is taken in any more"
                 # A budget as small as this leaves no room to catch up beside a market in full swing.
                 await on.ledger.pause()
-                daemon.writer._held._dsn = back
+                daemon.writer.database._held._dsn = back
                 await recorded_again(on, daemon, "disk full")
                 assert not any("max_gb" in one.reason for one in snapshot(daemon.observed).health.not_ready)
     told = [log["event"] for log in logs if log["event"] in STEPS]

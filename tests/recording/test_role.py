@@ -53,7 +53,7 @@ async def test_daemon_with_a_writers_rights_records_repairs_and_audits_and_can_d
                 await until(lambda: feed.reconnects == 1 and live(daemon), "another line", 60)
                 await until(lambda: daemon.venues.repairers["fmfw"].repaired > 5, "repaired gaps", 60)
                 assert all_equal(await on.compare(daemon, "trades", "candles"))
-                assert daemon.writer.connected
+                assert daemon.writer.database.connected
             assert await on.rows("quarantine") > 0
             await on.counts_add_up()
             connection = await asyncpg.connect(dsn)

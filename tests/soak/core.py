@@ -91,7 +91,7 @@ class Core:
             task.cancel()
         await asyncio.wait(self._tasks)
         self.healthy_end()
-        self.writer._held.drop()
+        self.writer.database.drop()
         self.journal._archive.stop()
         await self.journal._release()
         self._sessions.clear()

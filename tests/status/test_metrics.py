@@ -86,7 +86,8 @@ def test_database_and_journal_trouble_is_visible(daemon: WatchedDaemon) -> None:
     whole = registry(daemon)
     assert whole.get_sample_value("collector_database_connected") == 1
     assert whole.get_sample_value("collector_ready") == 1
-    daemon.writer.state, daemon.journal._room.fault = "gone", "No space left on device"
+    daemon.writer_connection.note_away("gone")
+    daemon.journal._room.fault = "No space left on device"
     assert whole.get_sample_value("collector_database_connected") == 0
     assert whole.get_sample_value("collector_journal_fault") == 1
     assert whole.get_sample_value("collector_ready") == 0

@@ -365,7 +365,7 @@ def test_journal_that_the_disk_refuses_is_not_ready(recording: WatchedDaemon) ->
 
 
 def test_database_that_is_away_is_a_warning_because_the_journal_keeps_the_frames(recording: WatchedDaemon) -> None:
-    recording.writer.state = "DatabaseUnreachableError: nobody answers"
+    recording.writer_connection.note_away("DatabaseUnreachableError: nobody answers")
     recording.journal.append(1, Kind.FRAME, recording.clock.now_ns(), b"x" * 1000)
     verdict = health(recording)
     assert verdict.ready

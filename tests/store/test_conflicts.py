@@ -59,7 +59,7 @@ async def test_writers_that_have_met_each_other_take_rows_in_one_order(database:
     rows = of_table[table]
     with capture_logs() as logs:
         async with writing(database, journal="a") as one, writing(database, journal="b") as other:
-            one._ordered = other._ordered = True
+            one._rows.ordered = other._rows.ordered = True
             await asyncio.gather(one.commit(batch(*rows)), other.commit(batch(*reversed(rows))))
     assert "batch_conflicted" not in [entry["event"] for entry in logs]
     assert await rows_of(database, f"select count(*) from {table}") == [(2,)]
@@ -68,8 +68,8 @@ async def test_writers_that_have_met_each_other_take_rows_in_one_order(database:
 async def test_refused_serialization_is_tried_again_at_once(database: str) -> None:
     async with writing(database) as writer:
         await writer.commit(batch(trade(1)))
-        assert writer._held._connection is not None
-        await writer._held._connection.execute("set default_transaction_isolation = 'repeatable read'")
+        assert writer.database._held._connection is not None
+        await writer.database._held._connection.execute("set default_transaction_isolation = 'repeatable read'")
         transact, attempts = writer._transact, 0
 
         async def disturbed(*given: object, careful: bool) -> object:
@@ -82,5 +82,5 @@ async def test_refused_serialization_is_tried_again_at_once(database: str) -> No
         writer._transact = disturbed  # type: ignore[method-assign, assignment]
         await writer.commit(batch(trade(2), offset=200))
         assert attempts == 2
-        assert writer.connected
+        assert writer.database.connected
     assert await rows_of(database, "select count(*) from trades") == [(2,)]

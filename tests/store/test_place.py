@@ -49,7 +49,7 @@ async def writing(dsn: str, run: Run) -> AsyncIterator[Writer]:
 
 
 async def told(writer: Writer, word: str) -> None:
-    await until(lambda: word in writer.state, f"{word!r} in the writer's state")
+    await until(lambda: word in writer.database.reason, f"{word!r} in the writer's state")
 
 
 async def change(dsn: str, statement: str, *parameters: Any) -> None:
@@ -109,7 +109,7 @@ async def test_silent_stranger_has_taken_the_name(database: str, monkeypatch: py
 async def test_lock_of_our_own_dead_connection_is_taken_from_it(database: str) -> None:
     async with writing(database, Run("ours")) as ours:
         await ours.commit(batch(trade(1), offset=100))
-        ours._held.drop()
+        ours.database.drop()
         half_open = await asyncpg.connect(database)
         key = content_key("journal j")
         async with asyncio.timeout(10):

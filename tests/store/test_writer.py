@@ -236,30 +236,7 @@ async def test_database_that_ends_the_connection_is_written_to_again(database: s
         )
         outcome = await writer.commit(batch(trade(1), trade(2)))
     assert outcome.counts["trades"] == TableCount(2, 1, 1, 0)
-    assert writer.connected
-
-
-@pytest.mark.parametrize("database_server", ["postgres"], indirect=True)
-async def test_absent_database_is_waited_for_and_the_reason_is_visible(database: str) -> None:
-    waits: list[float] = []
-    tried = asyncio.Event()
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 8:
-            tried.set()
-        await asyncio.sleep(0)
-
-    nobody_there = urlsplit(database)._replace(netloc="collector@127.0.0.1:1").geturl()
-    async with writing(nobody_there, sleep=sleep) as writer, asyncio.timeout(10):
-        commit = asyncio.ensure_future(writer.commit(batch(trade(1))))
-        await tried.wait()
-        assert "nobody answers" in writer.state
-        assert not writer.connected
-        commit.cancel()
-        await asyncio.wait([commit])
-    assert waits[5] > waits[0]
-    assert max(waits) <= 15
+    assert writer.database.connected
 
 
 async def test_many_batches_in_a_row_use_one_connection(database: str) -> None:

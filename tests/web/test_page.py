@@ -188,7 +188,7 @@ async def test_database_that_is_away_is_said_and_takes_nothing_else_from_the_pag
 ) -> None:
     async with watched(tmp_path, RunningClock()) as daemon:
         daemon.add_connection(daemon.add_venue(), "A")
-        daemon.writer.state = "DatabaseUnreachableError: nobody answers"
+        daemon.writer_connection.note_away("DatabaseUnreachableError: nobody answers")
         async with serving(daemon) as address, opened(browser, address) as (page, _):
             await expect(page.locator("#database-state")).to_have_text("away")
             await expect(page.locator("#quarantine-state")).to_have_text("database away")

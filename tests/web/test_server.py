@@ -67,7 +67,7 @@ async def test_readiness_is_green_while_recording_and_red_with_the_reason_when_t
 async def test_readiness_stays_green_with_a_warning_while_the_database_is_away(
     daemon: WatchedDaemon, client: aiohttp.ClientSession
 ) -> None:
-    daemon.writer.state = "DatabaseUnreachableError: nobody answers"
+    daemon.writer_connection.note_away("DatabaseUnreachableError: nobody answers")
     async with client.get("/readyz") as answer:
         assert answer.status == 200
         assert "is kept in the journal" in (await answer.json())["warnings"][0]["reason"]
