@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiolimiter import AsyncLimiter
@@ -53,6 +53,15 @@ class WorkerState(StrEnum):
     WAITING = "waiting"  # discovery failed; it will be tried again
 
 
+class _Budget(NamedTuple):
+    """What one run of a worker may ask of its venue, shared by all of its connections."""
+
+    limits: Limits
+    rest: RestClient
+    pauses: Pauses
+    sending: AsyncLimiter
+
+
 class VenueWorker:
     """Runs one configured venue."""
 
@@ -73,10 +82,7 @@ class VenueWorker:
         self._random = random
         self._refresh_seconds = refresh_seconds
         self._backoff = Backoff(random)
-        self._pauses: Pauses
         self._told = ""
-        self._limits: Limits
-        self._sending: AsyncLimiter
         self.failures = AdapterFailures(venue.name)
         """What the adapter raised."""
         self.connections: dict[str, ConnectionFeed | PollFeed] = {}
@@ -114,23 +120,22 @@ class VenueWorker:
         self.leaving.clear()
         self._seeing_off = None
         self._ask_for(self.wanting.configured)
-        self._pauses = Pauses(self._clock, self._random)
-        self._limits = self.venue.limits()
-        # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
-        self._sending = AsyncLimiter(1, 1 / self._limits.messages_per_second)
+        limits = self.venue.limits()
         header = SessionHeader(self.venue.name, self.venue.adapter.name, worker=f"{self.venue.name}-rest")
         session = self._intake.open(header)
-        rest = RestClient(self.venue, self._limits, self._network, self._clock, session, self.failures)
-        self.rest = rest
+        self.rest = RestClient(self.venue, limits, self._network, self._clock, session, self.failures)
+        # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
+        sending = AsyncLimiter(1, 1 / limits.messages_per_second)
+        budget = _Budget(limits, self.rest, Pauses(self._clock, self._random), sending)
         try:
             async with asyncio.TaskGroup() as group:
                 holding: dict[str, asyncio.Task[None]] = {}
                 while True:
                     self._changed.clear()
-                    plan = await self._discover(rest)
+                    plan = await self._discover(budget)
                     self._report(plan)
                     self._ask_for(partial(self.wanting.planned, plan))
-                    await self._hold(plan, holding, group, rest)
+                    await self._hold(plan, holding, group, budget)
                     soon = plan.look_again_seconds
                     await self._rest_for(min(self._refresh_seconds, soon or self._refresh_seconds))
         finally:
@@ -140,14 +145,14 @@ class VenueWorker:
         """Sleep, or until other settings come."""
         await sleep_or(self._clock, seconds, self._changed)
 
-    async def _discover(self, rest: RestClient) -> Plan:
+    async def _discover(self, budget: _Budget) -> Plan:
         while True:
             if not self.connections:
                 self._become(WorkerState.DISCOVERING, self._told)
             try:
                 with self.failures.calling(Place.DISCOVER, VenueError):
                     discovery = self.venue.discover()
-                plan = await rest.drive(discovery, place=Place.DISCOVER)
+                plan = await budget.rest.drive(discovery, place=Place.DISCOVER)
             except VenueError as error:
                 longest = LONGEST_BACKOFF_SECONDS if self.connections else UNDISCOVERED_SECONDS
                 # What a person has to put right (a token, a name) is not asked for every minute.
@@ -157,7 +162,7 @@ class VenueWorker:
                 self._told = str(error)
                 if not self.connections:
                     self._become(WorkerState.WAITING, f"{error}; next try in {pause:.1f} s")
-                await (self._rest_for(pause) if error.permanent else self._pauses.sleep(pause, self._changed))
+                await (self._rest_for(pause) if error.permanent else budget.pauses.sleep(pause, self._changed))
                 self._changed.clear()
             else:
                 self._backoff.reset()
@@ -173,7 +178,7 @@ class VenueWorker:
         self._become(WorkerState.RUNNING, reason)
 
     async def _hold(
-        self, plan: Plan, holding: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup, rest: RestClient
+        self, plan: Plan, holding: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup, budget: _Budget
     ) -> None:
         """Start what is new in the plan, end what is no longer in it, leave the rest alone.
 
@@ -190,7 +195,7 @@ class VenueWorker:
                 if feed.state is ConnectionState.LIVE:
                     self.leaving[name] = feed
                 del self.connections[name]
-        new = {name: self._feed_of(one, rest) for name, one in wanted.items() if name not in self.connections}
+        new = {name: self._feed_of(one, budget) for name, one in wanted.items() if name not in self.connections}
         for name in old.keys() - self.leaving.keys():
             await _end(old.pop(name))
         for name, feed in new.items():
@@ -218,29 +223,29 @@ class VenueWorker:
             self.leaving.clear()
         log.info("connections_replaced", venue=self.venue.name, connections=sorted(old))
 
-    def _feed_of(self, plan: ConnectionPlan | PollPlan, rest: RestClient) -> ConnectionFeed | PollFeed:
+    def _feed_of(self, plan: ConnectionPlan | PollPlan, budget: _Budget) -> ConnectionFeed | PollFeed:
         if isinstance(plan, PollPlan):
             return PollFeed(
                 plan,
                 self.venue,
-                rest=rest,
+                rest=budget.rest,
                 intake=self._intake,
                 clock=self._clock,
                 random=self._random,
                 failures=self.failures,
-                pauses=self._pauses,
+                pauses=budget.pauses,
             )
         return ConnectionFeed(
             plan,
             self.venue,
-            self._limits,
+            budget.limits,
             network=self._network,
             intake=self._intake,
-            sending=self._sending,
+            sending=budget.sending,
             clock=self._clock,
             random=self._random,
             failures=self.failures,
-            pauses=self._pauses,
+            pauses=budget.pauses,
         )
 
 

@@ -96,7 +96,6 @@ class Repairer:
         self._over = asyncio.Event()
         self._session: LiveSession | None = None
         self._line = Line()
-        self._group: asyncio.TaskGroup
         self._held: set[int] = set()
         self._again: dict[int, tuple[float, Backoff]] = {}
         self.repaired = 0
@@ -137,13 +136,12 @@ class Repairer:
             self._over.clear()
             try:
                 async with asyncio.TaskGroup() as group:
-                    self._group = group
                     self._forget()
                     group.create_task(self._end_when_over(), name=f"{self.venue.name} start over")
                     for trades, lanes in LANES.items():
                         for number in range(lanes):
-                            what = "trades" if trades else "others"
-                            group.create_task(self._work(trades=trades), name=f"{self.venue.name} {what} {number + 1}")
+                            lane = f"{self.venue.name} {'trades' if trades else 'others'} {number + 1}"
+                            group.create_task(self._work(group, trades=trades), name=lane)
                     await self._look_on()
             except* _StartOver:
                 pass  # what is to be done is read anew
@@ -206,19 +204,19 @@ class Repairer:
 
     # -- doing it ------------------------------------------------------------------------------------------------------
 
-    async def _work(self, *, trades: bool) -> None:
+    async def _work(self, group: asyncio.TaskGroup, *, trades: bool) -> None:
         while True:
             stretch = await self._line.take(trades=trades)
             try:
                 if not trades:
                     await self._line.trades_are_through()
-                await self._advance(stretch)
+                await self._advance(stretch, group)
             finally:
                 self._line.done(stretch)
                 if self._line.idle:
                     self._end_session()
 
-    async def _advance(self, stretch: Stretch) -> None:
+    async def _advance(self, stretch: Stretch, group: asyncio.TaskGroup) -> None:
         """Fill a stretch, or the next piece of a gap that is longer than one."""
         short = stretch.to_us - stretch.done_us <= SHORT_US
         if short:
@@ -238,7 +236,7 @@ class Repairer:
                 whole = self.venue.whole_past(stretch.instrument, stretch.stream)
         except VenueError as error:
             if not error.permanent or error.code in A_PERSON_CAN_HELP:
-                await self._put_off(stretch, error)
+                await self._put_off(stretch, error, group)
             elif len(stretch.gaps) > 1:
                 # What it refuses may be true of one of them only: each by itself.
                 for gap in stretch.gaps:
@@ -301,7 +299,7 @@ class Repairer:
             await self._intake.room()
         await self._limiter.acquire()
 
-    async def _put_off(self, stretch: Stretch, error: VenueError) -> None:
+    async def _put_off(self, stretch: Stretch, error: VenueError, group: asyncio.TaskGroup) -> None:
         # What only a person can put right is not worth a call a minute, which may cost money.
         longest = LONGEST_PAUSE_SECONDS if error.permanent else LONGEST_BACKOFF_SECONDS
         _, backoff = self._again.get(stretch.gaps[0].gap_id, (0.0, Backoff(self._random)))
@@ -314,7 +312,7 @@ class Repairer:
         for gap in stretch.gaps:
             self._held.discard(gap.gap_id)
             self._again[gap.gap_id] = (due, backoff)
-        self._group.create_task(self._wake_after(pause))
+        group.create_task(self._wake_after(pause))
 
     async def _wake_after(self, seconds: float) -> None:
         await self._clock.sleep(seconds)

@@ -66,7 +66,7 @@ async def test_trades_come_first_and_the_short_before_the_long(monkeypatch: pyte
     assert line == [3, 2, 4, 1]
 
 
-async def _nothing(*, trades: bool) -> None:
+async def _nothing(_: asyncio.TaskGroup, *, trades: bool) -> None:
     await asyncio.Event().wait()
 
 
