@@ -11,7 +11,7 @@ import asyncpg
 from collector.check.findings import Finding, Verdict
 from collector.config import Config
 from collector.errors import CollectorError
-from collector.store.connection import CLOSING_SECONDS, connected
+from collector.store.connection import CLOSE_TIMEOUT_SECONDS, connected
 from collector.store.dsn import DRIVER_ERRORS, address
 from collector.store.dsn_options import understand
 from collector.store.embedded import EmbeddedServer, find
@@ -76,7 +76,9 @@ def _remedy(config: Config) -> str:
 
 async def _ask(dsn: str, seconds: float, config: Config) -> list[Finding]:
     migrate = config.database.migrate
-    async with connected(dsn, timeout_seconds=seconds, closing_seconds=min(seconds, CLOSING_SECONDS)) as connection:
+    async with connected(
+        dsn, timeout_seconds=seconds, closing_seconds=min(seconds, CLOSE_TIMEOUT_SECONDS)
+    ) as connection:
         [about] = await connection.fetch(_SQL["server"])
         lacking = await connection.fetch(_SQL["lacking_for_writing"])
         readable = all(row["name"] != "alembic_version" for row in lacking)

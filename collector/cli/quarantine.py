@@ -79,10 +79,11 @@ def list_entries(
     """
     from collector.cli.names import one_of
     from collector.cli.quarantine_tables import tell_groups, tell_list
-    from collector.store.quarantine import STATES
+    from collector.store.quarantine import EntryState
 
-    one_of("state", state, (*STATES, "all"), "--state")
-    choice = _choice(None, venue, stream, kind, error, since, until)._replace(state=None if state == "all" else state)
+    one_of("state", state, (*EntryState, "all"), "--state")
+    chosen = None if state == "all" else EntryState(state)
+    choice = _choice(None, venue, stream, kind, error, since, until)._replace(state=chosen)
     settings = read_config(config, log=not as_json)
     if group:
         groups = _run(_groups(settings, choice, limit))

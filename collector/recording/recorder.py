@@ -24,7 +24,7 @@ from collector.recording.start import YIELD_EVERY, Starting
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.errors import DatabaseWentBackError, JournalNameGoneError
-from collector.store.place import ALIVE_EVERY_SECONDS
+from collector.store.place import SIGN_OF_LIFE_SECONDS
 from collector.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -171,10 +171,12 @@ class Recorder:
                 await self._catch_up(mode.position, mode.parsers or self._new_normaliser())
                 continue
             try:
-                async with asyncio.timeout(ALIVE_EVERY_SECONDS):
+                async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
                     batch = await self._queue.next()
             except TimeoutError:
-                await self._writer.stay(self._clock.now_ns())  # nothing waits: what came until now is in the tables
+                await self._writer.give_sign_of_life(
+                    self._clock.now_ns()
+                )  # nothing waits: what came until now is in the tables
                 continue
             if batch is None:
                 return

@@ -24,8 +24,8 @@ from collector.normalise.gaps import KILLED, RESTORED, Coverage, Gaps
 from collector.normalise.normaliser import Normaliser
 from collector.normalise.wanted import Key, WantedStreams
 from collector.recording.intake import JournalledIntake
-from collector.store.place import Held
-from collector.store.writer import Abandoned, Writer
+from collector.store.place import StoredPlace
+from collector.store.writer import OpenSession, Writer
 from collector.venues.header import Covered
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ class Starting:
 
         `reach` is told the position as soon as it is known. `first`: this run has committed nothing yet.
         """
-        held = await self._writer.held()
+        held = await self._writer.stored_place()
         if first and not self._journal.last_session:
             # A new journal knows no session, and our clock may have been set back since those in the tables. Nobody
             # waits for this: what was opened by now has its number of the clock, to the microsecond.
@@ -103,7 +103,7 @@ class Starting:
         start = max(start, Position(oldest, 0))
         reach(start)
         normaliser = await self._warmed_up(start, oldest)
-        asked = await self._writer.wanted()
+        asked = await self._writer.wanted_streams()
         ours = [wanted for wanted, silent_seconds in asked if silent_seconds is None]
         normaliser.gaps = Gaps(await self._writer.open_gaps(), ours)
         if held is not None and not end_lost and not begins_later:
@@ -173,7 +173,7 @@ class Starting:
         with SegmentSource.find(self._journal.directory, segment) as source:
             return source.info().created_ns // 1000
 
-    async def _tell_lost(self, held: Held | None, normaliser: Normaliser, to_us: int, out: Records) -> None:
+    async def _tell_lost(self, held: StoredPlace | None, normaliser: Normaliser, to_us: int, out: Records) -> None:
         """Tell what the carried sessions have received before the segment that they are carried into."""
         known = await self._writer.known_sessions(normaliser.sessions.keys())
         since_us = 0 if held is None else _certain_us(held)
@@ -206,7 +206,7 @@ class Starting:
     async def _take_over(self, normaliser: Normaliser, out: Records) -> None:
         """Ask for what a collector asked for that is gone: a journal that was lost, or has got another name."""
         own, taken = [], []
-        for wanted, silent_seconds in await self._writer.wanted():
+        for wanted, silent_seconds in await self._writer.wanted_streams():
             if silent_seconds is None:
                 own.append(wanted)
             elif silent_seconds >= ABANDONED_SECONDS:
@@ -214,12 +214,12 @@ class Starting:
         out.wanted += taken
         normaliser.gaps.wanted = WantedStreams([*own, *taken])
 
-    async def _abandoned(self, normaliser: Normaliser) -> list[Abandoned]:
+    async def _abandoned(self, normaliser: Normaliser) -> list[OpenSession]:
         """Return the sessions in the tables that are nobody's; waits where it has to be seen whether somebody lives."""
         ours = normaliser.sessions.keys() | self._intake.normaliser.sessions.keys()
 
-        async def others() -> list[Abandoned]:
-            return [one for one in await self._writer.abandoned() if one.session.session_id not in ours]
+        async def others() -> list[OpenSession]:
+            return [one for one in await self._writer.open_sessions() if one.session.session_id not in ours]
 
         found = await others()
         silent = [one.silent_seconds for one in found if one.silent_seconds is not None]
@@ -229,12 +229,12 @@ class Starting:
         return [one for one in found if one.silent_seconds is None or one.silent_seconds >= ABANDONED_SECONDS]
 
 
-def _certain_us(held: Held) -> int:
+def _certain_us(held: StoredPlace) -> int:
     """Return up to when what was received is certainly in the tables."""
     return held.updated_us - UNCOMMITTED_US if held.received_us is None else held.received_us
 
 
-def _covered(abandoned: Abandoned) -> list[Key]:
+def _covered(abandoned: OpenSession) -> list[Key]:
     subscriptions = orjson.loads(abandoned.session.details).get("subscriptions", [])
     covered = [Covered(channel, stream, tuple(symbols)) for channel, stream, symbols in subscriptions]
     return Coverage(abandoned.session.venue, covered).keys()

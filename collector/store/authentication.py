@@ -1,11 +1,12 @@
-"""Gives a password to nobody who only asks for it.
+"""Checks how a server asks for the password before the driver answers.
 
-The driver does what a server demands: who listens in the server's place, or on the line, asks for the password in clear
-and has it. So what is demanded is looked at before the driver sees it. In clear a password goes over an encrypted line
-or a socket of this machine, and nowhere else; with `require_auth` in the address (as libpq has it) only what that names
-is answered, and nothing is told to a server that lets us in without the proof that was required of it.
+The driver (asyncpg) answers every request. So a program that listens in the server's place, or on the line to it, could
+ask for the password in clear text and would get it. This module reads the server's messages first. A password in clear
+text is sent only over an encrypted line or a Unix socket. With `require_auth` in the address, as in libpq, only the
+methods it names are answered, and a server that lets us in without them is left.
 
-The driver has no place for this; what it does have is the event loop as a parameter, and a loop makes its connections.
+asyncpg has no hook for this, but takes the event loop as a parameter and makes its connections through it: `Checked` is
+such a loop.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ from typing import Any, Final, cast
 
 from asyncpg.protocol import Protocol
 
-# No server has more to say before it lets somebody in.
-MOST_BYTES: Final = 1 << 16
-_HEAD_BYTES: Final = 5
+# The longest message that is read before the login is over. PostgreSQL's own are far shorter: a longer one is not its
+# protocol, and must not fill our memory.
+LOGIN_MESSAGE_MAX_BYTES: Final = 1 << 16
+# A message begins with its kind (one byte) and its length (four).
+_MESSAGE_HEAD_BYTES: Final = 5
 _AUTHENTICATION: Final = ord("R")
 
 IN_CLEAR, NONE = "password", "none"
 
 
 class Demand(IntEnum):
-    """What a server says of the login; see "Message Formats" in PostgreSQL's documentation."""
+    """What a server asks for, or says about the login: the numbers in its `Authentication...` messages.
+
+    Source: PostgreSQL's documentation, "Message Formats".
+    """
 
     ACCEPTED = 0
     IN_CLEAR = 3
@@ -41,7 +47,7 @@ class Demand(IntEnum):
     SASL_FINAL = 12
 
 
-# Demands that begin a login, by the names that libpq has for them.
+# The demands that begin a login, with the names that libpq gives them.
 METHODS: Final[dict[int, str]] = {
     Demand.IN_CLEAR: IN_CLEAR,
     Demand.MD5: "md5",
@@ -52,9 +58,10 @@ METHODS: Final[dict[int, str]] = {
 
 
 class Checked:
-    """An event loop that looks at what servers demand; `refusal` says why a connection was given up.
+    """An event loop that checks what servers demand; `refusal` says why a connection was given up.
 
-    `allowed` are the methods that `require_auth` allows; None: all but the one in clear over an open line.
+    `allowed` are the methods that `require_auth` allows. None allows all of them, except a password in clear text over
+    a line that is not encrypted.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, allowed: frozenset[str] | None) -> None:
@@ -88,18 +95,18 @@ class Checked:
         return _Line(transport, self, private=True)
 
     def _checked(self, protocol: Any, *, private: bool) -> asyncio.BaseProtocol:
-        """Put a guard before a protocol that logs in; the driver has others, for what comes before and beside that."""
+        """Put a guard before a protocol that logs in. The driver's other protocols (TLS, cancelling) pass unchanged."""
         if not isinstance(protocol, Protocol):
             return cast("asyncio.BaseProtocol", protocol)
         return _Guard(protocol, self, private=private)
 
     def judge(self, demand: int, begun: str | None, *, private: bool) -> str | None:
-        """Return why a demand is not answered; `begun`: the method that was demanded before."""
+        """Return why a demand must not be answered, None where it may; `begun` is the method demanded before it."""
         method = METHODS.get(demand)
         if method is None and demand == Demand.ACCEPTED and begun is None:
             method = NONE
         if method is None:
-            return None  # goes on with what was begun, or is nothing that the driver knows
+            return None  # continues a method that was judged, or is unknown to the driver, which then gives up
         if self._allowed is not None:
             if method in self._allowed:
                 return None
@@ -113,7 +120,7 @@ class Checked:
 
 
 class _Line:
-    """A transport that puts a guard before the protocols that it is given; writing goes straight to what it holds."""
+    """A transport that puts a guard before each protocol it is given; what is written is not looked at."""
 
     def __init__(self, transport: Any, loop: Checked, *, private: bool) -> None:
         self.transport = transport
@@ -132,7 +139,7 @@ class _Line:
 
 
 class _Guard(asyncio.Protocol):
-    """Stands before the driver's protocol until the login is over, and then steps aside."""
+    """Reads the server's messages before the driver's protocol does, until the login is over."""
 
     def __init__(self, protocol: Any, loop: Checked, *, private: bool) -> None:
         self._protocol = protocol
@@ -144,7 +151,7 @@ class _Guard(asyncio.Protocol):
         self._proved = False
 
     def watch(self, transport: Any) -> None:
-        """Know the transport of a protocol that was told of it already."""
+        """Take over the transport of a protocol that was connected before the guard was made."""
         self._transport = transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -165,15 +172,15 @@ class _Guard(asyncio.Protocol):
         return ended
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what may be answered, message by message."""
+        """Pass complete messages on, one by one, as long as they may be answered."""
         self._held += data
-        while len(self._held) >= _HEAD_BYTES:
-            end = 1 + int.from_bytes(self._held[1:_HEAD_BYTES], "big")
-            if len(self._held) < end <= MOST_BYTES:
+        while len(self._held) >= _MESSAGE_HEAD_BYTES:
+            end = 1 + int.from_bytes(self._held[1:_MESSAGE_HEAD_BYTES], "big")
+            if len(self._held) < end <= LOGIN_MESSAGE_MAX_BYTES:
                 return
             message, self._held = self._held[:end], self._held[end:]
-            demand = int.from_bytes(message[_HEAD_BYTES:9], "big") if message[0] == _AUTHENTICATION else None
-            if end < _HEAD_BYTES or end > MOST_BYTES:
+            demand = int.from_bytes(message[_MESSAGE_HEAD_BYTES:9], "big") if message[0] == _AUTHENTICATION else None
+            if end < _MESSAGE_HEAD_BYTES or end > LOGIN_MESSAGE_MAX_BYTES:
                 self._refuse("it does not speak PostgreSQL's language")
                 return
             if demand is not None and (reason := self._judge(demand)):

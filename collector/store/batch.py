@@ -1,4 +1,4 @@
-"""What the writer is given and what it gives back."""
+"""A batch of records for the tables, and what became of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collector.model import Position, Records
 class TableCount(NamedTuple):
     """What became of the items of one table; always `items == stored + duplicates + quarantined`.
 
-    `stored` counts rows that the database inserted or changed. `duplicates` counts items that said nothing new: the
-    row was there already, or (candles) a later state of the same bar came with the same batch.
+    `stored` counts rows that the database inserted or changed. `duplicates` counts items without news: their row was in
+    the table already, or (candles) the same batch holds a later state of the same bar.
     """
 
     items: int = 0
@@ -26,22 +26,25 @@ class TableCount(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Records that are committed together, with the place in the journal that they reach."""
+    """Records that are committed together, and how far into the journal they reach."""
 
     records: Records
     position: Position
-    """Where the journal has been read to with them."""
+    """The position in the journal after their last frame."""
     oldest_ns: int
-    """When the oldest frame of it was received: what the lag from receipt to commit is measured from."""
+    """When its oldest frame was received, in nanoseconds; the lag from receipt to commit is measured from there."""
     size: int = 0
-    """Bytes of the frames that it was made of."""
+    """Size of its frames in bytes."""
     newest_ns: int = 0
-    """What was received until then is in the tables with this batch, or was before; 0: not known."""
+    """Once this batch is committed, everything received until then (nanoseconds) is in the tables; 0: not known."""
 
 
 @dataclass(slots=True)
 class Committed:
-    """A batch's outcome by table; `frames` holds what was quarantined before its stream was known."""
+    """What became of a batch, by table.
+
+    The key `frames` counts frames that were quarantined before their stream was known.
+    """
 
     counts: dict[str, TableCount] = field(default_factory=dict)
 

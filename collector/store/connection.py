@@ -1,6 +1,6 @@
-"""Connections to the database: one that is held for long, and one for a few questions.
+"""Connections to the database: `connected` for a few queries, `HeldConnection` to keep one open.
 
-Both ask for the address each time that they connect: the embedded server's port may change when it is started again.
+A held connection asks for the address each time it connects: the embedded server may have another port after a restart.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import asyncpg
 
 from collector.store.dsn import connect, refusals
 
-# A connection that does not close in so long is cut.
-CLOSING_SECONDS: Final = 5.0
+# A connection that takes longer to close is cut: everything worth keeping is committed by then.
+CLOSE_TIMEOUT_SECONDS: Final = 5.0
 
 Prepare = Callable[[asyncpg.Connection], Awaitable[object]]
 
 
 @asynccontextmanager
 async def connected(
-    dsn: str, *, timeout_seconds: float | None = None, closing_seconds: float = CLOSING_SECONDS
+    dsn: str, *, timeout_seconds: float | None = None, closing_seconds: float = CLOSE_TIMEOUT_SECONDS
 ) -> AsyncIterator[asyncpg.Connection]:
-    """Give a connection for the block. What the driver says of reaching and entering is told as `DatabaseError`.
+    """Open a connection for the block. Failures to reach or enter the database are raised as `DatabaseError`.
 
-    After a failure it is cut, whatever was under way.
+    After any failure the connection is cut, not closed: a query may still be running on it.
     """
     with refusals(dsn):
         connection = await connect(dsn, timeout_seconds=timeout_seconds)
@@ -38,9 +38,9 @@ async def connected(
 
 
 class HeldConnection:
-    """One connection, made when it is needed; whoever meets a failure drops it.
+    """One connection that is made when it is first needed, and again after `drop`.
 
-    `prepare` is awaited with each new one before anybody gets it.
+    Its users call `drop` after a failure. `prepare` is awaited with each new connection before anybody gets it.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class HeldConnection:
         self._connection: asyncpg.Connection | None = None
 
     def __repr__(self) -> str:
-        return f"<HeldConnection {'stands' if self.stands else 'is not made'}>"
+        return f"<HeldConnection {'open' if self.is_open else 'not open'}>"
 
     @property
-    def stands(self) -> bool:
-        """Whether there is one that is not closed."""
+    def is_open(self) -> bool:
+        """Whether there is a connection and it is not closed."""
         return self._connection is not None and not self._connection.is_closed()
 
     async def get(self) -> asyncpg.Connection:
-        """Return it, made anew where it does not stand. Raises what `connect` and `prepare` raise."""
+        """Return the connection, a new one where none is open. Raises what `connect` and `prepare` raise."""
         if self._connection is None or self._connection.is_closed():
             self.drop()
             connection = await connect(self._dsn(), timeout_seconds=self._timeout_seconds)
@@ -74,13 +74,13 @@ class HeldConnection:
         return self._connection
 
     def drop(self) -> None:
-        """Cut it: nobody knows its state, and a new one is cheap."""
+        """Cut the connection: after a failure its state is unknown, and a new one is cheap."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
 
-    async def close(self, seconds: float = CLOSING_SECONDS) -> None:
-        """Let it go in an orderly way. Raises what the driver raises; it is gone all the same."""
+    async def close(self, seconds: float = CLOSE_TIMEOUT_SECONDS) -> None:
+        """Close the connection within so many seconds. Where the driver raises, it is cut and the error passed on."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             try:

@@ -1,7 +1,6 @@
-"""Database addresses as people may see them, and connections whose failures are ours.
+"""Database addresses without their passwords, and the one function that opens connections.
 
-Everything that opens a connection does it through `connect`, so that no driver error, and no password in one,
-reaches a log.
+All connections are opened by `connect`, so that the driver's own errors, which may quote a password, reach no log.
 """
 
 from __future__ import annotations
@@ -23,12 +22,14 @@ from collector.store.errors import DatabaseRefusedError, DatabaseUnreachableErro
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# For making a connection where the address does not say: enough for a server on another continent that is busy.
 CONNECT_TIMEOUT_SECONDS = 10.0
 
-# What the driver raises where the server refuses, is away, or the line is cut between two steps of a question.
+# What the driver raises where the server refuses or is away, or where the line is cut in the middle of a query.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-CANNOT_BE_KEPT = "which this program cannot keep: leave it out"
+# The end of a sentence that names an option.
+UNSUPPORTED_OPTION_REMEDY = "which this program cannot keep: leave it out"
 
 _HOST = r"(?:[\w.%-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?"
 _SHAPE = re.compile(
@@ -54,7 +55,7 @@ _REFUSED = (
 
 
 def _is_known(error: asyncpg.PostgresError) -> bool:
-    """Whether `refusals` has words of its own for what a server says instead of a welcome."""
+    """Whether `refusals` translates this error."""
     return isinstance(error, (*_NOT_YET, *_REFUSED))
 
 
@@ -71,15 +72,15 @@ def address(dsn: str) -> str:
 
 
 async def connect(dsn: str, *, timeout_seconds: float | None = None) -> asyncpg.Connection:
-    """Open a connection, or say in a `DatabaseError` why there is none.
+    """Open a connection, or raise a `DatabaseError` that says why that failed.
 
-    Without `timeout_seconds` the address says how long that may take, else it is `CONNECT_TIMEOUT_SECONDS`. A password
-    is not given to whoever asks for it: see `collector.store.authentication`.
+    The time-out is `timeout_seconds`, else what the address asks for, else `CONNECT_TIMEOUT_SECONDS`. How the server
+    may ask for the password is checked by `collector.store.authentication`.
     """
     options = understand(dsn)
     if options.refused:
         asked = ", ".join(options.refused)
-        raise DatabaseRefusedError(f"{address(dsn)}: the address asks for {asked}, {CANNOT_BE_KEPT}")
+        raise DatabaseRefusedError(f"{address(dsn)}: the address asks for {asked}, {UNSUPPORTED_OPTION_REMEDY}")
     checked = Checked(asyncio.get_running_loop(), options.login_methods)
     with refusals(dsn):
         try:
@@ -103,7 +104,7 @@ async def connect(dsn: str, *, timeout_seconds: float | None = None) -> asyncpg.
 
 @contextmanager
 def _trusted(dsn: str, checked: Checked) -> Iterator[None]:
-    """Say why we gave a connection up, where it was us."""
+    """Raise our reason, where it was we who gave the connection up."""
     try:
         yield
     except Exception as error:

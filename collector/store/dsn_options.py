@@ -1,8 +1,8 @@
 """The options of a database address that libpq knows and our driver does not.
 
-The driver hands what it does not know to the server as a setting, and the server refuses the connection. So each of
-libpq's own options is either taken here, or passed over because leaving it out changes nothing that was asked for, or
-refused by name because it cannot be kept.
+The driver passes an option that it does not know to the server as a setting, and the server then refuses the
+connection. So each of libpq's options is either read here, or left out where that changes nothing, or refused by name
+because we cannot do what it asks for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
-# Options and the values for which nothing is lost without them; None: any.
-_PASSED_OVER: dict[str, frozenset[str] | None] = {
+# Options that may be left out, and the values for which that changes nothing; None: all values.
+_HARMLESS: dict[str, frozenset[str] | None] = {
     # Dead connections are noticed by our own time limits.
     "keepalives": None,
     "keepalives_idle": None,
@@ -30,29 +30,31 @@ _PASSED_OVER: dict[str, frozenset[str] | None] = {
     "sslsni": frozenset({"1"}),
 }
 
-_CANNOT_BE_KEPT = frozenset({"hostaddr", "replication", "requirepeer", "servicefile", "sslcrldir", "sslkeylogfile"})
+# Options that change where or how a connection is made, which the driver cannot do.
+_UNSUPPORTED = frozenset({"hostaddr", "replication", "requirepeer", "servicefile", "sslcrldir", "sslkeylogfile"})
 # What `require_auth` may name; `none`: the server lets us in without asking for anything.
 LOGIN_METHODS = frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "none"})
-LONGEST_CONNECT_SECONDS = 60.0
+# An address may ask for longer than that; while a connection is being made nothing else is tried, a stop included.
+CONNECT_TIMEOUT_MAX_SECONDS = 60.0
 
 
 class DsnOptions(NamedTuple):
-    """What an address asks for beside the place."""
+    """What the options of an address ask for."""
 
     dsn: str
     """The address with only what the driver, or the server, understands."""
     connect_seconds: float | None
-    """How long making a connection may take; None where it does not say."""
+    """How long making a connection may take; None where the address does not say."""
     passed_over: tuple[str, ...]
-    """Options that have no effect here and need none."""
+    """Options that were left out because that changes nothing."""
     refused: tuple[str, ...]
-    """Options with their values that cannot be kept."""
+    """Options, with their values, that ask for something that the driver cannot do."""
     login_methods: frozenset[str] | None
     """How the server may ask us to log in, by `require_auth`; None where the address does not say."""
 
 
 def understand(dsn: str) -> DsnOptions:
-    """Sort out the options of an address. Never raises: what is no address is left for others to refuse."""
+    """Sort the options of an address. Never raises: an unreadable address is left for `connect` to refuse."""
     try:
         query = urlsplit(dsn).query
     except ValueError:
@@ -65,13 +67,13 @@ def understand(dsn: str) -> DsnOptions:
     passed_over, refused = [], []
     options = parse_qsl(query, keep_blank_values=True)
     for name, value in options:
-        if name in _PASSED_OVER:
-            harmless = _PASSED_OVER[name]
+        if name in _HARMLESS:
+            harmless = _HARMLESS[name]
             if harmless is None or value in harmless:
                 passed_over.append(name)
             else:
                 refused.append(f"{name}={value}")
-        elif name in _CANNOT_BE_KEPT:
+        elif name in _UNSUPPORTED:
             refused.append(f"{name}={value}")
         elif name == "require_auth":
             login_methods = _allowed(value)
@@ -82,7 +84,7 @@ def understand(dsn: str) -> DsnOptions:
             if seconds is None:
                 refused.append(f"{name}={value}")
             elif seconds > 0:  # libpq waits for ever where it is 0; we never do
-                connect_seconds = min(float(seconds), LONGEST_CONNECT_SECONDS)
+                connect_seconds = min(float(seconds), CONNECT_TIMEOUT_MAX_SECONDS)
         elif name == "fallback_application_name":
             if not any(other == "application_name" for other, _ in options):
                 kept.append(("application_name", value))
@@ -95,7 +97,7 @@ def understand(dsn: str) -> DsnOptions:
 
 
 def _allowed(methods: str) -> frozenset[str] | None:
-    """Read what `require_auth` allows: a list of methods, or of those that are not allowed. None: it is neither."""
+    """Read `require_auth`: methods that are allowed, or each with a `!`, forbidden. None: it is neither."""
     names = [name.strip() for name in methods.split(",")]
     forbidden = [name[1:] for name in names if name.startswith("!")]
     if not {name.removeprefix("!") for name in names} <= LOGIN_METHODS or len(forbidden) not in (0, len(names)):

@@ -1,7 +1,7 @@
-"""Records to the parameters of the writing statements: one text array literal a column.
+"""Turns records into the parameters of the insert statements: one array literal, as text, for each column.
 
-Measured as the quickest way into the tables that is also idempotent (docs/architecture.md). Numbers go in unquoted,
-so every decimal must have been checked by the parser: a stray comma would shift a column. Texts are quoted here.
+This was measured as the quickest idempotent way into the tables (docs/architecture.md). Numbers are not quoted, so the
+parser must have checked every decimal: a stray comma would shift a column. Texts are quoted here.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _quote(text: str) -> str:
 def trades(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, key, trade_id, price, size, side, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]),
+        whole([ids[key] for key in instrument]),
         whole(time_us),
         whole(key),
         texts(trade_id),
@@ -76,15 +76,17 @@ def trades(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, ...]:
 
 
 def touched(rows: Sequence[Trade], ids: InstrumentIds) -> tuple[str, str]:
-    """Return the minutes in which these trades were executed, each instrument's once."""
-    both = sorted({ids[row[0]] << 32 | row[1] // 60_000_000 for row in rows})  # one number: half the time of a pair
-    return whole([one >> 32 for one in both]), whole([one & 0xFFFF_FFFF for one in both])
+    """Return instruments and minutes in which these trades were executed, each pair once."""
+    pairs = sorted(
+        {ids[row[0]] << 32 | row[1] // 60_000_000 for row in rows}
+    )  # packed into one number: sorts in half the time
+    return whole([pair >> 32 for pair in pairs]), whole([pair & 0xFFFF_FFFF for pair in pairs])
 
 
 def ticks(rows: Sequence[Tick], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, key, *values, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]),
+        whole([ids[key] for key in instrument]),
         whole(time_us),
         whole(key),
         *map(decimals, values),
@@ -95,7 +97,7 @@ def ticks(rows: Sequence[Tick], ids: InstrumentIds) -> tuple[str, ...]:
 def books(rows: Sequence[Book], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, seq, snapshot, *sides, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]),
+        whole([ids[key] for key in instrument]),
         whole(time_us),
         whole(seq),
         booleans(snapshot),
@@ -107,7 +109,7 @@ def books(rows: Sequence[Book], ids: InstrumentIds) -> tuple[str, ...]:
 def candles(rows: Sequence[Candle], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, period, series, *prices, count, closed, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]),
+        whole([ids[key] for key in instrument]),
         whole(time_us),
         whole(period),
         texts(series),
@@ -121,7 +123,7 @@ def candles(rows: Sequence[Candle], ids: InstrumentIds) -> tuple[str, ...]:
 def derivatives(rows: Sequence[Derivative], ids: InstrumentIds) -> tuple[str, ...]:
     instrument, time_us, mark, index, funding, next_us, *values, expiry_us, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in instrument]),
+        whole([ids[key] for key in instrument]),
         whole(time_us),
         decimals(mark),
         decimals(index),
@@ -136,7 +138,7 @@ def derivatives(rows: Sequence[Derivative], ids: InstrumentIds) -> tuple[str, ..
 def rates(rows: Sequence[Rate], ids: VenueIds) -> tuple[str, ...]:
     venue, time_us, name, value, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in venue]),
+        whole([ids[key] for key in venue]),
         whole(time_us),
         texts(name),
         decimals(value),
@@ -147,7 +149,7 @@ def rates(rows: Sequence[Rate], ids: VenueIds) -> tuple[str, ...]:
 def news(rows: Sequence[News], ids: VenueIds) -> tuple[str, ...]:
     venue, time_us, key, source, title, link, received_us = zip(*rows, strict=True)
     return (
-        whole([ids[one] for one in venue]),
+        whole([ids[key] for key in venue]),
         whole(time_us),
         whole(key),
         texts(source),
@@ -158,10 +160,10 @@ def news(rows: Sequence[News], ids: VenueIds) -> tuple[str, ...]:
 
 
 def latest_candles(rows: Sequence[Candle]) -> list[Candle]:
-    """Keep the last state of the candles that share a key: an upsert cannot touch a row twice in one statement.
+    """Return the last state of each candle: one upsert statement cannot change a row twice.
 
-    Which that is goes by the rules of `upsert_candles`, as if each had come in a batch of its own: where batches were
-    cut must not show in the tables. So a state that came again is kept as it was first received, one that was received
+    The last state is found by the rules of `upsert_candles`, as if each state had come in its own batch: the tables
+    must not depend on where batches end. So a repeated state keeps its first time of receipt, a state that was received
     earlier changes nothing, and a closed bar stays closed.
     """
     latest: dict[tuple[object, ...], Candle] = {}
@@ -169,22 +171,23 @@ def latest_candles(rows: Sequence[Candle]) -> list[Candle]:
         before = latest.get(row[:4])
         if before is None:
             latest[row[:4]] = row
-        elif row.received_us >= before.received_us or before.received_us > row.received_us + MUCH_LATER_US:
+        elif row.received_us >= before.received_us or before.received_us > row.received_us + CLOCK_FAULT_MIN_US:
             now = row._replace(closed=True) if before.closed and not row.closed else row
             if not _same_state(before, now):
                 latest[row[:4]] = now
     return list(latest.values())
 
 
-# As in `upsert_candles`: the clock was wrong.
-MUCH_LATER_US = 30 * 86_400_000_000
+# Where two states of one candle were received at least 30 days apart, the clock was wrong for the later one. The same
+# number is in `upsert_candles`.
+CLOCK_FAULT_MIN_US = 30 * 86_400_000_000
 
 
-def _same_state(one: Candle, other: Candle) -> bool:
-    """Whether the database takes them for equal: 9.0 is 9 there."""
+def _same_state(before: Candle, after: Candle) -> bool:
+    """Whether the two are equal for the database, to which 9.0 is 9."""
     return all(
         a == b or (isinstance(a, str) and isinstance(b, str) and plain(a) == plain(b))
-        for a, b in zip(one[4:-1], other[4:-1], strict=True)
+        for a, b in zip(before[4:-1], after[4:-1], strict=True)
     )
 
 

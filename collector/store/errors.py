@@ -1,20 +1,20 @@
-"""What can go wrong with the database, said so that an operator knows what to do.
+"""The errors of the database, with texts that tell an operator what to do.
 
 DatabaseError
-  DatabaseUnreachableError   nobody answers, or not yet; trying again may help
-  DatabaseRefusedError       it answers and says no: password, missing database, missing rights
-  DatabaseBusyError          it has no time for a question that only people ask
-  DatabaseNewerError         its tables were made by a newer program
-  DatabaseWentBackError      it has lost what it had acknowledged: a backup, or a replica that was behind
-  JournalNameTakenError      another collector writes under our journal's name
-    JournalNameInUseError    and it was seen to live while we start: this one has to be given another data folder
-  JournalNameGoneError       another collector has written under it since, and is gone
-  MigrationError             a step of `collector migrate` failed; nothing of it remains
+  DatabaseUnreachableError   no answer, or the server is still starting; trying again may help
+  DatabaseRefusedError       the server refuses: wrong password, missing database, missing rights
+  DatabaseBusyError          a query for the status page took too long, or too many wait
+  DatabaseNewerError         the tables were made by a newer program
+  DatabaseWentBackError      confirmed commits are gone: a backup was restored, or a replica that was behind took over
+  JournalNameTakenError      another collector uses our journal's name
+    JournalNameInUseError    the same at our start, and it is running: one of the two needs another data folder
+    JournalNameGoneError     another collector has used our journal's name meanwhile, and is not running any more
+  MigrationError             a step of `collector migrate` failed and was rolled back
   ServerError                the embedded server
-    ServerMissingError       no PostgreSQL to start
-    InstallError             none could be fetched
-    ServerBusyError          another collector runs on the same folder
-    ServerStartError         it did not start, or its folder cannot be used
+    ServerMissingError       there is no PostgreSQL to start
+    InstallError             no PostgreSQL could be installed
+    ServerBusyError          another collector uses the same folder
+    ServerStartError         the server did not start, or its folder cannot be used
 
 No message ever holds a password: addresses are shown by `collector.store.dsn.address`.
 """
@@ -44,19 +44,19 @@ from collector.model import Position
 
 
 class DatabaseError(CollectorError):
-    """The database is not as we need it."""
+    """The database cannot be used, or not as it is."""
 
 
 class DatabaseUnreachableError(DatabaseError):
-    """Nobody answers at the database's address, or it is still starting; the same call may succeed later."""
+    """No server answers at the database's address, or it is still starting; the same call may succeed later."""
 
 
 class DatabaseRefusedError(DatabaseError):
-    """The database answers and refuses: a person has to change a password, a name or a right."""
+    """The server answers and refuses: a person has to correct a password, a name or a right."""
 
 
 class DatabaseBusyError(DatabaseError):
-    """The database is there and has no time for this question."""
+    """The database has no time for this query."""
 
 
 class DatabaseNewerError(DatabaseError):
@@ -64,15 +64,15 @@ class DatabaseNewerError(DatabaseError):
 
 
 class DatabaseWentBackError(DatabaseError):
-    """The database is not where it was left: what it has acknowledged may have to be written again.
+    """The position in the database is not where this run left it: confirmed batches may have to be written again.
 
-    `position` is where the journal is in the tables, segment and offset; None: nothing of it is. That may also be
-    later than it was left: where the wrong backup was restored first.
+    `position` is the position that was found; None: the journal is unknown. It may also be later than the one that was
+    left, where a wrong backup was restored first.
     """
 
     def __init__(self, position: Position | None, left: Position | None) -> None:
         self.position = position
-        super().__init__(f"it stands at {_place(position)} and was left at {_place(left)}")
+        super().__init__(f"it is at {_place(position)} and was left at {_place(left)}")
 
 
 def _place(position: Position | None) -> str:
@@ -80,17 +80,14 @@ def _place(position: Position | None) -> str:
 
 
 class JournalNameTakenError(DatabaseError):
-    """Another collector moves the position of the journal that has our journal's name.
-
-    `place` tells host and folder of that collector.
-    """
+    """Another collector writes under our journal's name; `place` is its host and folder."""
 
     def __init__(self, journal: str, place: str) -> None:
         self.journal = journal
         self.place = place
-        super().__init__(self._told())
+        super().__init__(self._text())
 
-    def _told(self) -> str:
+    def _text(self) -> str:
         return (
             f"another collector, at {self.place}, writes under the name of this journal ({self.journal}): one of the "
             "two data folders is a copy of the other. End one of them, or delete the file journal/name in the copy, "
@@ -99,13 +96,13 @@ class JournalNameTakenError(DatabaseError):
 
 
 class JournalNameInUseError(JournalNameTakenError):
-    """The same, and the other collector was seen at work while this one started."""
+    """Another collector that writes under our journal's name is running while this one starts."""
 
 
 class JournalNameGoneError(JournalNameTakenError):
-    """Another collector has moved the position of the journal that has our journal's name, and is gone."""
+    """Another collector has written under our journal's name meanwhile, and is not running any more."""
 
-    def _told(self) -> str:
+    def _text(self) -> str:
         return f"another collector, at {self.place}, has written under the name of this journal ({self.journal}) since"
 
 
@@ -122,11 +119,11 @@ class ServerMissingError(ServerError):
 
 
 class InstallError(ServerError):
-    """No PostgreSQL could be put into place."""
+    """No PostgreSQL could be installed."""
 
 
 class ServerBusyError(ServerError):
-    """Another collector, or a server that it left behind, holds the folder."""
+    """Another collector, or a server that it left behind, uses the folder."""
 
 
 class ServerStartError(ServerError):

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from collector.store.dsn import DRIVER_ERRORS, address, refusals
-from collector.store.embedded.installation import MINIMUM_MAJOR
+from collector.store.embedded.installation import POSTGRES_MIN_MAJOR
 from collector.store.errors import DatabaseNewerError, DatabaseRefusedError, MigrationError
+from collector.store.locks import MIGRATION_LOCK
 from collector.store.named import queries
 
 if TYPE_CHECKING:
@@ -29,21 +30,21 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str], None]
 
-LOCK_KEY = 7_303_014_201_563_187_041  # any number that nobody else's lock uses
+# How long a migration waits for another one, or for the locks of a long query.
 LOCK_TIMEOUT_SECONDS = 300.0
 
 _SQL = queries("migrate")
 
 
 def _quiet(_line: str) -> None:
-    """Tell nobody."""
+    """Report progress to nobody."""
 
 
 async def migrate(dsn: str, *, progress: Progress = _quiet) -> list[str]:
     """Apply the steps that the database lacks, grant the rights that its groups lack, and return the steps' numbers.
 
-    `progress` is told of each step, and of what the server remarks. The login has to own the tables, or be allowed to
-    create them.
+    `progress` is called with a line for each step and for each notice of the server. The login has to own the tables,
+    or be allowed to create them.
 
     Raises:
         DatabaseUnreachableError, DatabaseRefusedError: see `collector.store.errors`.
@@ -74,10 +75,10 @@ def known_steps() -> list[str]:
 
 
 async def missing_steps(connection: asyncpg.Connection) -> list[str]:
-    """Return the steps that a database lacks, after checking that we may work on it at all."""
+    """Return the steps that a database lacks. Raises where its server is too old or its tables are too new."""
     major = connection.get_server_version().major
-    if major < MINIMUM_MAJOR:
-        raise DatabaseRefusedError(f"the server is PostgreSQL {major}; {MINIMUM_MAJOR} or newer is needed")
+    if major < POSTGRES_MIN_MAJOR:
+        raise DatabaseRefusedError(f"the server is PostgreSQL {major}; {POSTGRES_MIN_MAJOR} or newer is needed")
     steps = known_steps()
     if not await connection.fetchval(_SQL["was_migrated"]):
         return steps
@@ -99,14 +100,14 @@ def migrations_folder() -> Path:
 
 
 async def prepare(connection: asyncpg.Connection) -> None:
-    """Take the lock until the end of the transaction, and let no setting of the server end a long step."""
+    """Take the lock for the rest of the transaction, and lift the server's time limits for long steps."""
     await connection.execute(_SQL["set_timeouts"], f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}ms")
-    await connection.execute(_SQL["lock"], LOCK_KEY)
+    await connection.execute(_SQL["lock"], MIGRATION_LOCK)
 
 
 @asynccontextmanager
 async def locked(dsn: str, progress: Progress) -> AsyncIterator[asyncpg.Connection]:
-    """A connection in a transaction that holds the lock; what the server remarks goes to `progress`."""
+    """A connection in a transaction that holds the lock; the server's notices go to `progress`."""
     async with connected(dsn) as connection:
         connection.add_log_listener(lambda _connection, remark: progress(f"the server says: {remark.message}"))
         with failures(dsn):
@@ -117,7 +118,7 @@ async def locked(dsn: str, progress: Progress) -> AsyncIterator[asyncpg.Connecti
 
 @contextmanager
 def failures(dsn: str) -> Iterator[None]:
-    """Say in our errors what went wrong."""
+    """Translate the driver's errors into ours."""
     try:
         with refusals(dsn):
             yield

@@ -1,6 +1,6 @@
 """SQL that lives in .sql files, each statement under a name.
 
-A file is a row of statements, each headed by `-- name: x` and at least one comment line that says what it does. The
+A file is a list of statements, each headed by `-- name: x` and at least one comment line that says what it does. The
 whole comment stays in front of what is sent, so a slow statement in the server's log names itself. Nothing here
 assembles SQL.
 """
@@ -19,11 +19,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class NamedSqlError(LookupError):
-    """A .sql file is not as it should be, or has no such statement: a mistake of the program, seen when it starts."""
+    """A .sql file is malformed, or lacks a statement: a mistake in the program, which shows when it starts."""
 
 
 class Statement(NamedTuple):
-    """A statement, its name, and what its author says of it."""
+    """A statement, its name, and the comment above it."""
 
     name: str
     description: str

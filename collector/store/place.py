@@ -1,9 +1,9 @@
-"""How far a journal is in the tables, and the right to say so.
+"""How far a journal is in the tables, and which collector may move that position.
 
-The position moves in the transaction of the rows, from where this run left it and nowhere else (compare and set). One
-run at a time may move it: the owner, which holds an advisory lock for as long as it is connected, and writes down
-who and where it is. A data folder that was copied brings its journal's name along; without an owner both collectors
-would move one position, each past the frames of the other.
+The position moves in the same transaction as the rows, and only from where this run left it (compare and set). One run
+at a time may move it: the owner. It holds an advisory lock while it is connected, and stores its token, host and folder
+beside the position. This matters when a data folder is copied, because the copy has the same journal name: without an
+owner, two collectors would move one position, and each would skip the frames of the other.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 
     from collector.store.batch import Batch, TableCount
 
-# An owner gives a sign of life every few seconds; after so long without one its connection is a dead one's.
-SILENT_SECONDS = 60.0
+# An owner that has given no sign of life for longer is taken to be dead. It gives one every `SIGN_OF_LIFE_SECONDS`, so
+# that twelve in a row have failed by then.
+OWNER_SILENT_MAX_SECONDS = 60.0
 # How often an owner with nothing to commit gives a sign of life.
-ALIVE_EVERY_SECONDS = 5.0
+SIGN_OF_LIFE_SECONDS = 5.0
 
 _SQL = queries("write")
 
 
 class Owner(Protocol):
-    """The collector's own side of a journal's identity."""
+    """A journal's identity as its collector knows it."""
 
     @property
     def name(self) -> str:
@@ -46,11 +47,11 @@ class Owner(Protocol):
 
     @property
     def token(self) -> str:
-        """This run."""
+        """A random text that names this run."""
 
     @property
     def former(self) -> frozenset[str]:
-        """Runs of the same data folder before it, the last one at least."""
+        """The tokens of earlier runs on the same data folder, at least the last one."""
 
     @property
     def place(self) -> str:
@@ -59,7 +60,7 @@ class Owner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnyOwner:
-    """For those who move a position that nobody owns."""
+    """An owner for programs that use a position without claiming it, such as a replay or a test."""
 
     name: str
     token: str | None = None
@@ -67,33 +68,33 @@ class AnyOwner:
     place: str | None = None
 
 
-class Held(NamedTuple):
-    """What the database holds of a journal's position."""
+class StoredPlace(NamedTuple):
+    """What the database holds about a journal: how far it is in the tables, and whose it is."""
 
     position: Position
     received_us: int | None
-    """What was received until then is in the tables, microseconds; None: not known."""
+    """Everything received until then (microseconds) is in the tables; None: not known."""
     updated_us: int
-    """When it last moved, by the database's clock, microseconds."""
+    """When the position last moved, in microseconds by the database's clock."""
     owner: str | None
     place: str | None
     silent_seconds: float
-    """For how long the owner has given no sign of life."""
+    """How long ago the owner gave its last sign of life."""
     alive_at: datetime | None
 
 
 class JournalPlace:
-    """One journal's position in the database, as one writer knows and moves it."""
+    """One journal's position in the database, as one writer reads and moves it."""
 
     def __init__(self, owner: Owner | AnyOwner) -> None:
         self._owner = owner
         self._known: Position | None = None
-        self._asked: Position | None = None
-        """Where it is if a commit was done whose answer never came."""
+        self._perhaps: Position | None = None
+        """Where the position is if the last commit, whose answer has not come, was made."""
         self._entered = False
-        """Whether this run has had the right to move it."""
+        """Whether this run has been the owner."""
         self._others: tuple[str | None, datetime | None] | None = None
-        """The owner that stood in the way, and its last sign of life."""
+        """Another owner that was met, and its last sign of life."""
 
     def __repr__(self) -> str:
         return f"<JournalPlace {self.journal} {self._known}>"
@@ -112,86 +113,92 @@ class JournalPlace:
         """The position that the database acknowledged last."""
         return self._known
 
-    def reached(self, batch: Batch) -> None:
-        """Take note that the database holds a batch."""
-        self._known, self._asked = batch.position, None
+    def commit_answered(self, batch: Batch) -> None:
+        """Note that the database has confirmed a batch."""
+        self._known, self._perhaps = batch.position, None
 
-    def asked(self, batch: Batch) -> None:
-        """Take note that the commit of a batch is asked for: until it is answered the position may be there already."""
-        self._asked = batch.position
+    def commit_asked(self, batch: Batch) -> None:
+        """Note that the commit of a batch was sent: until the answer comes, the position may be at its end already."""
+        self._perhaps = batch.position
 
-    async def load(self, connection: Connection) -> Held | None:
-        """Return what the database holds; None for nothing. From there the next batch moves it on."""
-        held = await self._load(connection)
-        self._known, self._asked = (None if held is None else held.position), None
-        return held
+    async def load(self, connection: Connection) -> StoredPlace | None:
+        """Return what the database holds, None where it knows nothing of the journal.
 
-    async def _load(self, connection: Connection) -> Held | None:
+        The next batch moves on from there.
+        """
+        stored = await self._load(connection)
+        self._known, self._perhaps = (None if stored is None else stored.position), None
+        return stored
+
+    async def _load(self, connection: Connection) -> StoredPlace | None:
         row = await connection.fetchrow(_SQL["load_position"], self.journal)
-        return None if row is None else Held(Position(*row[:2]), *row[2:])
+        return None if row is None else StoredPlace(Position(*row[:2]), *row[2:])
 
     async def enter(self, connection: Connection) -> None:
-        """Take the right to move the position, on a connection that is new, and see what became of it meanwhile.
+        """Become the position's owner on a new connection, and check that the position is where this run left it.
 
         Raises:
-            DatabaseWentBackError: the database was restored, or is a replica that was behind.
-            JournalNameTakenError: another collector owns the position; it may pass.
-            JournalNameInUseError: the same, at the start of this run: the other one was seen to live.
-            JournalNameGoneError: another collector has moved the position, and is gone.
+            DatabaseWentBackError: it is elsewhere: the database was restored, or is a replica that was behind.
+            JournalNameTakenError: another collector is the owner; that may pass.
+            JournalNameInUseError: the same at the start of this run, and the other one has given signs of life.
+            JournalNameGoneError: another collector has moved the position, and is dead now.
         """
         if self._owner.token is not None:
             await self._lock(connection)
-        held = await self._load(connection)
-        if held is not None and self._owner.token is not None:
-            self._check_owner(held)
+        stored = await self._load(connection)
+        if stored is not None and self._owner.token is not None:
+            self._check_owner(stored)
             await connection.execute(_SQL["claim_position"], self.journal, self._owner.token, self._owner.place)
         if self._entered:
-            self._check_way(held)
+            self._check_position(stored)
         else:
-            self._known = None if held is None else held.position
+            self._known = None if stored is None else stored.position
             self._entered = True
 
     async def _lock(self, connection: Connection) -> None:
         key = content_key(f"journal {self.journal}")
         if await connection.fetchval(_SQL["lock_journal"], key):
             return
-        held = await self._load(connection)
-        own = held is not None and held.owner == self._owner.token
-        if held is not None and (own or held.silent_seconds > SILENT_SECONDS):
-            # The server has not noticed yet that the former connection is dead.
+        stored = await self._load(connection)
+        own = stored is not None and stored.owner == self._owner.token
+        if stored is not None and (own or stored.silent_seconds > OWNER_SILENT_MAX_SECONDS):
+            # The lock belongs to a connection that is dead, which the server has not noticed: end it.
             try:
                 await connection.execute(_SQL["journal_lock_holders"], key)
             except asyncpg.InsufficientPrivilegeError:
-                raise self._taken(held) from None
+                raise self._taken(stored) from None
             if await connection.fetchval(_SQL["lock_journal"], key):
                 return
-        raise self._taken(held)
+        raise self._taken(stored)
 
-    def _taken(self, held: Held | None) -> JournalNameTakenError:
-        """Say who stands in the way; JournalNameInUseError once that one was seen to live, at the start of this run."""
-        sign = (held.owner, held.alive_at) if held else (None, None)
+    def _taken(self, stored: StoredPlace | None) -> JournalNameTakenError:
+        """Return an error that names the other owner.
+
+        At the start of this run it is JournalNameInUseError, once the other one has given two signs of life.
+        """
+        sign = (stored.owner, stored.alive_at) if stored else (None, None)
         before, self._others = self._others, sign
-        where = (held.place if held else None) or "another place"
+        where = (stored.place if stored else None) or "another place"
         if not self._entered and before is not None and before[0] == sign[0] and before[1] != sign[1]:
             return JournalNameInUseError(self.journal, where)
         return JournalNameTakenError(self.journal, where)
 
-    def _is_ours(self, held: Held) -> bool:
-        return held.owner is None or held.owner == self._owner.token or held.owner in self._owner.former
+    def _is_ours(self, stored: StoredPlace) -> bool:
+        return stored.owner is None or stored.owner == self._owner.token or stored.owner in self._owner.former
 
-    def _check_owner(self, held: Held) -> None:
-        if self._is_ours(held):
+    def _check_owner(self, stored: StoredPlace) -> None:
+        if self._is_ours(stored):
             return
-        if held.silent_seconds > SILENT_SECONDS:
-            raise JournalNameGoneError(self.journal, held.place or "another place")
-        raise self._taken(held)
+        if stored.silent_seconds > OWNER_SILENT_MAX_SECONDS:
+            raise JournalNameGoneError(self.journal, stored.place or "another place")
+        raise self._taken(stored)
 
-    def _check_way(self, held: Held | None) -> None:
-        """Raise DatabaseWentBackError where the position is not where this run has left it."""
-        found = None if held is None else held.position
-        if found == self._known or (found is not None and found == self._asked):
+    def _check_position(self, stored: StoredPlace | None) -> None:
+        """Raise DatabaseWentBackError where the position is not where this run left it."""
+        found = None if stored is None else stored.position
+        if found == self._known or (found is not None and found == self._perhaps):
             return
-        left, self._known, self._asked = self._known, found, None
+        left, self._known, self._perhaps = self._known, found, None
         raise DatabaseWentBackError(found, left)
 
     async def move(self, connection: Connection, batch: Batch, counts: dict[str, TableCount]) -> None:
@@ -211,26 +218,26 @@ class JournalPlace:
         if moved != 1:
             await self._explain(connection)
 
-    async def stay(self, connection: Connection, received_ns: int) -> None:
-        """Give a sign of life; what was received until then is in the tables. Raises as `enter` does."""
+    async def give_sign_of_life(self, connection: Connection, received_ns: int) -> None:
+        """Store a sign of life, and that all received until then is in the tables. Raises as `enter` does."""
         status = await connection.execute(_SQL["stay_alive"], self.journal, self._owner.token, received_ns // 1000)
         if status.endswith(" 0") and self._known is not None:
             await self._explain(connection)
 
     async def _explain(self, connection: Connection) -> None:
-        """Raise why the position is not where this run has left it."""
-        held = await self._load(connection)
-        if held is None or self._is_ours(held):
-            self._check_way(held)
-        raise self._taken(held)
+        """Raise the reason why the position is not where this run left it."""
+        stored = await self._load(connection)
+        if stored is None or self._is_ours(stored):
+            self._check_position(stored)
+        raise self._taken(stored)
 
     async def reached_by(self, connection: Connection, batch: Batch) -> bool:
-        """Tell whether the position is at a batch's end, once a transaction that moves it just now has ended."""
+        """Return whether the position is at a batch's end; waits for a transaction that is moving it."""
         row = await connection.fetchrow(_SQL["lock_position"], self.journal)
         return row is not None and tuple(row) == batch.position
 
     async def set_aside(self, connection: Connection, segment: int, why: str) -> None:
-        """Keep what was counted since a segment that the journal has lost under a name that tells why."""
+        """Store the counts since a segment, which the journal has lost, under a name that says why."""
         name = f"{self.journal} {why}"
         await connection.execute(_SQL["set_counts_aside"], self.journal, segment, name)
         await connection.execute(_SQL["set_quarantine_aside"], self.journal, segment, name)

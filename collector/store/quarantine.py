@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.errors import CollectorError
@@ -14,16 +15,24 @@ if TYPE_CHECKING:
 
 _SQL = queries("quarantine")
 
-WAITING = "waiting"
-STATES = (WAITING, "resolved", "discarded")
-PAGE = 2000
+
+class EntryState(StrEnum):
+    """What has become of an entry; the values are those of `quarantine.state`."""
+
+    WAITING = "waiting"
+    RESOLVED = "resolved"
+    DISCARDED = "discarded"
+
+
+# Entries that one query returns: their payloads are not among them, so that a page takes little memory.
+WORK_LIST_PAGE_ROWS = 2000
 
 
 class Choice(NamedTuple):
-    """Which entries; None leaves a part open. `error` is a pattern of SQL's `like`."""
+    """A selection of entries; None stands for any value. `error` is a pattern for SQL's `like`."""
 
     ids: list[int] | None = None
-    state: str | None = None
+    state: EntryState | None = None
     venues: list[str] | None = None
     streams: list[str] | None = None
     kind: str | None = None
@@ -33,7 +42,7 @@ class Choice(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An entry without its bytes; `segment` and `byte_offset`: the end of the batch that it was part of."""
+    """An entry without its payload; `segment` and `byte_offset` are the end of the batch that it came with."""
 
     quarantine_id: int
     venue: str | None
@@ -45,13 +54,13 @@ class Listed(NamedTuple):
     bytes: int
     segment: int | None
     byte_offset: int | None
-    state: str
+    state: EntryState
     resolved_at: datetime | None
     discarded_reason: str | None
 
 
 class Group(NamedTuple):
-    """Entries with the same error but for the values that it names; `newest` is the id of one."""
+    """Entries whose errors differ only in the values they name; `newest` is the id of the newest of them."""
 
     venue: str | None
     stream: str | None
@@ -65,7 +74,10 @@ class Group(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry that waits. `digest` is the SHA-256 of its bytes; `journal` counts its items, None: nobody does."""
+    """A waiting entry.
+
+    `digest` is the SHA-256 of its payload; `journal` is the name under which its items are counted.
+    """
 
     quarantine_id: int
     received_us: int
@@ -80,16 +92,16 @@ class Entry(NamedTuple):
 
     @property
     def table(self) -> str:
-        """Where its items are counted."""
+        """The table under which its items are counted."""
         return self.stream or "frames"
 
 
 class UnknownEntryError(CollectorError):
-    """Something was asked of entries that are not there, or not waiting."""
+    """Entries were named that do not exist, or that do not wait any more."""
 
 
 async def listing(dsn: str, choice: Choice, limit: int | None) -> tuple[list[Listed], dict[str, int]]:
-    """Return the newest entries of a choice, and how many there are of each state. Raises `DatabaseError`."""
+    """Return the newest entries of a selection, and its number of entries by state. Raises `DatabaseError`."""
     async with connected(dsn) as connection:
         rows = await connection.fetch(_SQL["list_entries"], *choice, limit)
         counts = await connection.fetchrow(_SQL["count_entries"], *choice)
@@ -97,13 +109,13 @@ async def listing(dsn: str, choice: Choice, limit: int | None) -> tuple[list[Lis
 
 
 async def groups(dsn: str, choice: Choice, limit: int | None) -> list[Group]:
-    """Return the errors of a choice, the most frequent first. Raises `DatabaseError`."""
+    """Return the entries of a selection grouped by error, the most frequent first. Raises `DatabaseError`."""
     async with connected(dsn) as connection:
         return [Group(*row) for row in await connection.fetch(_SQL["group_entries"], *choice, limit)]
 
 
 async def check_error(dsn: str, pattern: str | None) -> None:
-    """Raise `UnknownEntryError` where entries are there, and none of them, of whatever state, has such an error."""
+    """Raise `UnknownEntryError` where there are entries, but none in any state has such an error."""
     if pattern is None:
         return
     _, counts = await listing(dsn, Choice(error=pattern), 0)
@@ -117,7 +129,7 @@ async def check_error(dsn: str, pattern: str | None) -> None:
 
 
 async def whole(dsn: str, number: int) -> tuple[Listed, bytes]:
-    """Return one entry with its bytes. Raises `UnknownEntryError`, `DatabaseError`."""
+    """Return one entry and its payload. Raises `UnknownEntryError`, `DatabaseError`."""
     async with connected(dsn) as connection:
         row = await connection.fetchrow(_SQL["get_entry"], number)
     if row is None:
@@ -127,7 +139,7 @@ async def whole(dsn: str, number: int) -> tuple[Listed, bytes]:
 
 
 async def discard(dsn: str, choice: Choice, reason: str) -> int:
-    """Set what waits of a choice aside, with a reason; returns how many. Raises as `settle_ids` does."""
+    """Discard the waiting entries of a selection for a reason; return how many. Raises as `waiting` does."""
     async with connected(dsn) as connection:
         await _check(connection, choice.ids)
         status = await connection.execute(_SQL["discard"], *choice, reason)
@@ -135,19 +147,22 @@ async def discard(dsn: str, choice: Choice, reason: str) -> int:
 
 
 async def waiting(dsn: str, choice: Choice) -> list[Entry]:
-    """Return what waits of a choice, oldest first. Raises `UnknownEntryError` for ids that do not, `DatabaseError`."""
-    found: list[Entry] = []
+    """Return the waiting entries of a selection, oldest first.
+
+    Raises `UnknownEntryError` where an id is named that does not wait, and `DatabaseError`.
+    """
+    entries: list[Entry] = []
     async with connected(dsn) as connection:
         await _check(connection, choice.ids)
         last = 0
-        while rows := await connection.fetch(_SQL["work_list"], *choice, last, PAGE):
-            found += [Entry(*row) for row in rows]
-            last = found[-1].quarantine_id
-    return found
+        while rows := await connection.fetch(_SQL["work_list"], *choice, last, WORK_LIST_PAGE_ROWS):
+            entries += [Entry(*row) for row in rows]
+            last = entries[-1].quarantine_id
+    return entries
 
 
 async def _check(connection: Connection, ids: list[int] | None) -> None:
-    """Name every id that does not wait, all of them at once."""
+    """Raise an error that names every id that does not wait."""
     if ids is None:
         return
     known = {number: (state, why) for number, state, why in await connection.fetch(_SQL["known_ids"], ids)}
@@ -156,7 +171,7 @@ async def _check(connection: Connection, ids: list[int] | None) -> None:
         state, why = known.get(number, (None, None))
         if state is None:
             faults.append(f"there is no entry {number}")
-        elif state != WAITING:
+        elif state != EntryState.WAITING:
             faults.append(f"entry {number} is {state} already" + (f" ({why})" if why else ""))
     if faults:
         raise UnknownEntryError("; ".join(faults) + "; `collector quarantine list` shows what waits")

@@ -1,7 +1,7 @@
-"""What a batch leaves in quarantine: frames that no parser understood, and rows that the database refused.
+"""Puts into quarantine what a batch could not store: frames that no parser understood, rows that the database refused.
 
-An entry is known by its bytes and the moment of their receipt, and where several entries share both, by their order. So
-frames that are read from the journal again are quarantined once, and count as duplicates after that.
+The key of an entry is its payload and the time of receipt, and where several entries share both, their order. So frames
+that are read from the journal again are quarantined once, and count as duplicates after that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Where items are counted whose stream was not known yet.
+# The table name under which items are counted whose stream was not known yet.
 FRAMES = "frames"
 
 _ROW = b'{"row":'
@@ -36,9 +36,10 @@ async def put_away(
     venues: Mapping[str, int],
     journal: str | None,
 ) -> dict[str, TableCount]:
-    """Quarantine what the parsers did not understand, and rows that were refused; return what became of it by stream.
+    """Quarantine a batch's entries and its refused rows; return what became of them by stream.
 
-    The refused rows' own tables have counted them as quarantined already: of these only what was there is told here.
+    Refused rows are counted as quarantined by their own tables already. Here they count only where the same entry was
+    in quarantine before: as duplicates instead.
     """
     entries = [*batch.records.quarantine, *refused]
     before: Counter[tuple[str, int, bytes]] = Counter()
@@ -84,7 +85,7 @@ def _stream(entry: Quarantined) -> str:
 
 
 def refused_row(table: str, row: Any, error: Exception | str, *, items: int = 1) -> Quarantined:
-    """Make an entry of a row that the database refused."""
+    """Return an entry for a row that the database refused."""
     venue = row.venue if table in (*OF_VENUES, "sessions") else row.instrument.venue
     reason = error if isinstance(error, str) else f"the database refused the row: {error}"[:500]
     # Not orjson, which refuses a text that is not valid Unicode: exactly that may be what is wrong.
@@ -104,16 +105,16 @@ def _moment_us(row: Any) -> int:
 
 
 def clean(value: T) -> T | str:
-    """Make a text one that the server takes: no NUL, valid Unicode."""
+    """Return a text that the server accepts: without NUL, in valid Unicode. Other values are returned unchanged."""
     if isinstance(value, str):
         return value.replace("\0", "�").encode("utf-8", "replace").decode()
     return value
 
 
 def without(records: Records, unnamable: set[Instrument], facts: Sequence[str]) -> Records:
-    """Set rows of instruments that can have no number apart into quarantine; the sum of the items stays.
+    """Move the rows of instruments whose names cannot be stored into quarantine; the number of items stays the same.
 
-    `facts` are the tables whose rows are items.
+    `facts` are the tables whose rows count as items.
     """
     kept = Records()
     kept.items = records.items

@@ -1,12 +1,12 @@
-"""Reading for people: one connection that cannot write, whose every question is bounded in time and in number.
+"""Queries for the status page: on one connection that cannot write, and bounded in time and number.
 
-A status page must never be what a database is slow for. So there is one question at a time, the server itself ends
-those that take too long, and who comes when too many wait is sent away.
+The status page must not slow the database down. So its queries run one at a time, the server ends those that take too
+long, and queries are refused while too many wait.
 """
 
 from __future__ import annotations
 
-__all__ = ["QUESTION_SECONDS", "WAITING_QUESTIONS", "Reader"]
+__all__ = ["QUERY_MAX_SECONDS", "WAITING_QUERIES_MAX", "Reader"]
 
 import asyncio
 from collections.abc import Callable
@@ -18,10 +18,12 @@ from collector.store.connection import HeldConnection
 from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseBusyError, DatabaseError, DatabaseUnreachableError
 
-QUESTION_SECONDS = 5.0
-# By then the server has ended a question itself; after it the connection is given up.
-GRACE_SECONDS = 2.0
-WAITING_QUESTIONS = 16
+# The server ends a query that takes longer: nobody who looks at a page waits longer either.
+QUERY_MAX_SECONDS = 5.0
+# How much longer the server may take to report that, before the connection is cut.
+CANCEL_GRACE_SECONDS = 2.0
+# Queries that may wait for the running one. More are refused at once: they would wait for a minute or longer.
+WAITING_QUERIES_MAX = 16
 
 _SETTINGS = """
 select set_config('default_transaction_read_only', 'on', false),
@@ -33,9 +35,9 @@ select set_config('default_transaction_read_only', 'on', false),
 
 
 class Reader:
-    """Asks the database; `dsn` is asked each time that a connection is made."""
+    """Runs queries that cannot write; `dsn` is called each time a connection is made."""
 
-    def __init__(self, dsn: Callable[[], str], *, seconds: float = QUESTION_SECONDS) -> None:
+    def __init__(self, dsn: Callable[[], str], *, seconds: float = QUERY_MAX_SECONDS) -> None:
         self._dsn = dsn
         self._seconds = seconds
         self._held = HeldConnection(dsn, self._set_up, timeout_seconds=seconds)
@@ -53,8 +55,8 @@ class Reader:
             DatabaseError: the database is away or refuses.
 
         """
-        if self._waiting >= WAITING_QUESTIONS:
-            raise DatabaseBusyError(f"{self._waiting} questions wait for the database already: ask again later")
+        if self._waiting >= WAITING_QUERIES_MAX:
+            raise DatabaseBusyError(f"{self._waiting} queries are waiting for the database already: try again later")
         self._waiting += 1
         try:
             async with self._lock:
@@ -67,7 +69,9 @@ class Reader:
         try:
             with refusals(dsn):
                 connection = await self._held.get()
-                return list(await connection.fetch(statement, *parameters, timeout=self._seconds + GRACE_SECONDS))
+                return list(
+                    await connection.fetch(statement, *parameters, timeout=self._seconds + CANCEL_GRACE_SECONDS)
+                )
         except asyncpg.QueryCanceledError as error:
             raise DatabaseBusyError(f"the answer took longer than {self._seconds:g} s: ask for less") from error
         except DRIVER_ERRORS as error:
@@ -78,7 +82,7 @@ class Reader:
             raise
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._held.drop()
 
     async def _set_up(self, connection: asyncpg.Connection) -> None:

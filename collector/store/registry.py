@@ -1,4 +1,4 @@
-"""The numbers that the database gave to venues and instruments, kept at hand for the writer."""
+"""A cache of the numbers that the database gave to venues and instruments."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collector.tables import OF_INSTRUMENTS, OF_VENUES
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-# Characters; far longer ones do not fit into an index.
-LONGEST_SYMBOL = 255
+# The index on symbols has no room for much longer ones, and no venue has a symbol of half that length.
+SYMBOL_MAX_CHARACTERS = 255
 
 _SQL = queries("write")
 BY_INSTRUMENT = (*OF_INSTRUMENTS, "gaps", "outcomes", "instruments", "wanted")
@@ -20,20 +20,23 @@ _BY_VENUE = (*OF_VENUES, "sessions", "quarantine")
 
 
 class Registry:
-    """Venue and instrument to number. New ones are registered before a batch's transaction, outside of it, so that a
-    rolled back batch leaves nothing here that is not in the database."""
+    """Numbers by venue and by instrument.
+
+    New ones are registered before a batch's transaction and outside of it, so that after a rollback the cache holds
+    nothing that the database lacks.
+    """
 
     def __init__(self) -> None:
         self.venues: dict[str, int] = {}
         self.instruments: dict[Instrument, int] = {}
 
     def clear(self) -> None:
-        """Forget everything: the database may be another one now."""
+        """Forget all numbers: a new connection may lead to another database."""
         self.venues.clear()
         self.instruments.clear()
 
     async def prepare(self, connection: Connection, records: Records) -> set[Instrument]:
-        """Make sure that everything in `records` has a number; return the instruments that can have none."""
+        """Register all venues and instruments in `records`; return the instruments whose names cannot be stored."""
         wanted = {row.instrument for name in BY_INSTRUMENT for row in getattr(records, name)}
         missing = wanted.difference(self.instruments)
         unnamable = {instrument for instrument in missing if not _is_name(instrument.symbol)}
@@ -41,7 +44,7 @@ class Registry:
         venues.update(row.venue for name in _BY_VENUE for row in getattr(records, name))
         for venue in venues.difference(self.venues):
             number = await connection.fetchval(_SQL["venue_id"], venue)
-            if number is None:  # somebody else made it in the same moment; now it is there
+            if number is None:  # another process added it at the same moment
                 number = await connection.fetchval(_SQL["venue_id"], venue)
             self.venues[venue] = number
         missing -= unnamable
@@ -61,4 +64,4 @@ def _is_name(symbol: str) -> bool:
         symbol.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in symbol and len(symbol) <= LONGEST_SYMBOL
+    return "\0" not in symbol and len(symbol) <= SYMBOL_MAX_CHARACTERS

@@ -1,9 +1,9 @@
-"""Old rows: compressed where the server can, deleted where the settings say so, and never too soon.
+"""Compresses old rows where the server can, and deletes them where the settings say so.
 
-Nothing goes while a gap in it may still be repaired, nor trades before they are in the rollups, nor what
-`collector backfill` fetched when it was older than the table keeps already: a policy of the server's own would know
-none of this, so the daemon deletes on every edition. What was deleted is in the table `retention` before it is gone;
-the view `coverage` tells it as expired.
+Rows are kept while a gap among them may still be repaired, trades until they are in the rollups, and rows that
+`collector backfill` fetched when they were already older than the table's limit. TimescaleDB's own retention policy
+knows none of this, so the daemon deletes rows itself. What is to be deleted is first noted in the table `retention`;
+the view `coverage` shows it as expired.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from collector.store.dsn import DRIVER_ERRORS
 from collector.store.errors import DatabaseUnreachableError
+from collector.store.locks import RETENTION_LOCK
 from collector.store.named import queries
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-LOCK_KEY = 7_303_014_201_563_187_043  # any number that nobody else's lock uses
-# Rows that one statement deletes at the most, where there are no chunks.
-ROWS = 10_000
-TIMEOUT_SECONDS = 600.0
+# Rows that one statement deletes where the table has no chunks: a longer transaction would hold up vacuum and replicas.
+DELETED_ROWS_MAX = 10_000
+# For one statement; compressing a chunk of a busy day takes minutes.
+STATEMENT_TIMEOUT_SECONDS = 600.0
 
 _SQL = queries("retention")
 _ROLLED = queries("rollups")
@@ -40,7 +41,7 @@ _ROLLUPS = {
 
 
 class Rule(NamedTuple):
-    """What is wanted of a table of facts; None: never."""
+    """After which age a table's rows are compressed and deleted; None: never."""
 
     table: str
     compress_after: timedelta | None
@@ -48,29 +49,32 @@ class Rule(NamedTuple):
 
 
 class Retention:
-    """Applies the rules on a connection of its own, which it makes each time: it is not often asked to."""
+    """Applies the rules, each time on a new connection, since that happens rarely."""
 
     def __init__(
         self, dsn: Callable[[], str], rules: Sequence[Rule], *, keep_backfills: bool, repaired_for: timedelta | None
     ) -> None:
-        """`repaired_for`: the age up to which a gap is repaired; None for any."""
+        """`repaired_for` is the age up to which gaps are repaired; None: any age."""
         self._dsn = dsn
         self._rules = rules
         self._keep_backfills = keep_backfills
         self._repaired_for = None if repaired_for is None else repaired_for.total_seconds()
         self.uncompressed: set[str] = set()
-        """Tables that are to be compressed and that this server cannot compress."""
+        """Tables whose rule asks for compression, on a server that has none."""
 
     async def apply(self, now_us: int) -> dict[str, int]:
-        """Do all that is due; returns how many chunks or rows went, by table. Raises `DatabaseError`."""
+        """Compress and delete what is due; return how many chunks or rows were deleted, by table.
+
+        Raises `DatabaseError`.
+        """
         gone: dict[str, int] = {}
         try:
             async with connected(self._dsn()) as connection:
                 await connection.execute(_SQL["set_timeouts"])
-                if not await connection.fetchval(_SQL["lock"], LOCK_KEY):
+                if not await connection.fetchval(_SQL["lock"], RETENTION_LOCK):
                     return gone
                 for rule in self._rules:
-                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                    async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                         can = await connection.fetchval(_SQL["compress"], rule.table, _seconds(rule.compress_after))
                     (self.uncompressed.discard if can else self.uncompressed.add)(rule.table)
                     if rule.keep is not None:
@@ -88,14 +92,14 @@ class Retention:
             await self._hold_rollups(connection, keep, cut)
         gone = 0
         while True:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                some = int(await connection.fetchval(_SQL["expire"], table, cut, ROWS))
+            async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
+                some = int(await connection.fetchval(_SQL["expire"], table, cut, DELETED_ROWS_MAX))
             gone += some
             if not some:
                 return gone
 
     async def _hold_rollups(self, connection: Connection, keep: timedelta, cut: object) -> None:
-        """Where the server keeps the rollups: bring them up to date, and let them stay when their trades go."""
+        """Where the server keeps the rollups: refresh them, and keep them when their trades are deleted."""
         if not await connection.fetchval(_ROLLED["kept_by_the_server"]):
             return
         reached = await connection.fetchval(_SQL["expired_to"], "trades")

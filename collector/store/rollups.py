@@ -1,10 +1,10 @@
-"""Bars of a minute, five minutes, an hour and a day, kept from trades where the server does not keep them by itself.
+"""Rollups: bars of a minute, five minutes, an hour and a day, made from trades where the server does not make them.
 
-Whoever stores trades notes their minutes (`trades_touched`) in the transaction of the rows. A pass takes notes of
-minutes that are over away and makes those minutes anew, and the longer bars above them, in one transaction: a note that
-it sees belongs to rows that it sees, in whatever order transactions commit, and a note that it does not see is left
-for the next pass. So late trades, repairs and backfills, from any number of processes, need nothing special. What was
-stored before notes were taken is built once, a day of an instrument at a time.
+Each transaction that stores trades also notes their minutes in `trades_touched`. In one transaction, a pass deletes the
+notes of past minutes and recomputes these minutes and the longer bars above them. If it sees a note, it also sees the
+rows that the note belongs to; a note that it does not see yet is left for the next pass. So late trades, repairs and
+backfills need no special care, from any number of processes. Trades that were stored before there were notes are built
+once, a day of an instrument at a time.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from typing import TYPE_CHECKING
 from collector.store.connection import HeldConnection
 from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
+from collector.store.locks import ROLLUP_LOCK
 from collector.store.named import queries
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-LOCK_KEY = 7_303_014_201_563_187_042  # any number that nobody else's lock uses
-# Notes that one pass takes at the most: a transaction of a moment, whatever has piled up.
-NOTES = 5000
-# A minute is left to the trades themselves for so long after its end: most of what comes late has come by then.
-GRACE_US = 2_000_000
-TIMEOUT_SECONDS = 600.0
+# Minutes that one transaction recomputes: more would make it long, fewer would make more of them.
+NOTES_PER_PASS_MAX = 5000
+# How long after its end a minute is left alone: most late trades have arrived by then, and each that arrives even later
+# has the minute recomputed.
+LATE_TRADES_GRACE_US = 2_000_000
+# For one pass, the longest of which builds a day of an instrument from its trades.
+PASS_TIMEOUT_SECONDS = 600.0
 
 _SQL = queries("rollups")
 _MINUTE = timedelta(minutes=1)
@@ -41,7 +43,7 @@ Bar = tuple[int, datetime]
 
 
 class Rollups:
-    """One connection, made when it is needed and given up on any failure; `dsn` is asked each time."""
+    """Keeps the rollups on one connection, which is cut after any failure; `dsn` is called each time one is made."""
 
     def __init__(self, dsn: Callable[[], str]) -> None:
         self._dsn = dsn
@@ -49,9 +51,9 @@ class Rollups:
         self._by_the_server = False
 
     async def catch_up(self, now_us: int) -> int:
-        """Make bars of all minutes that are over and were touched; returns how many minutes there were.
+        """Recompute all past minutes that have new trades; return how many there were.
 
-        Returns at once where the server keeps the bars, or another process is at it. Raises `DatabaseError`.
+        Returns 0 where the server keeps the bars or another process is doing it. Raises `DatabaseError`.
         """
         done = 0
         try:
@@ -59,8 +61,8 @@ class Rollups:
                 connection = await self._held.get()
                 more = not self._by_the_server
                 while more:
-                    async with asyncio.timeout(TIMEOUT_SECONDS):
-                        made, more = await self._pass(connection, now_us - GRACE_US)
+                    async with asyncio.timeout(PASS_TIMEOUT_SECONDS):
+                        made, more = await self._pass(connection, now_us - LATE_TRADES_GRACE_US)
                     done += made
         except (*DRIVER_ERRORS, TimeoutError) as error:
             self.close()
@@ -71,31 +73,34 @@ class Rollups:
         return done
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._held.drop()
 
     async def _set_up(self, connection: Connection) -> None:
-        # A general plan would look into every chunk of the table.
+        # A generic plan would look into every chunk of the table.
         await connection.execute("set plan_cache_mode = force_custom_plan")
         self._by_the_server = await connection.fetchval(_SQL["kept_by_the_server"])
 
     async def _pass(self, connection: Connection, before_us: int) -> tuple[int, bool]:
-        """Return how many minutes were made, and whether there is more to do."""
+        """Return how many minutes were recomputed, and whether there is more to do."""
         async with connection.transaction(isolation="read_committed"):
-            if not await connection.fetchval(_SQL["lock"], LOCK_KEY):
+            if not await connection.fetchval(_SQL["lock"], ROLLUP_LOCK):
                 return 0, False
             built = await self._build(connection)
-            notes = await connection.fetch(_SQL["take"], before_us // 60_000_000 * 60_000_000, NOTES)
+            notes = await connection.fetch(_SQL["take"], before_us // 60_000_000 * 60_000_000, NOTES_PER_PASS_MAX)
             minutes = {(number, minute) for number, minute in notes}
             if minutes:
                 first = min(minute for _, minute in minutes)
                 last = max(minute for _, minute in minutes)
                 await connection.execute(_SQL["roll_1m"], *_columns(minutes), first, last + _MINUTE)
                 await self._roll(connection, minutes)
-        return len(minutes) + built, bool(built) or len(notes) == NOTES
+        return len(minutes) + built, bool(built) or len(notes) == NOTES_PER_PASS_MAX
 
     async def _build(self, connection: Connection) -> int:
-        """Build a day of an instrument that had trades before notes were taken; returns its minutes, 0 for the end."""
+        """Build a day of an instrument that has trades from before there were notes.
+
+        Return its minutes, 0 at the end.
+        """
         await connection.execute(_SQL["begin_empty"])
         while row := await connection.fetchrow(_SQL["unbuilt"]):
             number, moment = row
@@ -123,6 +128,6 @@ def _opening(moment: datetime, seconds: int) -> datetime:
 
 
 def _columns(bars: Iterable[Bar]) -> tuple[list[int], list[datetime]]:
-    # In order, so that two processes would wait for each other and not for ever.
+    # Sorted, so that two processes lock the rows in the same order and cannot deadlock.
     ordered = sorted(bars)
     return [number for number, _ in ordered], [moment for _, moment in ordered]

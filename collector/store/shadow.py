@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _SQL = queries("difference")
 
 KINDS = ("missing", "extra", "differs")
+# For comparing one table, which may hold years of rows.
 COMPARE_TIMEOUT_SECONDS = 3600.0
 
 
@@ -88,7 +89,7 @@ class Shadow:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        if self._begun and not self._held.stands:
+        if self._begun and not self._held.is_open:
             raise ComparisonError(f"the comparison was cut short ({self._lost}); nothing was changed, start it again")
         try:
             with refusals(self._dsn):

@@ -1,7 +1,7 @@
-"""Run migration steps with alembic: all of them in one transaction, under the lock of `collector.store.migrate`.
+"""Runs migration steps with alembic: all in one transaction, under the lock of `collector.store.migrate`.
 
-Also what the steps themselves call. A step is a .py file that runs the .sql file of the same name, since the work is
-SQL and the server's driver takes a whole file of it.
+The functions that the steps call are here too. A step is a .py file that runs the .sql file of the same name: its work
+is SQL, and the driver executes a whole file at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 async def apply(dsn: str, progress: Callable[[str], None]) -> list[str]:
-    """Apply the steps that are missing and return their numbers; `migrate` tells what is raised."""
+    """Apply the missing steps and return their numbers. Raises as `collector.store.migrate.migrate` does."""
     applied: list[str] = []
 
     def note(step: Any, **_context: object) -> None:
@@ -47,7 +47,7 @@ async def apply(dsn: str, progress: Callable[[str], None]) -> list[str]:
             async with engine.begin() as connection:
                 await connection.run_sync(_upgrade, note)
     except DBAPIError as error:
-        # SQLAlchemy wraps what the driver raised, and that is what `failures` knows how to tell.
+        # SQLAlchemy wraps the driver's error, and `failures` translates only the driver's.
         with failures(dsn):
             raise (error.orig and error.orig.__cause__) or error from None
     finally:
@@ -78,6 +78,6 @@ def _upgrade(connection: Connection, note: Callable[..., None]) -> None:
 
 
 def _driver(connection: Connection, work: Callable[[asyncpg.Connection], Any]) -> Any:
-    """Let a coroutine work on the driver's own connection, within the transaction."""
+    """Run a coroutine on the driver's own connection, within the transaction."""
     adapted: Any = connection.connection.dbapi_connection
     return adapted.run_async(work)

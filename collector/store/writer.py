@@ -1,8 +1,9 @@
-"""Batches into tables: the rows, the journal's position and the counts in one transaction.
+"""Commits batches: the rows, the journal's position and the counts in one transaction.
 
-The writer never gives a batch up. While the database is away it tries again, for ever, and tells so in `database`.
-Because keys are natural and the position moves with the rows, writing a batch again changes nothing. Where the line is
-cut between the server's commit and its answer, the position tells which it was, so that nothing is counted twice.
+The writer never gives up on a batch. While the database is away it tries again for ever, which `Writer.database` shows.
+Writing a batch twice changes nothing, because keys are natural and the position moves with the rows. If the line is cut
+between the server's commit and its answer, the position shows whether the commit was made, so that nothing is counted
+twice.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from collector.model import Gap, Instrument, Position, Session, Wanted
 from collector.store.batch import Batch, Committed
 from collector.store.named import queries
-from collector.store.place import AnyOwner, Held, JournalPlace, Owner
+from collector.store.place import AnyOwner, JournalPlace, Owner, StoredPlace
 from collector.store.retrying import ATTEMPT_MAX_SECONDS, RETRY_MAX_SECONDS, RetryingConnection
 from collector.store.rows import Rows
 
@@ -30,31 +31,31 @@ COMMIT_TIMEOUT_SECONDS: Final = 60.0
 _SQL = queries("write")
 
 
-class Abandoned(NamedTuple):
-    """A session that nobody has closed."""
+class OpenSession(NamedTuple):
+    """A session without an end in the tables: it is being recorded, or its collector died."""
 
     session: Session
     last_us: int
-    """What was received until then is in the tables, microseconds by our clock, or shortly before."""
+    """Everything received until about then is in the tables, microseconds by our clock."""
     exact: bool
-    """Whether it is exactly so."""
+    """Whether `last_us` is exact."""
     silent_seconds: float | None
-    """For how long its collector has given no sign of life; None where it is our own, or nobody's any more."""
+    """How long ago its collector gave a sign of life; None where that is this one, or none owns it any more."""
 
 
-class Asked(NamedTuple):
-    """A stream that is asked for."""
+class WantedStream(NamedTuple):
+    """A stream that a collector is configured to record now."""
 
     wanted: Wanted
     silent_seconds: float | None
-    """For how long its collector has given no sign of life; None where it is our own."""
+    """How long ago its collector gave a sign of life; None where that is this one."""
 
 
 class Writer:
-    """Commits batches on one connection of its own.
+    """Commits batches on one connection.
 
-    `journal` is the name under which the database remembers the position and the counts, or who owns it; None, as for
-    a replay, leaves both alone.
+    `journal` is the journal's name in the database, or its owner. With None, as for a replay, batches move no position
+    and no counts.
     """
 
     def __init__(
@@ -68,32 +69,35 @@ class Writer:
         self._place = JournalPlace(AnyOwner(journal) if isinstance(journal, str) else journal) if journal else None
         self._rows = Rows()
         self.database = RetryingConnection(dsn, self._enter, sleep=sleep, longest_wait_seconds=longest_wait_seconds)
-        """How it is with the database, as the last commit or question found it."""
+        """The connection, which tells whether the last commit or query succeeded."""
         self._unanswered: Committed | None = None
-        """What became of a batch whose commit was asked for and never answered."""
+        """What became of a batch if its commit, whose answer has not come, was made."""
 
     def __repr__(self) -> str:
         return f"<Writer on {self.database!r}>"
 
-    async def held(self) -> Held | None:
-        """Return how far the journal is in the tables; None for a database that knows nothing of it."""
+    async def stored_place(self) -> StoredPlace | None:
+        """Return how far the journal is in the tables; None where the database does not know the journal."""
         place = self._place
         assert place is not None, "a writer without a journal has no position"
         return await self.database.run(place.load)
 
     async def position(self) -> Position | None:
-        """Return the segment and offset up to which the journal is in the tables; None for a database without any."""
-        held = await self.held()
-        return None if held is None else held.position
+        """Return the position up to which the journal is in the tables; None where the database does not know it."""
+        stored = await self.stored_place()
+        return None if stored is None else stored.position
 
-    async def stay(self, received_ns: int) -> None:
-        """Give a sign of life where there is nothing to commit: what was received until then is in the tables."""
+    async def give_sign_of_life(self, received_ns: int) -> None:
+        """Store a sign of life when there is nothing to commit.
+
+        `received_ns`: all received until then is in the tables.
+        """
         place = self._place
         if place is not None:
-            await self.database.run(lambda connection: place.stay(connection, received_ns))
+            await self.database.run(lambda connection: place.give_sign_of_life(connection, received_ns))
 
     async def set_aside(self, segment: int, why: str) -> None:
-        """Keep what was counted since a segment that the journal has lost under a name that tells why."""
+        """Store the counts since a segment, which the journal has lost, under a name that says why."""
         place = self._place
         assert place is not None, "a writer without a journal has no counts"
 
@@ -104,7 +108,7 @@ class Writer:
         await self.database.run(work)
 
     def begin_anew(self) -> None:
-        """The journal has another name now: nothing is known of it."""
+        """Start over for a journal that has been given another name."""
         if self._place is not None:
             self._place = self._place.renamed()
         self._unanswered = None
@@ -118,21 +122,21 @@ class Writer:
             for venue, symbol, stream, from_us, from_seq, cause, reason in rows
         ]
 
-    async def abandoned(self) -> list[Abandoned]:
-        """Return the sessions that were never closed, of every journal that the database knows."""
+    async def open_sessions(self) -> list[OpenSession]:
+        """Return the sessions without an end, of all journals in the database."""
         journal = None if self._place is None else self._place.journal
         rows = await self.database.run(lambda connection: connection.fetch(_SQL["abandoned"], journal))
         return [
-            Abandoned(Session(session_id, venue, worker, url, opened_us, None, None, frames, details), *rest)
+            OpenSession(Session(session_id, venue, worker, url, opened_us, None, None, frames, details), *rest)
             for session_id, venue, worker, url, opened_us, frames, details, *rest in rows
         ]
 
-    async def wanted(self) -> list[Asked]:
-        """Return what is asked for now, by every journal that the database knows."""
+    async def wanted_streams(self) -> list[WantedStream]:
+        """Return the streams that are configured now, of all journals in the database."""
         journal = None if self._place is None else self._place.journal
         rows = await self.database.run(lambda connection: connection.fetch(_SQL["wanted_now"], journal))
         return [
-            Asked(Wanted(Instrument(venue, symbol), stream, from_us, None), silent_seconds)
+            WantedStream(Wanted(Instrument(venue, symbol), stream, from_us, None), silent_seconds)
             for venue, symbol, stream, from_us, silent_seconds in rows
         ]
 
@@ -151,7 +155,7 @@ class Writer:
         return await self.database.run(lambda connection: self._commit(connection, batch))
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         await self.database.close()
 
     async def _enter(self, connection: Connection) -> None:
@@ -173,7 +177,7 @@ class Writer:
             # Waits for the former transaction where the server is still busy with it.
             reached = await place.reached_by(connection, batch)
         if reached:
-            place.reached(batch)
+            place.commit_answered(batch)
         return reached
 
     async def _transact(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:
@@ -182,10 +186,10 @@ class Writer:
                 committed = await self._store(connection, batch, careful=careful)
                 self._unanswered = committed
                 if self._place is not None:
-                    self._place.asked(batch)
+                    self._place.commit_asked(batch)
             self._unanswered = None
         if self._place is not None:
-            self._place.reached(batch)
+            self._place.commit_answered(batch)
         return committed
 
     async def _store(self, connection: Connection, batch: Batch, *, careful: bool) -> Committed:

@@ -57,7 +57,7 @@ def place_of(daemon: Daemon) -> str:
 async def test_original_that_comes_back_after_its_copy_loses_nothing_and_gets_a_name_of_its_own(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(place, "OWNER_SILENT_MAX_SECONDS", 1.0)
     monkeypatch.setattr(starting, "ABANDONED_SECONDS", 1.0)
     async with stage(database, tmp_path) as on:
         async with on.daemon() as daemon:

@@ -24,8 +24,8 @@ from collector.recording.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
 from collector.recording.session import JournalledSession
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
-from collector.store.place import Held
-from collector.store.writer import Abandoned, Asked, Writer
+from collector.store.place import StoredPlace
+from collector.store.writer import OpenSession, WantedStream, Writer
 from collector.venues.adapter import Adapter
 from collector.venues.events import Event
 from collector.venues.rest import RestAnswer, RestCall
@@ -74,17 +74,17 @@ class HeldWriter:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def held(self) -> Held | None:
+    async def stored_place(self) -> StoredPlace | None:
         await self.open.wait()
-        return None if self.saved is None else Held(self.saved, None, 0, None, None, 0.0, None)
+        return None if self.saved is None else StoredPlace(self.saved, None, 0, None, None, 0.0, None)
 
     async def open_gaps(self) -> list[Gap]:
         return []
 
-    async def abandoned(self) -> list[Abandoned]:
+    async def open_sessions(self) -> list[OpenSession]:
         return []
 
-    async def wanted(self) -> list[Asked]:
+    async def wanted_streams(self) -> list[WantedStream]:
         return []
 
     async def known_sessions(self, numbers: Collection[int]) -> set[int]:
@@ -95,7 +95,7 @@ class HeldWriter:
 
     async def set_aside(self, segment: int, why: str) -> None: ...
 
-    async def stay(self, received_ns: int) -> None: ...
+    async def give_sign_of_life(self, received_ns: int) -> None: ...
 
     async def commit(self, batch: Batch) -> Committed:
         await self.open.wait()

@@ -157,7 +157,7 @@ async def test_nothing_is_committed_or_deleted_between_the_notice_and_the_new_st
         [(segment, offset)] = await on.query("select segment, byte_offset from journal_position")
         await segments_later(daemon, 2)
         noticed, go_on = asyncio.Event(), asyncio.Event()
-        held, commit = daemon.writer.held, daemon.writer.commit
+        held, commit = daemon.writer.stored_place, daemon.writer.commit
         batches: list[Batch] = []
 
         async def slow() -> Any:
@@ -169,7 +169,7 @@ async def test_nothing_is_committed_or_deleted_between_the_notice_and_the_new_st
             batches.append(batch)
             return await commit(batch)
 
-        daemon.writer.held = slow  # type: ignore[method-assign]
+        daemon.writer.stored_place = slow  # type: ignore[method-assign]
         daemon.writer.commit = commit_and_tell  # type: ignore[method-assign]
         await database_server.restore(database, backup)
         await noticed.wait()

@@ -36,7 +36,7 @@ async def test_held_connection_is_made_once_prepared_and_made_anew_when_it_is_go
         prepared.append(await connection.fetchval("select pg_backend_pid()"))
 
     held = HeldConnection(lambda: database, prepare)
-    assert not held.stands
+    assert not held.is_open
     first = await held.get()
     assert await held.get() is first
     held.drop()
@@ -46,7 +46,7 @@ async def test_held_connection_is_made_once_prepared_and_made_anew_when_it_is_go
     await held.get()
     assert len(set(prepared)) == 3
     await held.close()
-    assert not held.stands
+    assert not held.is_open
 
 
 async def test_connection_whose_preparation_fails_is_not_kept(database: str) -> None:
@@ -59,10 +59,10 @@ async def test_connection_whose_preparation_fails_is_not_kept(database: str) -> 
     held = HeldConnection(lambda: database, prepare)
     with pytest.raises(ValueError, match="a bug"):
         await held.get()
-    stood = held.stands
+    stood = held.is_open
     assert not stood
     await held.get()
-    assert held.stands
+    assert held.is_open
     held.drop()
 
 

@@ -69,7 +69,7 @@ def test_what_was_started_for_a_parent_that_is_gone_does_not_begin(folder: Path)
     command = command_as(account_for(folder), ["/bin/echo", "alive"], death_signal=signal.SIGINT)
     command[command.index(str(os.getpid()))] = "1"  # not its parent
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (launch.ORPHANED, "")
+    assert (done.returncode, done.stdout) == (launch.ORPHANED_EXIT_STATUS, "")
 
 
 def test_a_command_is_signalled_when_its_parent_is_killed(folder: Path) -> None:

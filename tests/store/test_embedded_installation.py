@@ -137,8 +137,8 @@ def test_what_a_fetching_command_says_without_end_is_taken_in_pieces() -> None:
 
     told = fetching._run([sys.executable, "-c", print_much], "a command", said.append)
 
-    assert max(map(len, said)) == fetching.LONGEST_LINE
-    assert len(told) == fetching.LARGEST_OUTPUT
+    assert max(map(len, said)) == fetching.PROGRESS_LINE_MAX_CHARACTERS
+    assert len(told) == fetching.OUTPUT_MAX_CHARACTERS
 
 
 def test_what_a_fetching_command_says_is_passed_on_as_it_comes() -> None:

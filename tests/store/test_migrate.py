@@ -16,13 +16,14 @@ from alembic.script import ScriptDirectory
 
 from collector.store import migrate as migrate_module
 from collector.store.embedded import EmbeddedServer, Kind, find
-from collector.store.embedded.installation import MINIMUM_MAJOR
+from collector.store.embedded.installation import POSTGRES_MIN_MAJOR
 from collector.store.errors import (
     DatabaseNewerError,
     DatabaseRefusedError,
     DatabaseUnreachableError,
     MigrationError,
 )
+from collector.store.locks import MIGRATION_LOCK
 from collector.store.migrate import known_steps, migrate, migrations_folder, pending
 from collector.store.steps import forward_only
 from tests.databases import TIMESCALEDB, installation_for, open_folder
@@ -114,7 +115,7 @@ async def test_a_lock_that_is_never_given_back_ends_in_an_error(
 ) -> None:
     monkeypatch.setattr(migrate_module, "LOCK_TIMEOUT_SECONDS", 0.05)
     async with session(empty_database) as connection:
-        await connection.execute("select pg_advisory_lock($1)", migrate_module.LOCK_KEY)
+        await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
         with pytest.raises(MigrationError, match="another migration"):
             await migrate(empty_database)
 
@@ -242,9 +243,9 @@ async def test_plain_tables_go_on_working_when_timescaledb_comes_later() -> None
 
 
 async def test_the_oldest_supported_server_takes_every_step() -> None:
-    installation = find(kind=Kind.SYSTEM, major=MINIMUM_MAJOR)
+    installation = find(kind=Kind.SYSTEM, major=POSTGRES_MIN_MAJOR)
     if installation is None:
-        pytest.skip(f"no PostgreSQL {MINIMUM_MAJOR} on this machine")
+        pytest.skip(f"no PostgreSQL {POSTGRES_MIN_MAJOR} on this machine")
     folder = open_folder()
     try:
         async with EmbeddedServer(folder, installation, throwaway=True).running() as dsn:

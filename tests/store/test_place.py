@@ -77,9 +77,9 @@ async def test_second_collector_of_one_name_waits_and_gives_up_once_the_first_is
 async def test_a_sign_of_life_without_a_commit_is_enough(database: str) -> None:
     async with writing(database, Run("original")) as original, writing(database, Run("copy")) as copy:
         await original.commit(batch(trade(1), offset=100))
-        refused = asyncio.create_task(copy.held())
+        refused = asyncio.create_task(copy.stored_place())
         await told(copy, "host:original")
-        await original.stay(T * 1000)
+        await original.give_sign_of_life(T * 1000)
         with pytest.raises(JournalNameInUseError):
             await refused
 
@@ -88,7 +88,7 @@ async def test_next_run_of_the_same_folder_goes_on_at_once(database: str) -> Non
     async with writing(database, Run("first")) as first:
         await first.commit(batch(trade(1), offset=100))
     async with writing(database, Run("second", frozenset({"first"}))) as second, asyncio.timeout(5):
-        held = await second.held()
+        held = await second.stored_place()
         assert held is not None
         assert held.position == (1, 100)
         await second.commit(batch(trade(2), offset=200))
@@ -99,9 +99,9 @@ async def test_silent_stranger_has_taken_the_name(database: str, monkeypatch: py
     async with writing(database, Run("stranger")) as stranger:
         await stranger.commit(batch(trade(1), offset=100))
     async with writing(database, Run("ours", frozenset({"former"}))) as ours:
-        waiting = asyncio.create_task(ours.held())
+        waiting = asyncio.create_task(ours.stored_place())
         await told(ours, "host:stranger")  # which may come back: nobody knows yet that it is gone
-        monkeypatch.setattr(place, "SILENT_SECONDS", 0.1)
+        monkeypatch.setattr(place, "OWNER_SILENT_MAX_SECONDS", 0.1)
         with pytest.raises(JournalNameGoneError, match="host:stranger"):
             await waiting
 

@@ -32,11 +32,11 @@ async def test_question_that_takes_too_long_is_ended_by_the_server_and_the_next_
 async def test_questions_wait_in_turn_and_too_many_are_sent_away(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "WAITING_QUESTIONS", 2)
+    monkeypatch.setattr(reading, "WAITING_QUERIES_MAX", 2)
     reader = Reader(lambda: database)
     first, second = (asyncio.ensure_future(reader.rows("select pg_sleep(0.2)")) for _ in range(2))
     await asyncio.sleep(0)
-    with pytest.raises(DatabaseBusyError, match="ask again later"):
+    with pytest.raises(DatabaseBusyError, match="try again later"):
         await reader.rows("select 1")
     await asyncio.gather(first, second)
     assert await reader.rows("select 1")

@@ -172,7 +172,7 @@ async def test_a_backfill_of_old_data_is_kept_unless_told(database: str, *, keep
 
 @pytest.mark.parametrize("database_server", ["postgres"], indirect=True)
 async def test_rows_without_chunks_go_a_few_at_a_time(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.store.retention.ROWS", 7)
+    monkeypatch.setattr("collector.store.retention.DELETED_ROWS_MAX", 7)
     async with staged(database) as on:
         assert (await apply(database))["trades"] == 2 * 119
         assert await oldest(on) == KEEP

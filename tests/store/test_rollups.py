@@ -246,7 +246,7 @@ async def test_a_pass_leaves_the_work_to_another_that_is_at_it(database: str) ->
 async def test_more_notes_than_a_pass_takes_are_taken_by_several(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.store.rollups.NOTES", 7)
+    monkeypatch.setattr("collector.store.rollups.NOTES_PER_PASS_MAX", 7)
     await store(database, many(100, 1))
     assert await roll(database) > 90
     assert await rows(database, "select count(*) from trades_touched") == [(0,)]

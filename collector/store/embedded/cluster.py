@@ -13,7 +13,7 @@ All of it belongs to the server's account. Nothing here talks to the server.
 
 from __future__ import annotations
 
-__all__ = ["HOST", "Cluster"]
+__all__ = ["LOOPBACK_HOST", "Cluster"]
 
 import fcntl
 import os
@@ -22,6 +22,8 @@ import shutil
 import signal
 import stat
 import subprocess
+from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 from collector.store.embedded import files
@@ -30,15 +32,18 @@ from collector.store.embedded.bootstrap import ANALYST, OWNER, SUPERUSER
 from collector.store.embedded.installation import Installation, Kind
 from collector.store.errors import ServerBusyError, ServerStartError
 
-# Where it listens when its folder's path is too long for a socket.
-HOST = "127.0.0.1"
-# Part of a socket's name; below the range that the kernel gives to outgoing connections, for who lets it listen.
+# Where the server listens when its folder's path is too long for the address of a socket.
+LOOPBACK_HOST = "127.0.0.1"
+# Part of a socket's name. It lies below the range that the kernel gives to outgoing connections, for those who change
+# `listen_addresses` and have the server listen on the net as well.
 SOCKET_PORT = 15432
-# The kernel takes no longer one.
-LONGEST_SOCKET_PATH_BYTES = 107
+# The longest path of a socket that Linux takes (`sun_path` in unix(7), without its final NUL).
+SOCKET_PATH_MAX_BYTES = 107
+# It takes about a second; a slow or busy disk may need a hundred times that.
 INITDB_TIMEOUT_SECONDS = 180.0
-LOG_FILE_MEGABYTES = 10
-LOG_FILES_KEPT = 5
+# Together with `LOG_FILES_MAX` the bound of the server's log on the disk, 50 MB.
+LOG_FILE_MAX_MEGABYTES = 10
+LOG_FILES_MAX = 5
 START_LOG = "start.log"
 
 _SETTINGS = {
@@ -60,11 +65,12 @@ _SETTINGS = {
     "log_filename": "server-%Y%m%d-%H%M%S.log",
     "log_directory": "../log",
     "log_rotation_age": "1d",
-    "log_rotation_size": f"{LOG_FILE_MEGABYTES}MB",
+    "log_rotation_size": f"{LOG_FILE_MAX_MEGABYTES}MB",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
-_THROWAWAY = {
+# For tests, whose data nobody wants back.
+_THROWAWAY_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -79,8 +85,22 @@ include_if_exists = 'collector.conf'
 """
 
 
+# The line of `postmaster.pid`, counted from 0, on which a server writes its state (pidfile.h of PostgreSQL).
+STATE_LINE = 7
+
+
+class ServerState(StrEnum):
+    """What a server has written about itself into `postmaster.pid`."""
+
+    UNKNOWN = ""
+    STARTING = "starting"
+    READY = "ready"
+    STANDBY = "standby"
+    STOPPING = "stopping"
+
+
 class Cluster:
-    """The folder `data_dir/postgres` and what is in it."""
+    """The folder `data_dir/postgres` and its contents."""
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir.absolute() / "postgres"
@@ -115,10 +135,10 @@ class Cluster:
 
     @property
     def socket_folder(self) -> Path | None:
-        """Where the server's socket is; None where no address can name it, because the path is too long."""
+        """The folder of the server's socket; None where its path is too long for the address of a socket."""
         folder = self.folder / "socket"
         longest = len(os.fsencode(folder / f".s.PGSQL.{SOCKET_PORT}"))
-        return folder if longest <= LONGEST_SOCKET_PATH_BYTES and "," not in str(folder) else None
+        return folder if longest <= SOCKET_PATH_MAX_BYTES and "," not in str(folder) else None
 
     def lock(self) -> Account:
         """Make the folder, claim it for this process, and return the account that the server will run as.
@@ -130,7 +150,7 @@ class Cluster:
         """
         try:
             account = account_for(self.data, self.folder, self._parent)
-            # Root's folder lets the account through and shows it nothing.
+            # The server's account may pass through root's folder, but not list it.
             self._parent.mkdir(0o711 if account.switch else 0o700, parents=True, exist_ok=True)
             with files.held(self._parent) as parent:
                 files.made(parent, self.folder.name, account)
@@ -155,7 +175,7 @@ class Cluster:
         return account
 
     def unlock(self) -> None:
-        """Give the folder up; without a claim, nothing happens."""
+        """Release the folder; does nothing where it is not claimed."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -163,7 +183,7 @@ class Cluster:
     def create(self, installation: Installation, account: Account) -> None:
         """Make the database files where there are none; takes about a second.
 
-        An interrupted attempt leaves no half-made cluster behind: it is made beside its place and renamed.
+        They are made under another name and then renamed, so that an interrupted attempt leaves no half-made cluster.
         """
         with files.held(self._parent, self.folder.name) as folder:
             files.made(folder, "log", account)
@@ -219,14 +239,17 @@ class Cluster:
             files.append(new, "postgresql.conf", _INCLUDE, account)
 
     def configure(self, installation: Installation, account: Account, *, tcp: bool, throwaway: bool) -> None:
-        """Write the settings of this start. What stands in `postgresql.conf` below them, or in ALTER SYSTEM, wins."""
+        """Write the settings of this start.
+
+        Settings in `postgresql.conf` below the include, or by ALTER SYSTEM, win.
+        """
         settings = dict(_SETTINGS)
         settings |= {
-            "listen_addresses": HOST if tcp else "",
+            "listen_addresses": LOOPBACK_HOST if tcp else "",
             "unix_socket_directories": "" if tcp else _quoted(str(self.folder / "socket")),
         }
         if throwaway:
-            settings |= _THROWAWAY
+            settings |= _THROWAWAY_SETTINGS
         if installation.kind is not Kind.WHEEL:
             settings["wal_compression"] = "lz4"  # in every distribution's build, and cheaper
             if not Path("/usr/share/zoneinfo/UTC").exists():
@@ -241,12 +264,12 @@ class Cluster:
         with files.held(self._parent, self.folder.name, "data") as folder:
             files.write(folder, "collector.conf", text, account)
         with files.held(self._parent, self.folder.name, "socket") as folder:
-            # Of a server that was killed; its number may be another process's by now.
+            # Left by a server that was killed, whose process id may belong to another process by now.
             for name in files.names(folder):
                 files.remove(folder, name)
 
     def passwords(self, account: Account) -> dict[str, str]:
-        """Return the password of each login, made up once. For who holds the lock."""
+        """Return the password of each login, generated at the first call. The caller holds the lock."""
         found: dict[str, str] = {}
         with files.held(self._parent, self.folder.name) as folder:
             present = files.names(folder)
@@ -265,7 +288,7 @@ class Cluster:
         return found
 
     def known_passwords(self, login: str) -> dict[str, str]:
-        """Return what a login's password file holds, by login.
+        """Return the passwords in a login's password file, by login.
 
         Raises:
             ServerStartError: this account may not read it, or it is lost.
@@ -283,9 +306,9 @@ class Cluster:
         return {name: password for line in lines for name, password in [line.rsplit(":", 2)[1:]]}
 
     def _places(self) -> list[str]:
-        """The addresses that passwords are for, as psql's password file spells them."""
+        """The server's addresses as psql's password file spells them."""
         folder = self.socket_folder
-        return [*([str(folder).replace("\\", "\\\\").replace(":", "\\:")] if folder else []), HOST]
+        return [*([str(folder).replace("\\", "\\\\").replace(":", "\\:")] if folder else []), LOOPBACK_HOST]
 
     def password_file(self, login: str) -> Path:
         """The file with a login's password, fit for `PGPASSFILE`."""
@@ -303,32 +326,36 @@ class Cluster:
             return None
 
     def remember_port(self, account: Account, port: int) -> None:
-        """Keep the port for the next start and for `describe`."""
+        """Store the port for the next start and for other processes."""
         with files.held(self._parent, self.folder.name) as folder:
             files.write(folder, "port", str(port), account)
 
-    def state(self, pid: int) -> str:
-        """What the server with this process id says of itself: '' at first, then `starting`, `ready`, `stopping`."""
+    def state(self, pid: int) -> ServerState:
+        """Return what the server with this process id has written about itself."""
         try:
             with files.held(self._parent, self.folder.name, "data") as folder:
                 lines = files.read(folder, "postmaster.pid").splitlines()
         except FileNotFoundError:
-            return ""
-        return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else ""
+            return ServerState.UNKNOWN
+        if len(lines) <= STATE_LINE or lines[0] != str(pid):
+            return ServerState.UNKNOWN
+        with suppress(ValueError):
+            return ServerState(lines[STATE_LINE].strip())
+        return ServerState.UNKNOWN
 
     def prune_logs(self) -> None:
-        """Delete all but the newest log files; PostgreSQL bounds each file's size, never their number."""
+        """Delete all but the newest log files: PostgreSQL bounds the size of each, but not their number."""
         with files.held(self._parent, self.folder.name, "log") as folder:
-            for old in self._logs(folder)[:-LOG_FILES_KEPT]:
+            for old in self._logs(folder)[:-LOG_FILES_MAX]:
                 files.remove(folder, old)
 
     def new_start_log(self, account: Account) -> int:
-        """Return a descriptor of an empty file for what the server says while it starts."""
+        """Return a descriptor of an empty file for the server's output until it has its own log."""
         with files.held(self._parent, self.folder.name, "log") as folder:
             return files.create(folder, START_LOG, account)
 
     def last_words(self) -> tuple[str, str]:
-        """Return what the server said while it started, and the end of its newest log."""
+        """Return the server's output from its start, and the end of its newest log."""
         with files.held(self._parent, self.folder.name, "log") as folder:
             logs = self._logs(folder)
             said = files.read(folder, START_LOG) if START_LOG in files.names(folder) else ""

@@ -38,10 +38,12 @@ WHEEL_HASHES = (
     "sha256:11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034",  # glibc, aarch64
 )
 SCRIPT = "timescaledb-debian.sh"
+# For fetching and unpacking about 100 MB over a slow line; then a stuck mirror is given up.
 DOWNLOAD_TIMEOUT_SECONDS = 900.0
-# Characters of what a fetching command says that are taken at a time: it may pass on what a mirror said.
-LONGEST_LINE = 2000
-LARGEST_OUTPUT = 64 * 1024
+# Characters of a fetching command's progress that are read at a time: it may pass on what a mirror sent.
+PROGRESS_LINE_MAX_CHARACTERS = 2000
+# Characters that are read of a fetching command's output, which is one path.
+OUTPUT_MAX_CHARACTERS = 64 * 1024
 
 
 def install(progress: Progress, folder: Path | None = None) -> Installation:
@@ -175,7 +177,7 @@ def _run(command: list[str], what: str, progress: Progress | None = None, env: M
         alarm.start()
         try:
             assert process.stderr is not None
-            for line in iter(partial(process.stderr.readline, LONGEST_LINE), ""):
+            for line in iter(partial(process.stderr.readline, PROGRESS_LINE_MAX_CHARACTERS), ""):
                 said.append(line.rstrip())
                 if progress:
                     progress(line.rstrip())
@@ -186,7 +188,7 @@ def _run(command: list[str], what: str, progress: Progress | None = None, env: M
         if status != 0:
             raise InstallError(f"{what}: " + ("\n    ".join(said) or f"{command[0]} ended with status {status}"))
         output.seek(0)
-        return output.read(LARGEST_OUTPUT).strip()
+        return output.read(OUTPUT_MAX_CHARACTERS).strip()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -19,9 +19,10 @@ from typing import Final
 
 from collector.store.embedded.account import Account
 
-LARGEST_TEXT_BYTES: Final = 1 << 16
-_PLACE: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # to go on from; who may only pass through can have it
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Bytes that are read of a text, from its end: the longest is a log, of which the last lines matter.
+TEXT_MAX_BYTES: Final = 1 << 16
+_PASS_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # to go on from; who may only pass through can have it
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @contextmanager
@@ -30,10 +31,10 @@ def held(folder: Path, *inner: str) -> Iterator[int]:
 
     A link inside is followed only where nobody but ourselves can have made it.
     """
-    descriptor = os.open(folder, _PLACE)
+    descriptor = os.open(folder, _PASS_FLAGS)
     try:
         for name in inner:
-            below = _inside(descriptor, name, _PLACE)
+            below = _inside(descriptor, name, _PASS_FLAGS)
             os.close(descriptor)
             descriptor = below
         yield descriptor
@@ -51,7 +52,7 @@ def made(folder: int, name: str, account: Account, mode: int = 0o700) -> None:
     """Make a folder where there is none, and have it the account's with these rights, whoever made it."""
     with suppress(FileExistsError):
         os.mkdir(name, mode, dir_fd=folder)
-    descriptor = _inside(folder, name, _FOLDER)
+    descriptor = _inside(folder, name, _FOLDER_FLAGS)
     try:
         about = os.fstat(descriptor)
         if account.switch and (about.st_uid, about.st_gid) != (account.uid, account.gid):
@@ -64,7 +65,7 @@ def made(folder: int, name: str, account: Account, mode: int = 0o700) -> None:
 
 def names(folder: int) -> list[str]:
     """Return what is in a folder, in order."""
-    descriptor = os.open(".", _FOLDER, dir_fd=folder)
+    descriptor = os.open(".", _FOLDER_FLAGS, dir_fd=folder)
     try:
         with os.scandir(descriptor) as entries:
             return sorted(entry.name for entry in entries)
@@ -72,7 +73,7 @@ def names(folder: int) -> list[str]:
         os.close(descriptor)
 
 
-def read(folder: int, name: str, *, last_bytes: int = LARGEST_TEXT_BYTES) -> str:
+def read(folder: int, name: str, *, last_bytes: int = TEXT_MAX_BYTES) -> str:
     """Return a file's text, of a long one the end. OSError for what is no plain file, such as a link or a pipe."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:

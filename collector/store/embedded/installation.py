@@ -6,7 +6,7 @@ server folder, then one found on the machine. Looking never fetches anything: th
 
 from __future__ import annotations
 
-__all__ = ["MINIMUM_MAJOR", "Installation", "Kind", "available", "find", "programs_in", "server_folder"]
+__all__ = ["POSTGRES_MIN_MAJOR", "Installation", "Kind", "available", "find", "programs_in", "server_folder"]
 
 import os
 import re
@@ -21,7 +21,9 @@ import platformdirs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MINIMUM_MAJOR = 15
+# The oldest PostgreSQL on which the tables are tested.
+POSTGRES_MIN_MAJOR = 15
+# For `postgres -V`, which takes milliseconds once it is in the disk cache.
 PROBE_TIMEOUT_SECONDS = 20.0
 
 
@@ -114,7 +116,7 @@ def _probe(kind: Kind, programs: Path) -> Iterator[Installation]:
     except (OSError, subprocess.SubprocessError):
         return  # a tree that was moved, or belongs to another kind of machine, is as good as none
     version = re.search(r"\b(\d+)[\w.]*", answer.stdout)
-    if version is None or int(version[1]) < MINIMUM_MAJOR:
+    if version is None or int(version[1]) < POSTGRES_MIN_MAJOR:
         return
     yield Installation(kind, programs, version[0], timescaledb=kind is Kind.TIMESCALEDB or _has_timescaledb(programs))
 

@@ -12,12 +12,14 @@ import ctypes
 import os
 import sys
 
+# From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
-ORPHANED = 75
+# EX_TEMPFAIL of <sysexits.h>: nothing is wrong with the program.
+ORPHANED_EXIT_STATUS = 75
 
 
 def main() -> None:
-    """Replace this process by the program; exits with `ORPHANED` where the parent is gone already."""
+    """Replace this process by the program; exits with `ORPHANED_EXIT_STATUS` where the parent is gone already."""
     parent, uid, gid, signal = map(int, sys.argv[1:5])
     command = sys.argv[5:]
     if uid >= 0:
@@ -29,7 +31,7 @@ def main() -> None:
         if libc.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "no signal at the parent's death")
         if os.getppid() != parent:  # it died before the signal was asked for
-            sys.exit(ORPHANED)
+            sys.exit(ORPHANED_EXIT_STATUS)
     os.umask(0o077)
     os.execv(command[0], command)  # noqa: S606  this is its purpose
 

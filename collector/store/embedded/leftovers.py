@@ -15,7 +15,9 @@ from pathlib import Path
 from collector.store.embedded import files
 from collector.store.errors import ServerBusyError
 
+# How long the server of a killed collector may take to end: it finishes its checkpoint first.
 LEFTOVER_TIMEOUT_SECONDS = 30.0
+# How often the process table is looked at meanwhile: no event tells of the end of another's child.
 POLL_SECONDS = 0.02
 
 

@@ -1,9 +1,9 @@
-"""Start a PostgreSQL of our own, keep it running, and stop it with us.
+"""The embedded database: a PostgreSQL server that the collector starts, keeps running and stops.
 
-The server is a child process that gets a signal from the kernel when we die, in whatever way: none is ever left
-behind. It listens on a socket that nobody else can reach, asks for passwords, and never runs as root. Only where the
-folder's path is too long for a socket's address it listens on loopback; a password is then given to nobody who does not
-prove to know it. Recovery after a kill is PostgreSQL's own; this module only makes sure that it is let to its work.
+The server is a child process. When the collector dies, in whatever way, the kernel signals the server, so that none is
+left behind. It listens on a Unix socket that no other account can reach, asks for passwords, and never runs as root.
+Where the folder's path is too long for a socket, it listens on loopback instead; there the password is given only to a
+server that proves it knows the password. Recovery after a kill is PostgreSQL's own: this module only gives it time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import structlog
 
 from collector.store.embedded.account import Account, account_for, command_as
 from collector.store.embedded.bootstrap import ANALYST, DATABASE, OWNER, SUPERUSER, bootstrap
-from collector.store.embedded.cluster import HOST, SOCKET_PORT, Cluster
+from collector.store.embedded.cluster import LOOPBACK_HOST, SOCKET_PORT, Cluster, ServerState
 from collector.store.embedded.installation import Installation, find
 from collector.store.embedded.leftovers import clear
 from collector.store.errors import DatabaseError, ServerMissingError, ServerStartError
@@ -36,19 +36,29 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-START_TIMEOUT_SECONDS = 600.0  # after a kill the server first repeats up to max_wal_size of writes
+# After a kill the server first repeats up to `max_wal_size` of writes.
+START_TIMEOUT_SECONDS = 600.0
+# For an orderly stop; together with `CRASH_STOP_TIMEOUT_SECONDS` it leaves the rest of the collector enough of the 30 s
+# that the unit allows (`TimeoutStopSec`).
 STOP_TIMEOUT_SECONDS = 8.0
+# For an immediate stop after that, which recovers at the next start; then the process is killed.
 CRASH_STOP_TIMEOUT_SECONDS = 5.0
+# How often the server's status file is read while it starts; a start takes 0.2 s.
 READY_POLL_SECONDS = 0.02
-KEEP_INTERVAL_SECONDS = 60.0
+# How often old log files are deleted while the server runs.
+LOG_PRUNE_SECONDS = 60.0
+# Before the first, second ... restart in a row; the last one repeats. The first costs nothing, since most deaths (out
+# of memory, a kill) are over at once.
 RESTART_DELAYS_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
-PORTS_TRIED = 100
-# How a server has to prove that it knows the password itself, before it is given one; `require_auth` of libpq.
-ONLY_PROVEN = "scram-sha-256"
+# Ports beside the one of the last start that are tried where it is taken.
+PORTS_TRIED_MAX = 100
+# The only way in which the server may ask for the password: SCRAM proves to us that it knows the password itself. The
+# value is one of `require_auth` of libpq.
+REQUIRED_LOGIN_METHOD = "scram-sha-256"
 
 
 class Hint(NamedTuple):
-    """How a person connects with psql, the one on the machine or else our own; `command` is ready to be pasted.
+    """How a person connects with psql: the one on the machine, or else the one beside the server.
 
     `host` is the folder of the server's socket, or an address.
     """
@@ -62,21 +72,20 @@ class Hint(NamedTuple):
 
     @property
     def command(self) -> str:
-        """The shell command."""
-        # An older psql knows no such demand, and takes no notice of the variable.
-        files = (
-            f"PGPASSFILE={shlex.quote(str(self.password_file))} PGREQUIREAUTH={ONLY_PROVEN} {shlex.quote(self.psql)}"
-        )
-        return f"{files} -h {shlex.quote(self.host)} -p {self.port} -U {self.user} {self.database}"
+        """The shell command, ready to be pasted."""
+        # A psql older than 16 does not know PGREQUIREAUTH, and ignores it.
+        variables = f"PGPASSFILE={shlex.quote(str(self.password_file))} PGREQUIREAUTH={REQUIRED_LOGIN_METHOD}"
+        place = f"-h {shlex.quote(self.host)} -p {self.port} -U {self.user} {self.database}"
+        return f"{variables} {shlex.quote(self.psql)} {place}"
 
 
 class EmbeddedServer:
     """A PostgreSQL server whose files are in `data_dir/postgres`.
 
     Without `installation`, the best one on the machine that fits the files is taken. `throwaway` trades durability
-    for speed, and listens on a port of loopback, before which a test can put something: for tests only.
+    for speed, and listens on a loopback port, so that a test can put a proxy before it: for tests only.
 
-    Start it from a thread that lives as long as the server shall: the kernel signals the end of that thread.
+    Start it from a thread that outlives the server: the kernel's signal is sent when that thread ends.
     """
 
     def __init__(self, data_dir: Path, installation: Installation | None = None, *, throwaway: bool = False) -> None:
@@ -115,7 +124,7 @@ class EmbeddedServer:
             raise ServerStartError(f"the database server in {self.cluster.folder} is running already")
         account = self._account = self.cluster.lock()
         try:
-            # Both run programs, which takes its time where they are not in the disk cache yet.
+            # In threads, since both run programs: reading these from a cold disk takes seconds.
             installation = await asyncio.to_thread(self._choose)
             if self.cluster.data.exists():
                 await clear(self.cluster.data)
@@ -139,9 +148,9 @@ class EmbeddedServer:
         return self.dsn
 
     async def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
-        """Stop the server and give its folder up: at first orderly, after `timeout_seconds` by force.
+        """Stop the server and release its folder; after `timeout_seconds` by force.
 
-        A forced stop loses nothing that was committed; the next start takes longer. Without a server, nothing happens.
+        A forced stop loses nothing that was committed; the next start takes longer. Does nothing where none runs.
         """
         try:
             if self._process is not None:
@@ -152,16 +161,16 @@ class EmbeddedServer:
             self.cluster.unlock()
 
     async def keep(self) -> NoReturn:
-        """Start the server again whenever it dies, and keep its log small, until cancelled. Between start and stop.
+        """Start the server again whenever it dies, and delete its old logs, until cancelled.
 
-        While it is away the journal grows; nothing is lost.
+        Call it between `start` and `stop`. While the server is away the journal grows; nothing is lost.
         """
         failures = 0
         while True:
             process, installation, account = self._process, self.installation, self._account
             if process is None or installation is None or account is None:
                 raise ServerStartError(f"the database server in {self.cluster.folder} was not started")
-            if not await _ended(process, KEEP_INTERVAL_SECONDS):
+            if not await _ended(process, LOG_PRUNE_SECONDS):
                 failures = 0
                 self.cluster.prune_logs()
                 continue
@@ -193,7 +202,7 @@ class EmbeddedServer:
 
     @property
     def known_dsn(self) -> str:
-        """The DSN of the daemon's login as the server ran last, from any process that may read the password."""
+        """The DSN of the daemon's login at the server's last start, for any process that may read the password file."""
         port = self.cluster.port
         if port is None:
             raise ServerStartError(f"the database server in {self.cluster.folder} is starting; try again in a moment")
@@ -201,14 +210,14 @@ class EmbeddedServer:
 
     @property
     def reader_dsn(self) -> str:
-        """The same of the login for people, which reads and changes nothing."""
+        """As `known_dsn`, for the login of analysts, which can only read."""
         port = self.cluster.port
         if port is None:
             raise ServerStartError(f"the database server in {self.cluster.folder} is starting; try again in a moment")
         return self._address(ANALYST, self.cluster.known_passwords(ANALYST)[ANALYST], port, DATABASE)
 
     def obstacle(self, installation: Installation) -> str | None:
-        """Tell what would keep the server's account from its files or programs; None where nothing does."""
+        """Return what would keep the server's account from its files or programs; None where nothing does."""
         folder = self.cluster.folder
         while not os.path.lexists(folder):
             folder = folder.parent
@@ -220,7 +229,7 @@ class EmbeddedServer:
         return None
 
     def describe(self) -> Hint | None:
-        """Tell people how to connect and read; works from any process. None where no server ever ran."""
+        """Return how people connect in order to read; works from any process. None where no server ever ran."""
         port = self.cluster.port
         if port is None:
             return None
@@ -235,7 +244,7 @@ class EmbeddedServer:
 
     @property
     def _host(self) -> str:
-        return HOST if self._tcp else str(self.cluster.socket_folder)
+        return LOOPBACK_HOST if self._tcp else str(self.cluster.socket_folder)
 
     def _dsn(self, user: str, database: str) -> str:
         if self._account is None or not self._port:
@@ -243,13 +252,13 @@ class EmbeddedServer:
         return self._address(user, self.cluster.passwords(self._account)[user], self._port, database)
 
     def _address(self, user: str, password: str, port: int, database: str) -> str:
-        # Without the option the driver looks for certificates in a home that we may not be allowed to enter.
+        # Without sslmode the driver looks for certificates in the home folder, which we may not be allowed to enter.
         if not self._tcp:
             host = quote(self._host, safe="")
             return f"postgresql://{user}:{password}@/{database}?host={host}&port={port}&sslmode=disable"
-        # Any other account may listen on a port that is free while we do not: it gets nothing that it could use.
-        proof = "" if self.throwaway else f"&require_auth={ONLY_PROVEN}"
-        return f"postgresql://{user}:{password}@{HOST}:{port}/{database}?sslmode=disable{proof}"
+        # While our server is down, another account may listen on its port: it must not be given the password.
+        proof = "" if self.throwaway else f"&require_auth={REQUIRED_LOGIN_METHOD}"
+        return f"postgresql://{user}:{password}@{LOOPBACK_HOST}:{port}/{database}?sslmode=disable{proof}"
 
     def _choose(self) -> Installation:
         major, timescaledb = self.cluster.major, self.cluster.needs_timescaledb or None
@@ -278,10 +287,10 @@ class EmbeddedServer:
                 self._port = port
                 try:
                     self.cluster.remember_port(account, port)
-                except OSError as error:  # others do not find the server by themselves, which is no reason to have none
+                except OSError as error:  # other processes cannot find the server then, but recording works
                     log.warning("database_server_port_not_kept", reason=error.strerror or str(error))
                 return
-        raise ServerStartError(f"no free port for the database server was found on {HOST}")
+        raise ServerStartError(f"no free port for the database server was found on {LOOPBACK_HOST}")
 
     def _spawn(self, installation: Installation, account: Account, port: int) -> None:
         command = [installation.program("postgres"), "-D", str(self.cluster.data), "-p", str(port)]
@@ -301,8 +310,8 @@ class EmbeddedServer:
         assert process is not None
         try:
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                # A file is all that every PostgreSQL offers to tell of this.
-                while self.cluster.state(process.pid) != "ready":
+                # The only sign of readiness that needs no login and that every version has is a file.
+                while self.cluster.state(process.pid) is not ServerState.READY:
                     if await _ended(process, READY_POLL_SECONDS):
                         break
                 else:
@@ -352,12 +361,12 @@ async def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bo
 
 def _ports(remembered: int | None, *, any_port: bool) -> Iterator[int]:
     """Yield ports that are free now: the remembered one, then the first ones of our range, at last any."""
-    wanted = [0] * PORTS_TRIED if any_port else [*range(SOCKET_PORT, SOCKET_PORT + PORTS_TRIED), 0]
+    wanted = [0] * PORTS_TRIED_MAX if any_port else [*range(SOCKET_PORT, SOCKET_PORT + PORTS_TRIED_MAX), 0]
     for port in [remembered, *wanted] if remembered else wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, port))
+                probe.bind((LOOPBACK_HOST, port))
             except OSError:
                 continue
             free: int = probe.getsockname()[1]
