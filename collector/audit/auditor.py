@@ -32,33 +32,35 @@ from collector.store.named import queries
 
 log = structlog.get_logger()
 
-# The newest minutes are judged again each time: an open candle is awaited for five.
-TRAILING = timedelta(minutes=6)
-# So much is judged in one statement when there is much to catch up with.
-PIECE = timedelta(minutes=30)
-# Between two pieces, and between two rounds at least.
-PAUSE_SECONDS = 0.5
-LOOK_SECONDS = 60.0
-# How long what is recorded since when is remembered, once the daemon has run for as long.
-REFRESH = timedelta(minutes=10)
-# What was recorded so shortly ago still is.
-ALIVE = timedelta(minutes=3)
-# What has traded in all of so many minutes and then in one not at all is looked up at the venue.
-ACTIVE_MINUTES = 5
-# So many in one round at the most,
-LOOK_UPS = 20
-# and for no longer.
-LOOK_UP_SECONDS = 20.0
-# Older unexplained minutes that are judged again in one round.
-AGAIN_MINUTES = 30
-RETRY_SECONDS = 5.0
-# Where trades are polled, a market that is taken for closed is asked no more often;
-CLOSED_SECONDS = 60.0
-# others may be asked half as often as all of them in turn, where some are asked oftener.
-TURNS = 2.0
-# Within `TRAILING`, so that no minute is left out.
-LONGEST_TURN_SECONDS = 240.0
-_FAR = datetime(2100, 1, 1, tzinfo=UTC)
+# The newest minutes are judged again in each round: the candle of an open minute is awaited for five.
+REJUDGED_SPAN = timedelta(minutes=6)
+# The longest span that one statement judges when there is much to catch up with.
+PIECE_MAX = timedelta(minutes=30)
+# Between two such statements, so that other queries get their turn, and at least this much between two rounds.
+PIECE_PAUSE_SECONDS = 0.5
+# A round begins when the next minute is due, at the latest after this.
+ROUND_INTERVAL_MAX_SECONDS = 60.0
+# How old the knowledge may be of what is recorded since when, once the daemon has run longer than that.
+RECORDED_SPANS_MAX_AGE = timedelta(minutes=10)
+# What was recorded this short a time ago counts as still being recorded.
+STILL_RECORDED_SPAN = timedelta(minutes=3)
+# An instrument that traded in each of this many minutes, and in the next one not at all, is looked up at the venue.
+ACTIVE_MINUTES_MIN = 5
+# Bounds of these calls in one round: more would delay the audit of the other instruments.
+LOOK_UPS_PER_ROUND_MAX = 20
+LOOK_UPS_TIMEOUT_SECONDS = 20.0
+# Older minutes without an explanation that are judged again in one round.
+OLD_MINUTES_PER_ROUND_MAX = 30
+# After a round that failed, mostly because the database was away.
+RETRY_DELAY_SECONDS = 5.0
+# Where trades are polled, a market that seems closed is polled no more often than this.
+CLOSED_MARKET_POLL_SECONDS = 60.0
+# Instruments are polled in turn, some more often than others: a quiet one may wait for two full turns.
+TURNS_MAX = 2.0
+# Shorter than `REJUDGED_SPAN`, so that each minute is still judged again after its poll.
+TURN_MAX_SECONDS = 240.0
+# Stands for the end of what is still being recorded.
+_STILL_RECORDED_UNTIL = datetime(2100, 1, 1, tzinfo=UTC)
 
 _SQL = queries("audit")
 
@@ -149,7 +151,7 @@ class Auditor:
                 # A bug of ours: loud, and the end of neither the recording nor the daemon.
                 self.trouble = f"{type(error).__name__}: {error}"
                 log.exception("audit_failed", reason=self.trouble)
-            await self._clock.sleep(RETRY_SECONDS)
+            await self._clock.sleep(RETRY_DELAY_SECONDS)
 
     async def _connected(self) -> None:
         try:
@@ -163,9 +165,9 @@ class Auditor:
 
     async def _rest(self) -> None:
         """Wait until another minute can be judged, or a repair is done."""
-        await self._clock.sleep(PAUSE_SECONDS)
+        await self._clock.sleep(PIECE_PAUSE_SECONDS)
         next_due = (self._last_round or self._due()) + 2 * MINUTE + timedelta(seconds=self._options.delay_seconds)
-        seconds = min(max(0.0, (next_due - self._now()).total_seconds()), LOOK_SECONDS)
+        seconds = min(max(0.0, (next_due - self._now()).total_seconds()), ROUND_INTERVAL_MAX_SECONDS)
         async with asyncio.TaskGroup() as group:
             alarm_clock = group.create_task(self._wake_after(seconds))
             await self._woken.wait()
@@ -207,7 +209,7 @@ class Auditor:
         }
         start = min((since for since, _ in due.values()), default=last)
         while start <= last and due:
-            until = min(start + PIECE, last + MINUTE)
+            until = min(start + PIECE_MAX, last + MINUTE)
             spans = []
             for subject in self._subjects:
                 since, end = due.get(subject.instrument_id, (until, until))
@@ -218,7 +220,7 @@ class Auditor:
                 self.last_minute = max(newest, self.last_minute or newest)
             start = until
             if start <= last:
-                await self._clock.sleep(PAUSE_SECONDS)
+                await self._clock.sleep(PIECE_PAUSE_SECONDS)
                 await self._committed()
             if self._restored:
                 return
@@ -245,16 +247,18 @@ class Auditor:
         reached = self._reached.get(subject.instrument_id)
         if reached is None:
             return max(earliest, min((piece[0] for piece in (*subject.pieces, *subject.lacking)), default=earliest))
-        return max(earliest, min(reached + MINUTE, last - TRAILING))
+        return max(earliest, min(reached + MINUTE, last - REJUDGED_SPAN))
 
     async def _refresh(self, connection: asyncpg.Connection, earliest: datetime, last: datetime) -> None:
         now = self._now()
-        if now - self._refreshed < REFRESH < now - self._began:
+        if now - self._refreshed < RECORDED_SPANS_MAX_AGE < now - self._began:
             return
         if not self._reached:
             self._reached = {row[0]: row[1] for row in await connection.fetch(_SQL["reached"])}
         found = await subjects(connection, self._terms, now=now)
-        self.unjudged = grouped(await unjudged(connection, found, self._terms, now - ALIVE, rebuilt=False))
+        self.unjudged = grouped(
+            await unjudged(connection, found, self._terms, now - STILL_RECORDED_SPAN, rebuilt=False)
+        )
         self._subjects = [_still_open(subject, now) for subject in found if subject.pieces or subject.lacking]
         self._refreshed = now
         for venue, fetcher in self._fetchers.items():
@@ -273,12 +277,12 @@ class Auditor:
 
     async def _ask_about_silence(self, connection: asyncpg.Connection, audit: MinuteAudit, minute: datetime) -> None:
         """Let the venue say whether what has fallen silent is a quiet market: trades and candles come down one line."""
-        found = await connection.fetch(_SQL["suddenly_quiet"], minute, ACTIVE_MINUTES)
+        found = await connection.fetch(_SQL["suddenly_quiet"], minute, ACTIVE_MINUTES_MIN)
         asked = self._asked()  # where both are asked for by themselves, and later
         asked_for = {subject.instrument_id for subject in self._subjects if subject.lacks(minute)}
-        silent = [row for row in found if row[1] not in asked and row[0] not in asked_for][:LOOK_UPS]
+        silent = [row for row in found if row[1] not in asked and row[0] not in asked_for][:LOOK_UPS_PER_ROUND_MAX]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_UP_SECONDS):
+            async with asyncio.timeout(LOOK_UPS_TIMEOUT_SECONDS):
                 for _, venue, symbol in silent:
                     await self._look_up(venue, symbol, minute)
         ids = {row[0] for row in silent}
@@ -292,7 +296,7 @@ class Auditor:
     async def _look_after_losses(
         self, connection: asyncpg.Connection, audit: MinuteAudit, earliest: datetime, last: datetime
     ) -> None:
-        old = [alarm for alarm in await self._unexplained(connection, earliest) if alarm.time < last - TRAILING]
+        old = [alarm for alarm in await self._unexplained(connection, earliest) if alarm.time < last - REJUDGED_SPAN]
         await self._again(audit, old)
         found = await self._unexplained(connection, earliest)
         of_fetched = self._look_again(found)
@@ -329,7 +333,7 @@ class Auditor:
         for alarm in alarms:
             by_minute.setdefault(alarm.time, []).append(alarm.instrument_id)
         known = {subject.instrument_id: subject for subject in self._subjects}
-        for minute in sorted(by_minute, reverse=True)[:AGAIN_MINUTES]:
+        for minute in sorted(by_minute, reverse=True)[:OLD_MINUTES_PER_ROUND_MAX]:
             of_minute = (minute, minute + MINUTE)
             ids = (number for number in by_minute[minute] if number in known)
             spans = [span for number in ids for span in known[number].spans(*of_minute, [of_minute])]
@@ -344,8 +348,8 @@ class Auditor:
         known = {}
         for venue, terms in self._terms.items():
             if terms.polled_per_minute:
-                turn = max(CLOSED_SECONDS, TURNS * 60.0 * count[venue] / terms.polled_per_minute)
-                turn = min(turn, LONGEST_TURN_SECONDS)
+                turn = max(CLOSED_MARKET_POLL_SECONDS, TURNS_MAX * 60.0 * count[venue] / terms.polled_per_minute)
+                turn = min(turn, TURN_MAX_SECONDS)
                 over = self._now() - timedelta(seconds=self._options.delay_seconds + turn)
                 known[venue] = over.replace(second=0, microsecond=0)
         return known
@@ -365,4 +369,4 @@ def _still_open(subject: Subject, now: datetime) -> Subject:
 
 def _lasting(pieces: Sequence[Piece], now: datetime) -> tuple[Piece, ...]:
     *before, (since, until) = pieces
-    return *before, (since, _FAR if until > now - ALIVE else until)
+    return *before, (since, _STILL_RECORDED_UNTIL if until > now - STILL_RECORDED_SPAN else until)

@@ -18,9 +18,10 @@ from collector.audit.subjects import WHOLE_BOOKS
 from collector.store.named import queries
 from collector.venues.audit import BookRows
 
-# A gap's ends are our clock's, and a little late.
-MARGIN = timedelta(seconds=5)
-PREFETCH = 500
+# Gaps are taken to be this much longer on either side: their ends are by our clock, and a little late.
+GAP_MARGIN = timedelta(seconds=5)
+# Rows that the cursor fetches at a time.
+CURSOR_ROWS = 500
 NOT_COMPARABLE = "not comparable"
 
 _SQL = queries("audit")
@@ -178,7 +179,7 @@ class Rebuilder:
     def _break(self, reached: int, row: BookRow) -> None:
         self._breaks += 1
         since = self._last_at or row.received_at
-        if any(start - MARGIN <= row.received_at and end + MARGIN >= since for start, end in self._gaps):
+        if any(start - GAP_MARGIN <= row.received_at and end + GAP_MARGIN >= since for start, end in self._gaps):
             self._explained += 1
         elif self._first is None:
             self._first = (
@@ -194,7 +195,7 @@ async def audit_books(
     gaps = [(row[0], row[1]) for row in await connection.fetch(_SQL["book_gaps"], instrument_id, since, until)]
     rebuilder = Rebuilder(kind, gaps)
     async with connection.transaction(readonly=True):
-        async for row in connection.cursor(_SQL["books"], instrument_id, since, until, prefetch=PREFETCH):
+        async for row in connection.cursor(_SQL["books"], instrument_id, since, until, prefetch=CURSOR_ROWS):
             rebuilder.take(BookRow(*row))
     outcome = rebuilder.outcome()
     if not outcome.rows:

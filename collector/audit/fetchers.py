@@ -16,8 +16,8 @@ from collector.feed.rest import RestClient
 from collector.repair.repairer import Repairer
 from collector.venues.adapter import Venue
 
-# A call waits no longer than this for repairs: what they are for might be found by it.
-REPAIR_PATIENCE_SECONDS = 60.0
+# The longest that a call waits for running repairs: these may need just the calls that the audit would use up.
+REPAIR_WAIT_MAX_SECONDS = 60.0
 
 
 class Fetching:
@@ -99,4 +99,4 @@ class Fetching:
     async def _behind(self, name: str) -> None:
         repairer = self._repairers.get(name)
         if repairer is not None:
-            await repairer.idle(REPAIR_PATIENCE_SECONDS)
+            await repairer.idle(REPAIR_WAIT_MAX_SECONDS)

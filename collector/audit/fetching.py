@@ -24,22 +24,26 @@ from collector.errors import VenueError
 from collector.feed.intake import Intake, LiveSession
 from collector.feed.rest import RestClient
 from collector.model import Instrument
-from collector.repair.repairer import A_PERSON_CAN_HELP, history_header
+from collector.repair.repairer import CORRECTABLE_STATUSES, history_header
 from collector.venues.adapter import Venue
 
 log = structlog.get_logger()
 
-# What the venue refuses of one instrument is asked for again after so long.
-REFUSED_SECONDS = 3600.0
-# Where the past of a longer span is refused, it is given up, and the present asked for.
-GIVEN_UP = timedelta(minutes=10)
-LOOK_SECONDS = 60.0
-# While there is much to catch up with, the audit is told so often how far it is.
-WAKE_SECONDS = 10.0
-RETRY_SECONDS = 5.0
-START_SECONDS = 1.0
-# Characters of a reason: some venues name all of a hundred symbols in it.
-LONGEST_TEXT = 200
+# Before candles of an instrument are asked for again that the venue refused.
+REFUSED_PAUSE_SECONDS = 3600.0
+# Where the venue refuses the candles of a longer span than this, that past is given up and only newer candles are
+# fetched.
+REFUSED_SPAN_MIN = timedelta(minutes=10)
+# How often it is checked what is due, at least.
+LOOK_INTERVAL_MAX_SECONDS = 60.0
+# How often the audit is told of new candles while there are many to fetch.
+PROGRESS_INTERVAL_SECONDS = 10.0
+# After a call that failed.
+RETRY_DELAY_SECONDS = 5.0
+# Before the first look: the venue's REST client is made by then.
+START_DELAY_SECONDS = 1.0
+# Some venues name all of a hundred symbols in a reason.
+REASON_MAX_CHARACTERS = 200
 
 
 class Lack(NamedTuple):
@@ -200,7 +204,7 @@ class CandleFetcher:
                     # A bug of ours: loud, and the end of neither the audit nor the recording.
                     self._failure = f"{type(error).__name__}: {error}"
                     log.exception("candle_fetch_failed", venue=self.venue.name, reason=self._failure)
-                    await self._clock.sleep(RETRY_SECONDS)
+                    await self._clock.sleep(RETRY_DELAY_SECONDS)
         finally:
             self._end_session()
 
@@ -211,12 +215,12 @@ class CandleFetcher:
             await self._rest_a_while()
             return
         if self._rest() is None:  # its worker does not run yet
-            await self._clock.sleep(START_SECONDS)
+            await self._clock.sleep(START_DELAY_SECONDS)
             return
         await self._take(batch)
         self._backoff.reset()
         self._failure = ""
-        if not self._late() or self._clock.monotonic() - self._told_at >= WAKE_SECONDS:
+        if not self._late() or self._clock.monotonic() - self._told_at >= PROGRESS_INTERVAL_SECONDS:
             self._told_at = self._clock.monotonic()
             self._wake()
 
@@ -250,7 +254,7 @@ class CandleFetcher:
 
     async def _rest_a_while(self) -> None:
         due = self._end + MINUTE + timedelta(seconds=self._options.delay_seconds)
-        seconds = min(max(0.0, due.timestamp() - self._clock.now_ns() / 1e9), LOOK_SECONDS)
+        seconds = min(max(0.0, due.timestamp() - self._clock.now_ns() / 1e9), LOOK_INTERVAL_MAX_SECONDS)
         async with asyncio.TaskGroup() as group:
             alarm_clock = group.create_task(self._wake_after(seconds))
             await self._woken.wait()
@@ -273,7 +277,7 @@ class CandleFetcher:
             if len(batch.lacks) == 1:
                 self._refuse(batch, error)
                 return
-            if error.code in A_PERSON_CAN_HELP:  # refused to us, whatever is asked for
+            if error.code in CORRECTABLE_STATUSES:  # refused to us, whatever is asked for
                 raise
             half = len(batch.lacks) // 2
             for lacks in (batch.lacks[:half], batch.lacks[half:]):
@@ -309,10 +313,10 @@ class CandleFetcher:
             self._again.pop((number, batch.since + MINUTE), None)
         elif lack.until <= self._end:  # candles are recorded by now
             self._fetched[number] = lack.until, lack.until
-        elif batch.until - batch.since > GIVEN_UP and error.code not in A_PERSON_CAN_HELP:
+        elif batch.until - batch.since > REFUSED_SPAN_MIN and error.code not in CORRECTABLE_STATUSES:
             self._fetched[number] = self._end - MINUTE, self._end - MINUTE
         else:
-            self._refused[number] = self._clock.monotonic() + REFUSED_SECONDS, reason
+            self._refused[number] = self._clock.monotonic() + REFUSED_PAUSE_SECONDS, reason
         if self._told_refusals.get(number) != reason:
             self._told_refusals[number] = reason
             log.warning(
@@ -339,4 +343,4 @@ class CandleFetcher:
 
 def _shortened(error: VenueError) -> str:
     reason = str(error)
-    return reason if len(reason) <= LONGEST_TEXT else f"{reason[:LONGEST_TEXT]}.."
+    return reason if len(reason) <= REASON_MAX_CHARACTERS else f"{reason[:REASON_MAX_CHARACTERS]}.."

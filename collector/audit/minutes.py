@@ -23,7 +23,8 @@ from collector.venues.audit import CandleSums
 
 MINUTE = timedelta(minutes=1)
 FULL = CandleSums(volume=True, trades=True, prices=True)
-TIMEOUT_SECONDS = 120.0
+# For judging one piece; a busy database takes seconds.
+STATEMENT_TIMEOUT_SECONDS = 120.0
 
 _SQL = queries("audit")
 
@@ -67,6 +68,6 @@ class MinuteAudit:
             min(span.since for span in spans) - MINUTE,
             max(span.until for span in spans) + MINUTE,
             now,
-            timeout=TIMEOUT_SECONDS,
+            timeout=STATEMENT_TIMEOUT_SECONDS,
         )
         return [Count(*row) for row in rows]

@@ -29,7 +29,8 @@ from collector.repair.repairer import bucket, history_header
 from collector.store.writer import Writer
 from collector.venues.adapter import Venue
 
-LANES = 8
+# Calls that wait for an answer at the same time.
+CALLS_AT_ONCE_MAX = 8
 
 
 class Wanted(NamedTuple):
@@ -81,7 +82,7 @@ class MinutePast:
             async with asyncio.TaskGroup() as group:
                 keeping = group.create_task(journal.run(), name="journal")
                 async with asyncio.TaskGroup() as lanes:
-                    for _ in range(min(LANES, len(waiting))):
+                    for _ in range(min(CALLS_AT_ONCE_MAX, len(waiting))):
                         lanes.create_task(self._work(waiting, recording, failed, progress))
                 recording.close("done")
                 await recording.store()

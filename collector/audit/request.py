@@ -28,7 +28,8 @@ from collector.store.named import queries
 from collector.venues.audit import BookRows
 
 PARTS = ("minutes", "books", "journal")
-EXAMPLES = 20
+# Minutes that are shown for each verdict.
+EXAMPLES_MAX = 20
 
 _SQL = queries("audit")
 
@@ -183,7 +184,9 @@ async def _minutes(
         lambda done, total: progress(Step("minutes", done, total)),
     )
     report.minutes.extend(minutes)
-    rows = await connection.fetch(_SQL["examples"], *choice.instruments, choice.since - MINUTE, choice.until, EXAMPLES)
+    rows = await connection.fetch(
+        _SQL["examples"], *choice.instruments, choice.since - MINUTE, choice.until, EXAMPLES_MAX
+    )
     report.examples.extend(dict(row) for row in rows)
 
 

@@ -22,7 +22,8 @@ from collector.model import Instrument
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
 
-PIECE = timedelta(hours=6)
+# The longest span that one statement judges: after each, progress is reported.
+PIECE_MAX = timedelta(hours=6)
 
 _SQL = queries("audit")
 
@@ -92,8 +93,8 @@ async def _judge(
     first = min((span.since for span in spans), default=end)
     last = max((span.until for span in spans), default=start)
     pieces = [
-        (first + number * PIECE, min(first + (number + 1) * PIECE, last))
-        for number in range(-(-(last - first) // PIECE))
+        (first + number * PIECE_MAX, min(first + (number + 1) * PIECE_MAX, last))
+        for number in range(-(-(last - first) // PIECE_MAX))
     ]
     now = datetime.now(UTC)
     for number, piece in enumerate(pieces):

@@ -26,11 +26,12 @@ from collector.normalise.normaliser import Normaliser
 from collector.store.named import queries
 from collector.tables import NAMES
 
-CHUNK_BYTES = 1 << 20
-# Records between two reports of how far it is.
-YIELD_EVERY = 2000
+READ_CHUNK_BYTES = 1 << 20
+# Records between two reports of progress.
+RECORDS_PER_REPORT = 2000
 CANDLES = "candles"
-FAULTS_TOLD = 3
+# Faults of one segment that are shown; all are counted.
+FAULTS_SHOWN_MAX = 3
 
 _SQL = queries("audit")
 
@@ -176,7 +177,7 @@ class _Reader:
                     self._resumed = True
                 apply(record, self._normaliser, out)
                 self._records += 1
-                if not self._records % YIELD_EVERY:
+                if not self._records % RECORDS_PER_REPORT:
                     self._count(out)
                     out = Records()
                     yield record.end.offset - done
@@ -200,9 +201,9 @@ class _Reader:
         alone: bool,
     ) -> Segment:
         """Compare what was read last with what was counted."""
-        told = [str(fault) for fault in self._faults[:FAULTS_TOLD]]
-        if len(self._faults) > FAULTS_TOLD:
-            told.append(f"and {len(self._faults) - FAULTS_TOLD} more places that cannot be read")
+        told = [str(fault) for fault in self._faults[:FAULTS_SHOWN_MAX]]
+        if len(self._faults) > FAULTS_SHOWN_MAX:
+            told.append(f"and {len(self._faults) - FAULTS_SHOWN_MAX} more places that cannot be read")
         verdict = "unexplained" if told else "complete"
         for table in sorted({*self._items, *counted}):
             held, known = self._items[table], counted.get(table, 0)
@@ -229,7 +230,7 @@ def _hash(directory: Path, number: int, end: int | None) -> tuple[str, int]:
     except MissingSegment:
         return digest.hexdigest(), 0
     with source:
-        while data := source.read(CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - size)):
+        while data := source.read(READ_CHUNK_BYTES if end is None else min(READ_CHUNK_BYTES, end - size)):
             digest.update(data)
             size += len(data)
             if size == end:

@@ -18,11 +18,11 @@ from collector.store.named import queries
 from collector.venues.adapter import Adapter, VenueSettings
 from collector.venues.audit import BookRows, CandleSums
 
-# The pattern of SQL that means all symbols.
-EVERYTHING = ("%",)
+# The SQL pattern that matches all symbols.
+ALL_SYMBOLS = ("%",)
 
-# Where only the first session tells when recording began: its subscriptions may come so long after it.
-STARTING = timedelta(seconds=15)
+# Where only the first session's time tells when recording began: its subscriptions may be confirmed this much later.
+SUBSCRIBING_SPAN = timedelta(seconds=15)
 
 _SQL = queries("audit")
 WHOLE_BOOKS = "each row is a whole book, so there is nothing to rebuild"
@@ -90,7 +90,7 @@ async def subjects(
     connection: asyncpg.Connection,
     known: Mapping[str, Terms],
     venues: Sequence[str] | None = None,
-    symbols: Sequence[str] = EVERYTHING,
+    symbols: Sequence[str] = ALL_SYMBOLS,
     now: datetime | None = None,
 ) -> list[Subject]:
     """Return every instrument of which trades or candles were ever recorded; `symbols` are patterns of SQL.
@@ -102,7 +102,7 @@ async def subjects(
         _SQL["recorded"], venues, symbols, now
     ):
         # What was asked for begins with a whole minute, and what of that is missing is a gap.
-        begun = since if since == _down(since) else since + STARTING
+        begun = since if since == _down(since) else since + SUBSCRIBING_SPAN
         recorded.setdefault((instrument_id, code, symbol), {}).setdefault(stream, []).append((begun, until))
     backfilled: dict[tuple[int, str], list[Piece]] = {}
     for instrument_id, stream, since, until in await connection.fetch(_SQL["backfilled"]):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from collector.audit.subjects import EVERYTHING, Subject, Terms
+from collector.audit.subjects import ALL_SYMBOLS, Subject, Terms
 from collector.store.named import queries
 
 NOTHING_TO_COMPARE = "the venue gives nothing that it could be compared with"
@@ -41,7 +41,7 @@ async def unjudged(
     known: Mapping[str, Terms],
     since: datetime,
     venues: Sequence[str] | None = None,
-    symbols: Sequence[str] = EVERYTHING,
+    symbols: Sequence[str] = ALL_SYMBOLS,
     *,
     rebuilt: bool,
 ) -> list[Unjudged]:

@@ -22,8 +22,10 @@ from collector.check.machine import data_dir, disk_speed, file_limits, files, li
 from collector.check.venues import look_at_venue
 from collector.config import Config
 
-LONGEST_DATABASE_SECONDS = 30.0
-LONGEST_OFFLINE_SECONDS = 2.0
+# How long the database may take to answer.
+DATABASE_TIMEOUT_SECONDS = 30.0
+# The same for `check --offline`, which shall be quick.
+OFFLINE_DATABASE_TIMEOUT_SECONDS = 2.0
 
 
 async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Finding]:
@@ -40,7 +42,7 @@ async def check(config: Config, *, offline: bool = False) -> AsyncIterator[Findi
         yield await asyncio.to_thread(disk_speed, config)
     for finding in (*data_folder(config), *secrets(config), listen(config), *file_limits(config)):
         yield finding
-    seconds = LONGEST_OFFLINE_SECONDS if offline else LONGEST_DATABASE_SECONDS
+    seconds = OFFLINE_DATABASE_TIMEOUT_SECONDS if offline else DATABASE_TIMEOUT_SECONDS
     async for finding in look_at_database(config, seconds):
         yield finding._replace(verdict=Verdict.WARNING) if offline and finding.verdict is Verdict.FAILURE else finding
     if not config.venues:

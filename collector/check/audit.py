@@ -12,9 +12,10 @@ from collector.config import Config, VenueConfig
 from collector.venues.audit import BookRows
 from collector.venues.plan import Plan
 
-# What a call of the running audit tells of an instrument: the newest minute and its neighbours.
-MINUTES_AT_ONCE = 3
-LONG_TURN_MINUTES = 5.0
+# The candles that one call fetches for an instrument while the audit runs: the newest minute and its neighbours.
+MINUTES_PER_CALL = 3
+# If fetching the candles of all instruments once takes longer, a loss is found late: that is worth a warning.
+TURN_WARNING_MINUTES = 5.0
 
 
 def auditable(config: Config) -> Iterator[Finding]:
@@ -85,8 +86,8 @@ def turn(name: str, config: Config, plan: Plan) -> Iterator[Finding]:
     calls = adapter.minute_calls
     quota = venue.begin().limits().quotas.get(calls.quota)
     per_minute = min(config.audit.fetch_per_minute, quota * 60 if quota else float("inf"))
-    minutes = -(-len(symbols) // calls.at_once(MINUTES_AT_ONCE)) / per_minute
-    if minutes > LONG_TURN_MINUTES:
+    minutes = -(-len(symbols) // calls.at_once(MINUTES_PER_CALL)) / per_minute
+    if minutes > TURN_WARNING_MINUTES:
         yield Finding(
             f"venues.{name}.audit",
             Verdict.WARNING,

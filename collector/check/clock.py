@@ -12,8 +12,10 @@ from email.utils import parsedate_to_datetime
 
 from collector.check.findings import Finding, Verdict
 
-WARNING_SECONDS = 1.0
-FAILURE_SECONDS = 30.0
+# An offset of our clock that makes times of receipt misleading.
+OFFSET_WARNING_SECONDS = 1.0
+# An offset with which venues refuse signed requests.
+OFFSET_FAILURE_SECONDS = 30.0
 
 
 class ClockBounds:
@@ -53,14 +55,14 @@ class ClockBounds:
         least = self.least_seconds
         if least is None or self._low is None or self._high is None:
             return
-        if abs(least) <= WARNING_SECONDS:
+        if abs(least) <= OFFSET_WARNING_SECONDS:
             between = f"between {self._low:+.1f} and {self._high:+.1f} s"
             yield Finding(f"{subject}.clock", Verdict.OK, f"ours less the venue's is {between}")
             return
         side = "ahead of" if least > 0 else "behind"
         yield Finding(
             f"{subject}.clock",
-            Verdict.FAILURE if abs(least) > FAILURE_SECONDS else Verdict.WARNING,
+            Verdict.FAILURE if abs(least) > OFFSET_FAILURE_SECONDS else Verdict.WARNING,
             f"our clock is at least {abs(least):.1f} s {side} the venue's",
             "set this machine's clock (`timedatectl`, chrony): received_at, gaps and closed candles depend on it",
         )

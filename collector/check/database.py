@@ -19,9 +19,9 @@ from collector.store.errors import DatabaseUnreachableError
 from collector.store.migrate import missing_steps
 from collector.store.named import queries
 
-WRITER = "collector_writer"
+WRITER_GROUP = "collector_writer"
 _EDITIONS = {"timescale": "Community edition", "apache": "Apache edition"}
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SQL = queries("check")
 
 
@@ -144,8 +144,8 @@ async def _rights(
         tables.setdefault(row["privileges"], []).append(row["name"])
     for privileges, names in tables.items():
         grant = f"GRANT {privileges} ON {', '.join(names)} TO {who}"
-        if await connection.fetchval(_SQL["can_join"], WRITER):
-            grant = f"GRANT {WRITER} TO {who}, or {grant}"
+        if await connection.fetchval(_SQL["can_join"], WRITER_GROUP):
+            grant = f"GRANT {WRITER_GROUP} TO {who}, or {grant}"
         missing.append((f"may not {privileges.lower()} on {_few(names)}", grant))
     if not missing:
         told = "make its tables and write them" if to_apply else "write every table"
@@ -179,4 +179,4 @@ def _few(names: list[str]) -> str:
 
 def quoted(name: str) -> str:
     """Return a role's or schema's name as SQL wants it written."""
-    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'

@@ -16,17 +16,21 @@ from collector.check.findings import Finding, Verdict
 from collector.check.obstacles import ENTER, READ, WRITE, look, obstacles, strangers
 from collector.config import Config
 
-LITTLE_SPACE_BYTES = 5 << 30
-NO_SPACE_BYTES = 256 << 20
-SYNCS = 20
-LONGEST_SYNCING_SECONDS = 2.0
-SYNCED_BYTES = 64 << 10
-# So many are named; whatever has happened to them has mostly happened to all of a kind.
-MOST_FILES = 20
-# Journal, database connections, 128 connections of the page, REST calls of repairs, libraries, with some to spare.
-FILES_OF_OUR_OWN = 256
+# Less free space than this is worth a warning: a day of a busy recorder.
+FREE_WARNING_BYTES = 5 << 30
+# With less than this, recording would soon stop.
+FREE_FAILURE_BYTES = 256 << 20
+# The disk's speed is measured by this many syncs, or by fewer where the time is up.
+SYNCS_MAX = 20
+SYNCS_TIMEOUT_SECONDS = 2.0
+SYNC_BYTES = 64 << 10
+# Files that are named; what is wrong with them is mostly wrong with all of their kind.
+FILES_SHOWN_MAX = 20
+# For the journal, database connections, 128 connections of the status page, REST calls of repairs, libraries, and
+# spares.
+OWN_DESCRIPTORS = 256
 # The embedded server inherits the limit, and each of its processes keeps that many tables open.
-FILES_OF_A_SERVER = 1024
+SERVER_DESCRIPTORS = 1024
 
 
 def data_dir(config: Config) -> Finding:
@@ -52,9 +56,9 @@ def data_dir(config: Config) -> Finding:
             f"{text}, and journal.min_free_gb is {floor:g}",
             "free some space or lower journal.min_free_gb; otherwise nothing would be recorded",
         )
-    if free < NO_SPACE_BYTES:
+    if free < FREE_FAILURE_BYTES:
         return Finding("disk space", Verdict.FAILURE, text, "free some space: nothing could be recorded")
-    if free < LITTLE_SPACE_BYTES:
+    if free < FREE_WARNING_BYTES:
         return Finding(
             "disk space",
             Verdict.WARNING,
@@ -68,15 +72,15 @@ def files(config: Config) -> Iterator[Finding]:
     """Whether every file in the data folder can be used: one finding for each that cannot."""
     embedded = config.database.dsn is None
     found = [*obstacles(config.data_dir, embedded=embedded)]
-    for obstacle in found[:MOST_FILES]:
+    for obstacle in found[:FILES_SHOWN_MAX]:
         yield Finding("files", Verdict.FAILURE, str(obstacle), obstacle.remedy)
-    if len(found) > MOST_FILES:
-        yield Finding("files", Verdict.FAILURE, f"and {len(found) - MOST_FILES} more like these", found[-1].remedy)
+    if len(found) > FILES_SHOWN_MAX:
+        yield Finding("files", Verdict.FAILURE, f"and {len(found) - FILES_SHOWN_MAX} more like these", found[-1].remedy)
     of_others = [*strangers(config.data_dir)]
-    for obstacle in of_others[:MOST_FILES]:
+    for obstacle in of_others[:FILES_SHOWN_MAX]:
         yield Finding("files", Verdict.WARNING, str(obstacle), obstacle.remedy)
-    if len(of_others) > MOST_FILES:
-        more = len(of_others) - MOST_FILES
+    if len(of_others) > FILES_SHOWN_MAX:
+        more = len(of_others) - FILES_SHOWN_MAX
         yield Finding("files", Verdict.WARNING, f"and {more} more like these", of_others[-1].remedy)
     if not found and not of_others:
         yield Finding("files", Verdict.OK, "this account can use every file in the data folder")
@@ -87,9 +91,9 @@ def disk_speed(config: Config) -> Finding:
     spans: list[float] = []
     try:
         with tempfile.TemporaryFile(prefix=".collector-check-", dir=_existing(config.data_dir)) as probe:
-            fd, piece = probe.fileno(), os.urandom(SYNCED_BYTES)
-            end = time.perf_counter() + LONGEST_SYNCING_SECONDS
-            while len(spans) < SYNCS and time.perf_counter() < end:
+            fd, piece = probe.fileno(), os.urandom(SYNC_BYTES)
+            end = time.perf_counter() + SYNCS_TIMEOUT_SECONDS
+            while len(spans) < SYNCS_MAX and time.perf_counter() < end:
                 os.write(fd, piece)
                 began = time.perf_counter()
                 os.fdatasync(fd)
@@ -107,7 +111,7 @@ def disk_speed(config: Config) -> Finding:
 def judge_syncs(spans_ms: list[float], sync_ms: float) -> Finding:
     """Judge measured syncs, in milliseconds, by how often the journal wants one."""
     middle, longest = sorted(spans_ms)[len(spans_ms) // 2], max(spans_ms)
-    text = f"a sync of {SYNCED_BYTES >> 10} KiB takes {middle:.1f} ms, the longest of {len(spans_ms)} {longest:.1f} ms"
+    text = f"a sync of {SYNC_BYTES >> 10} KiB takes {middle:.1f} ms, the longest of {len(spans_ms)} {longest:.1f} ms"
     if middle > sync_ms:
         return Finding(
             "disk speed",
@@ -148,7 +152,7 @@ def file_limits(config: Config) -> Iterator[Finding]:
     """Whether as many files may be open, and as large ones, as the configuration asks for."""
     enabled = [one for one in config.venues.values() if one.enabled]
     lines = sum(one.begin().limits().connections for one in enabled)
-    needed = FILES_OF_OUR_OWN + lines + (FILES_OF_A_SERVER if config.database.dsn is None else 0)
+    needed = OWN_DESCRIPTORS + lines + (SERVER_DESCRIPTORS if config.database.dsn is None else 0)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # the daemon raises its limit to that
     if most == resource.RLIM_INFINITY or most >= needed:
         files = "any number of" if most == resource.RLIM_INFINITY else f"{most:,}"

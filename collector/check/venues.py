@@ -19,6 +19,7 @@ from collector.feed.network import AiohttpNetwork, Line, LineError, MovedError, 
 from collector.venues.adapter import Venue
 from collector.venues.plan import ConnectionPlan, Plan
 
+# For all answers that discovery needs from one venue.
 VENUE_TIMEOUT_SECONDS = 30.0
 
 

@@ -50,12 +50,12 @@ from collector.web.server import serve
 
 log = structlog.get_logger()
 
-# Records are many, short-lived and free of cycles: looking for cycles as often as Python does by itself was measured
-# at a seventh of what a row costs.
+# Records are many, short-lived and free of reference cycles. With Python's own thresholds, searching for cycles took a
+# seventh of the time of a row.
 GC_THRESHOLDS = (20_000, 50, 50)
 
-# For the last commits. With the rest of the shutdown it stays under the ten seconds that we promise.
-DRAIN_SECONDS = 5.0
+# For the last commits. With the rest of the shutdown it stays below the ten seconds that we promise.
+DRAIN_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ class Daemon:
             auditing.cancel()
             await asyncio.wait([feeds, auditing])
             self.recorder.drain()
-            _, late = await asyncio.wait([recorder], timeout=DRAIN_SECONDS)
+            _, late = await asyncio.wait([recorder], timeout=DRAIN_TIMEOUT_SECONDS)
             if late:
                 log.warning(
                     "stopped_before_all_was_committed",

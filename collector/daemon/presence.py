@@ -20,8 +20,8 @@ from collector.data_dir import NOTE
 
 log = structlog.get_logger()
 
-# Of /proc/PID/stat, counted behind the program's name, which may hold anything.
-_STARTED_FIELD: Final = 19
+# Of /proc/PID/stat, counted after the program's name, which may contain anything (proc(5), `starttime`).
+_START_TIME_FIELD: Final = 19
 
 
 class Presence(NamedTuple):
@@ -82,4 +82,4 @@ def read(data_dir: Path) -> Presence | None:
 def _started(process: int) -> str:
     """Return when a process was started, in the kernel's ticks; raises OSError where there is none."""
     about = Path("/proc", str(process), "stat").read_text(errors="replace")
-    return about.rpartition(")")[2].split()[_STARTED_FIELD]
+    return about.rpartition(")")[2].split()[_START_TIME_FIELD]

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from collector.status.facts import VenueFacts
 from collector.status.observed import Observed
 
-# Workers that crashed are started again by the daemon itself; only after so long in vain it is given up.
-DEAD_SECONDS = 300.0
-IDLE_SECONDS = 60.0
+# The daemon restarts a worker that crashed. If none has run for this long, it lets systemd restart it.
+WORKERS_DEAD_MAX_SECONDS = 300.0
+# If the recorder has done nothing for this long although there is work, the daemon lets systemd restart it.
+RECORDER_IDLE_MAX_SECONDS = 60.0
 
 
 class Progress:
@@ -43,7 +44,7 @@ class Progress:
             return None
         if self._dead_since is None:
             self._dead_since = now
-        if now - self._dead_since < DEAD_SECONDS:
+        if now - self._dead_since < WORKERS_DEAD_MAX_SECONDS:
             return None
         return "every worker crashes: " + "; ".join(f"{venue.venue}: {venue.reason}" for venue in venues)
 
@@ -59,6 +60,6 @@ class Progress:
             return None
         if self._idle_since is None:
             self._idle_since = now
-        if now - self._idle_since < IDLE_SECONDS:
+        if now - self._idle_since < RECORDER_IDLE_MAX_SECONDS:
             return None
         return f"the recorder has done nothing for {now - self._idle_since:.0f} s although rows are waiting"

@@ -18,9 +18,12 @@ from collector.store.rollups import Rollups
 
 log = structlog.get_logger()
 
-ROLLUP_SECONDS = 5.0
-RETENTION_SECONDS = 3600.0
-LONGEST_PAUSE_SECONDS = 60.0
+# How often minutes that are over are rolled up.
+ROLLUP_INTERVAL_SECONDS = 5.0
+# How often old rows are compressed and deleted.
+RETENTION_INTERVAL_SECONDS = 3600.0
+# The longest delay after failures.
+RETRY_MAX_SECONDS = 60.0
 
 
 class Upkeep:
@@ -37,11 +40,11 @@ class Upkeep:
     async def run(self, ready: Callable[[], Awaitable[object]]) -> None:
         """Work until cancelled, from when `ready` returns."""
         await ready()
-        pause = ROLLUP_SECONDS
+        pause = ROLLUP_INTERVAL_SECONDS
         try:
             while True:
                 await self._clock.sleep(pause)
-                pause = ROLLUP_SECONDS if await self._tried() else min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = ROLLUP_INTERVAL_SECONDS if await self._tried() else min(pause * 2, RETRY_MAX_SECONDS)
         finally:
             self._rollups.close()
 
@@ -64,7 +67,7 @@ class Upkeep:
         return True
 
     async def _retain(self) -> None:
-        if self._applied is not None and self._clock.monotonic() < self._applied + RETENTION_SECONDS:
+        if self._applied is not None and self._clock.monotonic() < self._applied + RETENTION_INTERVAL_SECONDS:
             return
         gone = await self._retention.apply(self._clock.now_ns() // 1000)
         if self._retention.uncompressed and self._applied is None:

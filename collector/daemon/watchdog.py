@@ -13,8 +13,8 @@ from collector.status.snapshot import snapshot
 
 log = structlog.get_logger()
 
-# How often the line of status is renewed where systemd watches over nothing.
-STATUS_SECONDS: Final = 10.0
+# How often the status line is renewed where no watchdog is set.
+STATUS_INTERVAL_SECONDS: Final = 10.0
 
 
 async def feed_watchdog(observed: Observed, notifier: Notifier) -> None:
@@ -36,7 +36,9 @@ async def feed_watchdog(observed: Observed, notifier: Notifier) -> None:
                     remedy="the watchdog is no longer notified, so systemd will restart the daemon",
                 )
         told = stuck
-        await observed.clock.sleep(notifier.watchdog_seconds / 3 if notifier.watchdog_seconds else STATUS_SECONDS)
+        await observed.clock.sleep(
+            notifier.watchdog_seconds / 3 if notifier.watchdog_seconds else STATUS_INTERVAL_SECONDS
+        )
 
 
 def summary(observed: Observed) -> str:

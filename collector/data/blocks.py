@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-# Small enough for memory and for the dictionaries that make files smaller; large enough for speed.
+# Small enough for memory, large enough for speed and for good compression.
 BLOCK_BYTES = 2 << 20
 
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg")
 
 SIZE_INCHES, DOTS_PER_INCH = (11.0, 6.2), 130
-# A candle's body as a share of its period: the rest is air between two.
-BODY_SHARE = 0.68
+# The width of a candle's body as a share of its period; the rest is space between two.
+CANDLE_BODY_SHARE = 0.68
 
 _DAY_SECONDS = 86_400.0
-_SHADES = {"lost": 0.20, "missing": 0.22, "repaired": 0.16}
-_TOLD = {"lost": "not recorded", "missing": "not recorded yet: repair due", "repaired": "got back from the venue"}
+_SHADE_ALPHAS = {"lost": 0.20, "missing": 0.22, "repaired": 0.16}
+_LEGENDS = {"lost": "not recorded", "missing": "not recorded yet: repair due", "repaired": "got back from the venue"}
 
 
 def draw(picture: Picture, path: Path, *, style: str = "light") -> None:
@@ -114,7 +114,7 @@ def _candles(panel: Axes, picture: Picture, colours: Palette) -> None:
     highest = max(bars["high"].to_pylist())
     thin = (highest - lowest or abs(highest) or 1.0) * 0.0015  # a body that has no height is a line
     for left, opened, high, low, closed in zip(_times(bars["time"]), *columns, strict=True):
-        middle, half = left + width / 2, width * BODY_SHARE / 2
+        middle, half = left + width / 2, width * CANDLE_BODY_SHARE / 2
         wicks.append([(middle, low), (middle, high)])
         bottom, top = sorted((opened, closed))
         if top - bottom < thin:
@@ -153,7 +153,7 @@ def _volume(panel: Axes, picture: Picture, colours: Palette) -> None:
     panel.bar(
         [left + width / 2 for left in _times(bars["time"])],
         sizes,
-        width * BODY_SHARE,
+        width * CANDLE_BODY_SHARE,
         color=[colours.rising if closed >= opened else colours.falling for opened, closed in ends],
         alpha=0.75,
         zorder=3,
@@ -185,7 +185,7 @@ def _shade(panel: Axes, spans: Sequence[Span], colours: Palette) -> None:
         start, end = one.start.timestamp() / _DAY_SECONDS, one.end.timestamp() / _DAY_SECONDS
         colour = getattr(colours, one.state)
         # The line keeps a gap visible that is narrower than a dot.
-        panel.axvspan(start, end, facecolor=colour, alpha=_SHADES[one.state], edgecolor="none", zorder=1)
+        panel.axvspan(start, end, facecolor=colour, alpha=_SHADE_ALPHAS[one.state], edgecolor="none", zorder=1)
         panel.axvline(start, color=colour, linewidth=0.8, alpha=0.6, zorder=1)
 
 
@@ -242,8 +242,8 @@ def _headline(figure: Figure, picture: Picture, colours: Palette, states: set[st
     told = f"{picture.symbol} at {picture.venue}   {picture.period} {what}   {_span(picture)} UTC"
     figure.text(0.045 + _text_width(figure, name), 0.952, told, fontsize=9.5, va="center", color=colours.faint)
     handles = [
-        patches.Patch(facecolor=getattr(colours, state), alpha=_SHADES[state] + 0.2, label=_TOLD[state])
-        for state in _SHADES
+        patches.Patch(facecolor=getattr(colours, state), alpha=_SHADE_ALPHAS[state] + 0.2, label=_LEGENDS[state])
+        for state in _SHADE_ALPHAS
         if state in states
     ]
     if handles:

@@ -40,7 +40,7 @@ _PLAIN = {
     "uuid": "string",
 }
 
-# Digits behind the point of a file's decimals where that is enough, so that files can be read as one.
+# Digits after the decimal point in a file, where they are enough: so files of several days have the same type.
 USUAL_SCALE = 18
 # Digits that Arrow's two decimals hold.
 _SHORT, _LONG = 38, 76

@@ -25,7 +25,7 @@ from collector.data.catalogue import Series, chosen, folder_of
 from collector.data.columns import Column, Digits, kinds_of
 from collector.data.errors import ExportError, SealRefusedError
 from collector.data.files import count_rows, digest, needs, open_output
-from collector.data.manifest import FORMAT, File, write
+from collector.data.manifest import FORMAT_VERSION, File, write
 from collector.data.place import Place
 from collector.store.dsn import DRIVER_ERRORS
 from collector.store.named import queries
@@ -33,8 +33,8 @@ from collector.store.named import queries
 _SQL = queries("export")
 
 DAY = timedelta(days=1)
-# The span that is meant where an end is left open.
-_EVER = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
+# The span that stands for an open end: the widest one that both Python and the server can hold.
+_WIDEST_SPAN = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 
 
 class Choice(NamedTuple):
@@ -148,7 +148,7 @@ class _Export:
     ) -> None:
         self._connection = connection
         self._choice = choice
-        self._span = (choice.from_time or _EVER[0], choice.to_time or _EVER[1])
+        self._span = (choice.from_time or _WIDEST_SPAN[0], choice.to_time or _WIDEST_SPAN[1])
         self._folder = folder
         self._kind = kind
         self._show = show
@@ -169,7 +169,7 @@ class _Export:
             self.files.append(await self._write(day, done, total))
             done += day.rows
         return {
-            "format": FORMAT,
+            "format": FORMAT_VERSION,
             "program": {"name": "collector", "version": __version__},
             "file_format": self._kind,
             "tables": list(dict.fromkeys(choice.tables)),

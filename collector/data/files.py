@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "csv", "arrow")
 
 _COMPRESSION = "zstd"
-_READ_BYTES = 1 << 20
+_READ_CHUNK_BYTES = 1 << 20
 
 
 def needs(kind: str) -> None:
@@ -115,7 +115,7 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file as it is on the disk."""
     found = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(_READ_BYTES):
+        while part := file.read(_READ_CHUNK_BYTES):
             found.update(part)
     return found.hexdigest()
 

@@ -19,7 +19,7 @@ import orjson
 from collector.data.errors import DataError
 
 MANIFEST, SUM = "manifest.json", "manifest.sha256"
-FORMAT = 1
+FORMAT_VERSION = 1
 
 
 class File(NamedTuple):
@@ -63,6 +63,6 @@ def load(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} is no JSON ({error}): it was changed or cut short") from error
     if not isinstance(found, dict) or not isinstance(found.get("files"), list):
         raise DataError(f"{path} is not the manifest of an export")
-    if found.get("format") != FORMAT:
-        raise DataError(f"{path} has format {found.get('format')!r}; this program knows {FORMAT}: update it")
+    if found.get("format") != FORMAT_VERSION:
+        raise DataError(f"{path} has format {found.get('format')!r}; this program knows {FORMAT_VERSION}: update it")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PERIOD_NAMES", "Picture", "Span", "ask"]
+__all__ = ["PERIODS_SECONDS", "Picture", "Span", "ask"]
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _SQL = queries("market")
 
-# Periods that a chart chooses from, and their seconds.
-PERIOD_NAMES = {
+# The periods that a chart may choose, by name, in seconds.
+PERIODS_SECONDS = {
     "1s": 1,
     "5s": 5,
     "15s": 15,
@@ -39,7 +39,8 @@ PERIOD_NAMES = {
 
 # Bars that a chart chooses to show, and that it is willing to.
 MOST_CHOSEN, MOST_DRAWN = 160, 5_000
-SPREAD_STEPS = 600
+# Points of the line that shows the spread: one for each pixel or two.
+SPREAD_POINTS = 600
 DEFAULT_SPAN = timedelta(days=1)
 
 
@@ -101,7 +102,7 @@ async def ask(
             bars = await drawn.candles(venue, symbol, period, start, end, series=candles["series"])
         else:
             bars = await drawn.ohlcv(venue, symbol, period, start, end)
-        step = max(1, round((end - start).total_seconds() / SPREAD_STEPS))
+        step = max(1, round((end - start).total_seconds() / SPREAD_POINTS))
         spread = await drawn.spread(venue, symbol, f"{step}s", start, end)
         coverage = await market.coverage(venue, symbol, None, start, end)
     return Picture(
@@ -146,7 +147,7 @@ async def _candled(
 
 
 def _chosen(seconds: float) -> str:
-    fitting = (name for name, length in PERIOD_NAMES.items() if seconds / length <= MOST_CHOSEN)
+    fitting = (name for name, length in PERIODS_SECONDS.items() if seconds / length <= MOST_CHOSEN)
     return next(fitting, "1w")
 
 

@@ -20,8 +20,9 @@ from collector.store.named import queries
 from collector.tables import OF_VENUES
 
 _SQL = queries("verify")
-_EXAMPLES = 3
-TIMEOUT_SECONDS = 60.0
+_EXAMPLES_MAX = 3
+# For one answer of the simulator's ledger.
+LEDGER_TIMEOUT_SECONDS = 60.0
 
 Row = tuple[Any, ...]
 
@@ -93,17 +94,17 @@ def _compare(
     venue: str, table: str, symbol: str, sent: Sequence[Row], given: Sequence[Row], stored: Sequence[Row]
 ) -> Verdict:
     prepare: Callable[[Row], Row] = _book if table == "books" else tuple
-    texts = _TEXTS.get(table, frozenset())
+    texts = _TEXT_COLUMNS.get(table, frozenset())
     before = Counter(_exact(tuple(row), texts) for row in sent)
     after = Counter(_exact(prepare(row), texts) for row in stored)
     missing, surplus = before - after, after - before - Counter(_exact(tuple(row), texts) for row in given)
-    examples = [f"{symbol}: sent and not stored: {_shown(row)}" for row in list(missing)[:_EXAMPLES]]
-    examples += [f"{symbol}: stored and not sent: {_shown(row)}" for row in list(surplus)[:_EXAMPLES]]
+    examples = [f"{symbol}: sent and not stored: {_shown(row)}" for row in list(missing)[:_EXAMPLES_MAX]]
+    examples += [f"{symbol}: stored and not sent: {_shown(row)}" for row in list(surplus)[:_EXAMPLES_MAX]]
     return Verdict(venue, table, len(sent), len(stored), missing.total(), surplus.total(), tuple(examples))
 
 
-# Columns that are texts and not numbers.
-_TEXTS = {"candles": frozenset({2}), "rates": frozenset({1}), "news": frozenset({1, 2, 3})}
+# Columns that hold texts and not numbers.
+_TEXT_COLUMNS = {"candles": frozenset({2}), "rates": frozenset({1}), "news": frozenset({1, 2, 3})}
 
 
 def _exact(row: Row, texts: frozenset[int]) -> Row:
@@ -136,5 +137,5 @@ def _add(one: Verdict | None, other: Verdict) -> Verdict:
         one.stored + other.stored,
         one.missing + other.missing,
         one.surplus + other.surplus,
-        (one.examples + other.examples)[: _EXAMPLES * 2],
+        (one.examples + other.examples)[: _EXAMPLES_MAX * 2],
     )

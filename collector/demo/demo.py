@@ -28,18 +28,22 @@ from rich.table import Table
 from collector.config import FILE_NAME, load
 from collector.daemon.daemon import Daemon
 from collector.data_dir import make_folder
-from collector.demo.compare import TIMEOUT_SECONDS, Ledger, Verdict, verify
+from collector.demo.compare import LEDGER_TIMEOUT_SECONDS, Ledger, Verdict, verify
 from collector.errors import CollectorError
 from collector.model import Instrument
 from collector.status.observed import Observed
 
-START_SECONDS = 60.0
-SETTLE_SECONDS = 10.0
-# Nothing new for so long after the market stopped: everything sent has arrived.
+# For everything to run; a first start makes the database.
+START_TIMEOUT_SECONDS = 60.0
+# For everything sent to be committed after the market stopped.
+SETTLE_TIMEOUT_SECONDS = 10.0
+# If nothing new has arrived for this long after the market stopped, everything sent has arrived.
 QUIET_SECONDS = 0.5
-COMPARISONS = 3
-REFRESH_SECONDS = 0.5
-SHOWN_INSTRUMENTS = 20
+# Comparisons before a difference is reported: a row may be committed between two queries.
+COMPARISONS_MAX = 3
+# How often the screen is redrawn.
+SCREEN_INTERVAL_SECONDS = 0.5
+INSTRUMENTS_SHOWN_MAX = 20
 
 
 async def demo(
@@ -125,7 +129,7 @@ async def _simulators(
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
             line = await process.stdout.readline()
         if not line:
             raise CollectorError(f"the simulated venues ended at once with status {await process.wait()}")
@@ -156,13 +160,13 @@ async def _show(
             if (
                 until is None
                 and duration is not None
-                and (daemon.statistics.total.stored or now - begun > START_SECONDS)
+                and (daemon.statistics.total.stored or now - begun > START_TIMEOUT_SECONDS)
             ):
                 until = now + duration
             if daemon.started.is_set():
                 live.update(_screen(daemon.observed, daemon.http_address, seen, _left(until, duration)))
             try:
-                async with asyncio.timeout(REFRESH_SECONDS):
+                async with asyncio.timeout(SCREEN_INTERVAL_SECONDS):
                     await ended.wait()
             except TimeoutError:
                 continue
@@ -205,7 +209,7 @@ def _screen(observed: Observed, page: str | None, rates: _Rates, left: float | N
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     busiest = sorted(facts.rows_by_instrument.items(), key=lambda entry: -entry[1].total())
-    for instrument, counts in busiest[:SHOWN_INSTRUMENTS]:
+    for instrument, counts in busiest[:INSTRUMENTS_SHOWN_MAX]:
         tick, trade = facts.last_tick.get(instrument), facts.last_trade.get(instrument)
         last = trade.price if trade else (tick.last if tick else None)
         table.add_row(
@@ -217,8 +221,8 @@ def _screen(observed: Observed, page: str | None, rates: _Rates, left: float | N
             f"{rates.of(instrument, counts.total(), now):.0f}",
             *(f"{counts[name]:,}" for name in ("trades", "ticks", "books", "candles")),
         )
-    if len(busiest) > SHOWN_INSTRUMENTS:
-        table.add_row(f"and {len(busiest) - SHOWN_INSTRUMENTS} more", *[""] * 9)
+    if len(busiest) > INSTRUMENTS_SHOWN_MAX:
+        table.add_row(f"and {len(busiest) - INSTRUMENTS_SHOWN_MAX} more", *[""] * 9)
     return Group(table, *_footer(observed, page))
 
 
@@ -245,7 +249,7 @@ def _footer(observed: Observed, page: str | None) -> list[str]:
 
 
 async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[str, str]]) -> list[Verdict]:
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=LEDGER_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         ledgers = {name: Ledger(http, _any_url(address)) for name, address in addresses.items()}
         for ledger in ledgers.values():
@@ -254,8 +258,8 @@ async def _settle_and_compare(daemon: Daemon, addresses: Mapping[str, Mapping[st
             return await compared(daemon.observed, ledgers)
         except TimeoutError:
             raise CollectorError(
-                f"{SETTLE_SECONDS:.0f} s after the market stopped not everything was committed, so there is nothing to "
-                f"compare; the database: {daemon.writer.database.reason or 'connected'}"
+                f"{SETTLE_TIMEOUT_SECONDS:.0f} s after the market stopped not everything was committed, so nothing "
+                f"can be compared; the database: {daemon.writer.database.reason or 'connected'}"
             ) from None
 
 
@@ -268,7 +272,7 @@ async def compared(
     them a moment later. What was dropped is not.
     """
     verdicts: list[Verdict] = []
-    for _ in range(COMPARISONS):
+    for _ in range(COMPARISONS_MAX):
         await settled(observed)
         verdicts = []
         for name, ledger in ledgers.items():
@@ -284,7 +288,7 @@ def _any_url(address: Mapping[str, Any]) -> str:
 
 async def settled(observed: Observed) -> None:
     """Wait until nothing new arrives and all that arrived is committed."""
-    async with asyncio.timeout(SETTLE_SECONDS):
+    async with asyncio.timeout(SETTLE_TIMEOUT_SECONDS):
         last, since = -1, time.monotonic()
         while True:
             frames = sum(feed.frames for one in observed.workers.values() for feed in one.worker.connections.values())

@@ -13,13 +13,14 @@ import aiohttp
 
 from collector.errors import CollectorError
 
-# What is offered to the venues, and all that is unpacked.
+# The compressions that are offered to venues; no other one is unpacked.
 ENCODINGS = "gzip, deflate"
-# Of a gzip stream, which may consist of several. Each costs something, and may hold nothing.
-MOST_MEMBERS = 64
+# A gzip stream may consist of several members. Each costs time, and may be empty: an answer of nothing but empty
+# members would keep us busy without ever reaching the bound on its size. Servers send one.
+GZIP_MEMBERS_MAX = 64
 
-# Unpacked at a time, before others get their turn.
-_STEP_BYTES = 256 * 1024
+# Bytes that are unpacked before other tasks get their turn: about a millisecond of work.
+_UNPACK_STEP_BYTES = 256 * 1024
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _PLAIN = frozenset({"", "identity"})
 _WITH_GZIP = frozenset({"gzip", "x-gzip"})
@@ -58,7 +59,7 @@ async def read_body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
                 if size > most_bytes:
                     raise TooLargeError(most_bytes, "it unpacks to more")  # no number: the same each time is told once
                 parts.append(part)
-                if len(part) >= _STEP_BYTES:
+                if len(part) >= _UNPACK_STEP_BYTES:
                     await asyncio.sleep(0)
     except aiohttp.ClientPayloadError as error:
         raise AnswerError("was cut off") from error
@@ -94,11 +95,11 @@ class _Unpacker:
             # What HTTP calls deflate has a header of zlib's; some servers leave it out.
             self._stream = zlib.decompressobj(_ZLIB if packed[0] & 0x0F == zlib.DEFLATED else _RAW)
         part = b""
-        while packed or len(part) == _STEP_BYTES:  # a full step may have left something behind
+        while packed or len(part) == _UNPACK_STEP_BYTES:  # a full step may have left something behind
             if packed and self._stream.eof:
                 self._next_member()
             try:
-                part = self._stream.decompress(packed, _STEP_BYTES)
+                part = self._stream.decompress(packed, _UNPACK_STEP_BYTES)
             except zlib.error as error:
                 raise AnswerError("cannot be unpacked: it is damaged, or not packed as it says") from error
             packed = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
@@ -107,6 +108,6 @@ class _Unpacker:
 
     def _next_member(self) -> None:
         self._members += 1
-        if not self._gzip or self._members > MOST_MEMBERS:
+        if not self._gzip or self._members > GZIP_MEMBERS_MAX:
             raise AnswerError("goes on after the end of what was packed")
         self._stream = zlib.decompressobj(_GZIP)

@@ -25,17 +25,18 @@ from collector.feed.failures import AdapterError, AdapterFailures, Place
 from collector.feed.intake import Intake, LiveSession, NoRoom, told
 from collector.feed.line import Heard, LiveConnection
 from collector.feed.network import Line, LineError, Loss, MovedError, Network, shown
-from collector.feed.pauses import FLAPPING_SECONDS, STEADY_SECONDS, Pauses
+from collector.feed.pauses import PAUSE_AFTER_LIVE_MAX_SECONDS, STEADY_SECONDS, Pauses
 from collector.venues.adapter import Venue
 from collector.venues.events import SubscriptionStatus
 from collector.venues.plan import ConnectionPlan, Limits
 
 log = structlog.get_logger()
 
-# A token that is refused is for a person to put right, and venues lock out those who insist.
-UNAUTHORIZED_SECONDS = 300.0
-# Refusals of those who ask, or ask too much: that other lines live is no reason to ask again sooner.
-_UNWANTED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+# Before the next try after a token was refused: a person has to correct it, and venues lock out clients that insist.
+UNAUTHORIZED_PAUSE_SECONDS = 300.0
+# Statuses of a refused handshake that mean that we may not connect, or do so too often. They keep the long backoff even
+# while other lines of the venue are live.
+_UNWANTED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class ConnectionState(StrEnum):
@@ -75,7 +76,7 @@ class ConnectionFeed:
         self._calling = partial(self._failures.calling, at=plan.name)
         self._pauses = pauses or Pauses(clock, random)
         self._backoff = Backoff(random)
-        self._flaps = Backoff(random, longest=FLAPPING_SECONDS)
+        self._flaps = Backoff(random, longest=PAUSE_AFTER_LIVE_MAX_SECONDS)
         self._pause_seconds = 0.0
         self._unwanted = self._was_proved = False
         self.living: LiveConnection | None = None
@@ -164,9 +165,9 @@ class ConnectionFeed:
         try:
             line = await self._network.connect(url, headers=headers, max_message_bytes=self._limits.max_message_bytes)
         except LineError as error:
-            self._unwanted = error.status in _UNWANTED or not error.again
+            self._unwanted = error.status in _UNWANTED_STATUSES or not error.again
             if error.status == HTTPStatus.UNAUTHORIZED:
-                self._pause_seconds = UNAUTHORIZED_SECONDS
+                self._pause_seconds = UNAUTHORIZED_PAUSE_SECONDS
             self.losses[error.kind] += 1
             return f"{error}; {error.advice(self._failures.venue)}" if isinstance(error, MovedError) else str(error)
         try:

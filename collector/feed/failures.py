@@ -24,7 +24,8 @@ from collector.venues.roles import Conversation, Polling
 log = structlog.get_logger()
 T = TypeVar("T")
 
-LONGEST_TEXT = 500
+# An adapter's exception may quote a whole frame; its beginning tells enough.
+REASON_MAX_CHARACTERS = 500
 
 
 class Place(StrEnum):
@@ -56,7 +57,7 @@ class AdapterError(VenueError):
     def __init__(self, venue: str, place: Place, error: BaseException) -> None:
         self.place = place
         text = "" if place is Place.STRIP else f": {error}"  # it may quote account data
-        super().__init__(venue, f"a bug, in {place}: {type(error).__name__}{text}"[:LONGEST_TEXT])
+        super().__init__(venue, f"a bug, in {place}: {type(error).__name__}{text}"[:REASON_MAX_CHARACTERS])
         self.__cause__ = error
 
 

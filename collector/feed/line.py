@@ -25,10 +25,13 @@ from collector.venues.roles import Conversation
 
 log = structlog.get_logger()
 
+# How often a conversation is asked what is due: venues' time limits are given in whole seconds.
 TICK_SECONDS: Final = 1.0
+# How often a line journals that it is alive. After a kill, a gap begins at the last beat, so that it is at most this
+# much longer than what was really missed.
 BEAT_SECONDS: Final = 5.0
-# Frames after which others get their turn, and the journal's buffer is looked at.
-ROOM_EVERY: Final = 64
+# Frames that are read before other tasks get their turn and the room in the journal is checked.
+FRAMES_PER_TURN_MAX: Final = 64
 
 
 @dataclass(slots=True)
@@ -119,7 +122,7 @@ class LiveConnection:
         receive, frame, now_ns, monotonic = line.receive, self._session.frame, self._clock.now_ns, self._clock.monotonic
         handling = self._calling(Place.HANDLE, LineError)
         while True:
-            for _ in range(ROOM_EVERY):
+            for _ in range(FRAMES_PER_TURN_MAX):
                 message = await receive()
                 kind = message.type
                 self._last_heard = monotonic()

@@ -26,12 +26,16 @@ from collector import __version__
 from collector.errors import CollectorError
 from collector.feed.answers import ENCODINGS, AnswerError, TooLargeError, read_body
 
+# For name lookup, TCP, TLS and the WebSocket handshake together.
 CONNECT_TIMEOUT_SECONDS = 15.0
+# For a REST call with its answer; long pages of history take their time.
 REQUEST_TIMEOUT_SECONDS = 60.0
+# A venue that reads nothing for that long is gone, or has given us up.
 SEND_TIMEOUT_SECONDS = 10.0
+# For the closing handshake of a WebSocket; then the line is cut. Nothing is lost by that.
 CLOSE_TIMEOUT_SECONDS = 2.0
-# Characters of an address that a peer named; it may be of any length.
-LONGEST_SHOWN = 300
+# Characters that are shown of an address that a peer has sent; it may be of any length.
+ADDRESS_MAX_CHARACTERS = 300
 
 PING = WSMsgType.PING
 PONG = WSMsgType.PONG
@@ -147,7 +151,7 @@ def pointed_to(url: str | URL, location: str | None) -> str:
     if not location:
         return ""
     try:
-        return shown(URL(url).join(URL(location)))[:LONGEST_SHOWN]
+        return shown(URL(url).join(URL(location)))[:ADDRESS_MAX_CHARACTERS]
     except ValueError:
         return ""
 

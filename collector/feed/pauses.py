@@ -13,15 +13,15 @@ from random import Random
 from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.clock import Clock
 
-# A session that lived so long starts every backoff anew.
+# A session that has lasted this long was a good one: the next backoff starts from its shortest delay again.
 STEADY_SECONDS = 60.0
-# The longest delay of a line while others of its venue are live.
-AMONG_THE_LIVING_SECONDS = 5.0
-# The longest delay after a session that was proved: the venue is there and takes us, so that each second away is one
-# that is lost, and one that cuts us off again and again is asked some twenty times a minute, after a few tries.
-FLAPPING_SECONDS = 5.0
-# Lines that are woken spread their tries over this time.
-WOKEN_WITHIN_SECONDS = 3.0
+# The longest delay of a line while other lines of its venue are live: the venue is up.
+PAUSE_BESIDE_LIVE_MAX_SECONDS = 5.0
+# The longest delay after a session that has received data: the venue is up and accepts us, and every second of delay is
+# data lost. Where it cuts us off again and again, this makes about twenty tries a minute.
+PAUSE_AFTER_LIVE_MAX_SECONDS = 5.0
+# Lines that are woken together spread their tries over this time.
+WAKE_SPREAD_SECONDS = 3.0
 
 
 class Pauses:
@@ -50,7 +50,7 @@ class Pauses:
     @property
     def longest(self) -> float:
         """The longest delay that makes sense now."""
-        return AMONG_THE_LIVING_SECONDS if self._live else LONGEST_BACKOFF_SECONDS
+        return PAUSE_BESIDE_LIVE_MAX_SECONDS if self._live else LONGEST_BACKOFF_SECONDS
 
     async def sleep(self, seconds: float, *others: asyncio.Event) -> None:
         """Sleep so long, or until a line comes to life and a moment more, or until one of `others` is set."""
@@ -59,7 +59,7 @@ class Pauses:
         await sleep_or(self._clock, seconds, came, *others)
         left = end - self._clock.monotonic()
         if came.is_set() and left > 0 and not any(event.is_set() for event in others):
-            await sleep_or(self._clock, min(left, self._random.uniform(0.0, WOKEN_WITHIN_SECONDS)), *others)
+            await sleep_or(self._clock, min(left, self._random.uniform(0.0, WAKE_SPREAD_SECONDS)), *others)
 
 
 async def sleep_or(clock: Clock, seconds: float, *events: asyncio.Event) -> None:

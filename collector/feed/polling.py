@@ -32,8 +32,8 @@ from collector.venues.roles import Polling
 
 log = structlog.get_logger()
 
-# How long a lane sleeps at the most before the polling is asked again.
-LONGEST_WAIT_SECONDS = 1.0
+# The longest sleep of a lane before it asks again what to call next: the answer may have changed.
+POLL_WAIT_MAX_SECONDS = 1.0
 
 
 class PollFeed:
@@ -145,7 +145,7 @@ class PollFeed:
             with calling(Place.NEXT):
                 step = polling.next(lane, clock.monotonic(), clock.now_ns())
             if isinstance(step, (int, float)):
-                await clock.sleep(min(max(step, 0.001), LONGEST_WAIT_SECONDS))
+                await clock.sleep(min(max(step, 0.001), POLL_WAIT_MAX_SECONDS))
                 continue
             try:
                 answer, events = await self._rest.fetch_once(step, session)

@@ -13,17 +13,18 @@ from collections.abc import Callable
 
 from collector.clock import Clock
 
-# A line of which so long not everything was read that had come. Repairs ask for more than that on either side.
-BEHIND_SECONDS = 2.0
-# Event loops read four times as much in a turn, and more.
-AT_ONE_GO_BYTES = 64 * 1024
-# How soon it is looked again where the system held more, or the reader had more to read.
-RETRY_SECONDS = 0.02
-# Of the loop: the system is asked what there is, it goes into the queue and wakes the reader, the reader reads.
-TURNS = 3
+# A line is late when data has waited this long to be read. Repairs fetch more than that beside a gap (`MARGIN_US`).
+LAG_MAX_SECONDS = 2.0
+# More than this unread in the socket means that we are behind; an event loop reads four times as much in one turn.
+UNREAD_MAX_BYTES = 64 * 1024
+# How soon the socket is checked again where it held more, or the reader had more to read.
+RECHECK_SECONDS = 0.02
+# Turns of the event loop that data needs from the socket to the reader: the selector reports it, the transport queues
+# it and wakes the reader, the reader takes it.
+LOOP_TURNS = 3
 
-# So many more for a reader that has more to read, before it is left alone for a while.
-BUSY_TURNS = 20
+# Further turns for a reader that still has data, before the check is put off for `RECHECK_SECONDS`.
+BUSY_LOOP_TURNS_MAX = 20
 
 
 class Reading:
@@ -54,7 +55,7 @@ class Reading:
     @property
     def behind(self) -> bool:
         """Whether more may be missing, should the line end now, than what comes after the last message."""
-        return self.lag > BEHIND_SECONDS
+        return self.lag > LAG_MAX_SECONDS
 
     def look(self) -> None:
         """Find out, in the next turns of the loop or as soon as that can be told, whether everything is read."""
@@ -66,21 +67,21 @@ class Reading:
         mark = self._monotonic()
         if self.away:
             self._looking = False
-        elif self._unread() > AT_ONE_GO_BYTES:
-            self._loop.call_later(RETRY_SECONDS, self._begin)
+        elif self._unread() > UNREAD_MAX_BYTES:
+            self._loop.call_later(RECHECK_SECONDS, self._begin)
         else:
-            self._loop.call_soon(self._turn, mark, TURNS, False)
+            self._loop.call_soon(self._turn, mark, LOOP_TURNS, False)
 
     def _turn(self, mark: float, left: int, waited: bool) -> None:
         if self.away:
             self._looking = False
-        elif left > 0 or (self.turning and left > -BUSY_TURNS):
+        elif left > 0 or (self.turning and left > -BUSY_LOOP_TURNS_MAX):
             self._loop.call_soon(self._turn, mark, left - 1, waited)
         elif self.turning:
-            self._loop.call_later(RETRY_SECONDS, self._turn, mark, left, waited)
+            self._loop.call_later(RECHECK_SECONDS, self._turn, mark, left, waited)
         elif not waited:
             # The queue was full, perhaps, and the system's buffer not asked before the reader had emptied it.
-            self._loop.call_soon(self._turn, mark, TURNS, True)
+            self._loop.call_soon(self._turn, mark, LOOP_TURNS, True)
         else:
             self.read_to = mark
             self._looking = False

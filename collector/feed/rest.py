@@ -27,10 +27,13 @@ from collector.venues.rest import RestAnswer, RestCall
 log = structlog.get_logger()
 R = TypeVar("R")
 
-ATTEMPTS = 6
-AFTER_429_SECONDS = 1.0
-# A venue that asks for a longer pause is asked again after this one: a slip of it must not end the recording.
-LONGEST_PAUSE_SECONDS = 900.0
+# Tries of one call before its failure is reported to the caller, which tries again later: with its own backoff.
+ATTEMPTS_MAX = 6
+# After status 429 (too many requests) without a `Retry-After`.
+TOO_MANY_REQUESTS_PAUSE_SECONDS = 1.0
+# A venue that asks for a longer pause is asked again after this one: a mistake of its server must not end the
+# recording.
+RETRY_AFTER_MAX_SECONDS = 900.0
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class RestClient:
         """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_is_transient),
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(ATTEMPTS_MAX),
             wait=self._pause,
             sleep=self._clock.sleep,
             reraise=True,
@@ -176,18 +179,18 @@ class RestClient:
         failure = self._judge(call, answer)
         if failure is None:
             return answer
-        if failure.retry_after is not None and not 0 <= failure.retry_after <= LONGEST_PAUSE_SECONDS:
+        if failure.retry_after is not None and not 0 <= failure.retry_after <= RETRY_AFTER_MAX_SECONDS:
             log.warning(
                 "pause_capped",
                 venue=self._name,
                 channel=call.channel,
                 asked_s=failure.retry_after,
-                pause_s=LONGEST_PAUSE_SECONDS,
+                pause_s=RETRY_AFTER_MAX_SECONDS,
             )
-            failure.retry_after = LONGEST_PAUSE_SECONDS
+            failure.retry_after = RETRY_AFTER_MAX_SECONDS
         self.use.failed += 1
         if status == 429:  # everybody waits who draws on the same budget
-            until = self._clock.monotonic() + (failure.retry_after or AFTER_429_SECONDS)
+            until = self._clock.monotonic() + (failure.retry_after or TOO_MANY_REQUESTS_PAUSE_SECONDS)
             self._not_before[call.quota] = max(self._not_before.get(call.quota, 0.0), until)
             self.use.throttled += 1
             self.use.not_before = max(self.use.not_before, until)

@@ -12,12 +12,14 @@ from typing import Any
 
 from collector.clock import Clock
 from collector.feed.intake import Intake
-from collector.normalise.gaps import OF_THE_VENUE
+from collector.normalise.gaps import VENUE_STREAMS
 from collector.venues.adapter import Venue
 from collector.venues.plan import Plan
 
-# A symbol that the venue's lists leave out for longer is gone; they are looked at once an hour at least.
-GONE_SECONDS = 3000.0
+# A symbol that is missing from the venue's lists for longer counts as delisted. The lists are fetched at least once an
+# hour (`REFRESH_SECONDS`), so that such a symbol
+# was missing from two of them in a row.
+DELISTED_SECONDS = 3000.0
 
 # Stream and symbol.
 _Stream = tuple[str, str]
@@ -54,7 +56,7 @@ class Wanting:
             (one.stream, symbol)
             for line in plan.lines
             for one in line.subscriptions
-            if one.stream not in OF_THE_VENUE
+            if one.stream not in VENUE_STREAMS
             for symbol in one.symbols
         )
         symbols = {symbol for _, symbol in planned}
@@ -79,7 +81,7 @@ class Wanting:
         return [
             stream
             for stream, since in self._left_out.items()
-            if stream[1] in named or (stream[1] not in symbols and now - since < GONE_SECONDS)
+            if stream[1] in named or (stream[1] not in symbols and now - since < DELISTED_SECONDS)
         ]
 
     def tell_again(self) -> None:
@@ -101,5 +103,5 @@ class Wanting:
 
 def _each(by_stream: Mapping[str, Iterable[str]]) -> list[_Stream]:
     return [
-        (stream, symbol) for stream, symbols in by_stream.items() if stream not in OF_THE_VENUE for symbol in symbols
+        (stream, symbol) for stream, symbols in by_stream.items() if stream not in VENUE_STREAMS for symbol in symbols
     ]

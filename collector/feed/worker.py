@@ -34,17 +34,20 @@ from collector.venues.plan import ConnectionPlan, Limits, Plan, PollPlan, Proble
 
 log = structlog.get_logger()
 
+# How often a venue's lists of symbols are fetched: new ones are recorded within an hour.
 REFRESH_SECONDS = 3600.0
-# A new connection has to be live for so long before the one that it replaces ends: a beat must have told what it
-# receives, or a gap would be opened.
+# A new connection has to be live for this long before the one that it replaces ends: only after a beat has journalled
+# what it receives is there no gap between the two.
 SETTLED_SECONDS = BEAT_SECONDS + 2.0
-PERMANENT_SECONDS = 300.0
-# The longest pause after a discovery that failed, while no connection is held: nothing is recorded until then.
-UNDISCOVERED_SECONDS = 15.0
+# Before discovery is tried again after a failure that a person has to correct, such as a wrong token.
+PERMANENT_FAILURE_PAUSE_SECONDS = 300.0
+# The longest delay after a failed discovery while there is no connection, since nothing is recorded until it succeeds.
+UNDISCOVERED_PAUSE_MAX_SECONDS = 15.0
 
-REPLACING_SECONDS = 0.5
-# Then the old connections end, whatever has become of the new ones.
-LONGEST_OVERLAP_SECONDS = 60.0
+# How often new connections are checked while those that they replace are kept.
+REPLACEMENT_POLL_SECONDS = 0.5
+# Then the old connections end, whatever the state of the new ones: the venue may allow no more connections.
+OVERLAP_MAX_SECONDS = 60.0
 
 
 class WorkerState(StrEnum):
@@ -154,9 +157,9 @@ class VenueWorker:
                     discovery = self.venue.discover()
                 plan = await budget.rest.drive(discovery, place=Place.DISCOVER)
             except VenueError as error:
-                longest = LONGEST_BACKOFF_SECONDS if self.connections else UNDISCOVERED_SECONDS
+                longest = LONGEST_BACKOFF_SECONDS if self.connections else UNDISCOVERED_PAUSE_MAX_SECONDS
                 # What a person has to put right (a token, a name) is not asked for every minute.
-                pause = max(self._backoff.next(longest), PERMANENT_SECONDS if error.permanent else 0.0)
+                pause = max(self._backoff.next(longest), PERMANENT_FAILURE_PAUSE_SECONDS if error.permanent else 0.0)
                 tell = log.debug if str(error) == self._told else log.warning
                 tell("discovery_failed", venue=self.venue.name, reason=str(error), next_try_s=round(pause, 1))
                 self._told = str(error)
@@ -213,10 +216,10 @@ class VenueWorker:
             while (now := self._clock.monotonic()) - settled_since < SETTLED_SECONDS and new:
                 if any(feed.state is not ConnectionState.LIVE for feed in new):
                     settled_since = now
-                    if now - began >= LONGEST_OVERLAP_SECONDS:  # perhaps the venue allows no more connections
+                    if now - began >= OVERLAP_MAX_SECONDS:  # perhaps the venue allows no more connections
                         log.warning("connections_replaced_early", venue=self.venue.name, connections=sorted(old))
                         break
-                await self._clock.sleep(REPLACING_SECONDS)
+                await self._clock.sleep(REPLACEMENT_POLL_SECONDS)
         finally:
             for task in old.values():
                 await _end(task)

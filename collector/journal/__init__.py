@@ -18,7 +18,7 @@ from collector.journal.errors import (
 )
 from collector.journal.flusher import retry_delays
 from collector.journal.journal import Journal
-from collector.journal.layout import MAX_PAYLOAD_BYTES, Kind, Record
+from collector.journal.layout import PAYLOAD_MAX_BYTES, Kind, Record
 from collector.journal.options import JournalOptions
 from collector.journal.reader import OnCorrupt, SegmentCheck, read, verify
 from collector.journal.recovery import Recovery
@@ -27,7 +27,7 @@ from collector.model import BEGINNING, Position
 
 __all__ = [
     "BEGINNING",
-    "MAX_PAYLOAD_BYTES",
+    "PAYLOAD_MAX_BYTES",
     "CorruptRecord",
     "DamagedJournal",
     "Disk",

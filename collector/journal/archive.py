@@ -37,7 +37,7 @@ from collector.model import BEGINNING, Position
 
 _log = structlog.get_logger()
 
-_CHUNK_BYTES: Final = 1 << 18
+_READ_CHUNK_BYTES: Final = 1 << 18
 _DAY_NS: Final = 86_400 * 1_000_000_000
 
 
@@ -226,4 +226,4 @@ class Archive:
     def _block(self, file: BinaryIO) -> bytes:
         if self._stop.is_set():
             raise Interrupted
-        return file.read(_CHUNK_BYTES)
+        return file.read(_READ_CHUNK_BYTES)

@@ -21,17 +21,19 @@ from typing import Final, NamedTuple
 
 from collector.journal.disk import Disk
 from collector.journal.options import JournalOptions
-from collector.journal.segments import UNFINISHED
+from collector.journal.segments import UNFINISHED_SUFFIXES
 
-MEASURE_INTERVAL_S: Final = 1.0
+# How often the free space is measured: less often than a full disk of ours could fill up unseen.
+MEASURE_INTERVAL_SECONDS: Final = 1.0
 DISK_FULL: Final = "disk full"
 DISK_FAULT: Final = "disk fault"
 
 _MIB: Final = 1 << 20
-# A file system needs a little beside the bytes: for names, and for where they lie.
+# A file system needs some space beside a file's bytes, for its name and its list of blocks.
 _SPARE_BYTES: Final = 1 << 16
-# A deletion has helped when this part of the file is free: some file systems compress.
-_HELPED_SHARE: Final = 8
+# A deletion has helped if at least one eighth of the file's size became free: on file systems that compress it is less
+# than the size.
+_FREED_SHARE: Final = 8
 
 
 class Refusal(NamedTuple):
@@ -97,7 +99,7 @@ class Budget:
         used = 0
         with os.scandir(self._directory) as entries:
             for entry in entries:
-                if not entry.name.endswith(UNFINISHED):
+                if not entry.name.endswith(UNFINISHED_SUFFIXES):
                     try:
                         used += entry.stat().st_size
                     except FileNotFoundError:  # compressed or deleted meanwhile
@@ -146,7 +148,7 @@ class Budget:
         free = self._look()
         with self._lock:
             self._deleted += size
-            if free - free_before < max(1, size // _HELPED_SHARE):
+            if free - free_before < max(1, size // _FREED_SHARE):
                 self._doubt = _Doubt(size, free)
 
     def excess(self, written: int = 0) -> int:
@@ -181,7 +183,7 @@ class Budget:
                 size, lowest = self._doubt
                 lowest = min(lowest, free)
                 # Some file systems free space only later.
-                helped = free - lowest >= max(1, size // _HELPED_SHARE)
+                helped = free - lowest >= max(1, size // _FREED_SHARE)
                 self._doubt = None if helped else _Doubt(size, lowest)
         return free
 

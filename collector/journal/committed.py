@@ -13,13 +13,13 @@ from typing import Final
 from collector.journal.disk import Disk, write_all
 from collector.model import BEGINNING, Position
 
-NAME: Final = "committed"
+FILE_NAME: Final = "committed"
 
 
 def remembered(directory: Path) -> Position:
     """Return what was noted last; the beginning where nothing was, or nothing that can be read."""
     try:
-        segment, offset = map(int, (directory / NAME).read_text().split())
+        segment, offset = map(int, (directory / FILE_NAME).read_text().split())
     except (OSError, ValueError):
         return BEGINNING
     return Position(segment, offset)
@@ -27,7 +27,7 @@ def remembered(directory: Path) -> Position:
 
 def remember(disk: Disk, directory: Path, position: Position) -> None:
     """Note it: after a crash there is the old file or the new one. Raises OSError."""
-    path = directory / NAME
+    path = directory / FILE_NAME
     unfinished = path.with_suffix(".new")
     disk.unlink(unfinished)
     fd = disk.create(unfinished)

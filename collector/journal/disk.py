@@ -17,9 +17,10 @@ from typing import BinaryIO, Final, Protocol
 
 from collector.journal.errors import JournalLocked
 
-# Held open for nothing, and given up when there are none left: what is received has to find its segment.
+# File descriptors that are kept open unused, and closed when none are left: the journal must always be able to open its
+# next segment.
 RESERVED_DESCRIPTORS: Final = 8
-_NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
+_NO_DESCRIPTOR_ERRORS: Final = (errno.EMFILE, errno.ENFILE)
 
 
 class Disk(Protocol):
@@ -128,7 +129,7 @@ class RealDisk:
             try:
                 return work()
             except OSError as error:
-                if error.errno not in _NONE_LEFT or not self._reserve:
+                if error.errno not in _NO_DESCRIPTOR_ERRORS or not self._reserve:
                     raise
                 self._give_up()  # somebody may be quicker to take it, hence more than one
 

@@ -13,18 +13,19 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final
 
-from collector.journal.budget import MEASURE_INTERVAL_S
+from collector.journal.budget import MEASURE_INTERVAL_SECONDS
 from collector.journal.errors import JournalClosed, JournalUnwritable
 from collector.journal.opening import Parts
 from collector.journal.options import JournalOptions
 from collector.journal.room import Room
 from collector.model import Position
 
-CLOSE_ATTEMPTS: Final = 3
-# What is left is given up then: a service manager waits for so long, and not much longer.
-CLOSE_SECONDS: Final = 15.0
-# So long the event loop stands still at the most while a disk does.
-FLUSH_NOW_SECONDS: Final = 2.0
+# Tries to write the rest at the end, where the disk refuses.
+CLOSE_ATTEMPTS_MAX: Final = 3
+# After that the rest is given up: service managers kill a process that takes much longer to stop.
+CLOSE_TIMEOUT_SECONDS: Final = 15.0
+# The longest that the event loop is blocked by a write that has to be on the disk before it goes on.
+BLOCKING_FLUSH_MAX_SECONDS: Final = 2.0
 
 _NO_ANSWER: Final = "the disk does not answer"
 
@@ -85,7 +86,7 @@ class Flusher:
         """See `Journal.flush_now`."""
         self._tail.seal()
         writing = self._thread.submit(self._writer.write)
-        done, _ = wait([writing], FLUSH_NOW_SECONDS)
+        done, _ = wait([writing], BLOCKING_FLUSH_MAX_SECONDS)
         if not done:
             writing.cancel()
             raise JournalUnwritable(self._directory, self.buffered, _NO_ANSWER)
@@ -106,7 +107,7 @@ class Flusher:
     async def finish(self) -> None:
         """Write and sync what is left. Raises JournalUnwritable: the disk refuses, or has not answered for long."""
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._try_to_finish()
         except TimeoutError as error:
             raise JournalUnwritable(self._directory, self.buffered, _NO_ANSWER) from error
@@ -123,11 +124,11 @@ class Flusher:
 
     async def _try_to_finish(self) -> None:
         delays = self._delays()
-        for attempt in range(1, CLOSE_ATTEMPTS + 1):
+        for attempt in range(1, CLOSE_ATTEMPTS_MAX + 1):
             try:
                 await self._attempt(self._writer.write_and_sync)
             except JournalUnwritable:
-                if attempt == CLOSE_ATTEMPTS:
+                if attempt == CLOSE_ATTEMPTS_MAX:
                     raise
                 await asyncio.sleep(next(delays))
             else:
@@ -149,7 +150,7 @@ class Flusher:
                 synced_at = loop.time()
             elif self._tail.pending:
                 await self._insist(self._writer.write)
-            if loop.time() - measured_at >= MEASURE_INTERVAL_S:
+            if loop.time() - measured_at >= MEASURE_INTERVAL_SECONDS:
                 await self._measure()
                 measured_at = loop.time()
             self.room.judge()

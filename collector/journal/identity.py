@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from collector.journal.disk import new_file, sync_directory
 
-# Tokens kept, at most: a database that is restored from a backup knows the run of then, however many came since.
-REMEMBERED_RUNS = 10_000
+# A database that is restored from a backup holds the token of an old run, which has to be recognised as ours.
+REMEMBERED_RUNS_MAX = 10_000
 
 
 class JournalIdentity:
@@ -48,7 +48,7 @@ class JournalIdentity:
 
     def _note_run(self) -> None:
         runs = [*_read(self._folder / "runs").split(), self._token]
-        _write(self._folder / "runs", "\n".join(runs[-REMEMBERED_RUNS:]) + "\n")
+        _write(self._folder / "runs", "\n".join(runs[-REMEMBERED_RUNS_MAX:]) + "\n")
         self._noted = True
 
     def rename(self) -> None:

@@ -21,7 +21,7 @@ import structlog
 from collector.journal.budget import Refusal
 from collector.journal.disk import RESERVED_DESCRIPTORS, Disk, RealDisk
 from collector.journal.errors import JournalClosed, PositionBeyondEnd
-from collector.journal.flusher import CLOSE_SECONDS, Flusher, retry_delays
+from collector.journal.flusher import CLOSE_TIMEOUT_SECONDS, Flusher, retry_delays
 from collector.journal.layout import Kind, Record
 from collector.journal.opening import Parts, take
 from collector.journal.options import JournalOptions
@@ -32,7 +32,9 @@ from collector.model import BEGINNING, Position
 
 _log = structlog.get_logger()
 
-TIDY_INTERVAL_S: Final = 60.0
+# How often old segments are compressed and deleted without a new one being begun.
+TIDY_INTERVAL_SECONDS: Final = 60.0
+# Compressing must not take time from receiving; 19 would be the least.
 ARCHIVE_NICENESS: Final = 15
 
 
@@ -277,7 +279,7 @@ class Journal:
         self._flusher.end(wait=False)
         self._archive_thread.shutdown(wait=False)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await asyncio.to_thread(self._wait_for_threads)
 
     def _wait_for_threads(self) -> None:
@@ -295,7 +297,7 @@ class Journal:
             if await loop.run_in_executor(self._archive_thread, self._archive.tidy, active, committed):
                 self._flusher.freed.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TIDY_INTERVAL_S):
+                async with asyncio.timeout(TIDY_INTERVAL_SECONDS):
                     await self._flusher.tidy.wait()
             self._flusher.tidy.clear()
 

@@ -32,8 +32,8 @@ RECORD_BYTES: Final = RECORD.size
 RECORD_HEAD: Final = struct.Struct("<II")
 RECORD_REST: Final = struct.Struct("<QQB")
 
-# Larger than any venue's snapshot, small enough to hold one in memory; it also tells lengths from garbage.
-MAX_PAYLOAD_BYTES: Final = (1 << 28) - 1
+# Larger than any venue's snapshot, small enough to hold in memory. A reader also tells a length from garbage by it.
+PAYLOAD_MAX_BYTES: Final = (1 << 28) - 1
 
 
 class Kind(enum.IntEnum):
@@ -58,8 +58,8 @@ class Kind(enum.IntEnum):
     """
 
 
-# The NOTE behind the CARRY records of a segment, under the highest number that a session had so far.
-LAST_SESSION: Final = b'{"event":"last session"}'
+# The payload of the NOTE after a segment's CARRY records; its session number is the highest that was used so far.
+LAST_SESSION_NOTE: Final = b'{"event":"last session"}'
 
 
 class Record(NamedTuple):

@@ -18,8 +18,17 @@ from collector.journal.tail import Tail
 from collector.journal.writer import SegmentWriter
 from collector.model import Position
 
-# Somebody has to put the folder right. Anything else a start sits out as a running journal does.
-_FOR_A_PERSON: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+# Errors that last until somebody corrects the folder. After any other one a start tries again, as a running journal
+# does.
+_LASTING_ERRORS: Final = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+)
 
 
 class Parts(NamedTuple):
@@ -82,7 +91,7 @@ def _begin(tail: Tail, writer: SegmentWriter, archive: Archive, budget: Budget) 
         try:
             writer.write_and_sync()
         except OSError as error:
-            if error.errno in _FOR_A_PERSON:
+            if error.errno in _LASTING_ERRORS:
                 raise
             if error.errno != errno.ENOSPC:
                 return error

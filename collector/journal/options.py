@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from collector.journal.layout import MAX_PAYLOAD_BYTES
+from collector.journal.layout import PAYLOAD_MAX_BYTES
 
-LEAST_SEGMENTS: Final = 4
+# With fewer segments than this a journal would delete what it has just written.
+SEGMENTS_MIN: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +50,9 @@ class JournalOptions:
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         # The segment that is being written cannot give way, nor can the one that readers are at.
-        if self.max_bytes is not None and self.max_bytes < LEAST_SEGMENTS * self.segment_bytes:
-            raise ValueError(f"max_bytes must hold {LEAST_SEGMENTS} segments of segment_bytes")
-        if self.segment_bytes > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"segment_bytes must be at most {MAX_PAYLOAD_BYTES}, so that one fits into memory")
+        if self.max_bytes is not None and self.max_bytes < SEGMENTS_MIN * self.segment_bytes:
+            raise ValueError(f"max_bytes must hold {SEGMENTS_MIN} segments of segment_bytes")
+        if self.segment_bytes > PAYLOAD_MAX_BYTES:
+            raise ValueError(f"segment_bytes must be at most {PAYLOAD_MAX_BYTES}, so that one fits into memory")
         if not 1 <= self.level <= 19:
             raise ValueError(f"level must be between 1 and 19, not {self.level}")

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from collector.journal.errors import CorruptRecord, DamagedJournal, MissingSegment
 from collector.journal.layout import (
     HEADER_BYTES,
-    MAX_PAYLOAD_BYTES,
+    PAYLOAD_MAX_BYTES,
     RECORD,
     RECORD_BYTES,
     RECORD_HEAD,
@@ -29,8 +29,9 @@ from collector.model import BEGINNING, Position
 
 OnCorrupt = Callable[[DamagedJournal], None]
 
-_CHUNK_BYTES: Final = 1 << 18
-_TAKE_RECORDS: Final = 128
+_READ_CHUNK_BYTES: Final = 1 << 18
+# Records that are decoded at a time.
+_RECORDS_PER_TAKE_MAX: Final = 128
 _CHECKED: Final = RECORD_HEAD.size
 _REST: Final = RECORD_REST.size
 _KINDS: Final = tuple(Kind(value) if value in set(Kind) else None for value in range(256))
@@ -38,12 +39,12 @@ _crc32 = zlib.crc32
 _unpack = RECORD.unpack_from
 _new = tuple.__new__
 
-# Where a record may begin: a length under the limit (its highest byte) and, 20 bytes on, a kind that exists.
-_PLAUSIBLE: Final = re.compile(rb"(?s)(?=...[\x00-\x0f].{20}[\x01-\x07])")
+# Matches where a record may begin: a length below the limit (its highest byte), and 20 bytes later a kind that exists.
+_PLAUSIBLE_HEAD: Final = re.compile(rb"(?s)(?=...[\x00-\x0f].{20}[\x01-\x07])")
 
-# A checksum over so much, tried at every place in a segment of garbage, would take minutes: such a record must also
-# be followed by what looks like another.
-_LARGE_BYTES: Final = 1 << 20
+# To compute the checksum of so long a record at each plausible place in a segment of garbage would take minutes: such a
+# record must also be followed by what looks like another one.
+_LARGE_RECORD_BYTES: Final = 1 << 20
 
 
 class SegmentCheck(NamedTuple):
@@ -185,7 +186,7 @@ class _Window:
         add = records.append
         self._needed = 0
         self.reason = None
-        while size - offset >= RECORD_BYTES and len(records) < _TAKE_RECORDS:
+        while size - offset >= RECORD_BYTES and len(records) < _RECORDS_PER_TAKE_MAX:
             length, crc, received_ns, session, kind = _unpack(buffer, offset)
             stop = offset + RECORD_BYTES + length
             if stop > size:
@@ -200,13 +201,13 @@ class _Window:
             at = end
             offset = stop
         self._offset = offset
-        if self._needed > MAX_PAYLOAD_BYTES:
+        if self._needed > PAYLOAD_MAX_BYTES:
             self.reason = "the record's length is wrong"
         return records
 
     def more(self) -> bool:
         """Read on, far enough for the next record; tell whether there was anything."""
-        more = self._read(max(_CHUNK_BYTES, self._needed))
+        more = self._read(max(_READ_CHUNK_BYTES, self._needed))
         if more:
             self._base += self._offset
             self._buffer = self._buffer[self._offset :] + more
@@ -216,7 +217,7 @@ class _Window:
     def everything(self) -> None:
         """Read the rest of the segment, which is bounded, to search it as one."""
         rest = [self._buffer]
-        while block := self._read(_CHUNK_BYTES):
+        while block := self._read(_READ_CHUNK_BYTES):
             rest.append(block)
         self._buffer = b"".join(rest)
 
@@ -238,13 +239,13 @@ class _Window:
 def next_record(buffer: bytes, offset: int) -> int | None:
     """Return where, at or after the offset, the next bytes lie that are a record beyond doubt; None without any."""
     with memoryview(buffer) as view:
-        for match in _PLAUSIBLE.finditer(buffer, offset):
+        for match in _PLAUSIBLE_HEAD.finditer(buffer, offset):
             begin = match.start()
             length, crc, _, _, _ = _unpack(buffer, begin)
             stop = begin + RECORD_BYTES + length
             if stop > len(buffer):
                 continue
-            if length > _LARGE_BYTES and stop < len(buffer) and not _PLAUSIBLE.match(buffer, stop):
+            if length > _LARGE_RECORD_BYTES and stop < len(buffer) and not _PLAUSIBLE_HEAD.match(buffer, stop):
                 continue
             if _crc32(view[begin + _CHECKED : stop], length) == crc:
                 return begin

@@ -13,11 +13,11 @@ import structlog
 
 from collector.journal.disk import Disk, write_all
 from collector.journal.errors import DamagedJournal
-from collector.journal.layout import HEADER_BYTES, LAST_SESSION, Kind
+from collector.journal.layout import HEADER_BYTES, LAST_SESSION_NOTE, Kind
 from collector.journal.reader import segment_records
 from collector.journal.segment_file import SegmentFile
 from collector.journal.segments import (
-    UNFINISHED,
+    UNFINISHED_SUFFIXES,
     SegmentSource,
     compressed_path,
     numbers,
@@ -27,10 +27,10 @@ from collector.model import Position
 
 _log = structlog.get_logger()
 
-# Segments that are read for the last session's number; those of older versions do not tell it.
-MOST_LOOKED_AT: Final = 3
+# Segments that are read to find the last session's number; those of older versions do not hold it.
+SEGMENTS_SEARCHED_MAX: Final = 3
 
-_COPY_BYTES: Final = 1 << 20
+_COPY_CHUNK_BYTES: Final = 1 << 20
 
 
 class Recovery(NamedTuple):
@@ -120,7 +120,7 @@ class Remains:
         torn = self._disk.create(self._kept)
         try:
             offset = 0
-            while block := self._disk.read_at(segment, _COPY_BYTES, start + offset):
+            while block := self._disk.read_at(segment, _COPY_CHUNK_BYTES, start + offset):
                 offset += write_all(self._disk, torn, block, offset)
             self._disk.sync(torn)
         finally:
@@ -137,7 +137,7 @@ class Remains:
 def prepare(directory: Path, now_ns: int, disk: Disk) -> Prepared:
     """Look at what the last process left and say which segment comes next. The caller holds the directory's lock."""
     for path in directory.iterdir():
-        if path.name.endswith(UNFINISHED):
+        if path.name.endswith(UNFINISHED_SUFFIXES):
             disk.unlink(path)
     present = numbers(directory)
     if not present:
@@ -184,7 +184,7 @@ def _last_session(directory: Path, earlier: list[int], newest: _Scanned | None =
         if found is not None and found.last_session:
             looked_at += 1
             last_session = max(last_session, found.last_session)
-            if found.tells or looked_at == MOST_LOOKED_AT:
+            if found.tells or looked_at == SEGMENTS_SEARCHED_MAX:
                 return last_session
         number = next(numbers_left, None)
         if number is None:
@@ -204,7 +204,7 @@ def _scan(directory: Path, number: int) -> _Scanned:
             last_session = max(last_session, record.session)
             if record.kind is Kind.NOTE:
                 # A process begins with one, too, under the number of the last session.
-                tells = tells or record.payload == LAST_SESSION or record.position.offset == HEADER_BYTES
+                tells = tells or record.payload == LAST_SESSION_NOTE or record.position.offset == HEADER_BYTES
     reason = "the last record is unfinished"
     for damage in damages:
         if good is not None and damage.offset < good:

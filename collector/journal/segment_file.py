@@ -22,7 +22,7 @@ from collector.journal.disk import Disk, write_all
 
 log = structlog.get_logger()
 
-_COPY_BYTES: Final = 1 << 20
+_COPY_CHUNK_BYTES: Final = 1 << 20
 
 
 class SegmentFile:
@@ -98,7 +98,7 @@ class SegmentFile:
         fd = self._disk.open(self.path)
         content = bytearray()
         try:
-            while block := self._disk.read_at(fd, _COPY_BYTES, len(content)):
+            while block := self._disk.read_at(fd, _COPY_CHUNK_BYTES, len(content)):
                 content += block
         except OSError:
             with contextlib.suppress(OSError):  # the first error is the one to report
@@ -122,7 +122,7 @@ class SegmentFile:
         try:
             offset = 0
             while offset < self.synced:
-                block = self._read_at(old, min(_COPY_BYTES, self.synced - offset), offset)
+                block = self._read_at(old, min(_COPY_CHUNK_BYTES, self.synced - offset), offset)
                 offset += write_all(self._disk, new, block, offset)
             for data in self._unsynced:
                 offset += write_all(self._disk, new, data, offset)

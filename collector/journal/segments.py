@@ -17,14 +17,14 @@ import zstandard
 from collector.journal.errors import MissingSegment
 from collector.journal.layout import HEADER_BYTES, Header, decode_header
 
-PLAIN: Final = ".seg"
-COMPRESSED: Final = ".seg.zst"
-# Left over by a crash; the finished file is beside them.
-UNFINISHED: Final = (".seg.zst.tmp", ".seg.rebuilt")
+PLAIN_SUFFIX: Final = ".seg"
+COMPRESSED_SUFFIX: Final = ".seg.zst"
+# Files that a crash may leave; the complete file is beside each.
+UNFINISHED_SUFFIXES: Final = (".seg.zst.tmp", ".seg.rebuilt")
 
-# A compressed segment begins with a zstd skippable frame, which other zstd tools pass over: what is known of the
-# segment, to be had without decompressing it. Segment header, plain size, time of the last record (0: not known).
-_SKIPPABLE: Final = struct.Struct("<II")
+# A compressed segment begins with a zstd skippable frame, which other zstd tools ignore. It holds facts of the segment
+# that can be read without decompressing it: its header, plain size, and time of its last record (0: not known).
+_SKIPPABLE_FRAME: Final = struct.Struct("<II")
 _SKIPPABLE_MAGIC: Final = 0x184D2A5A
 _SUMMARY: Final = struct.Struct(f"<{HEADER_BYTES}sQQ")
 
@@ -53,12 +53,12 @@ class Summary(NamedTuple):
 
 def segment_path(directory: Path, number: int) -> Path:
     """Return where the plain file of that number lies."""
-    return directory / f"{number:012d}{PLAIN}"
+    return directory / f"{number:012d}{PLAIN_SUFFIX}"
 
 
 def compressed_path(directory: Path, number: int) -> Path:
     """Return where the compressed file of that number lies."""
-    return directory / f"{number:012d}{COMPRESSED}"
+    return directory / f"{number:012d}{COMPRESSED_SUFFIX}"
 
 
 def numbers(directory: Path) -> list[int]:
@@ -66,7 +66,7 @@ def numbers(directory: Path) -> list[int]:
     found = set()
     for path in directory.iterdir():
         number, dot, rest = path.name.partition(".")
-        if len(number) == 12 and number.isdecimal() and dot + rest in (PLAIN, COMPRESSED):
+        if len(number) == 12 and number.isdecimal() and dot + rest in (PLAIN_SUFFIX, COMPRESSED_SUFFIX):
             found.add(int(number))
     return sorted(found)
 
@@ -91,16 +91,16 @@ def ends(directory: Path) -> dict[int, int]:
 
 def encode_summary(summary: Summary) -> bytes:
     """Return the skippable frame that opens a compressed segment."""
-    return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, _SUMMARY.size) + _SUMMARY.pack(*summary)
+    return _SKIPPABLE_FRAME.pack(_SKIPPABLE_MAGIC, _SUMMARY.size) + _SUMMARY.pack(*summary)
 
 
 def _read_summary(file: BinaryIO) -> Summary | None:
-    raw = file.read(_SKIPPABLE.size + _SUMMARY.size)
-    if len(raw) < _SKIPPABLE.size + _SUMMARY.size:
+    raw = file.read(_SKIPPABLE_FRAME.size + _SUMMARY.size)
+    if len(raw) < _SKIPPABLE_FRAME.size + _SUMMARY.size:
         return None
-    if _SKIPPABLE.unpack_from(raw) != (_SKIPPABLE_MAGIC, _SUMMARY.size):
+    if _SKIPPABLE_FRAME.unpack_from(raw) != (_SKIPPABLE_MAGIC, _SUMMARY.size):
         return None
-    return Summary(*_SUMMARY.unpack_from(raw, _SKIPPABLE.size))
+    return Summary(*_SUMMARY.unpack_from(raw, _SKIPPABLE_FRAME.size))
 
 
 class SegmentSource:
@@ -118,7 +118,7 @@ class SegmentSource:
         self._summary: Summary | None = None
         self._produced = 0
         self._stream = file
-        if path.suffix != PLAIN:
+        if path.suffix != PLAIN_SUFFIX:
             self._summary = _read_summary(file)
             if self._summary is None:
                 self.damage = "the compressed file has no summary at its head"

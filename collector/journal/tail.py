@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from collector.journal.errors import JournalClosed, PayloadTooLarge
 from collector.journal.layout import (
-    LAST_SESSION,
-    MAX_PAYLOAD_BYTES,
+    LAST_SESSION_NOTE,
+    PAYLOAD_MAX_BYTES,
     RECORD_BYTES,
     RECORD_HEAD,
     RECORD_REST,
@@ -71,7 +71,7 @@ class Tail:
             self._buffer += encode_record(session, Kind.CARRY, opened_ns, description)
         if self.ends and self._last_session:
             # That session may be over, and nothing else in this segment tell of it.
-            self._buffer += encode_record(self._last_session, Kind.NOTE, self._last_ns, LAST_SESSION)
+            self._buffer += encode_record(self._last_session, Kind.NOTE, self._last_ns, LAST_SESSION_NOTE)
         self._offset = self._empty_offset = len(self._buffer)
         self._limit = self._segment_bytes - RECORD_BYTES
         self._last_ns = 0
@@ -108,8 +108,8 @@ class Tail:
     def _make_way(self, size: int) -> None:
         if self._closed:
             raise JournalClosed
-        if size > MAX_PAYLOAD_BYTES:
-            raise PayloadTooLarge(size, MAX_PAYLOAD_BYTES)
+        if size > PAYLOAD_MAX_BYTES:
+            raise PayloadTooLarge(size, PAYLOAD_MAX_BYTES)
         if self._offset > self._empty_offset:
             self.seal()
             self.last_ns[self.segment] = self._last_ns

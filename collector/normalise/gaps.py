@@ -28,16 +28,17 @@ RESTORED = "database restored"
 UNREADABLE = "not readable"
 STARTING = "starting"
 
-# Causes of gaps that end with the next session; others are found and ended within one.
-_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT, UNREADABLE, STARTING})
+# Causes of gaps that end with the next session. Gaps of other causes begin and end within one.
+_CAUSES_BETWEEN_SESSIONS = frozenset({STOPPED, KILLED, DISCONNECT, DISK_FULL, DISK_FAULT, UNREADABLE, STARTING})
 
 NOT_RECEIVED_YET = "asked for, and not received yet"
 
-# A gap's ends are our clock's, and the latest trades of a venue may come late: a list has to reach so far beyond.
-REACH_US = 5_000_000
+# A list of recent trades closes a gap only if it begins this much before it: the gap's ends are by our clock, and a
+# venue may add trades late.
+LIST_MARGIN_US = 5_000_000
 
-# Their symbols are no instruments, which alone have gaps.
-OF_THE_VENUE = frozenset(OF_VENUES)
+# Streams of a whole venue. Only streams of instruments have gaps.
+VENUE_STREAMS = frozenset(OF_VENUES)
 
 
 class Coverage:
@@ -48,7 +49,7 @@ class Coverage:
     def __init__(self, venue: str, subscriptions: Iterable[Covered]) -> None:
         self._venue = venue
         self._streams: dict[str, tuple[str, tuple[str, ...]]] = {
-            channel: (stream, symbols) for channel, stream, symbols in subscriptions if stream not in OF_THE_VENUE
+            channel: (stream, symbols) for channel, stream, symbols in subscriptions if stream not in VENUE_STREAMS
         }
         self._awaited: set[tuple[str, str]] = {
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
@@ -114,7 +115,7 @@ class Gaps:
             self._take(gap)
 
     def _take(self, gap: Gap) -> None:
-        if gap.cause in _BETWEEN_SESSIONS:
+        if gap.cause in _CAUSES_BETWEEN_SESSIONS:
             self._missing.setdefault(gap[:2], gap)
         else:
             self._within[gap.instrument, gap.stream, gap.cause] = gap
@@ -172,7 +173,7 @@ class Gaps:
                 continue
             if since_us is None:
                 out.gaps.append(gap._replace(to_us=max(now_us, gap.from_us)))
-            elif since_us > gap.from_us - REACH_US:
+            elif since_us > gap.from_us - LIST_MARGIN_US:
                 out.gaps.append(gap._replace(to_us=max(min(since_us, now_us), gap.from_us)))
             else:
                 out.gaps.append(gap._replace(to_us=max(now_us, gap.from_us)))

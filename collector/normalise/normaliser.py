@@ -23,8 +23,9 @@ from collector.venues.events import Event
 from collector.venues.header import SessionHeader
 from collector.venues.roles import Parser
 
-# So long before its end a session is taken to have lived, where the clock says that it lived after it.
-DOUBT_NS = 600 * 1_000_000_000
+# Where a session seems to begin after it ended, because the clock was set back, it is taken to have begun this long
+# before its end.
+UNKNOWN_START_NS = 600 * 1_000_000_000
 
 
 class SessionParser:
@@ -240,7 +241,7 @@ class Normaliser:
                 keys = [key for key in keys if key not in held]
             from_ns = session.whole_ns
             if from_ns > received_ns:  # set back while nobody watched, as over a restart: how far is not known
-                from_ns = received_ns - DOUBT_NS
+                from_ns = received_ns - UNKNOWN_START_NS
             self._gaps.begin(keys, cause, reason, from_ns // 1000, out, session.coverage.listed)
 
     def ask(self, venue: str, spans: Sequence[Span], received_ns: int, out: Records, *, whole: bool) -> None:

@@ -7,10 +7,10 @@ shows less than it has shown before, candles therefore keep that latest time. Th
 
 from __future__ import annotations
 
-# Answers and messages are stamped where they arrive and journalled a moment later: less is no step.
-STEP_NS = 1_000_000_000
-# A clock that was ahead by more was wrong: waiting for that time to come again would take too long.
-WRONG_NS = 30 * 86_400 * 1_000_000_000
+# Frames are stamped on arrival and journalled a moment later, out of order by less than this: no step of the clock.
+CLOCK_STEP_MIN_NS = 1_000_000_000
+# A clock that was ahead by more than 30 days was wrong: candles are not held back until that time comes.
+CLOCK_AHEAD_MAX_NS = 30 * 86_400 * 1_000_000_000
 
 
 class Shown:
@@ -27,7 +27,7 @@ class Shown:
     def behind(self, now_ns: int) -> int:
         """Take a reading that is not the latest; returns the time to keep instead, in microseconds, 0 for none."""
         back = self.latest_ns - now_ns
-        if back > WRONG_NS:
+        if back > CLOCK_AHEAD_MAX_NS:
             self.latest_ns = now_ns
             return 0
-        return self.latest_ns // 1000 if back > STEP_NS else 0
+        return self.latest_ns // 1000 if back > CLOCK_STEP_MIN_NS else 0

@@ -16,8 +16,9 @@ Key = tuple[Instrument, str]
 Span = tuple[int, str, Sequence[str]]
 
 MINUTE_US = 60_000_000
-# Asked for since the beginning of a minute: their past can be fetched, and only whole minutes can be audited.
-WHOLE_MINUTES = frozenset({"trades", "candles"})
+# Recording of these counts from the beginning of a minute: their past can be fetched, and only whole minutes can be
+# audited.
+WHOLE_MINUTE_STREAMS = frozenset({"trades", "candles"})
 
 
 class WantedStreams:
@@ -49,7 +50,7 @@ class WantedStreams:
         new = []
         for since_ns, stream, symbols in spans:
             since_us = since_ns // 1000
-            if stream in WHOLE_MINUTES:
+            if stream in WHOLE_MINUTE_STREAMS:
                 since_us -= since_us % MINUTE_US
             for symbol in symbols:
                 key = Instrument(venue, symbol), stream

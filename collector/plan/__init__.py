@@ -19,9 +19,10 @@ from collector.config import Config, VenueConfig
 from collector.errors import CollectorError
 from collector.feed.discovery import discover
 from collector.feed.network import AiohttpNetwork
-from collector.plan.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_A_DAY
+from collector.plan.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_PER_DAY
 from collector.plan.recorded import Recorded, journal_bytes_a_day, journal_bytes_now, look
 
+# For all answers that discovery needs from one venue; without them the plan counts the symbols of the settings.
 VENUE_TIMEOUT_SECONDS = 20.0
 GIB = 1 << 30
 
@@ -134,7 +135,7 @@ def _flow(venue: str, symbol: str, stream: str, recorded: Recorded) -> Flow:
     rows = recorded.rows_a_day.get((venue, symbol, stream))
     source = "assumed" if rows is None else "recorded"
     if rows is None:
-        rows = ROWS_A_DAY.get(stream, 0.0)
+        rows = ROWS_PER_DAY.get(stream, 0.0)
     row_bytes = recorded.row_bytes.get(stream) or ROW_BYTES.get(stream, 0.0)
     return Flow(venue, symbol, stream, rows, rows * row_bytes, rows * PACKED_FRAME_BYTES.get(stream, 0.0), source)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Rows of one symbol a day.
-ROWS_A_DAY: Final = {
+# Rows of one symbol in a day.
+ROWS_PER_DAY: Final = {
     "trades": 100_000.0,
     "ticks": 400_000.0,
     "books": 600_000.0,
@@ -19,7 +19,7 @@ ROWS_A_DAY: Final = {
     "news": 500.0,
 }
 
-# Bytes of a row in its table with its share of the indexes, uncompressed.
+# Bytes of a row in its table with its share of the indexes, not compressed.
 ROW_BYTES: Final = {
     "trades": 190.0,
     "ticks": 220.0,
@@ -30,7 +30,7 @@ ROW_BYTES: Final = {
     "news": 1_000.0,
 }
 
-# Bytes that a row's frames take in a compressed journal; a candle comes many times before it is closed.
+# Bytes that the frames of one row take in a compressed journal; a candle is sent many times before it closes.
 PACKED_FRAME_BYTES: Final = {
     "trades": 45.0,
     "ticks": 40.0,

@@ -17,16 +17,22 @@ from collector.store.connection import connected
 from collector.store.dsn import DRIVER_ERRORS
 from collector.store.named import queries
 
-DATABASE_SECONDS = 20.0
-FEWEST_ROWS = 20
-# Fewer rows say little of what one takes: empty pages weigh too much.
-FEWEST_COUNTED = 1000
-SHORTEST_SECONDS = 10.0
-QUIET_SECONDS = 3600.0
-SHORTEST_JOURNAL_SECONDS = 60.0
-NEWEST_SEGMENTS = 100
+# How long the database may take to answer; without it the plan uses assumptions.
+DATABASE_TIMEOUT_SECONDS = 20.0
+# Rows that a measured rate needs; with fewer, the assumption is used.
+RATE_ROWS_MIN = 20
+# Rows that a measured size needs: with fewer, half empty pages weigh too much.
+SIZE_ROWS_MIN = 1000
+# The shortest time over which a rate is measured.
+RATE_MIN_SECONDS = 10.0
+# An instrument that has been recorded for this long with hardly any row is taken to be quiet, not new.
+QUIET_MIN_SECONDS = 3600.0
+# The shortest journal whose growth is measured.
+JOURNAL_MIN_SECONDS = 60.0
+# The journal's growth is measured on its newest segments.
+SEGMENTS_MEASURED_MAX = 100
 DAY_SECONDS = 86_400
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1", None, ""})
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", None, ""})
 _SQL = queries("plan")
 
 
@@ -51,10 +57,12 @@ async def look(config: Config, notes: list[str]) -> Recorded:
         if dsn is None:
             notes.append("the embedded server does not run: rows are assumed")
             return recorded
-        async with asyncio.timeout(DATABASE_SECONDS):
+        async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
             await _ask(dsn, [*config.venues], recorded, config.data_dir)
     except TimeoutError:
-        notes.append(f"the database did not answer within {DATABASE_SECONDS:.0f} s: what it did not tell is assumed")
+        notes.append(
+            f"the database did not answer within {DATABASE_TIMEOUT_SECONDS:.0f} s: what it did not tell is assumed"
+        )
     except (CollectorError, OSError, *DRIVER_ERRORS) as error:
         notes.append(f"the database was not asked, and rows are assumed: {error}")
     return recorded
@@ -62,17 +70,17 @@ async def look(config: Config, notes: list[str]) -> Recorded:
 
 async def _ask(dsn: str, venues: list[str], recorded: Recorded, data_dir: Path) -> None:
     async with connected(dsn) as connection:
-        await connection.fetch(_SQL["set_timeout"], f"{DATABASE_SECONDS:.0f}s")
+        await connection.fetch(_SQL["set_timeout"], f"{DATABASE_TIMEOUT_SECONDS:.0f}s")
         folder = await connection.fetchval(_SQL["data_folder"])
-        if recorded.shares_disk is None and folder and urlsplit(dsn).hostname in _LOCAL:
+        if recorded.shares_disk is None and folder and urlsplit(dsn).hostname in _LOCAL_HOSTS:
             _same_disk(Path(folder), data_dir, recorded)
         for row in await connection.fetch(_SQL["sizes"]):
-            if row["rows"] >= FEWEST_COUNTED:
+            if row["rows"] >= SIZE_ROWS_MIN:
                 recorded.row_bytes[row["stream"]] = row["bytes"] / row["rows"]
         for row in await connection.fetch(_SQL["rates"], venues):
-            if row["rows"] >= FEWEST_ROWS and row["seconds"] >= SHORTEST_SECONDS:
+            if row["rows"] >= RATE_ROWS_MIN and row["seconds"] >= RATE_MIN_SECONDS:
                 rate = (row["rows"] - 1) / row["seconds"]
-            elif row["rows"] < FEWEST_ROWS and row["age"] >= QUIET_SECONDS:
+            elif row["rows"] < RATE_ROWS_MIN and row["age"] >= QUIET_MIN_SECONDS:
                 rate = row["rows"] / row["age"]  # a quiet one: the time since its last row counts as well
             else:
                 continue
@@ -97,11 +105,11 @@ def journal_bytes_a_day(folder: Path) -> float | None:
     """Return what the newest closed segments took on the disk, as a day's; None where they tell too little."""
     if not folder.is_dir():
         return None
-    newest = segments(folder)[-NEWEST_SEGMENTS:]
+    newest = segments(folder)[-SEGMENTS_MEASURED_MAX:]
     spans = [
         (one.bytes, (following.created_ns - one.created_ns) / 1e9)
         for one, following in itertools.pairwise(newest)
         if one.created_ns and following.created_ns > one.created_ns
     ]
     seconds = sum(span for _, span in spans)
-    return sum(size for size, _ in spans) / seconds * DAY_SECONDS if seconds >= SHORTEST_JOURNAL_SECONDS else None
+    return sum(size for size, _ in spans) / seconds * DAY_SECONDS if seconds >= JOURNAL_MIN_SECONDS else None

@@ -19,8 +19,8 @@ from collector.proof.replay import Replayed, replay
 from collector.store.shadow import Shadow, TableDifference
 from collector.tables import NAMES as TABLES
 
-# Records beyond the end of which the earliest receipt is looked for: they are in order but for moments.
-PEEKED = 20_000
+# Records after the end that are searched for the earliest time of receipt: records are nearly in order of receipt.
+RECORDS_PEEKED_MAX = 20_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -119,7 +119,7 @@ def _behind(directory: Path, end: Position | None) -> int:
     if end is None:
         return 2**62
     try:
-        following = islice(read(directory, end, on_corrupt=lambda _: None), PEEKED)
+        following = islice(read(directory, end, on_corrupt=lambda _: None), RECORDS_PEEKED_MAX)
         return min((one.received_ns // 1000 - 1 for one in following if one.kind is not Kind.CARRY), default=2**62)
     except MissingSegment:
         return 2**62

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 _SQL = queries("explain")
 
-# So many rows of one moment are explained; more are only counted.
-MOST_ROWS = 5
-SIGHTINGS_KEPT = 20
-GAP_SECONDS = 60.0
+# Rows of one moment that are explained; more are only counted.
+ROWS_EXPLAINED_MAX = 5
+# Frames that are listed for one row, beside the one that made it.
+SIGHTINGS_MAX = 20
+# Gaps that begin or end within this time of the row are shown with it.
+GAPS_AROUND_SECONDS = 60.0
 
-# What tells the rows of one instrument apart, in each table that can be explained.
-IDENTITIES = {
+# The fields that tell rows of one instrument apart, for each table that can be explained.
+IDENTIFYING_FIELDS = {
     table.name: tuple(field for field in table.own_key if field != "name") for table in TABLES if table.name in STREAMS
 }
 
@@ -90,7 +92,7 @@ class Explained:
 async def explain(
     dsn: str, data_dir: Path, journal_name: str | None, table: str, venue: str, symbol: str, key: Key, *, within: float
 ) -> tuple[list[Explained], int]:
-    """Explain the rows that a key means, `MOST_ROWS` at the most, and tell how many there are.
+    """Explain the rows that a key means, `ROWS_EXPLAINED_MAX` at the most, and tell how many there are.
 
     `within`: for so many seconds after the receipt others that tell the same are looked for. Raises `NoSuchRowError`.
     """
@@ -101,7 +103,7 @@ async def explain(
                 f"{table} of {venue} {symbol} hold no such row; write the key, id or time as the tables show it"
             )
         told = []
-        for row in rows[:MOST_ROWS]:
+        for row in rows[:ROWS_EXPLAINED_MAX]:
             explained = _about(table, dict(row))
             await _find(connection, data_dir, explained, venue, symbol, within)
             await _books(connection, explained, venue, symbol, journal_name, data_dir)
@@ -119,7 +121,7 @@ async def _find(
     connection: Connection, data_dir: Path, told: Explained, venue: str, symbol: str, within: float
 ) -> None:
     received_us = microseconds(told.row["received_at"])
-    wanted = tuple(_plain(told.row[_column(name)]) for name in IDENTITIES[told.table])
+    wanted = tuple(_plain(told.row[_column(name)]) for name in IDENTIFYING_FIELDS[told.table])
 
     def damaged(damage: DamagedJournal) -> None:
         told.damages.append(str(damage))
@@ -166,7 +168,7 @@ async def _run(
             continue
         told.seen += 1
         made_it = told.place is None and record.received_ns // 1000 == at_us
-        if not made_it and len(told.sightings) >= SIGHTINGS_KEPT:
+        if not made_it and len(told.sightings) >= SIGHTINGS_MAX:
             continue
         place = await where(connection, directory, record)
         told.sightings.append(Sighting(place, made_it))
@@ -176,7 +178,7 @@ async def _run(
 
 
 def _among(out: Records, table: str, symbol: str, wanted: tuple[Any, ...]) -> Mapping[str, Any] | None:
-    names = IDENTITIES[table]
+    names = IDENTIFYING_FIELDS[table]
     found = None
     for row in getattr(out, table):
         name = row.name if table == "rates" else row.instrument.symbol
@@ -227,7 +229,7 @@ async def _books(
         counts = await connection.fetchrow(_SQL["segment_counts"], journal_name, told.place.segment, told.table)
         told.segment = dict(counts) if counts else None
     if told.table != "rates":
-        found = await connection.fetch(_SQL["gaps_around"], venue, symbol, told.table, row["time"], GAP_SECONDS)
+        found = await connection.fetch(_SQL["gaps_around"], venue, symbol, told.table, row["time"], GAPS_AROUND_SECONDS)
         told.gaps = [dict(gap) for gap in found]
     try:
         told.transaction = await connection.fetchval(

@@ -25,13 +25,14 @@ from collector.normalise.unreadable import readable_part
 
 T = TypeVar("T")
 
-# A clock may have been set, and a record is handed over a moment after it was received.
-SLACK_NS = 60_000_000_000
+# The order of records may differ from the order of receipt by this much: the clock may have been set.
+CLOCK_SLACK_NS = 60_000_000_000
 
-BREATH = 500
+# Records that are read before other tasks get their turn.
+RECORDS_PER_TURN_MAX = 500
 
-# Kinds that can yield rows.
-RECEIVED = frozenset({Kind.FRAME, Kind.REST, Kind.BEAT})
+# Kinds of records that can yield rows.
+RECEIVED_KINDS = frozenset({Kind.FRAME, Kind.REST, Kind.BEAT})
 
 
 class Place(NamedTuple):
@@ -56,8 +57,8 @@ def spanning(directory: Path, times_ns: Iterable[int]) -> list[int]:
     for info, following in zip(infos, [*infos[1:], None], strict=True):
         known = [info.created_ns, *([info.last_received_ns] if info.last_received_ns else [])]
         known += [following.created_ns] if following else []
-        first = bisect_left(times, min(known) - SLACK_NS)
-        if first < len(times) and (following is None or not all(known) or times[first] <= max(known) + SLACK_NS):
+        first = bisect_left(times, min(known) - CLOCK_SLACK_NS)
+        if first < len(times) and (following is None or not all(known) or times[first] <= max(known) + CLOCK_SLACK_NS):
             found.append(info.number)
     return found
 
@@ -78,7 +79,7 @@ async def received_at(
     for number in sorted({*spanned, *(one for one in likely if one in present)}):
         records = read(directory, Position(number, 0), Position(number + 1, 0), on_corrupt=damages)
         async for record in breathing(records):
-            if record.received_ns // 1000 in times_us and record.kind in RECEIVED:
+            if record.received_ns // 1000 in times_us and record.kind in RECEIVED_KINDS:
                 found.append(record)  # noqa: PERF401  an asynchronous comprehension reads worse
     return found
 
@@ -86,7 +87,7 @@ async def received_at(
 async def breathing(items: Iterable[T]) -> AsyncIterator[T]:
     """Let other tasks, and Ctrl-C, have their turn between many items."""
     for number, item in enumerate(items):
-        if not number % BREATH:
+        if not number % RECORDS_PER_TURN_MAX:
             await asyncio.sleep(0)
         yield item
 

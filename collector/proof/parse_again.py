@@ -31,10 +31,10 @@ from collector.tables import NAMES
 
 log = structlog.get_logger()
 
-# Parsers number equal trades for so long.
-ECHO_NS = 60_000_000_000
+# Parsers number equal trades over this time, so that a frame may change the numbers of those that follow it.
+EQUAL_TRADES_SPAN_NS = 60_000_000_000
 
-UNREADABLE = "its part of the journal can no longer be read"
+UNREADABLE_REASON = "its part of the journal can no longer be read"
 
 STORED, FAILS, IMPOSSIBLE, SETTLED = "stored", "fails", "impossible", "settled"
 
@@ -169,7 +169,7 @@ async def _run_again(directory: Path, placed: list[_Placed]) -> AsyncIterator[_Y
                 yield held.popleft().found
             while order and order[0].record.position < record.position:
                 for entry in order.popleft().entries:
-                    yield _Yield(entry, Records(), Counter(), UNREADABLE)
+                    yield _Yield(entry, Records(), Counter(), UNREADABLE_REASON)
             if order and order[0].record.position == record.position:
                 first, *others = order.popleft().entries
                 held.append(_begin(first, record, out))
@@ -185,7 +185,7 @@ async def _run_again(directory: Path, placed: list[_Placed]) -> AsyncIterator[_Y
             yield one.found
         while order and order[0].record.position.segment <= segment:
             for entry in order.popleft().entries:
-                yield _Yield(entry, Records(), Counter(), UNREADABLE)
+                yield _Yield(entry, Records(), Counter(), UNREADABLE_REASON)
 
 
 def _of(sessions: set[int]) -> Callable[[Record], bool]:
@@ -195,7 +195,7 @@ def _of(sessions: set[int]) -> Callable[[Record], bool]:
 
 def _begin(entry: Entry, record: Record, out: Records) -> _Open:
     found = _Yield(entry, _facts(out), Counter())
-    until_ns = record.received_ns + ECHO_NS if out.trades else record.received_ns
+    until_ns = record.received_ns + EQUAL_TRADES_SPAN_NS if out.trades else record.received_ns
     return _Open(
         found,
         record.session,

@@ -24,8 +24,9 @@ from collector.store.batch import Batch, Committed, TableCount
 
 log = structlog.get_logger()
 
-BATCH_ITEMS = 5000
-BATCH_BYTES = 4 << 20
+# A batch is committed when it holds this many items, or its frames this many bytes.
+BATCH_ITEMS_MAX = 5000
+BATCH_MAX_BYTES = 4 << 20
 
 
 @dataclass
@@ -141,7 +142,7 @@ async def replay(
         size += len(record.payload)
         oldest_ns = oldest_ns or record.received_ns
         last = record
-        if out.items >= BATCH_ITEMS or size >= BATCH_BYTES:
+        if out.items >= BATCH_ITEMS_MAX or size >= BATCH_MAX_BYTES:
             await commit(record)
             out, size, oldest_ns, last = Records(), 0, 0, None
     if last is not None:

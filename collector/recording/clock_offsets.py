@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# The smallest offset of a minute is kept: the message that was delayed least tells the clocks' difference best.
 WINDOW_NS = 60_000_000_000
 
 

@@ -20,13 +20,14 @@ from collector.store.migrate import migrate
 
 log = structlog.get_logger()
 
-# For an orderly stop of our own server; after it a forced one, which loses nothing that was committed.
-STOP_SECONDS = 2.5
+# For an orderly stop of the embedded server; then it is stopped by force, which loses nothing that was committed.
+SERVER_STOP_SECONDS = 2.5
 
-# A server that is away comes back, a standby is promoted, somebody puts a login right, installs a library or a
-# server: all of that is waited for, and the journal grows meanwhile.
-MAY_PASS = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
-LONGEST_WAIT_SECONDS = 15.0
+# Failures after which the database is tried again: a server comes back, a standby is promoted, somebody corrects a
+# password or installs a library. Meanwhile the journal grows.
+PASSING_FAILURES = (DatabaseError, *DRIVER_ERRORS, OSError, TimeoutError)
+# The longest delay between two tries.
+RETRY_MAX_SECONDS = 15.0
 
 
 class DatabaseState(StrEnum):
@@ -66,7 +67,7 @@ class Database:
             yield database
         finally:
             if server is not None:
-                await server.stop(timeout_seconds=STOP_SECONDS)
+                await server.stop(timeout_seconds=SERVER_STOP_SECONDS)
 
     def dsn(self) -> str:
         """Where to connect, with the password; the embedded server's port may change when it is started again."""
@@ -95,7 +96,7 @@ class Database:
             log.info("database_options_passed_over", database=self.place, options=sorted(passed_over))
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_can_pass),
-            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_SECONDS),
+            wait=wait_random_exponential(multiplier=0.2, max=RETRY_MAX_SECONDS),
             sleep=self._clock.sleep,
             before_sleep=self._note,
         ):
@@ -127,4 +128,4 @@ class Database:
 
 
 def _can_pass(error: BaseException) -> bool:
-    return isinstance(error, MAY_PASS) and not isinstance(error, DatabaseNewerError)
+    return isinstance(error, PASSING_FAILURES) and not isinstance(error, DatabaseNewerError)

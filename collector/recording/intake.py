@@ -28,7 +28,7 @@ from collector.normalise.entries import (
     encode_note,
 )
 from collector.normalise.normaliser import Normaliser
-from collector.normalise.shown import STEP_NS
+from collector.normalise.shown import CLOCK_STEP_MIN_NS
 from collector.normalise.wanted import Span
 from collector.recording.accounts import Accounts
 from collector.recording.mode import Behind, Live, Mode
@@ -37,11 +37,14 @@ from collector.recording.session import JournalledSession, StrippedSession
 from collector.store.batch import Batch
 from collector.venues.header import SessionHeader
 
-# While the oldest batch waits for less than this, a full queue holds the reading back.
-HELD_LAG_NS = 2_000_000_000
-HELD_SHARE_SECONDS = 10.0
-# In any such window reading is held for so long at the most: a venue drops those who read too slowly.
+# Reading is held back on a full queue only while the queue's oldest batch is younger than this: short bursts are
+# smoothed, but a database that is away must not stop the reading. Then the queue is given up and the journal read again
+# later.
+HELD_LAG_MAX_NS = 2_000_000_000
+# Reading is held back for at most this much of each window: venues cut off clients that read too slowly.
+HELD_PER_WINDOW_MAX_SECONDS = 10.0
 HELD_WINDOW_SECONDS = 60.0
+# How often the conditions above are checked while reading is held back.
 HELD_POLL_SECONDS = 0.05
 
 
@@ -85,8 +88,8 @@ class JournalledIntake:
             began = self._clock.monotonic()
             if began - self._held_since > HELD_WINDOW_SECONDS:
                 self._held_since, self._held_seconds = began, 0.0
-            too_old = self._clock.now_ns() - (self.queue.oldest_ns or 0) > HELD_LAG_NS
-            if too_old or self._held_seconds > HELD_SHARE_SECONDS:
+            too_old = self._clock.now_ns() - (self.queue.oldest_ns or 0) > HELD_LAG_MAX_NS
+            if too_old or self._held_seconds > HELD_PER_WINDOW_MAX_SECONDS:
                 self._cut(self.journal.end)
                 self.fall_behind(self.journal.end, self.normaliser.fork())
                 return
@@ -133,7 +136,7 @@ class JournalledIntake:
         if session is None:
             return description
         latest_ns = session.shown.latest_ns
-        set_back = latest_ns > self._clock.now_ns() + STEP_NS
+        set_back = latest_ns > self._clock.now_ns() + CLOCK_STEP_MIN_NS
         return Carried(orjson.loads(description), session.frames, latest_ns if set_back else 0).encode()
 
     # -- what the sessions use ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.recording.changes import TableChanges
 from collector.recording.mode import Behind, Live
-from collector.recording.start import YIELD_EVERY, Starting
+from collector.recording.start import RECORDS_PER_TURN_MAX, Starting
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch
 from collector.store.errors import DatabaseWentBackError, JournalNameGoneError
@@ -32,17 +32,19 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# A rest of the journal that is parsed in one go, without letting live frames in between.
-HAND_OVER_BYTES = 256 * 1024
-CHUNK_BYTES = 1024 * 1024
+# A remainder of the journal up to this size is parsed in one go, before any live frame: some milliseconds.
+HAND_OVER_MAX_BYTES = 256 * 1024
+# Journal bytes that make one batch while catching up.
+CATCH_UP_CHUNK_BYTES = 1024 * 1024
 # Between two tries to read the journal where its files cannot be opened or read.
-UNREADABLE_SECONDS = 1.0
-# So often the journal's growing end is parsed after, without waiting for commits, before it is tried anew,
-CHASES = 8
-# and no more than this of it: what is parsed and not committed is held in memory.
-CHASED_BYTES = 4 * 1024 * 1024
-# So many bytes are parsed between two chances for other tasks to run: a snapshot holds a thousand items.
-YIELD_BYTES = 32 * 1024
+UNREADABLE_RETRY_SECONDS = 1.0
+# How often the growing end of the journal is parsed without waiting for commits in between, before catching up starts
+# over. Each time the remainder is shorter, unless frames arrive faster than they can be parsed.
+CHASES_MAX = 8
+# Bytes of frames that are parsed in that way at most: until they are committed they are in memory.
+CHASED_MAX_BYTES = 4 * 1024 * 1024
+# Bytes that are parsed before other tasks get their turn. Bytes, not records: a snapshot holds a thousand items.
+BYTES_PER_TURN_MAX = 32 * 1024
 
 
 class Recorder:
@@ -128,7 +130,7 @@ class Recorder:
                         remedy="recording continues; reading is tried again from the last commit on",
                     )
                     self._fall_back(self.committed)
-                    await self._clock.sleep(UNREADABLE_SECONDS)
+                    await self._clock.sleep(UNREADABLE_RETRY_SECONDS)
                 except JournalNameGoneError as error:
                     log.warning(
                         "journal_name_lost",
@@ -242,13 +244,15 @@ class Recorder:
                 position = batch.position
             # A commit waits for disks, and meanwhile the journal grows: the last stretch is only parsed.
             ahead: list[Batch] = []
-            for _ in range(CHASES):
-                if sum(batch.size for batch in ahead) + self._journal.distance(position) > CHASED_BYTES:
+            for _ in range(CHASES_MAX):
+                if sum(batch.size for batch in ahead) + self._journal.distance(position) > CHASED_MAX_BYTES:
                     break
                 async for batch in self._read_on(position, normaliser):
                     ahead.append(batch)
                     position = batch.position
-                if self._journal.distance(position) <= HAND_OVER_BYTES and self._hand_over(position, normaliser, ahead):
+                if self._journal.distance(position) <= HAND_OVER_MAX_BYTES and self._hand_over(
+                    position, normaliser, ahead
+                ):
                     tell_orphans(normaliser)
                     log.info("caught_up")
                     return
@@ -276,7 +280,7 @@ class Recorder:
             # What is on the disk already can be committed all the same, and may then give way where that is full.
             if position >= self._journal.written:
                 await self._journal.sync(self._journal.end)
-        for batch in self._batches(self._read(position), normaliser, CHUNK_BYTES):
+        for batch in self._batches(self._read(position), normaliser, CATCH_UP_CHUNK_BYTES):
             if batch is None:
                 self.turns += 1
                 await asyncio.sleep(0)
@@ -284,7 +288,7 @@ class Recorder:
                 yield batch
 
     def _batches(
-        self, records: Iterator[Record], normaliser: Normaliser, most_bytes: int = HAND_OVER_BYTES * 4
+        self, records: Iterator[Record], normaliser: Normaliser, most_bytes: int = HAND_OVER_MAX_BYTES * 4
     ) -> Iterator[Batch | None]:
         """Parse journal records into batches that end where a segment ends, at the latest.
 
@@ -293,8 +297,8 @@ class Recorder:
         out, oldest_ns, newest_ns, size, last = Records(), 0, 0, 0, None
         work = 0
         for record in records:
-            work += len(record.payload) + YIELD_BYTES // YIELD_EVERY
-            if work > YIELD_BYTES:
+            work += len(record.payload) + BYTES_PER_TURN_MAX // RECORDS_PER_TURN_MAX
+            if work > BYTES_PER_TURN_MAX:
                 work = 0
                 yield None
             if last is not None and (

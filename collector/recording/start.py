@@ -30,14 +30,15 @@ from collector.venues.header import Covered
 
 log = structlog.get_logger()
 
-# A collector at work gives a sign of life more often: sessions of one that was silent for so long are nobody's.
-ABANDONED_SECONDS = 10.0
-# Where it is not known up to when the tables hold what was received: frames are committed within a minute, mostly.
-UNCOMMITTED_US = 60_000_000
+# A running collector gives a sign of life every five seconds: after this long without one, its sessions are taken over.
+ABANDONED_MIN_SECONDS = 10.0
+# Where it is not known up to when received frames are in the tables, those received this long before the last commit
+# are taken to be in them: frames are committed within a minute, except while the database is away.
+COMMIT_DELAY_MAX_US = 60_000_000
 JOURNAL_LOST = "the journal that held its end is gone"
 JOURNAL_BEGINS_LATER = "the journal no longer holds what the database lacks"
-# Records that are read between two chances for other tasks to run.
-YIELD_EVERY = 200
+# Records that are read before other tasks get their turn.
+RECORDS_PER_TURN_MAX = 200
 
 
 class Start(NamedTuple):
@@ -152,7 +153,7 @@ class Starting:
         normaliser, scratch = self._new_normaliser(), Records()
         for number, record in enumerate(self._read(Position(max(oldest, start.segment - 1), 0), start)):
             apply(record, normaliser, scratch)
-            if not number % YIELD_EVERY:
+            if not number % RECORDS_PER_TURN_MAX:
                 scratch = Records()
                 self._turn()
                 await asyncio.sleep(0)
@@ -196,7 +197,7 @@ class Starting:
         for abandoned in await self._abandoned(normaliser):
             session, last_us = abandoned.session, abandoned.last_us
             out.sessions.append(session._replace(closed_us=max(last_us, session.opened_us), reason=JOURNAL_LOST))
-            from_us = max(session.opened_us, last_us - (0 if abandoned.exact else UNCOMMITTED_US))
+            from_us = max(session.opened_us, last_us - (0 if abandoned.exact else COMMIT_DELAY_MAX_US))
             keys = _covered(abandoned)
             if from_us < carried_to_us:
                 both = [key for key in keys if key in held]
@@ -209,7 +210,7 @@ class Starting:
         for wanted, silent_seconds in await self._writer.wanted_streams():
             if silent_seconds is None:
                 own.append(wanted)
-            elif silent_seconds >= ABANDONED_SECONDS:
+            elif silent_seconds >= ABANDONED_MIN_SECONDS:
                 taken.append(wanted)
         out.wanted += taken
         normaliser.gaps.wanted = WantedStreams([*own, *taken])
@@ -223,15 +224,15 @@ class Starting:
 
         found = await others()
         silent = [one.silent_seconds for one in found if one.silent_seconds is not None]
-        if silent and min(silent) < ABANDONED_SECONDS:
-            await self._clock.sleep(ABANDONED_SECONDS - min(silent))
+        if silent and min(silent) < ABANDONED_MIN_SECONDS:
+            await self._clock.sleep(ABANDONED_MIN_SECONDS - min(silent))
             found = await others()
-        return [one for one in found if one.silent_seconds is None or one.silent_seconds >= ABANDONED_SECONDS]
+        return [one for one in found if one.silent_seconds is None or one.silent_seconds >= ABANDONED_MIN_SECONDS]
 
 
 def _certain_us(held: StoredPlace) -> int:
     """Return up to when what was received is certainly in the tables."""
-    return held.updated_us - UNCOMMITTED_US if held.received_us is None else held.received_us
+    return held.updated_us - COMMIT_DELAY_MAX_US if held.received_us is None else held.received_us
 
 
 def _covered(abandoned: OpenSession) -> list[Key]:

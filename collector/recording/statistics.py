@@ -14,11 +14,12 @@ from collector.store.batch import Batch, Committed, TableCount
 from collector.supervise.looks import Looks
 from collector.tables import OF_INSTRUMENTS
 
-LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
+LAG_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
 
 _INSTRUMENT = itemgetter(0)
-# So many records of a batch are looked at to compare clocks: enough for a minute's least, and no cost a row.
-NEWEST = 20
+# Records of each batch whose times are compared with our clock: enough to find the least delayed of a minute, at no
+# cost per row.
+NEWEST_COMPARED_MAX = 20
 
 
 class Statistics:
@@ -43,7 +44,7 @@ class Statistics:
         self.lag = Histogram(
             "collector_commit_lag_seconds",
             "From the receipt of a batch's oldest frame to its commit.",
-            buckets=LAG_BUCKETS,
+            buckets=LAG_BUCKETS_SECONDS,
             registry=self.registry,
         )
 
@@ -66,9 +67,9 @@ class Statistics:
                 self.lag_by_instrument.setdefault(instrument, {})[table] = lag
         self.last_trade.update(zip(map(_INSTRUMENT, records.trades), records.trades, strict=True))
         self.last_tick.update(zip(map(_INSTRUMENT, records.ticks), records.ticks, strict=True))
-        for trade in records.trades[-NEWEST:]:
+        for trade in records.trades[-NEWEST_COMPARED_MAX:]:
             self.clocks.note(trade.instrument.venue, trade.time_us, trade.received_us)
-        for tick in records.ticks[-NEWEST:]:
+        for tick in records.ticks[-NEWEST_COMPARED_MAX:]:
             self.clocks.note(tick.instrument.venue, tick.time_us, tick.received_us)
 
     @property

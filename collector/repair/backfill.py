@@ -30,7 +30,8 @@ from collector.venues.adapter import Venue
 
 log = structlog.get_logger()
 
-LANES = 8
+# Calls that wait for an answer at the same time: enough to use the venue's rate while answers take a second.
+CALLS_AT_ONCE_MAX = 8
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Backfill:
             from_us, until_us = spans.get(chunk[:2], (chunk.from_us, chunk.until_us))
             spans[chunk[:2]] = min(from_us, chunk.from_us), max(until_us, chunk.until_us)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(LANES, len(waiting))):
+            for _ in range(min(CALLS_AT_ONCE_MAX, len(waiting))):
                 group.create_task(self._work(waiting, progress))
         self._recording.close("done")
         await self._recording.store()

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from collector.model import PERIODS, Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 
-PIECE_US = 6 * 3_600_000_000
+# A job is cut into pieces of at least six hours: progress is stored after each.
+CHUNK_MIN_US = 6 * 3_600_000_000
 
 # From and until in microseconds; the end does not belong to it.
 Span = tuple[int, int]
@@ -76,9 +77,9 @@ def _pages(items: float, page: int) -> int:
 
 def _length_us(adapter: Adapter[Any], periods: Sequence[str], stream: str) -> int:
     if stream != "candles":
-        return PIECE_US
+        return CHUNK_MIN_US
     shortest = min((PERIODS[period] for period in periods), default=60)
-    return max(PIECE_US, adapter.history_page * shortest * 1_000_000)
+    return max(CHUNK_MIN_US, adapter.history_page * shortest * 1_000_000)
 
 
 def _grid(span: Span, length_us: int) -> Iterator[Span]:

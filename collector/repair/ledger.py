@@ -19,6 +19,7 @@ from collector.store.errors import DatabaseError, DatabaseUnreachableError
 from collector.store.named import queries
 from collector.tables import OF_INSTRUMENTS
 
+# A query that takes longer waits for a lock or a dead server: it is tried again on a new connection.
 QUERY_TIMEOUT_SECONDS = 60.0
 
 _SQL = queries("repair")

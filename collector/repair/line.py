@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 
 from collector.repair.stretches import Stretch
 
-# Stretches that are worked at the same time, of trades and of the rest: enough to use the rate while answers and
-# commits are awaited.
+# Stretches that are repaired at the same time, by whether they are trades: enough to use the rate of calls while
+# answers and commits are awaited.
 LANES = {True: 16, False: 8}
-# For so long the rest waits, from when trades were first missing until none are.
-PATIENCE_SECONDS = 10.0
+# Other streams wait for missing trades for at most this long, so that a venue without trades does not block them.
+TRADES_FIRST_MAX_SECONDS = 10.0
 
 
 class Line:
@@ -97,7 +97,7 @@ class Line:
     async def trades_are_through(self) -> None:
         """Return when no trades are missing, or have been for a while."""
         try:
-            async with asyncio.timeout_at(self._since + PATIENCE_SECONDS):
+            async with asyncio.timeout_at(self._since + TRADES_FIRST_MAX_SECONDS):
                 await self._through.wait()
         except TimeoutError:
             return

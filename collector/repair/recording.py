@@ -24,7 +24,8 @@ from collector.venues.header import SessionHeader
 from collector.venues.rest import RestAnswer, RestCall
 from collector.venues.roles import Parser
 
-BATCH_ITEMS = 5000
+# Items of fetched history that are committed together.
+BATCH_ITEMS_MAX = 5000
 
 
 class Recording:
@@ -59,7 +60,7 @@ class Recording:
     @property
     def full(self) -> bool:
         """Whether enough is in memory to be stored."""
-        return self._out.items >= BATCH_ITEMS or self._journal.full
+        return self._out.items >= BATCH_ITEMS_MAX or self._journal.full
 
     @property
     def stored(self) -> int:

@@ -36,21 +36,23 @@ from collector.venues.header import SessionHeader
 
 log = structlog.get_logger()
 
-# How often the table is looked at without being told that it changed.
+# How often the table of gaps is read without a signal that it changed: another process may have changed it.
 LOOK_SECONDS = 60.0
-# A venue's history may be a moment behind its socket: asked for sooner after a gap, it may lack the gap's end.
-SETTLE_SECONDS = 1.0
-# A gap no longer than this waits that moment; of a longer one the end is asked for again, where it came too soon.
-SHORT_US = 20_000_000
-# Asked for on either side: a gap's ends are our clock's and a venue's history goes by its own.
+# A venue's history may be this much behind its live stream: a call that is made sooner may miss the end of a gap.
+HISTORY_DELAY_SECONDS = 1.0
+# A gap up to this length waits for `HISTORY_DELAY_SECONDS`. Of a longer one the beginning is fetched meanwhile, and its
+# end again where that came too soon.
+SHORT_GAP_MAX_US = 20_000_000
+# Fetched in addition on either side of a gap: its ends are by our clock, and the venue's history is by its own.
 MARGIN_US = 5_000_000
-PIECE_US = 3_600_000_000
+# A longer gap is fetched in pieces of an hour, each of which is committed before the next.
+PIECE_MAX_US = 3_600_000_000
 
-# Between two tries of a gap that the venue refuses until somebody has put something right.
-LONGEST_PAUSE_SECONDS = 3600.0
+# The longest delay between two tries of a gap that the venue refuses until somebody has corrected something.
+PERMANENT_FAILURE_PAUSE_MAX_SECONDS = 3600.0
 
-# A wrong token or address is put right some day: not the venue's word on its history, however permanent.
-A_PERSON_CAN_HELP = frozenset({"401", "403", "404", "405"})
+# A wrong token or address will be corrected some day: such a refusal does not make a gap unrecoverable.
+CORRECTABLE_STATUSES = frozenset({"401", "403", "404", "405"})
 
 
 class RepairOptions(NamedTuple):
@@ -198,7 +200,7 @@ class Repairer:
             gap for gap in found if gap.gap_id not in self._held and self._again.get(gap.gap_id, (now, None))[0] <= now
         ]
         self._held.update(gap.gap_id for gap in due)
-        for stretch in stretches(due, apart_us=2 * MARGIN_US, longest_us=PIECE_US):
+        for stretch in stretches(due, apart_us=2 * MARGIN_US, longest_us=PIECE_MAX_US):
             self._line.put(stretch)
         self._backoff.reset()
 
@@ -218,24 +220,24 @@ class Repairer:
 
     async def _advance(self, stretch: Stretch, group: asyncio.TaskGroup) -> None:
         """Fill a stretch, or the next piece of a gap that is longer than one."""
-        short = stretch.to_us - stretch.done_us <= SHORT_US
+        short = stretch.to_us - stretch.done_us <= SHORT_GAP_MAX_US
         if short:
             await self._settled(stretch)
         for gap in stretch.gaps:
             if gap.done_us == gap.from_us:
                 await self._ledger.begin(gap, self._clock.now_ns() // 1000)
-        until_us = min(stretch.done_us + PIECE_US, stretch.to_us)
+        until_us = min(stretch.done_us + PIECE_MAX_US, stretch.to_us)
         too_soon = until_us == stretch.to_us and not short and self._unsettled(stretch) > 0
         try:
             await self._fetch(stretch.instrument, stretch.stream, stretch.done_us - MARGIN_US, until_us + MARGIN_US)
             if too_soon:
                 await self._settled(stretch)
-                end_us = stretch.to_us - round(SETTLE_SECONDS * 1e6)
+                end_us = stretch.to_us - round(HISTORY_DELAY_SECONDS * 1e6)
                 await self._fetch(stretch.instrument, stretch.stream, end_us - MARGIN_US, until_us + MARGIN_US)
             with self._calling():
                 whole = self.venue.whole_past(stretch.instrument, stretch.stream)
         except VenueError as error:
-            if not error.permanent or error.code in A_PERSON_CAN_HELP:
+            if not error.permanent or error.code in CORRECTABLE_STATUSES:
                 await self._put_off(stretch, error, group)
             elif len(stretch.gaps) > 1:
                 # What it refuses may be true of one of them only: each by itself.
@@ -258,12 +260,12 @@ class Repairer:
 
     def _unsettled(self, stretch: Stretch) -> float:
         """Return for how many seconds the venue's history may lack the end of a gap."""
-        return stretch.to_us / 1e6 + SETTLE_SECONDS - self._clock.now_ns() / 1e9
+        return stretch.to_us / 1e6 + HISTORY_DELAY_SECONDS - self._clock.now_ns() / 1e9
 
     async def _settled(self, stretch: Stretch) -> None:
         early = self._unsettled(stretch)
         if early > 0:
-            await self._clock.sleep(min(early, SETTLE_SECONDS))
+            await self._clock.sleep(min(early, HISTORY_DELAY_SECONDS))
 
     async def _fetch(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> None:
         rest = self._rest()
@@ -301,7 +303,7 @@ class Repairer:
 
     async def _put_off(self, stretch: Stretch, error: VenueError, group: asyncio.TaskGroup) -> None:
         # What only a person can put right is not worth a call a minute, which may cost money.
-        longest = LONGEST_PAUSE_SECONDS if error.permanent else LONGEST_BACKOFF_SECONDS
+        longest = PERMANENT_FAILURE_PAUSE_MAX_SECONDS if error.permanent else LONGEST_BACKOFF_SECONDS
         _, backoff = self._again.get(stretch.gaps[0].gap_id, (0.0, Backoff(self._random)))
         backoff.longest = longest
         pause = backoff.next()

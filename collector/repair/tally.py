@@ -14,9 +14,10 @@ from collector.store.errors import DatabaseError
 
 log = structlog.get_logger()
 
-# Between two questions at least.
-PAUSE_SECONDS = 2.0
-LOOK_SECONDS = 60.0
+# The shortest pause between two counts of the gaps.
+COUNT_PAUSE_SECONDS = 2.0
+# How often gaps are counted without a signal that they changed.
+COUNT_INTERVAL_SECONDS = 60.0
 
 
 class GapCount(NamedTuple):
@@ -63,9 +64,9 @@ class GapTally:
                     self.counts = tuple(GapCount(*row) for row in await self._table.tally())
                 except DatabaseError as error:  # told by those who cannot do without it
                     log.debug("gaps_not_counted", reason=str(error))
-                await self._clock.sleep(PAUSE_SECONDS)
+                await self._clock.sleep(COUNT_PAUSE_SECONDS)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(COUNT_INTERVAL_SECONDS):
                         await self._woken.wait()
         finally:
             await self._table.close()

@@ -9,8 +9,8 @@ from collector.audit.terms import VERDICTS
 from collector.audit.unjudged import Unjudged, UnjudgedGroup, grouped
 from collector.status.facts import AlarmFacts, AuditFacts, FetchFacts, RepairFacts, UnjudgedFacts
 
-# So many symbols are named of those that are not judged for the same reason.
-SYMBOLS_TOLD = 20
+# Symbols that are named of those that are not judged for one reason.
+SYMBOLS_SHOWN_MAX = 20
 
 
 def audit_facts(auditing: Auditing) -> AuditFacts | None:
@@ -40,7 +40,7 @@ def audit_facts(auditing: Auditing) -> AuditFacts | None:
             if one.instruments
         ),
         unjudged=tuple(
-            UnjudgedFacts(one.venue, one.stream, one.reason, len(one.symbols), one.symbols[:SYMBOLS_TOLD])
+            UnjudgedFacts(one.venue, one.stream, one.reason, len(one.symbols), one.symbols[:SYMBOLS_SHOWN_MAX])
             for one in (*auditor.unjudged, *_refused(auditing))
         ),
         alarms=tuple(map(_alarm, (*alarms.open[:20], *alarms.settled))),

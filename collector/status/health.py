@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from collector.backoff import LONGEST_BACKOFF_SECONDS
-from collector.feed.connection import UNAUTHORIZED_SECONDS, ConnectionState
+from collector.feed.connection import UNAUTHORIZED_PAUSE_SECONDS, ConnectionState
 from collector.status.facts import (
     AuditFacts,
     DatabaseFacts,
@@ -23,18 +23,19 @@ from collector.status.facts import (
     VenueFacts,
 )
 
-# No connection waits so long for its next try: nobody holds it any more.
-ABANDONED_SECONDS = UNAUTHORIZED_SECONDS + LONGEST_BACKOFF_SECONDS
-# Without a commit for so long, with the database there and frames waiting, the recorder is stuck.
+# No connection waits longer for its next try: whatever should try again has died.
+RETRY_OVERDUE_SECONDS = UNAUTHORIZED_PAUSE_SECONDS + LONGEST_BACKOFF_SECONDS
+# If nothing is committed for this long although the database is connected and frames wait, the recorder is stuck.
 STALLED_SECONDS = 120.0
-LATE_SECONDS = 5.0
-# Where candles are fetched in turn, that may take a few minutes.
-LONGEST_UNAUDITED_MINUTES = 15
-_RESTING = (ConnectionState.WAITING, ConnectionState.STOPPED)
+# Frames that are committed later than this after their receipt are worth a warning.
+LATE_WARNING_SECONDS = 5.0
+# Where candles are fetched in turn, a minute may wait several minutes for its audit.
+UNAUDITED_MAX_MINUTES = 15
+_WAITING_STATES = (ConnectionState.WAITING, ConnectionState.STOPPED)
 
-_NOT_TOLD = Reason("health", "could not be determined; see the log")
-# The verdicts where judging fails: nothing that a restart would cure, and nothing that is known to be well.
-NOT_JUDGED = Health(healthy=True, ready=False, not_healthy=(), not_ready=(_NOT_TOLD,), warnings=())
+_UNKNOWN_HEALTH = Reason("health", "could not be determined; see the log")
+# The verdict where finding the health itself failed: not ready, but nothing that a restart would cure.
+NOT_JUDGED = Health(healthy=True, ready=False, not_healthy=(), not_ready=(_UNKNOWN_HEALTH,), warnings=())
 
 
 def judge(
@@ -84,7 +85,7 @@ def _dead(venues: Sequence[VenueFacts]) -> Iterator[Reason]:
         if venue.failed:
             yield Reason(f"venue {venue.venue}", f"the worker failed {_times(venue.failures)}: {venue.reason}")
         for connection in venue.connections:
-            if connection.state in _RESTING and connection.state_seconds > ABANDONED_SECONDS:
+            if connection.state in _WAITING_STATES and connection.state_seconds > RETRY_OVERDUE_SECONDS:
                 yield Reason(
                     f"connection {connection.name}",
                     f"is {connection.state} for {connection.state_seconds:.0f} s and is not being retried",
@@ -160,7 +161,7 @@ def _delayed(
         dropped = f", {totals.unaccounted} were dropped" if totals.unaccounted else ""
         yield Reason("counts", f"items differ from stored + duplicates + quarantined{dropped}: please report this bug")
     late = None if process is None else process.loop_late_seconds
-    if late is not None and late > LATE_SECONDS:
+    if late is not None and late > LATE_WARNING_SECONDS:
         yield Reason("daemon", f"did not respond for {late:.1f} s within the last minute")
 
 
@@ -168,7 +169,7 @@ def _unexplained(audit: AuditFacts | None) -> Iterator[Reason]:
     if audit is None:
         return
     for one in audit.fetching:
-        if one.trouble and (one.refused or one.behind_minutes > LONGEST_UNAUDITED_MINUTES):
+        if one.trouble and (one.refused or one.behind_minutes > UNAUDITED_MAX_MINUTES):
             what = f"{one.refused} instruments" if one.refused else f"the last {one.behind_minutes} minutes"
             yield Reason("audit", f"{what} of {one.venue} cannot be audited because candles are missing: {one.trouble}")
     if not audit.open_alarms:

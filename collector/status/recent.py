@@ -23,13 +23,15 @@ from collector.tables import OF_INSTRUMENTS
 if TYPE_CHECKING:
     from prometheus_client import Histogram
 
-LOOK_SECONDS = 1.0
-RATE_SECONDS = 10.0
-LAG_SECONDS = 60.0
-STREAM_SECONDS = 60.0
-STREAM_LOOK_SECONDS = 5.0
-# Streams are many and disks are slow to answer: both are looked at less often.
-DISK_LOOK_SECONDS = 10.0
+# How often the counters are sampled.
+SAMPLE_SECONDS = 1.0
+# The spans over which rates, lags and the rows of streams are told.
+RATE_SPAN_SECONDS = 10.0
+LAG_SPAN_SECONDS = 60.0
+STREAM_SPAN_SECONDS = 60.0
+# There are many streams, and disks answer slowly: both are sampled less often.
+STREAM_SAMPLE_SECONDS = 5.0
+DISK_SAMPLE_SECONDS = 10.0
 
 # A histogram's upper bounds and the count of observations up to each.
 Buckets = tuple[tuple[float, float], ...]
@@ -54,9 +56,9 @@ class Recent:
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
-        self._looks: deque[_Look] = deque(maxlen=int(LAG_SECONDS / LOOK_SECONDS) + 1)
+        self._looks: deque[_Look] = deque(maxlen=int(LAG_SPAN_SECONDS / SAMPLE_SECONDS) + 1)
         self._seen: dict[tuple[str, str], dict[str, int]] = {}
-        self._streams: deque[_StreamLook] = deque(maxlen=int(STREAM_SECONDS / STREAM_LOOK_SECONDS) + 1)
+        self._streams: deque[_StreamLook] = deque(maxlen=int(STREAM_SPAN_SECONDS / STREAM_SAMPLE_SECONDS) + 1)
         self.disk = DiskFacts(None, None)
         # Taken once, so that the same moment is told alike by every look.
         self._zero_ns = observed.clock.now_ns() - int(observed.clock.monotonic() * 1e9)
@@ -70,8 +72,8 @@ class Recent:
         late = 0.0
         while True:
             self._observed.statistics.looks.take("recent rates", partial(self.look, late), None)
-            due = clock.monotonic() + LOOK_SECONDS
-            await clock.sleep(LOOK_SECONDS)
+            due = clock.monotonic() + SAMPLE_SECONDS
+            await clock.sleep(SAMPLE_SECONDS)
             late = max(0.0, clock.monotonic() - due)
 
     async def watch_disk(self) -> None:
@@ -81,22 +83,22 @@ class Recent:
                 self.disk = await asyncio.to_thread(_disk, self._observed.journal.directory)
             except RuntimeError as error:  # no thread could be started
                 self._observed.statistics.looks.failed("disk", error)
-            await self._observed.clock.sleep(DISK_LOOK_SECONDS)
+            await self._observed.clock.sleep(DISK_SAMPLE_SECONDS)
 
     def look(self, late: float = 0.0) -> None:
         """Remember how things stand now; `late` is how many seconds later than planned this happens."""
         self._looks.append(self._now(late))
         self.remember_last_seen()
         at = self._looks[-1].at
-        if not self._streams or at - self._streams[-1].at >= STREAM_LOOK_SECONDS:
+        if not self._streams or at - self._streams[-1].at >= STREAM_SAMPLE_SECONDS:
             rows = self._observed.statistics.rows_by_instrument
             self._streams.append(_StreamLook(at, {instrument: dict(counts) for instrument, counts in rows.items()}))
 
     def stream_rate(self, instrument: Instrument, stream: str) -> float | None:
         """Return the records a second of an instrument's stream, over the last minute or as much of it as is known."""
         now = self._observed.clock.monotonic()
-        then = next((look for look in self._streams if now - look.at <= STREAM_SECONDS), None)
-        if then is None or now - then.at < STREAM_LOOK_SECONDS or stream not in OF_INSTRUMENTS:
+        then = next((look for look in self._streams if now - look.at <= STREAM_SPAN_SECONDS), None)
+        if then is None or now - then.at < STREAM_SAMPLE_SECONDS or stream not in OF_INSTRUMENTS:
             return None
         counts = self._observed.statistics.rows_by_instrument.get(instrument)
         before = then.rows.get(instrument, {}).get(stream, 0)
@@ -105,18 +107,18 @@ class Recent:
     def rates(self) -> RateFacts:
         """Return the averages between now and ten seconds ago."""
         now = self._now()
-        then = self._since(now.at - RATE_SECONDS)
+        then = self._since(now.at - RATE_SPAN_SECONDS)
         seconds = now.at - then.at if then else 0.0
-        if then is None or seconds < LOOK_SECONDS / 2:
-            return RateFacts(RATE_SECONDS, None, None, None)
+        if then is None or seconds < SAMPLE_SECONDS / 2:
+            return RateFacts(RATE_SPAN_SECONDS, None, None, None)
         # A connection that left the plan takes its counts with it.
         rows, frames, size = (max(0, b - a) / seconds for a, b in zip(then[1:4], now[1:4], strict=True))
-        return RateFacts(RATE_SECONDS, round(rows, 1), round(frames, 1), round(size, 1))
+        return RateFacts(RATE_SPAN_SECONDS, round(rows, 1), round(frames, 1), round(size, 1))
 
     def lag(self, q: float) -> float | None:
         """Return a quantile of the lags of the last minute; None when nothing was committed in it."""
         now = self._now()
-        then = self._since(now.at - LAG_SECONDS)
+        then = self._since(now.at - LAG_SPAN_SECONDS)
         if then is None:
             return None
         return quantile([(bound, b - a) for (bound, b), (_, a) in zip(now.lag, then.lag, strict=True)], q)

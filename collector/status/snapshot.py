@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from collector.store.batch import TableCount
     from collector.supervise.parts import Supervised
 
-# The state of a subscription whose connection does not stand.
-NOT_ASKED = "waiting"
+# The state of a subscription whose connection is not open.
+NOT_SUBSCRIBED = "waiting"
 
 
 def snapshot(observed: Observed, recent: Recent | None = None) -> Status:
@@ -222,7 +222,7 @@ def _subscriptions(
         return
     for wanted in feed.plan.subscriptions:
         for symbol in wanted.symbols:
-            yield told(wanted.channel, wanted.stream, symbol, NOT_ASKED, iso(feed.since_ns), feed.reason)
+            yield told(wanted.channel, wanted.stream, symbol, NOT_SUBSCRIBED, iso(feed.since_ns), feed.reason)
 
 
 # -- what is behind them -----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collector.tables import OF_INSTRUMENTS, OF_VENUES
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-# The index on symbols has no room for much longer ones, and no venue has a symbol of half that length.
+# The database's index on symbols has no room for much longer ones.
 SYMBOL_MAX_CHARACTERS = 255
 
 _SQL = queries("write")

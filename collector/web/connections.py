@@ -18,22 +18,23 @@ from aiohttp import web
 
 log = structlog.get_logger()
 
-# 32 pages that watch, a few more connections of each browser, and scrapes.
-MOST_CONNECTIONS: Final = 128
-# For journal, venues and database; of fewer than 256 a quarter.
+# 32 open pages, a few more connections of each browser, and scrapes of metrics.
+CONNECTIONS_MAX: Final = 128
+# File descriptors that the page leaves for journal, venues and database; a quarter where the limit is below 256.
 RESERVED_DESCRIPTORS: Final = 64
-# From the connection to the end of its first request's head.
-FIRST_REQUEST_SECONDS: Final = 10.0
-# From an answer to the end of the next request's head; the answer has to be taken in it.
-IDLE_SECONDS: Final = 60.0
+# From the connection to the end of the first request's head.
+FIRST_REQUEST_TIMEOUT_SECONDS: Final = 10.0
+# From an answer to the end of the next request's head, so that the answer has to be read within it too.
+IDLE_TIMEOUT_SECONDS: Final = 60.0
+# After the system could not accept a connection, mostly for want of file descriptors.
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 
-_REFUSAL: Final = (
+_REFUSAL_HEAD: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: collector\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
 )
-_FULL: Final = b"all connections of this page are in use\n"
-_SCARCE: Final = b"the daemon has no descriptors to spare\n"
+_FULL_TEXT: Final = b"all connections of this page are in use\n"
+_SCARCE_TEXT: Final = b"the daemon has no descriptors to spare\n"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -64,7 +65,7 @@ class _Held:
 class Connections:
     """Holds what `accept` takes; `follow` is the middleware by which it knows who is being answered."""
 
-    def __init__(self, *, most: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, *, most: int = CONNECTIONS_MAX) -> None:
         self.refused = 0
         """Connections that were turned away since the start."""
         self._most = most
@@ -94,11 +95,11 @@ class Connections:
         # The kernel gives the lowest number that is free: a high one means that few are left.
         if connection.fileno() >= _limit() - _reserved(_limit()):
             self._tell_scarce("the last ones are kept for journal, venues and database")
-            self._refuse(connection, _SCARCE)
+            self._refuse(connection, _SCARCE_TEXT)
             return
         self._scarce = False
         if len(self._held) >= self._most and not self._let_one_go():
-            self._refuse(connection, _FULL)
+            self._refuse(connection, _FULL_TEXT)
             return
         try:
             transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(server, connection)
@@ -106,7 +107,7 @@ class Connections:
             connection.close()
             return
         held = self._held[protocol] = _Held(transport)
-        held.wait(FIRST_REQUEST_SECONDS)
+        held.wait(FIRST_REQUEST_TIMEOUT_SECONDS)
 
     @web.middleware
     async def follow(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -121,7 +122,7 @@ class Connections:
         finally:
             held.requests -= 1
             if not held.requests:
-                held.wait(IDLE_SECONDS)
+                held.wait(IDLE_TIMEOUT_SECONDS)
 
     def _forget_closed(self) -> None:
         for protocol in [protocol for protocol, held in self._held.items() if held.transport.is_closing()]:
@@ -140,7 +141,7 @@ class Connections:
     def _refuse(self, connection: socket.socket, text: bytes) -> None:
         self.refused += 1
         try:
-            connection.send(_REFUSAL % (len(text), text))
+            connection.send(_REFUSAL_HEAD % (len(text), text))
         except OSError:
             pass  # it does not listen
         finally:

@@ -23,21 +23,26 @@ if TYPE_CHECKING:
     from collector.store.reading import Reader
 
 DAY_SECONDS: Final = 86_400
-# Characters of a strip: a quarter of an hour each.
-BINS: Final = 96
-FRESH_SECONDS: Final = 30.0
-# After gaps were opened, closed or repaired.
-CHANGED_SECONDS: Final = 4.0
-# The database rests for so many times as long as it took to answer, whatever changes meanwhile.
+# Characters of a stream's strip: one for each quarter of an hour.
+STRIP_BINS: Final = 96
+# How long an answer of the database is used.
+ANSWER_MAX_AGE_SECONDS: Final = 30.0
+# The same after gaps were opened, closed or repaired.
+CHANGED_MAX_AGE_SECONDS: Final = 4.0
+# After an answer that took t seconds, the database is left alone for this many times t, so that the page costs it at
+# most one twentieth of its time.
 REST_FACTOR: Final = 20.0
-AWAY_SECONDS: Final = 5.0
-NEWEST_QUARANTINED: Final = 8
-COUNTED_QUARANTINED: Final = 10_000
+# How long after a failure the database is asked again.
+AWAY_RETRY_SECONDS: Final = 5.0
+# Entries of the quarantine that are shown.
+QUARANTINED_SHOWN_MAX: Final = 8
+# Entries that are counted; beyond, the page says "more than". Counting all would read the whole table.
+QUARANTINED_COUNTED_MAX: Final = 10_000
 
 UNRECORDED, COVERED = "-", "c"
-_STATES: Final = (COVERED, "r", "m", "l")
+_BADNESS_LETTERS: Final = (COVERED, "r", "m", "l")
 _SQL = queries("page")
-_NOTHING = QuarantineFacts(0, ())
+_EMPTY_QUARANTINE = QuarantineFacts(0, ())
 
 
 class LastDay:
@@ -51,7 +56,7 @@ class LastDay:
         self._took = 0.0
         self._changed = False
         self.number = 0
-        self.facts = Day("starting", "not asked yet", iso(0), iso(0), iso(0), (), _NOTHING)
+        self.facts = Day("starting", "not asked yet", iso(0), iso(0), iso(0), (), _EMPTY_QUARANTINE)
         self.body = KNOWN.hide_in_json(orjson.dumps(self.facts))
 
     def changed(self) -> None:
@@ -63,9 +68,9 @@ class LastDay:
         """Whether the newest answer is too old to be given."""
         if self._asked is None:
             return True
-        fresh = CHANGED_SECONDS if self._changed else FRESH_SECONDS
+        fresh = CHANGED_MAX_AGE_SECONDS if self._changed else ANSWER_MAX_AGE_SECONDS
         if self.facts.state != "known":
-            fresh = AWAY_SECONDS
+            fresh = AWAY_RETRY_SECONDS
         return self._clock.monotonic() - self._asked >= max(fresh, REST_FACTOR * self._took)
 
     async def refresh(self) -> None:
@@ -85,8 +90,8 @@ class LastDay:
         since_us = until_us - DAY_SECONDS * 1_000_000
         asked, since = iso(until_us * 1000), iso(since_us * 1000)
         try:
-            streams = await self._reader.rows(_SQL["day"], since_us, until_us, BINS)
-            waiting = await self._reader.rows(_SQL["quarantine"], NEWEST_QUARANTINED, COUNTED_QUARANTINED)
+            streams = await self._reader.rows(_SQL["day"], since_us, until_us, STRIP_BINS)
+            waiting = await self._reader.rows(_SQL["quarantine"], QUARANTINED_SHOWN_MAX, QUARANTINED_COUNTED_MAX)
         except DatabaseError as error:
             known = self.facts
             return Day("away", str(error), asked, known.from_time, known.to_time, known.streams, known.quarantine)
@@ -102,16 +107,16 @@ class LastDay:
 
 
 def _stream(row: Any, since_us: int, until_us: int) -> StreamDayFacts:
-    width_us = (until_us - since_us) / BINS
-    strip = [UNRECORDED] * BINS
+    width_us = (until_us - since_us) / STRIP_BINS
+    strip = [UNRECORDED] * STRIP_BINS
     wanted_us = 0
     for begun_us, ended_us in zip(row["since_us"], row["until_us"], strict=True):
-        first = min(int((begun_us - since_us) / width_us), BINS - 1)
+        first = min(int((begun_us - since_us) / width_us), STRIP_BINS - 1)
         after = max(first + 1, math.ceil((ended_us - since_us) / width_us))
         strip[first:after] = [COVERED] * (after - first)
         wanted_us += ended_us - begun_us
     for place, badness in zip(row["bins"] or (), row["badnesses"] or (), strict=True):
-        strip[place] = _STATES[badness]
+        strip[place] = _BADNESS_LETTERS[badness]
     share = 1 - row["absent_seconds"] * 1_000_000 / max(1, wanted_us)
     # Cut and not rounded: only what is whole is told as 1.
     covered = int(max(0.0, share) * 1_000_000) / 1_000_000

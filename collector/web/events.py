@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from collector.status.facts import Status
     from collector.web.day import LastDay
 
-TICK_SECONDS: Final = 2.0
-# So long without a state, a comment tells that the line stands.
+# How often a page is sent the state.
+STATE_INTERVAL_SECONDS: Final = 2.0
+# After this long without a state, a comment keeps the line open.
 HEARTBEAT_SECONDS: Final = 10.0
-# Who does not take what was sent for so long is gone.
-STALLED_SECONDS: Final = 30.0
-MOST_CLIENTS: Final = 32
+# A client that has not taken what was sent for this long is cut off.
+SEND_TIMEOUT_SECONDS: Final = 30.0
+# Pages that may be open at the same time.
+CLIENTS_MAX: Final = 32
+# After this long a browser connects again.
 RETRY_MS: Final = 2000
 
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -67,8 +70,8 @@ class Events:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Serve one who watches, until either side ends."""
-        if self._ended or len(self._clients) >= MOST_CLIENTS:
-            text = "the daemon is stopping\n" if self._ended else f"{MOST_CLIENTS} pages are open already: "
+        if self._ended or len(self._clients) >= CLIENTS_MAX:
+            text = "the daemon is stopping\n" if self._ended else f"{CLIENTS_MAX} pages are open already: "
             "close one and try again\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "5"})
         response = web.StreamResponse(headers=_HEADERS)
@@ -108,7 +111,7 @@ class Events:
         await self._send(response, b"event: end\ndata: the daemon is stopping\n\n")
 
     async def _send(self, response: web.StreamResponse, event: bytes) -> None:
-        async with asyncio.timeout(STALLED_SECONDS):
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
             await response.write(event)
 
     # -- what is sent --------------------------------------------------------------------------------------------------
@@ -117,7 +120,7 @@ class Events:
         while True:
             await self._somebody.wait()
             self._look_again()
-            await self._clock.sleep(TICK_SECONDS)
+            await self._clock.sleep(STATE_INTERVAL_SECONDS)
 
     async def _follow_day(self) -> None:
         while True:
@@ -131,12 +134,12 @@ class Events:
                     self._looks.succeeded("last 24 hours")
             if self._newest.get("day", (0,))[0] != self._day.number:
                 self._put("day", self._day.number, self._day.body)
-            await self._clock.sleep(TICK_SECONDS)
+            await self._clock.sleep(STATE_INTERVAL_SECONDS)
 
     def _look_again(self) -> None:
         """Encode the newest status, unless that was done a moment ago for somebody else."""
         now = self._clock.monotonic()
-        if self._looked is not None and now - self._looked < TICK_SECONDS / 2:
+        if self._looked is not None and now - self._looked < STATE_INTERVAL_SECONDS / 2:
             return
         self._looked = now
         body = self._looks.take("status", lambda: KNOWN.hide_in_json(encoded(self._look())), None)

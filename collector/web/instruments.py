@@ -25,18 +25,24 @@ if TYPE_CHECKING:
     from collector.clock import Clock
     from collector.store.reading import Reader
 
-MOST_CANDLES: Final = 1000
-MOST_SPAN_SECONDS: Final = 21_600
+# Bounds of one answer.
+CANDLES_MAX: Final = 1000
+SPREAD_SPAN_MAX_SECONDS: Final = 21_600
+# Points of the line that shows the spread.
 SPREAD_BINS: Final = 360
-MOST_TICKS: Final = 300_000
-MOST_BOOK_MESSAGES: Final = 20_000
-MOST_LEVELS: Final = 500
-MOST_GAPS: Final = 200
-LONGEST_NAME: Final = 200
-KEPT_SECONDS: Final = 2.0
-# An answer that took long is kept for so many times as long.
+# Ticks that are read for the spread; beyond, the answer says that it is not complete.
+TICKS_MAX: Final = 300_000
+# Changes after the last snapshot from which a book is rebuilt.
+BOOK_MESSAGES_MAX: Final = 20_000
+LEVELS_MAX: Final = 500
+GAPS_MAX: Final = 200
+NAME_MAX_CHARACTERS: Final = 200
+# How long an answer is given again without asking the database.
+ANSWER_MAX_AGE_SECONDS: Final = 2.0
+# An answer that took t seconds is kept for this many times t, so that the database is not kept busy by the page.
 REST_FACTOR: Final = 10.0
-KEPT_ANSWERS: Final = 64
+# Answers that are kept; the oldest goes first.
+ANSWERS_KEPT_MAX: Final = 64
 
 _SQL = queries("page")
 _DIGITS = re.compile(r"[0-9]{1,9}")
@@ -64,8 +70,10 @@ class Parameters:
     def name(self, key: str) -> str:
         """Take a name that has to be there."""
         value = self._query.pop(key, "")
-        if not value or len(value) > LONGEST_NAME or not value.isprintable():
-            self._faults.append(Fault(key, f"{value[:40]!r} is no name", f"1 to {LONGEST_NAME} printable characters"))
+        if not value or len(value) > NAME_MAX_CHARACTERS or not value.isprintable():
+            self._faults.append(
+                Fault(key, f"{value[:40]!r} is no name", f"1 to {NAME_MAX_CHARACTERS} printable characters")
+            )
         return value
 
     def whole(self, key: str, default: int, low: int, high: int) -> int:
@@ -120,10 +128,10 @@ class Instruments:
             except DatabaseError as error:
                 return _json(KNOWN.hide_in_json(orjson.dumps({"error": str(error)})), 503)
             self._kept.pop(key, None)
-            while len(self._kept) >= KEPT_ANSWERS:
+            while len(self._kept) >= ANSWERS_KEPT_MAX:
                 del self._kept[next(iter(self._kept))]
             now = self._clock.monotonic()
-            self._kept[key] = now + max(KEPT_SECONDS, REST_FACTOR * (now - began)), body
+            self._kept[key] = now + max(ANSWER_MAX_AGE_SECONDS, REST_FACTOR * (now - began)), body
             return _json(body)
 
         return handle
@@ -134,7 +142,7 @@ class Instruments:
         parameters.done()
         found = await self._find(venue, symbol)
         since_us = self._clock.now_ns() // 1000 - DAY_SECONDS * 1_000_000
-        gaps = await self._reader.rows(_SQL["gaps"], venue, symbol, since_us, MOST_GAPS)
+        gaps = await self._reader.rows(_SQL["gaps"], venue, symbol, since_us, GAPS_MAX)
         facts = ("base", "quote", "kind", "price_step", "size_step", "status", "periods")
         return {
             "venue": venue,
@@ -155,7 +163,7 @@ class Instruments:
         """The newest candles of a period, the oldest first."""
         venue, symbol = parameters.name("venue"), parameters.name("symbol")
         period = parameters.whole("period", PERIODS["1m"], 1, PERIODS["1q"])
-        limit = parameters.whole("limit", 300, 1, MOST_CANDLES)
+        limit = parameters.whole("limit", 300, 1, CANDLES_MAX)
         parameters.done()
         found = await self._find(venue, symbol)
         rows = await self._reader.rows(_SQL["candles"], found["instrument_id"], period, limit)
@@ -168,24 +176,24 @@ class Instruments:
     async def spread(self, parameters: Parameters) -> dict[str, Any]:
         """Bid, ask, spread and the widest spread over the time up to the newest tick, in bins."""
         venue, symbol = parameters.name("venue"), parameters.name("symbol")
-        seconds = parameters.whole("seconds", 3600, 60, MOST_SPAN_SECONDS)
+        seconds = parameters.whole("seconds", 3600, 60, SPREAD_SPAN_MAX_SECONDS)
         parameters.done()
         found = await self._find(venue, symbol)
         width = max(1, seconds // SPREAD_BINS)
-        rows = await self._reader.rows(_SQL["spread"], found["instrument_id"], seconds, width, MOST_TICKS)
+        rows = await self._reader.rows(_SQL["spread"], found["instrument_id"], seconds, width, TICKS_MAX)
         return {
             "bin_seconds": width,
-            "complete": sum(row["ticks"] for row in rows) < MOST_TICKS,
+            "complete": sum(row["ticks"] for row in rows) < TICKS_MAX,
             "spread": [[_iso(row["at_us"]), row["bid"], row["ask"], row["spread"], row["widest"]] for row in rows],
         }
 
     async def book(self, parameters: Parameters) -> dict[str, Any]:
         """The order book after its newest message; not `whole` where only the newest changes are known."""
         venue, symbol = parameters.name("venue"), parameters.name("symbol")
-        levels = parameters.whole("levels", 100, 1, MOST_LEVELS)
+        levels = parameters.whole("levels", 100, 1, LEVELS_MAX)
         parameters.done()
         found = await self._find(venue, symbol)
-        rows = await self._reader.rows(_SQL["book"], found["instrument_id"], MOST_BOOK_MESSAGES, levels)
+        rows = await self._reader.rows(_SQL["book"], found["instrument_id"], BOOK_MESSAGES_MAX, levels)
         sides: dict[int | None, list[list[str]]] = {1: [], -1: [], None: []}
         for row in rows:
             sides[row["side"]].append([row["price"], row["size"]])

@@ -13,8 +13,8 @@ from ipaddress import ip_address
 
 from collector.errors import CollectorError
 
-KEY = "http.listen"
-BACKLOG = 128
+LISTEN_KEY = "http.listen"
+LISTEN_BACKLOG = 128
 
 
 class ListenError(CollectorError):
@@ -62,7 +62,7 @@ def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(place)
-        bound.listen(BACKLOG)
+        bound.listen(LISTEN_BACKLOG)
         bound.setblocking(False)
     except BaseException:
         bound.close()
@@ -107,4 +107,4 @@ def _fault(host: str, port: int, problem: str) -> ListenError:
         remedy = f'set one above 1023, such as "{shown}:8080"'
     else:
         remedy = 'set an address of this machine, such as "127.0.0.1:8080"'
-    return ListenError(f"{KEY}: {problem} ({remedy})")
+    return ListenError(f"{LISTEN_KEY}: {problem} ({remedy})")

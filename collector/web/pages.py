@@ -16,14 +16,14 @@ from aiohttp import web
 
 log = structlog.get_logger()
 
-TYPES: Final = {
+CONTENT_TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
 PAGES: Final = {"/": "index.html", "/instrument": "instrument.html"}
-CHARTS: Final = "/lightweight-charts.js"
+CHART_LIBRARY_PATH: Final = "/lightweight-charts.js"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,14 +39,14 @@ def contents() -> dict[str, tuple[bytes, str]]:
     found = {}
     names = {name: path for path, name in PAGES.items()}
     for file in (files("collector.web") / "page").iterdir():
-        content_type = TYPES.get(Path(file.name).suffix)
+        content_type = CONTENT_TYPES.get(Path(file.name).suffix)
         if content_type is not None:
             found[names.get(file.name, f"/{file.name}")] = file.read_bytes(), content_type
     charts = chart_library()
     if charts is None:
         log.warning("charts_missing", remedy="reinstall the package litecharts; recording does not need it")
         return found
-    return {**found, CHARTS: (charts.read_bytes(), TYPES[".js"])}
+    return {**found, CHART_LIBRARY_PATH: (charts.read_bytes(), CONTENT_TYPES[".js"])}
 
 
 def chart_library() -> Path | None:

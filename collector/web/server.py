@@ -29,7 +29,7 @@ from collector.store.errors import DatabaseUnreachableError
 from collector.store.reading import Reader
 from collector.supervise.looks import Looks, encoded
 from collector.web import listen, pages
-from collector.web.connections import IDLE_SECONDS, Connections
+from collector.web.connections import IDLE_TIMEOUT_SECONDS, Connections
 from collector.web.day import LastDay
 from collector.web.events import Events
 from collector.web.instruments import Instruments
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# What an answer that is under way is given when the daemon stops, and then once more to be cancelled in.
-SHUTDOWN_SECONDS: Final = 0.25
+# What an answer that is under way gets to finish when the daemon stops, and the same again to be cancelled in.
+SHUTDOWN_TIMEOUT_SECONDS: Final = 0.25
 
-HEADERS: Final = {
+SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -87,7 +87,9 @@ async def serve(
         app.add_routes([web.get("/api/events", events.answer), web.get("/api/day", _day(day))])
         app.add_routes(Instruments(for_instruments, observed.clock).routes())
         app.on_shutdown.append(_end(events))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=IDLE_SECONDS)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS, keepalive_timeout=IDLE_TIMEOUT_SECONDS
+        )
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         assert runner.server is not None
@@ -192,7 +194,7 @@ def _json(value: object, status: int) -> web.Response:
 
 
 async def _guard(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    response.headers.update(SECURITY_HEADERS)
 
 
 def _whole(looks: Looks) -> Middleware:

@@ -137,7 +137,7 @@ async def test_quiet_market_and_an_ordinary_cut_raise_no_alarm_and_a_restart_goe
 async def test_venue_that_falls_silent_altogether_on_a_living_line_is_asked(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.audit.auditor.ACTIVE_MINUTES", 1)
+    monkeypatch.setattr("collector.audit.auditor.ACTIVE_MINUTES_MIN", 1)
     clock = QuickClock()
     async with (
         stage(database, tmp_path, rate=150, extra=SEVERAL_MINUTES, clock_ns=clock.now_ns) as on,

@@ -21,7 +21,7 @@ from collector.config import load
 from collector.journal.layout import Header, encode_header
 from collector.journal.segments import segment_path
 from collector.plan import GIB, plan
-from collector.plan.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_A_DAY
+from collector.plan.assumptions import PACKED_FRAME_BYTES, ROW_BYTES, ROWS_PER_DAY
 from collector.plan.recorded import journal_bytes_a_day
 
 AWAY = "postgresql://collector@127.0.0.1:1/market"
@@ -78,9 +78,9 @@ async def test_what_was_recorded_tells_the_rate_and_the_rest_is_assumed(database
     assert busy.rows == pytest.approx(43_200, rel=0.01)
     assert 50 < busy.table_bytes / busy.rows < 1000
     assert busy.table_bytes / busy.rows != ROW_BYTES["trades"]
-    assert quiet.rows == ROWS_A_DAY["trades"], "four rows within eight seconds say nothing"
+    assert quiet.rows == ROWS_PER_DAY["trades"], "four rows within eight seconds say nothing"
     assert flows["QUIET", "derivatives"].rows == pytest.approx(3, rel=0.01), "three in a day do"
-    assert books.table_bytes == ROWS_A_DAY["books"] * ROW_BYTES["books"]
+    assert books.table_bytes == ROWS_PER_DAY["books"] * ROW_BYTES["books"]
     assert made.table_bytes_a_day == sum(one.table_bytes for one in made.flows)
 
 
@@ -152,5 +152,5 @@ def test_the_assumptions_are_those_of_the_page() -> None:
     rows = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", page, re.MULTILINE)
 
     assert {name: [float(one.replace(",", "")) for one in numbers] for name, *numbers in rows} == {
-        name: [ROWS_A_DAY[name], ROW_BYTES[name], PACKED_FRAME_BYTES[name]] for name in ROWS_A_DAY
+        name: [ROWS_PER_DAY[name], ROW_BYTES[name], PACKED_FRAME_BYTES[name]] for name in ROWS_PER_DAY
     }

@@ -316,7 +316,7 @@ async def test_a_venue_that_limits_and_fails_at_the_start_is_asked_again(databas
 async def test_a_venue_that_is_down_is_asked_until_it_is_back(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(rest_module, "ATTEMPTS_MAX", 1)
     async with stage(database, tmp_path) as on:
         on.venue.fault("5xx", status=503)
         async with on.daemon() as daemon:

@@ -316,7 +316,7 @@ async def test_books_of_every_kind_equal_what_was_sent(database: str, tmp_path: 
 async def test_a_closed_venue_is_one_warning_and_a_red_light(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str, reason: str
 ) -> None:
-    monkeypatch.setattr(rest_module, "ATTEMPTS", 2)
+    monkeypatch.setattr(rest_module, "ATTEMPTS_MAX", 2)
     async with fmex(database, tmp_path) as on:
         if gone.startswith("rest_url"):
             text = on.config.read_text()

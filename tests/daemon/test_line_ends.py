@@ -14,7 +14,7 @@ import pytest
 from collector.daemon.daemon import Daemon
 from collector.demo.demo import settled
 from collector.feed.connection import ConnectionFeed
-from collector.feed.reading import BEHIND_SECONDS
+from collector.feed.reading import LAG_MAX_SECONDS
 from collector.recording.intake import JournalledIntake
 from tests.kit.known import known
 from tests.kit.stage import STREAMS, Stage, live, stage, until
@@ -55,7 +55,7 @@ async def test_bursts_and_then_a_cut_leave_no_stored_row_in_the_gap(database: st
 
 
 async def cut_after_bursts(on: Stage, daemon: Daemon) -> None:
-    feed, end = feed_of(daemon), time.monotonic() + BEHIND_SECONDS + 1.5
+    feed, end = feed_of(daemon), time.monotonic() + LAG_MAX_SECONDS + 1.5
     while time.monotonic() < end:
         await burst(on, feed)
         await asyncio.sleep(0.2)
@@ -94,7 +94,7 @@ async def test_slow_reading_and_then_an_end_leave_no_lost_trade_outside_a_gap(
             monkeypatch.setattr(JournalledIntake, "full", property(lambda _: slow))
             monkeypatch.setattr(JournalledIntake, "room", room)
             slow, since_us = True, now_us()
-            await until(lambda: known(feed.living).reading.lag > BEHIND_SECONDS + 1, "a line that is read too slowly")
+            await until(lambda: known(feed.living).reading.lag > LAG_MAX_SECONDS + 1, "a line that is read too slowly")
             await on.ledger.pause()
             slow = False
         rows = "select symbol, (extract(epoch from time) * 1000000)::bigint, price, size from v_trades"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.daemon.progress import DEAD_SECONDS, IDLE_SECONDS, Progress
+from collector.daemon.progress import RECORDER_IDLE_MAX_SECONDS, WORKERS_DEAD_MAX_SECONDS, Progress
 from collector.journal import Kind
 from collector.model import Records
 from collector.status.snapshot import snapshot
@@ -52,14 +52,14 @@ def test_a_quiet_daemon_gets_on(daemon: WatchedDaemon, progress: Progress) -> No
 def test_one_worker_that_crashes_does_not_cost_the_others_a_restart(daemon: WatchedDaemon, progress: Progress) -> None:
     crash(daemon, "one")
     assert progress.stuck() is None
-    daemon.clock.now += 10 * DEAD_SECONDS
+    daemon.clock.now += 10 * WORKERS_DEAD_MAX_SECONDS
     assert progress.stuck() is None
 
 
 def test_workers_that_all_crash_for_long_are_given_up(daemon: WatchedDaemon, progress: Progress) -> None:
     crash(daemon, "one", "two")
     assert progress.stuck() is None
-    daemon.clock.now += DEAD_SECONDS
+    daemon.clock.now += WORKERS_DEAD_MAX_SECONDS
     assert progress.stuck() == "every worker crashes: one: ZeroDivisionError: x; two: ZeroDivisionError: x"
     daemon.workers["two"].failed_ns = None
     assert progress.stuck() is None
@@ -69,7 +69,7 @@ async def test_recorder_that_does_nothing_with_its_work_is_stuck(daemon: Watched
     await leave_work(daemon)
     assert progress.stuck() is None  # it has only just come
     assert progress.stuck() is None
-    daemon.clock.now += IDLE_SECONDS
+    daemon.clock.now += RECORDER_IDLE_MAX_SECONDS
     assert str(progress.stuck()).startswith("the recorder has done nothing for 60 s")
     daemon.recorder.committed = daemon.journal.end
     assert progress.stuck() is None
@@ -80,7 +80,7 @@ async def test_recorder_that_reads_the_journal_is_not(daemon: WatchedDaemon, pro
     for _ in range(5):
         daemon.recorder.turns += 1
         assert progress.stuck() is None
-        daemon.clock.now += IDLE_SECONDS
+        daemon.clock.now += RECORDER_IDLE_MAX_SECONDS
 
 
 @pytest.mark.parametrize("excuse", ["busy", "away"])
@@ -94,4 +94,4 @@ async def test_recorder_that_waits_for_the_database_is_not(
         daemon.writer_connection.note_away("the server is starting up")
     for _ in range(5):
         assert progress.stuck() is None
-        daemon.clock.now += IDLE_SECONDS
+        daemon.clock.now += RECORDER_IDLE_MAX_SECONDS

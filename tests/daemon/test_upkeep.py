@@ -79,7 +79,7 @@ async def test_rollups_are_the_trades_after_kills_cuts_repairs_and_backfills(dat
 async def test_the_daemon_rolls_minutes_up_by_itself(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.daemon.upkeep.ROLLUP_SECONDS", 0.2)
+    monkeypatch.setattr("collector.daemon.upkeep.ROLLUP_INTERVAL_SECONDS", 0.2)
     async with stage(database, tmp_path, rate=100) as on, on.daemon() as daemon:
         # Subscribing brings a thousand past trades, of minutes that are long over.
         await eventually(on, "select from trades_1h limit 1", "an hour")

@@ -11,7 +11,7 @@ import zlib
 import pytest
 
 from collector.feed import network as networks
-from collector.feed.answers import MOST_MEMBERS
+from collector.feed.answers import GZIP_MEMBERS_MAX
 from collector.feed.network import AiohttpNetwork, LineError, UnreadableError
 
 from .doors import body, bomb, raw
@@ -104,7 +104,7 @@ async def test_body_packed_in_another_way_is_refused(encoding: str) -> None:
         ("gzip", packed(TEXT, GZIP)[:-8] + bytes(8), "cannot be unpacked"),
         ("gzip", packed(TEXT, GZIP) + b"more", "cannot be unpacked"),
         ("deflate", packed(TEXT, ZLIB) + b"more", "goes on after the end"),
-        ("gzip", gzip.compress(b"") * (MOST_MEMBERS + 1), "goes on after the end"),
+        ("gzip", gzip.compress(b"") * (GZIP_MEMBERS_MAX + 1), "goes on after the end"),
     ],
 )
 async def test_body_that_is_damaged_is_refused_and_worth_another_try(

@@ -16,12 +16,12 @@ from collector.backoff import LONGEST_BACKOFF_SECONDS
 from collector.feed.connection import ConnectionState
 from collector.feed.network import LineError, Loss, MovedError
 from collector.feed.pauses import (
-    AMONG_THE_LIVING_SECONDS,
-    FLAPPING_SECONDS,
-    WOKEN_WITHIN_SECONDS,
+    PAUSE_AFTER_LIVE_MAX_SECONDS,
+    PAUSE_BESIDE_LIVE_MAX_SECONDS,
+    WAKE_SPREAD_SECONDS,
     Pauses,
 )
-from collector.feed.worker import UNDISCOVERED_SECONDS, VenueWorker
+from collector.feed.worker import UNDISCOVERED_PAUSE_MAX_SECONDS, VenueWorker
 from collector.venues.plan import Plan
 
 from .fakes import FakeIntake, FakeLine, FakeNetwork, FakeVenue, LivingLine, OrderlyClock, connection_plan
@@ -119,7 +119,7 @@ async def test_sleep_ends_with_its_time_with_an_event_or_soon_after_a_line_has_c
 
     asyncio.get_running_loop().call_soon(pauses.came, "a line")
     await pauses.sleep(1_000)
-    assert began + 7 < clock.now <= began + 7 + WOKEN_WITHIN_SECONDS
+    assert began + 7 < clock.now <= began + 7 + WAKE_SPREAD_SECONDS
 
     began = clock.now
     asyncio.get_running_loop().call_soon(pauses.came, "another line")
@@ -141,7 +141,7 @@ async def test_line_that_was_proved_is_back_at_once_however_long_its_venue_was_a
         await on.until(lambda: on.live(*NAMES))
         on.venue.leave(*NAMES)
         await on.after(600)
-        assert max(on.venue.pauses("fake-1")) > AMONG_THE_LIVING_SECONDS
+        assert max(on.venue.pauses("fake-1")) > PAUSE_BESIDE_LIVE_MAX_SECONDS
         on.venue.away.clear()
         await on.until(lambda: on.live(*NAMES))
         await on.after(3)
@@ -163,7 +163,7 @@ async def test_line_that_is_proved_and_cut_again_and_again_is_made_every_few_sec
             await on.until(lambda: on.live("fake-1"))
         pauses = on.venue.pauses("fake-1")
         assert pauses[0] < 3
-        assert all(pause <= FLAPPING_SECONDS + 3 for pause in pauses)
+        assert all(pause <= PAUSE_AFTER_LIVE_MAX_SECONDS + 3 for pause in pauses)
         assert 100 < len(pauses) < 300
         # Once it has lived for a while, it is back at once again.
         await on.after(70)
@@ -179,7 +179,7 @@ async def test_line_is_tried_every_few_seconds_while_others_live() -> None:
         await on.until(lambda: on.live(*NAMES))
         on.venue.leave("fake-1")
         await on.after(300)
-        assert max(on.venue.pauses("fake-1")) <= AMONG_THE_LIVING_SECONDS
+        assert max(on.venue.pauses("fake-1")) <= PAUSE_BESIDE_LIVE_MAX_SECONDS
         assert len(on.venue.pauses("fake-1")) > 60
 
 
@@ -203,7 +203,7 @@ async def test_line_that_comes_back_brings_all_the_others_with_it() -> None:
         await on.until(lambda: any(on.live(name) for name in NAMES))
         back = on.clock.now
         await on.until(lambda: on.live(*NAMES))
-        assert on.clock.now <= back + WOKEN_WITHIN_SECONDS + 2
+        assert on.clock.now <= back + WAKE_SPREAD_SECONDS + 2
         tries = [tries[-1] for tries in on.venue.tries.values() if tries[-1] > back - 1]
         assert len(set(tries)) == len(tries)
 
@@ -223,7 +223,7 @@ async def test_line_that_is_not_wanted_is_not_tried_sooner_because_others_live(s
         on.venue.held["fake-2"].cut()
         await on.until(lambda: not on.live("fake-2"))
         await on.until(lambda: on.live("fake-2"))
-        await on.after(WOKEN_WITHIN_SECONDS)
+        await on.after(WAKE_SPREAD_SECONDS)
         assert len(on.venue.tries["fake-1"]) <= tries + 1
 
 
@@ -233,7 +233,7 @@ async def test_first_discovery_is_tried_every_few_seconds_and_a_later_one_when_a
     task = asyncio.ensure_future(on.worker.run())
     await on.after(600)
     gaps = [later - sooner for sooner, later in pairwise(on.venue.asked)]
-    assert max(gaps) <= UNDISCOVERED_SECONDS
+    assert max(gaps) <= UNDISCOVERED_PAUSE_MAX_SECONDS
     on.venue.rest_is_away = False
     await on.until(lambda: on.live(*NAMES))
 
@@ -245,6 +245,6 @@ async def test_first_discovery_is_tried_every_few_seconds_and_a_later_one_when_a
     await on.until(lambda: any(on.live(name) for name in NAMES))
     back, asked = on.clock.now, len(on.venue.asked)
     await on.until(lambda: len(on.venue.asked) > asked)
-    assert on.clock.now <= back + 16 + WOKEN_WITHIN_SECONDS  # a round of tries is finished first
+    assert on.clock.now <= back + 16 + WAKE_SPREAD_SECONDS  # a round of tries is finished first
     task.cancel()
     await asyncio.wait([task])

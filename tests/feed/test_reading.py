@@ -14,7 +14,7 @@ import uvloop
 
 from collector.clock import SystemClock
 from collector.feed.network import AiohttpNetwork
-from collector.feed.reading import AT_ONE_GO_BYTES, Reading
+from collector.feed.reading import UNREAD_MAX_BYTES, Reading
 
 from .doors import handshake
 from .fakes import FakeClock
@@ -102,11 +102,11 @@ async def test_what_the_system_holds_is_not_read_and_is_looked_at_again_soon() -
     clock, held = FakeClock(), Held()
     reading = Reading(clock, held)
     clock.now += 3
-    held.bytes = AT_ONE_GO_BYTES + 1
+    held.bytes = UNREAD_MAX_BYTES + 1
     reading.look()
     await turns()
     assert reading.behind
-    held.bytes = AT_ONE_GO_BYTES
+    held.bytes = UNREAD_MAX_BYTES
     async with asyncio.timeout(30):
         while reading.behind:  # noqa: ASYNC110  it looks by itself
             await asyncio.sleep(0)

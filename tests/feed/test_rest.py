@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from collector.errors import VenueError
 from collector.feed.network import LineError, MovedError, UnreadableError
-from collector.feed.rest import ATTEMPTS, LONGEST_PAUSE_SECONDS, RestClient
+from collector.feed.rest import ATTEMPTS_MAX, RETRY_AFTER_MAX_SECONDS, RestClient
 from collector.venues.rest import RestAnswer, RestCall
 from tests.kit.headers import session_header
 
@@ -64,7 +64,7 @@ async def test_venue_that_keeps_failing_is_reported_after_a_few_tries() -> None:
     rest, network, _, _ = client(*[(500, {}, b"")] * 20)
     with pytest.raises(VenueError, match="status 500"):
         await rest.fetch(CALL)
-    assert len(network.requests) == ATTEMPTS
+    assert len(network.requests) == ATTEMPTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -175,5 +175,5 @@ async def test_pause_that_no_venue_means_is_capped_and_told(asked: float) -> Non
     with capture_logs() as logs:
         await rest.fetch(CALL)
     assert len(network.requests) == 2
-    assert LONGEST_PAUSE_SECONDS <= clock.now - began < 2 * LONGEST_PAUSE_SECONDS + 60
-    assert [log["pause_s"] for log in logs if log["event"] == "pause_capped"] == [LONGEST_PAUSE_SECONDS]
+    assert RETRY_AFTER_MAX_SECONDS <= clock.now - began < 2 * RETRY_AFTER_MAX_SECONDS + 60
+    assert [log["pause_s"] for log in logs if log["event"] == "pause_capped"] == [RETRY_AFTER_MAX_SECONDS]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from collector.feed.wanting import GONE_SECONDS, Wanting
+from collector.feed.wanting import DELISTED_SECONDS, Wanting
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Subscription
 from tests.kit.headers import session_header
 
@@ -114,7 +114,7 @@ async def test_one_list_that_leaves_a_symbol_out_drops_nothing_and_one_much_late
     configure(wanting, {})
     wanting.planned(plan(trades=("A", "B")))
     told(intake)
-    for seconds in (60, 60, GONE_SECONDS - 121):
+    for seconds in (60, 60, DELISTED_SECONDS - 121):
         wanting.planned(plan(trades=("A",)))
         clock.now += seconds
     assert told(intake) == []
@@ -129,7 +129,7 @@ async def test_symbol_that_is_back_in_the_list_is_left_out_anew_the_next_time(
     configure(wanting, {})
     for symbols in (("A", "B"), ("A",), ("A", "B"), ("A",)):
         wanting.planned(plan(trades=symbols))
-        clock.now += GONE_SECONDS - 1
+        clock.now += DELISTED_SECONDS - 1
     told(intake)
     wanting.planned(plan(trades=("A",)))
     assert told(intake) == []
@@ -143,7 +143,7 @@ async def test_named_symbol_keeps_all_its_streams_while_the_list_leaves_it_out(
     wanting.planned(plan(ticks=("A",), books=("A",)))
     told(intake)
     for _ in range(3):
-        clock.now += GONE_SECONDS
+        clock.now += DELISTED_SECONDS
         wanting.planned(plan())
     assert told(intake) == []
 

@@ -29,7 +29,7 @@ TIGHT = JournalOptions(
 
 @pytest.fixture(autouse=True)
 def measured_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.journal.flusher.MEASURE_INTERVAL_S", 0.01)
+    monkeypatch.setattr("collector.journal.flusher.MEASURE_INTERVAL_SECONDS", 0.01)
 
 
 class SharedDisk(RealDisk):

@@ -25,7 +25,7 @@ def fill(journal: Journal, count: int) -> None:
 async def test_a_disk_that_stands_still_holds_the_loop_for_a_moment_only(
     open_journal: OpenJournal, disk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.journal.flusher.FLUSH_NOW_SECONDS", 0.05)
+    monkeypatch.setattr("collector.journal.flusher.BLOCKING_FLUSH_MAX_SECONDS", 0.05)
     async with open_journal(NEVER, disk=disk) as journal:
         fill(journal, 3)
         disk.moving.clear()
@@ -44,8 +44,8 @@ async def test_a_disk_that_stands_still_holds_the_loop_for_a_moment_only(
 async def test_a_disk_that_stands_still_holds_the_end_for_a_while_only(
     tmp_path: Path, disk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.journal.flusher.CLOSE_SECONDS", 0.05)
-    monkeypatch.setattr("collector.journal.journal.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("collector.journal.flusher.CLOSE_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("collector.journal.journal.CLOSE_TIMEOUT_SECONDS", 0.05)
     journal = await Journal.open(tmp_path, NEVER, now_ns=lambda: 10**18, disk=disk)
     fill(journal, 3)
     disk.moving.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collector.journal import JournalClosed, Kind, PayloadTooLarge, Position
-from collector.journal.layout import HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_BYTES
+from collector.journal.layout import HEADER_BYTES, PAYLOAD_MAX_BYTES, RECORD_BYTES
 from collector.journal.tail import Tail
 
 
@@ -71,8 +71,8 @@ def test_sealed_chunks_of_a_segment_are_its_file(tail: Tail) -> None:
 def test_a_payload_over_the_limit_is_refused_and_leaves_nothing_behind(tail: Tail) -> None:
     end = tail.end
 
-    with pytest.raises(PayloadTooLarge, match=str(MAX_PAYLOAD_BYTES)):
-        tail.append(1, Kind.FRAME, 10, bytes(MAX_PAYLOAD_BYTES + 1))
+    with pytest.raises(PayloadTooLarge, match=str(PAYLOAD_MAX_BYTES)):
+        tail.append(1, Kind.FRAME, 10, bytes(PAYLOAD_MAX_BYTES + 1))
 
     assert tail.end == end
 

@@ -15,8 +15,8 @@ from collector.journal import Journal, JournalOptions, Kind, Position, Record, r
 from collector.model import Candle, Instrument, Records
 from collector.normalise.apply import apply
 from collector.normalise.entries import Started, encode_note
-from collector.normalise.normaliser import DOUBT_NS, Normaliser
-from collector.normalise.shown import WRONG_NS
+from collector.normalise.normaliser import UNKNOWN_START_NS, Normaliser
+from collector.normalise.shown import CLOCK_AHEAD_MAX_NS
 from collector.recording.intake import JournalledIntake
 from collector.store.batch import Batch
 from collector.store.writer import Writer
@@ -132,7 +132,7 @@ def test_times_of_a_bars_states_never_go_back_but_for_a_clock_that_was_years_ahe
     for record in journal_of(times, tmp_path):
         apply(record, of, out)
     shown = [candle.received_us * 1000 for candle in out.candles]
-    assert all(one <= other or one - other > WRONG_NS for one, other in pairwise(shown))
+    assert all(one <= other or one - other > CLOCK_AHEAD_MAX_NS for one, other in pairwise(shown))
     assert all(one >= other for one, other in zip(shown, times, strict=True))
 
 
@@ -214,7 +214,7 @@ def test_daemon_that_was_killed_before_the_clock_was_set_back_has_a_gap_that_end
     of.open(1, HEADER, NOON, out).frame(b"1", NOON + 10 * S, out)
     of.close_all("killed", NOON - HOUR, out)
     of.open(2, HEADER, NOON - HOUR, out).frame(b"ack", NOON - HOUR + 5 * S, out)
-    assert told(out) == [(-HOUR - DOUBT_NS, None), (-HOUR - DOUBT_NS, 5 * S - HOUR)]
+    assert told(out) == [(-HOUR - UNKNOWN_START_NS, None), (-HOUR - UNKNOWN_START_NS, 5 * S - HOUR)]
 
 
 def test_fork_of_a_normaliser_has_a_clock_of_its_own() -> None:

@@ -58,7 +58,7 @@ async def test_original_that_comes_back_after_its_copy_loses_nothing_and_gets_a_
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, "OWNER_SILENT_MAX_SECONDS", 1.0)
-    monkeypatch.setattr(starting, "ABANDONED_SECONDS", 1.0)
+    monkeypatch.setattr(starting, "ABANDONED_MIN_SECONDS", 1.0)
     async with stage(database, tmp_path) as on:
         async with on.daemon() as daemon:
             await recorded(daemon, 500)

@@ -195,7 +195,7 @@ async def test_start_on_a_disk_that_stays_full_holds_the_venues_until_there_is_r
 async def test_journal_that_is_gone_leaves_a_gap_since_the_last_commit(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.recording.start.ABANDONED_SECONDS", 1.0)
+    monkeypatch.setattr("collector.recording.start.ABANDONED_MIN_SECONDS", 1.0)
     async with stage(database, tmp_path, rate=500) as on:
         async with on.process() as process:
             async with asyncio.timeout(60):

@@ -20,7 +20,7 @@ from collector.normalise.apply import apply, tell_orphans
 from collector.normalise.normaliser import Normaliser
 from collector.recording.changes import TableChanges
 from collector.recording.intake import JournalledIntake
-from collector.recording.recorder import CHASED_BYTES, HAND_OVER_BYTES, Recorder
+from collector.recording.recorder import CHASED_MAX_BYTES, HAND_OVER_MAX_BYTES, Recorder
 from collector.recording.session import JournalledSession
 from collector.recording.statistics import Statistics
 from collector.store.batch import Batch, Committed, TableCount
@@ -291,7 +291,7 @@ async def test_catching_up_comes_to_an_end_while_more_arrives_than_a_hand_over_t
         async def slow(batch: Batch) -> Committed:
             # While this batch is written, more arrives than may be left for a hand-over.
             if not on.intake.live:
-                on.receive(200, bytes_each=HAND_OVER_BYTES // 100)
+                on.receive(200, bytes_each=HAND_OVER_MAX_BYTES // 100)
             return await commit(batch)
 
         writer.commit = slow  # type: ignore[method-assign]
@@ -325,7 +325,7 @@ async def test_what_arrives_while_a_long_backlog_is_worked_off_is_not_gathered_i
         writer.commit = slow  # type: ignore[method-assign]
         on.receive(10_000, bytes_each=1000)
         await on.live()
-        assert most < 2 * CHASED_BYTES
+        assert most < 2 * CHASED_MAX_BYTES
     assert writer.keys == on.sent
 
 
@@ -376,7 +376,7 @@ async def test_frames_without_a_session_are_told_once_for_a_segment(tmp_path: Pa
 async def test_journal_that_cannot_be_read_for_a_while_is_read_again_from_the_last_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.recording.recorder.UNREADABLE_SECONDS", 0.01)
+    monkeypatch.setattr("collector.recording.recorder.UNREADABLE_RETRY_SECONDS", 0.01)
     writer = HeldWriter()
     async with line(tmp_path, writer) as on:
         await on.live()

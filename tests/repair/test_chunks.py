@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.model import Instrument
-from collector.repair.chunks import PIECE_US, Chunk, calls, cut, detail, undone
+from collector.repair.chunks import CHUNK_MIN_US, Chunk, calls, cut, detail, undone
 from collector.venues.adapter import VenueSettings
 from tests.repair.fakes import A, PastVenue
 
 MINUTES = cast(VenueSettings, SimpleNamespace(periods_of=lambda _: ("1m", "1h"), converted=("EUR",)))
 VENUE = PastVenue(settings=MINUTES)
-TIMES = st.integers(0, 40 * PIECE_US)
+TIMES = st.integers(0, 40 * CHUNK_MIN_US)
 
 
 @given(TIMES, TIMES, st.sampled_from(["trades", "candles"]))
@@ -29,19 +29,19 @@ def test_pieces_follow_each_other_from_end_to_end(one: int, other: int, stream: 
 
 @given(TIMES, TIMES)
 def test_overlapping_backfills_share_their_whole_pieces(one: int, other: int) -> None:
-    end = 50 * PIECE_US
+    end = 50 * CHUNK_MIN_US
     first = set(cut(VENUE, [A], ["trades"], (one, end)))
     second = set(cut(VENUE, [A], ["trades"], (other, end)))
-    assert len(first ^ second) <= abs(one - other) // PIECE_US + 3
+    assert len(first ^ second) <= abs(one - other) // CHUNK_MIN_US + 3
 
 
 def test_neighbours_are_of_different_instruments_and_the_oldest_come_first() -> None:
-    chunks = cut(VENUE, [A, Instrument("fake", "B")], ["trades"], (0, 2 * PIECE_US))
+    chunks = cut(VENUE, [A, Instrument("fake", "B")], ["trades"], (0, 2 * CHUNK_MIN_US))
     assert [(chunk.instrument.symbol, chunk.from_us) for chunk in chunks] == [
         ("A", 0),
         ("B", 0),
-        ("A", PIECE_US),
-        ("B", PIECE_US),
+        ("A", CHUNK_MIN_US),
+        ("B", CHUNK_MIN_US),
     ]
 
 

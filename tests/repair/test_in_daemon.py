@@ -113,7 +113,7 @@ async def test_daemon_killed_in_the_middle_of_a_repair_goes_on_with_it(database:
 async def test_venue_that_fails_for_a_while_is_asked_until_it_answers(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.feed.rest.ATTEMPTS", 1)
+    monkeypatch.setattr("collector.feed.rest.ATTEMPTS_MAX", 1)
     async with stage(database, tmp_path, rate=500, extra=NO_SNAPSHOTS) as on, on.daemon() as daemon:
         since_us = await recording(daemon)
         on.venue.fault("5xx", seconds=3)

@@ -127,7 +127,7 @@ async def test_minutes_that_were_fetched_are_no_hours(database: str, tmp_path: P
 async def test_trouble_of_the_venue_is_waited_out_and_a_refusal_takes_no_other_symbol_with_it(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.feed.rest.ATTEMPTS", 1)
+    monkeypatch.setattr("collector.feed.rest.ATTEMPTS_MAX", 1)
     async with stage(database, tmp_path) as on, job(on) as one:
         span = an_hour(on)
         symbols = await one.listed()

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.repair.line import Line
-from collector.repair.repairer import MARGIN_US, PIECE_US
+from collector.repair.repairer import MARGIN_US, PIECE_MAX_US
 from collector.repair.stretches import Stretch
 from collector.store.errors import DatabaseUnreachableError
 from collector.venues.rest import RestAnswer, RestCall
@@ -71,14 +71,14 @@ async def _nothing(_: asyncio.TaskGroup, *, trades: bool) -> None:
 
 
 async def test_long_gap_is_filled_in_pieces_and_goes_on_where_it_was() -> None:
-    scene = Scene(gap(1, seconds=2.5 * 3600)._replace(done_us=PIECE_US))
+    scene = Scene(gap(1, seconds=2.5 * 3600)._replace(done_us=PIECE_MAX_US))
     scene.clock.now = 9_100.0
     await scene.run()
     assert [asked[2:] for asked in scene.venue.asked] == [
-        (PIECE_US - MARGIN_US, 2 * PIECE_US + MARGIN_US),
-        (2 * PIECE_US - MARGIN_US, 2 * PIECE_US + PIECE_US // 2 + MARGIN_US),
+        (PIECE_MAX_US - MARGIN_US, 2 * PIECE_MAX_US + MARGIN_US),
+        (2 * PIECE_MAX_US - MARGIN_US, 2 * PIECE_MAX_US + PIECE_MAX_US // 2 + MARGIN_US),
     ]
-    assert scene.told() == [("progress", 1, 2 * PIECE_US), ("repaired", 1, None)]
+    assert scene.told() == [("progress", 1, 2 * PIECE_MAX_US), ("repaired", 1, None)]
 
 
 async def test_venue_that_fails_is_asked_again_and_the_reason_is_noted() -> None:
@@ -196,7 +196,7 @@ async def test_what_only_a_person_can_help_is_asked_for_ever_more_seldom() -> No
 
 
 async def test_candles_wait_for_trades_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.repair.line.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("collector.repair.line.TRADES_FIRST_MAX_SECONDS", 0.2)
     line = Line()
     trades, candles = (Stretch((gap(number, stream),)) for number, stream in ((1, "trades"), (2, "candles")))
     line.put(trades)

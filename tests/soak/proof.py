@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from collector.demo.compare import _SQL, _TEXTS, _book, _exact
+from collector.demo.compare import _SQL, _TEXT_COLUMNS, _book, _exact
 from tests.kit.stage import Stage
 from tests.repair.truth import everything_is_there
 
@@ -77,7 +77,7 @@ async def quotes_outside_gaps_are_there(on: Stage) -> int:
 
 
 async def _lost(on: Stage, connection: asyncpg.Connection, symbol: str, table: str) -> int:
-    texts = _TEXTS.get(table, frozenset())
+    texts = _TEXT_COLUMNS.get(table, frozenset())
     sent_rows = (await on.ledger.ask("expected", symbol=symbol)).get(table, [])
     stored_rows = [tuple(row) for row in await connection.fetch(_SQL[table], "fmfw", symbol)]
     if table == "books":

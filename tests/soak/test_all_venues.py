@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from collector import simulator
-from collector.demo.compare import _SQL, _TEXTS, Ledger, _book, _exact
+from collector.demo.compare import _SQL, _TEXT_COLUMNS, Ledger, _book, _exact
 from collector.demo.demo import _any_url
 from collector.repair.repairer import MARGIN_US
 from collector.tables import OF_VENUES
@@ -104,7 +104,9 @@ async def compared(on: Everything, venue: str, ledger: Ledger, rows: Counter[str
                 if table in OF_VENUES:
                     continue
                 stored = await of_the_table(connection, venue, table, symbol)
-                sent = Counter(_exact(tuple(row), _TEXTS.get(table, frozenset())) for row in expected.get(table, []))
+                sent = Counter(
+                    _exact(tuple(row), _TEXT_COLUMNS.get(table, frozenset())) for row in expected.get(table, [])
+                )
                 missing, surplus = sent - stored, stored - sent
                 if table == "candles" and venue == "metaapi":
                     keys = {row[:3] for row in stored}  # what was sent of a bar that grew since
@@ -132,7 +134,7 @@ async def compared(on: Everything, venue: str, ledger: Ledger, rows: Counter[str
 async def of_the_table(connection: asyncpg.Connection, venue: str, table: str, symbol: str) -> Counter[Any]:
     prepare: Any = _book if table == "books" else tuple
     found = await connection.fetch(_SQL[table], venue, symbol)
-    return Counter(_exact(prepare(tuple(row)), _TEXTS.get(table, frozenset())) for row in found)
+    return Counter(_exact(prepare(tuple(row)), _TEXT_COLUMNS.get(table, frozenset())) for row in found)
 
 
 def lies_in(gaps: list[Span], row: tuple[Any, ...], table: str) -> bool:

@@ -89,7 +89,7 @@ async def test_a_part_that_cannot_be_looked_at_is_not_known_and_the_rest_is_told
 async def test_every_path_answers_though_every_part_fails(
     daemon: WatchedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(events, "STATE_INTERVAL_SECONDS", 0.05)
     async with serving(daemon) as address, aiohttp.ClientSession(address) as client:
         for break_it, _ in PARTS.values():
             break_it(monkeypatch, daemon)

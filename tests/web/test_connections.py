@@ -159,7 +159,7 @@ async def test_no_descriptor_at_all_is_waited_for(address: str, monkeypatch: pyt
 
 
 async def test_who_asks_nothing_or_only_half_is_let_go(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "FIRST_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_TIMEOUT_SECONDS", 0.2)
     async with Visitor(address) as silent, Visitor(address) as slow:
         slow.say("GET /healthz HTTP/1.1\r\nHost: local")
         assert await silent.cut()
@@ -169,7 +169,7 @@ async def test_who_asks_nothing_or_only_half_is_let_go(address: str, monkeypatch
 async def test_who_asked_is_kept_for_a_while_and_who_watches_for_as_long_as_he_likes(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "IDLE_TIMEOUT_SECONDS", 0.2)
     async with Visitor(address) as asked, Visitor(address) as watching:
         assert await watching.ask("/api/events") == 200
         assert await asked.ask() == 200
@@ -182,7 +182,7 @@ async def test_who_asked_is_kept_for_a_while_and_who_watches_for_as_long_as_he_l
 async def test_an_answer_that_nobody_takes_is_given_up(
     daemon: WatchedDaemon, address: str, held_by: list[Connections], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "IDLE_TIMEOUT_SECONDS", 0.2)
     daemon.add_connection(daemon.workers["fake"].worker, *[f"SYMBOL{n}" for n in range(20_000)])
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

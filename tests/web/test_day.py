@@ -8,7 +8,7 @@ import pytest
 
 from collector.status.facts import StreamDayFacts
 from collector.store.reading import Reader
-from collector.web.day import BINS, LastDay
+from collector.web.day import STRIP_BINS, LastDay
 from tests.feed.fakes import FakeClock
 from tests.kit.market import NOW, Market, market
 
@@ -41,7 +41,7 @@ async def test_stream_without_gaps_is_covered_from_its_first_session_on(tables: 
     await tables.session("OLD")
     await tables.session("NEW", since=6 * HOUR - 1)
     told = await streams(day)
-    assert told["OLD trades"] == StreamDayFacts("fake", "OLD", "trades", "c" * BINS, 1.0, 0)
+    assert told["OLD trades"] == StreamDayFacts("fake", "OLD", "trades", "c" * STRIP_BINS, 1.0, 0)
     assert told["NEW trades"].strip == "-" * 72 + "c" * 24
     assert told["NEW trades"].covered_share == 1.0
 
@@ -56,7 +56,7 @@ async def test_strip_shows_the_worst_of_each_quarter_and_the_share_counts_second
     assert told.strip[16] == "r"
     assert told.strip[56] == "l"
     assert told.strip[-1] == "m"
-    assert told.strip.count("c") == BINS - 3
+    assert told.strip.count("c") == STRIP_BINS - 3
     assert told.gaps == 4
     assert told.covered_share == pytest.approx(0.98, abs=0.00001)
 
@@ -154,4 +154,4 @@ async def test_database_that_goes_away_leaves_the_last_answer_and_says_why(
     assert {one.symbol for one in day.facts.streams} == {one.symbol for one in before.values()}
     day._reader._held._dsn = lambda: database
     clock.now += 5
-    assert (await streams(day))["A trades"].strip == "c" * BINS
+    assert (await streams(day))["A trades"].strip == "c" * STRIP_BINS

@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 30.0
 
 @pytest.fixture
 async def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WatchedDaemon]:
-    monkeypatch.setattr(events, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(events, "STATE_INTERVAL_SECONDS", 0.1)
     async with watched(tmp_path, RunningClock()) as one:
         one.add_connection(one.add_venue(), "A", "B")
         yield one
@@ -97,7 +97,7 @@ async def test_state_is_encoded_once_for_all_who_watch_and_not_at_all_for_nobody
 async def test_more_than_allowed_are_sent_away_and_may_come_when_another_has_gone(
     client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "MOST_CLIENTS", 2)
+    monkeypatch.setattr(events, "CLIENTS_MAX", 2)
     watching = [await client.get("/api/events") for _ in range(2)]
     async with client.get("/api/events") as answer:
         assert answer.status == 503

@@ -72,7 +72,7 @@ async def test_spread_is_binned_up_to_the_newest_tick(tables: Market, client: ai
 async def test_spread_of_too_many_ticks_says_that_it_is_not_complete(
     tables: Market, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(instruments, "MOST_TICKS", 100)
+    monkeypatch.setattr(instruments, "TICKS_MAX", 100)
     await tables.ticks("A", 200)
     told = await get(client, "/api/instrument/spread")
     assert not told["complete"]
@@ -95,7 +95,7 @@ async def test_book_is_the_snapshot_with_all_changes_since(tables: Market, clien
 async def test_book_whose_snapshot_is_too_far_back_is_not_told_as_whole(
     tables: Market, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(instruments, "MOST_BOOK_MESSAGES", 2)
+    monkeypatch.setattr(instruments, "BOOK_MESSAGES_MAX", 2)
     await tables.book("A", 1, [("2.0", "1")], [("3.0", "1")], snapshot=True, ago=30)
     for seq in (2, 3, 4):
         await tables.book("A", seq, [(f"1.{seq}", "1")], [], snapshot=False, ago=30 - seq)
@@ -138,15 +138,15 @@ async def test_only_plain_numbers_within_bounds_are_taken(client: aiohttp.Client
 async def test_answer_is_kept_for_a_moment_and_only_so_many(
     tables: Market, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(instruments, "KEPT_SECONDS", 3600.0)
-    monkeypatch.setattr(instruments, "KEPT_ANSWERS", 2)
+    monkeypatch.setattr(instruments, "ANSWER_MAX_AGE_SECONDS", 3600.0)
+    monkeypatch.setattr(instruments, "ANSWERS_KEPT_MAX", 2)
     await tables.candles("A", 1)
     assert len((await get(client, "/api/instrument/candles"))["candles"]) == 1
     await tables.candles("B", 1)
     await tables.ticks("A", 1)
     await get(client, "/api/instrument/candles", limit=7)
     await get(client, "/api/instrument/candles", limit=8)
-    monkeypatch.setattr(instruments, "MOST_CANDLES", 0)  # what is kept needs no checking, what is asked anew does
+    monkeypatch.setattr(instruments, "CANDLES_MAX", 0)  # what is kept needs no checking, what is asked anew does
     assert await get(client, "/api/instrument/candles", limit=8)
     await get(client, "/api/instrument/candles", 400)
 

@@ -44,10 +44,10 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """States follow each other sooner than they do for people."""
-    monkeypatch.setattr(events, "TICK_SECONDS", 0.25)
-    monkeypatch.setattr(day, "CHANGED_SECONDS", 0.25)
-    monkeypatch.setattr(day, "AWAY_SECONDS", 0.25)
-    monkeypatch.setattr(instruments, "KEPT_SECONDS", 0.25)
+    monkeypatch.setattr(events, "STATE_INTERVAL_SECONDS", 0.25)
+    monkeypatch.setattr(day, "CHANGED_MAX_AGE_SECONDS", 0.25)
+    monkeypatch.setattr(day, "AWAY_RETRY_SECONDS", 0.25)
+    monkeypatch.setattr(instruments, "ANSWER_MAX_AGE_SECONDS", 0.25)
 
 
 class Scene:

@@ -9,9 +9,9 @@ import re
 import pytest
 from structlog.testing import capture_logs
 
-from collector.web.pages import CHARTS, PAGES, chart_library, contents
+from collector.web.pages import CHART_LIBRARY_PATH, PAGES, chart_library, contents
 
-OURS = {path: body.decode() for path, (body, _) in contents().items() if path != CHARTS}
+OURS = {path: body.decode() for path, (body, _) in contents().items() if path != CHART_LIBRARY_PATH}
 # The name of a language, and a link that somebody may click.
 ELSEWHERE = {"http://www.w3.org/2000/svg", "https://www.tradingview.com/"}
 

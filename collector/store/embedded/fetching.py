@@ -38,7 +38,7 @@ WHEEL_HASHES = (
     "sha256:11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034",  # glibc, aarch64
 )
 SCRIPT = "timescaledb-debian.sh"
-# For fetching and unpacking about 100 MB over a slow line; then a stuck mirror is given up.
+# For fetching and unpacking over a slow line; a mirror that is stuck is given up then.
 DOWNLOAD_TIMEOUT_SECONDS = 900.0
 # Characters of a fetching command's progress that are read at a time: it may pass on what a mirror sent.
 PROGRESS_LINE_MAX_CHARACTERS = 2000

@@ -21,7 +21,7 @@ import platformdirs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# The oldest PostgreSQL on which the tables are tested.
+# Older servers have no unique indexes in which nulls are equal (`nulls not distinct`).
 POSTGRES_MIN_MAJOR = 15
 # For `postgres -V`, which takes milliseconds once it is in the disk cache.
 PROBE_TIMEOUT_SECONDS = 20.0
