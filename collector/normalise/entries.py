@@ -155,7 +155,7 @@ def decode_note(payload: bytes) -> Note | None:
         case "started":
             return Started(note.get("venues"))
         case "wanted":
-            return Asked(note["venue"], note["spans"], note["whole"])
+            return Asked(note["venue"], [_span(row) for row in note["spans"]], note["whole"])
         case "behind":
             return ReadSlowly(note["read_to_ns"])
         case "not kept":
@@ -165,6 +165,11 @@ def decode_note(payload: bytes) -> Note | None:
         case "gaps closed":
             return GapsClosed([_outcome(row) for row in note["outcomes"]])
     return None
+
+
+def _span(row: Sequence[Any]) -> Span:
+    since_ns, stream, symbols = row
+    return since_ns, stream, symbols
 
 
 def _outcome(row: Sequence[Any]) -> GapOutcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import pytest
 
@@ -23,10 +21,11 @@ from collector.normalise.entries import (
     encode_header,
     encode_note,
 )
+from collector.normalise.wanted import Span
 from tests.kit.headers import session_header
 
 OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", "repaired", "5", 9, None)
-SPANS: Any = [[1, "trades", ["BTCUSDT"]]]  # lists, as JSON gives them
+SPANS: list[Span] = [(1, "trades", ["BTCUSDT"])]
 
 
 @pytest.mark.parametrize(
