@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-# The longest delay unless another is named.
-LONGEST_BACKOFF_SECONDS = 60.0
+# The longest delay, unless the caller names another.
+BACKOFF_MAX_SECONDS = 60.0
 # Between which parts of the grown delay the real one lies, unless told otherwise.
 SPREAD = (0.2, 1.0)
 # Any delay that is not capped before has reached years by then.
@@ -17,7 +17,7 @@ def retry_seconds(
     random: Random,
     *,
     first: float,
-    longest: float = LONGEST_BACKOFF_SECONDS,
+    longest: float = BACKOFF_MAX_SECONDS,
     spread: tuple[float, float] = SPREAD,
 ) -> float:
     """Return the delay before try number `attempt`; 1 is the first after a failure. `longest` bounds it unspread."""
@@ -33,7 +33,7 @@ class Backoff:
         random: Random,
         *,
         first: float = 0.5,
-        longest: float = LONGEST_BACKOFF_SECONDS,
+        longest: float = BACKOFF_MAX_SECONDS,
         spread: tuple[float, float] = SPREAD,
     ) -> None:
         self._random = random

@@ -8,8 +8,8 @@ from typing import Final
 
 from collector.errors import CollectorError
 
-# The note of a running daemon, by which commands find it.
-NOTE: Final = "daemon.json"
+# Written by a running daemon; commands find it by this file.
+NOTE_FILE: Final = "daemon.json"
 
 
 def make_folder(path: Path, *, server: bool) -> None:

@@ -11,8 +11,9 @@ __all__ = ["escaped", "escaped_json", "escaped_lines"]
 import re
 import unicodedata
 
-_SPACE = "Zs"
-_NOT_ASCII = re.compile(r"[^\n -~]")
+_SPACE_CATEGORY = "Zs"
+# Characters that may be more than printable text: all but printable ASCII and the line feed.
+_NEEDS_CARE = re.compile(r"[^\n -~]")
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -30,11 +31,11 @@ def escaped_lines(text: str) -> str:
 
 def escaped_json(document: str) -> str:
     """Return a JSON document that says the same, with nothing in it that a terminal obeys."""
-    return _NOT_ASCII.sub(lambda match: match[0] if _shows(match[0]) else _json_escape(match[0]), document)
+    return _NEEDS_CARE.sub(lambda match: match[0] if _shows(match[0]) else _json_escape(match[0]), document)
 
 
 def _shows(sign: str) -> bool:
-    return sign.isprintable() or unicodedata.category(sign) == _SPACE
+    return sign.isprintable() or unicodedata.category(sign) == _SPACE_CATEGORY
 
 
 def _escape(sign: str) -> str:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import xxhash
 
+# Decimals as venues send them; the bounds keep a hostile one from filling the memory.
 DECIMAL = re.compile(r"-?[0-9]{1,1000}(?:\.[0-9]{1,1000})?", re.ASCII)
 UNSIGNED = re.compile(r"[0-9]{1,1000}(?:\.[0-9]{1,1000})?", re.ASCII)
 

@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 
 from collector.errors import CollectorError
 
-# So many names are listed where none is near.
-LISTED = 12
+# Names that are listed where none is similar.
+NAMES_LISTED_MAX = 12
 SUGGESTED = 3
 
 
@@ -61,6 +61,6 @@ def meant(name: str, known: Collection[str]) -> str:
         return f"; did you mean {' or '.join(folded[one] for one in near)}?"
     if not known:
         return "; none is known"
-    shown = sorted(known)[:LISTED]
-    more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
+    shown = sorted(known)[:NAMES_LISTED_MAX]
+    more = f" and {len(known) - NAMES_LISTED_MAX:,} more" if len(known) > NAMES_LISTED_MAX else ""
     return f"; there is {', '.join(shown)}{more}"

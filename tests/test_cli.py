@@ -13,7 +13,7 @@ import pytest
 
 from collector import __version__
 from collector.cli import app, demo, main
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
 from collector.journal.identity import journal_name
 from tests.databases import DatabaseServer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.names import LISTED, UnknownNameError, known_name, matching, meant
+from collector.names import NAMES_LISTED_MAX, UnknownNameError, known_name, matching, meant
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BTC_PERP"]
 
@@ -46,5 +46,8 @@ def test_pattern_that_means_nothing_is_told(pattern: str, told: str) -> None:
 
 def test_of_many_names_a_few_are_listed() -> None:
     names = [f"S{number:02}" for number in range(40)]
-    assert meant("nothing near", names) == f"; there is {', '.join(names[:LISTED])} and {40 - LISTED} more"
+    assert (
+        meant("nothing near", names)
+        == f"; there is {', '.join(names[:NAMES_LISTED_MAX])} and {40 - NAMES_LISTED_MAX} more"
+    )
     assert meant("x", []) == "; none is known"

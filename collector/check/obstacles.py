@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from collector.data_dir import NOTE
+from collector.data_dir import NOTE_FILE
 from collector.errors import CollectorError
 from collector.journal.segments import numbers, segment_path
 
@@ -55,7 +55,7 @@ def obstacles(data_dir: Path, *, embedded: bool) -> Iterator[Obstacle]:
     backfills = data_dir / "backfill"
     if found := look(backfills, READ | WRITE | ENTER, data_dir, folder=True):
         yield found
-    if found := look(data_dir / NOTE, READ, data_dir):
+    if found := look(data_dir / NOTE_FILE, READ, data_dir):
         yield found
     if embedded:
         yield from _server(data_dir / "postgres", data_dir)

@@ -39,9 +39,9 @@ from collector.cli import (
     simulate,
     status,
 )
-from collector.cli.screen import say, settle
+from collector.cli.output.screen import say, settle
+from collector.cli.parameters.spellings import accept_old_spellings
 from collector.cli.shared import show_failure, show_faults
-from collector.cli.spellings import accept_old_spellings
 from collector.errors import CollectorError, ConfigError
 
 app = typer.Typer(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.screen import Screen, styled
+from collector.cli.output.screen import Screen, styled
+from collector.cli.parameters.times import ordered
+from collector.cli.parameters.vocabulary import Again, Since, Symbols, Until, Venues
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.times import ordered
-from collector.cli.vocabulary import Again, Since, Symbols, Until, Venues
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -63,7 +63,7 @@ def audit(
     to run this beside the daemon. Nothing is repaired: the daemon does that. The exit status is 1 if something is not
     explained, or if nothing was compared.
     """
-    from collector.cli.names import usage
+    from collector.cli.parameters.names import usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
 
@@ -87,7 +87,7 @@ def _understand(
     again: bool,
 ) -> Choice:
     from collector.audit.request import PARTS, Choice
-    from collector.cli.names import listed, some_of
+    from collector.cli.parameters.names import listed, some_of
 
     parts = some_of("part", only, PARTS, "--only") or list(PARTS)
     now = datetime.now(UTC)

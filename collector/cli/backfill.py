@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from collector.cli.screen import Screen, say
+from collector.cli.output.screen import Screen, say
+from collector.cli.parameters.times import MOMENT_EXAMPLES, microseconds, ordered
+from collector.cli.parameters.vocabulary import Again, DryRun, Since, Streams, Until
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.times import MOMENT_EXAMPLES, microseconds, ordered
-from collector.cli.vocabulary import Again, DryRun, Since, Streams, Until
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -97,7 +97,7 @@ def _understand(
     dry: bool,
 ) -> Wanted:
     from collector import venues
-    from collector.cli.names import some_of, usage
+    from collector.cli.parameters.names import some_of, usage
     from collector.names import known_name
 
     with usage(venue="VENUE"):
@@ -156,7 +156,7 @@ async def _backfill(config: Config, wanted: Wanted, bar: Progress) -> tuple[list
 def matching(patterns: list[str], symbols: list[str]) -> list[str]:
     """Return the symbols that the patterns mean, in the venue's order. Every pattern has to mean one."""
     from collector import names
-    from collector.cli.names import usage
+    from collector.cli.parameters.names import usage
 
     meant: set[str] = set()
     with usage(symbol="SYMBOL.."):

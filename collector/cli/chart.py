@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import typer
 
-from collector.cli.screen import say
+from collector.cli.output.screen import say
+from collector.cli.parameters.times import ordered
+from collector.cli.parameters.vocabulary import Since, Until
 from collector.cli.shared import ConfigFile, read_config
-from collector.cli.times import ordered
-from collector.cli.vocabulary import Since, Until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +52,7 @@ def chart(
 
     Without --from and --to, the day before the last trade is drawn.
     """
-    from collector.cli.names import one_of, usage
+    from collector.cli.parameters.names import one_of, usage
     from collector.cli.running import run
     from collector.data.chart import FORMATS, draw
     from collector.data.extras import extra

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from collector.cli.screen import Screen, styled
+from collector.cli.output.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 EXAMPLES = """

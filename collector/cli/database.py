@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.screen import say
+from collector.cli.output.screen import say
 from collector.cli.shared import ConfigFile, Json, print_json, read_config, wait_for_signal
 from collector.errors import CollectorError
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.screen import Screen, styled
+from collector.cli.output.screen import Screen, styled
+from collector.cli.parameters.times import duration_seconds
+from collector.cli.parameters.vocabulary import Rate, Seed, Venues
 from collector.cli.shared import Json
-from collector.cli.times import duration_seconds
-from collector.cli.vocabulary import Rate, Seed, Venues
 
 if TYPE_CHECKING:
     from collector.demo.compare import Verdict
@@ -55,7 +55,7 @@ def demo(
     At the end every table is compared with what the simulated venues have sent. The exit status is 1 if they differ.
     """
     from collector import simulator
-    from collector.cli.names import some_of
+    from collector.cli.parameters.names import some_of
     from collector.cli.running import run
     from collector.cli.shared import print_json
     from collector.demo.demo import demo as run_demo

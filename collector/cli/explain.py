@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
+from collector.cli.parameters.times import duration_seconds
+from collector.cli.parameters.vocabulary import Whole
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.times import duration_seconds
-from collector.cli.vocabulary import Whole
 from collector.tables import STREAMS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Examples:
     collector explain candles fmfw BTCUSDT 1m@2026-11-21T13:20
 """
 
-KEYS = {
+KEY_DESCRIPTIONS = {
     "trades": "a trade_key, a trade_id or a time",
     "ticks": "a tick_key or a time",
     "books": "a seq or a time",
@@ -66,7 +66,7 @@ def explain(
     The frame is parsed again and compared with the row. The exit status is 1 if there is no such row, if the journal no
     longer holds its frame, or if the row differs from its frame.
     """
-    from collector.cli.names import one_of, usage
+    from collector.cli.parameters.names import one_of, usage
     from collector.cli.running import run
 
     one_of("table", table, STREAMS, "TABLE")
@@ -90,7 +90,7 @@ def understand(table: str, text: str) -> Key:
     from collector.model import PERIODS
     from collector.proof.explain import Key
 
-    wrong = typer.BadParameter(f"{text!r} is no key of {table}; write {KEYS[table]}", param_hint="KEY")
+    wrong = typer.BadParameter(f"{text!r} is no key of {table}; write {KEY_DESCRIPTIONS[table]}", param_hint="KEY")
     if table == "candles":
         period, _, rest = text.partition("@")
         opening, _, series = rest.partition("@")
@@ -163,7 +163,7 @@ def as_object(one: Explained) -> dict[str, Any]:
 
 
 def _tell(console: Screen, one: Explained, *, whole: bool) -> None:
-    from collector.cli.frame import KINDS, place_facts, tell, tell_bytes
+    from collector.cli.frame import KIND_NAMES, place_facts, tell, tell_bytes
 
     row = as_object(one)["row"]
     console.print(
@@ -182,7 +182,7 @@ def _tell(console: Screen, one: Explained, *, whole: bool) -> None:
         facts["segment"] = ", ".join(f"{count:,} {name}" for name, count in one.segment.items()) + f" of {one.table}"
     others = [seen for seen in one.sightings if not seen.made_it]
     facts["seen"] = f"{one.seen} time{'' if one.seen == 1 else 's'}" + "".join(
-        f"; {KINDS[seen.place.kind]} of {seen.place.session.worker if seen.place.session else 'another session'}"
+        f"; {KIND_NAMES[seen.place.kind]} of {seen.place.session.worker if seen.place.session else 'another session'}"
         f" at segment {seen.place.segment}, offset {seen.place.offset}"
         for seen in others[:5]
     )

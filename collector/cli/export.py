@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.screen import say
+from collector.cli.output.screen import say
+from collector.cli.parameters.times import day, ordered
+from collector.cli.parameters.vocabulary import Since, Symbols, Until, Venues
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.times import day, ordered
-from collector.cli.vocabulary import Since, Symbols, Until, Venues
 from collector.escape import escaped
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def export(
             )
         _verify(verify, as_json=as_json)
         return
-    from collector.cli.names import listed
+    from collector.cli.parameters.names import listed
     from collector.cli.running import run
     from collector.data.errors import UnknownError
 
@@ -119,7 +119,7 @@ def _understand(
     kind: str,
     seal: Seal | None,
 ) -> Choice:
-    from collector.cli.names import one_of
+    from collector.cli.parameters.names import one_of
     from collector.data.catalogue import TABLES
     from collector.data.export import Choice
     from collector.data.files import FORMATS, needs

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collector.cli.screen import Screen
+    from collector.cli.output.screen import Screen
     from collector.proof.place import Where
 
-WIDTH = 110
-MOST_LINES = 60
-# Characters shown on either side of an error.
-AROUND = 40
+# JSON that fits into a line of this length is written on one.
+LINE_MAX_CHARACTERS = 110
+# Lines of a frame that are shown without `--whole`.
+LINES_SHOWN_MAX = 60
+# Characters that are shown on either side of an error.
+CONTEXT_CHARACTERS = 40
 
 _OFFSET = re.compile(r"\(char (\d+)\)")
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
@@ -55,7 +57,7 @@ def _json(text: str) -> Any:
 def laid_out(value: Any, indent: int = 0) -> list[str]:
     """Write JSON over several lines where it does not fit into one."""
     line = _compact(value)
-    if len(line) + indent <= WIDTH or not isinstance(value, dict | list) or not value:
+    if len(line) + indent <= LINE_MAX_CHARACTERS or not isinstance(value, dict | list) or not value:
         return [" " * indent + line]
     pairs = value.items() if isinstance(value, dict) else ((None, one) for one in value)
     ends = "{}" if isinstance(value, dict) else "[]"
@@ -88,7 +90,7 @@ def _compact(value: Any) -> str:
 def hexadecimal(payload: bytes) -> list[str]:
     """Write bytes that are no text, sixteen a line."""
     lines = []
-    for start in range(0, min(len(payload), 16 * (MOST_LINES + 1)), 16):
+    for start in range(0, min(len(payload), 16 * (LINES_SHOWN_MAX + 1)), 16):
         piece = payload[start : start + 16]
         text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in piece)
         lines.append(f"{start:08x}  {piece.hex(' '):<47}  {text}")
@@ -108,15 +110,15 @@ def pointed(payload: bytes, error: str) -> list[str]:
                 break
     if not 0 <= place <= len(text):
         return []
-    begin = max(0, place - AROUND)
-    shown = "".join(one if one.isprintable() else "." for one in text[begin : place + length + AROUND])
+    begin = max(0, place - CONTEXT_CHARACTERS)
+    shown = "".join(one if one.isprintable() else "." for one in text[begin : place + length + CONTEXT_CHARACTERS])
     return [shown, " " * (place - begin) + "^" * length + f" character {place}"]
 
 
 def place_facts(place: Where) -> dict[str, str]:
     """Return what is told of a place, by its names."""
     told = {
-        "frame": f"segment {place.segment}, offset {place.offset} of {place.journal} ({KINDS[place.kind]})",
+        "frame": f"segment {place.segment}, offset {place.offset} of {place.journal} ({KIND_NAMES[place.kind]})",
         "received": f"{datetime.fromtimestamp(place.received_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
         f".{place.received_ns % 10**9:09d} UTC",
     }
@@ -130,7 +132,7 @@ def place_facts(place: Where) -> dict[str, str]:
     return told
 
 
-KINDS = {"frame": "socket message", "rest": "REST answer", "beat": "living line"}
+KIND_NAMES = {"frame": "socket message", "rest": "REST answer", "beat": "living line"}
 
 
 def _second(time: datetime) -> str:
@@ -147,7 +149,7 @@ def tell(console: Screen, facts: Mapping[str, str]) -> None:
 def tell_bytes(console: Screen, payload: bytes, *, whole: bool = False) -> None:
     """Print a frame, indented; of a long one the beginning."""
     lines = readable(payload)
-    shown = lines if whole else lines[:MOST_LINES]
+    shown = lines if whole else lines[:LINES_SHOWN_MAX]
     console.print(f"{len(payload):,} bytes")
     for line in shown:
         console.print("    " + line, soft_wrap=True)

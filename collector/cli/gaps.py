@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
+from collector.cli.parameters.vocabulary import Limit, Streams, Symbols, Venues
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.vocabulary import Limit, Streams, Symbols, Venues
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,7 +56,7 @@ def gaps(
 
     The exit status is 1 if nothing that matches was ever recorded, because then nothing can be missing.
     """
-    from collector.cli.names import listed, one_of, usage
+    from collector.cli.parameters.names import listed, one_of, usage
     from collector.cli.running import run
     from collector.proof.known import Filter
 

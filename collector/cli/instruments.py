@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
+from collector.cli.parameters.vocabulary import Symbols, Venues
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.vocabulary import Symbols, Venues
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -26,8 +26,8 @@ Examples:
 """
 
 
-# Characters a line where no terminal says how wide it is.
-PIPED_WIDTH = 200
+# The width of a line where no terminal tells one.
+PIPED_WIDTH_CHARACTERS = 200
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def instruments(
     as_json: Json = False,
 ) -> None:
     """List the venues' instruments as they are now. The column "streams" says what would be recorded of each."""
-    from collector.cli.names import listed, usage
+    from collector.cli.parameters.names import listed, usage
     from collector.cli.running import run
     from collector.names import known_name
 
@@ -97,5 +97,5 @@ def _tell(listed: list[Listed]) -> None:
         )
     console = Screen()
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPED_WIDTH
+        console.width = PIPED_WIDTH_CHARACTERS
     console.print(table)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from collector.cli.screen import say
+from collector.cli.output.screen import say
+from collector.cli.parameters.vocabulary import DryRun
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.vocabulary import DryRun
 
 if TYPE_CHECKING:
     from collector.config import Config

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.screen import Screen, styled
+from collector.cli.output.screen import Screen, styled
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ Examples:
     collector plan --json | jq .days_until_full
 """
 
-SHOWN = 20
+# The largest instruments are shown; `--all` shows the rest.
+INSTRUMENTS_SHOWN_MAX = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def plan(
     if as_json:
         print_json(made._asdict() | {"flows": [one._asdict() for one in made.flows]})
     else:
-        _tell(made, Screen(), None if everything else SHOWN)
+        _tell(made, Screen(), None if everything else INSTRUMENTS_SHOWN_MAX)
 
 
 def _tell(made: Plan, console: Screen, limit: int | None) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from collector.cli.screen import say
+from collector.cli.output.screen import say
+from collector.cli.parameters.times import ordered
+from collector.cli.parameters.vocabulary import DryRun, Limit, Since, Streams, Until, Venues, Whole
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.times import ordered
-from collector.cli.vocabulary import DryRun, Limit, Since, Streams, Until, Venues, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -77,8 +77,8 @@ def list_entries(
 
     The exit status is 1 if no entry, in any state, ever had an error that matches --error.
     """
-    from collector.cli.names import one_of
-    from collector.cli.quarantine_tables import tell_groups, tell_list
+    from collector.cli.output.quarantine import tell_groups, tell_list
+    from collector.cli.parameters.names import one_of
     from collector.store.quarantine import EntryState
 
     one_of("state", state, (*EntryState, "all"), "--state")
@@ -111,7 +111,7 @@ def show_entry(
     as_json: Json = False,
 ) -> None:
     """Show one entry: its bytes, its error and where in the bytes it is, its place in the journal, its session."""
-    from collector.cli.quarantine_tables import tell_entry
+    from collector.cli.output.quarantine import tell_entry
     from collector.cli.running import run
 
     settings = read_config(config, log=not as_json)
@@ -142,7 +142,7 @@ def parse_entries(
     The session's state at that moment is restored from the journal first. It is safe to run this beside the daemon. The
     exit status is 1 if an entry still cannot be parsed.
     """
-    from collector.cli.quarantine_tables import tell_outcomes
+    from collector.cli.output.quarantine import tell_outcomes
     from collector.cli.shared import quiet_progress
 
     choice = _work(ids, venue, stream, kind, error, since, until, everything=everything)
@@ -191,7 +191,7 @@ def _choice(
     since: datetime | None,
     until: datetime | None,
 ) -> Choice:
-    from collector.cli.names import listed, one_of
+    from collector.cli.parameters.names import listed, one_of
     from collector.repair.listing import like
     from collector.store.quarantine import Choice
 
@@ -230,7 +230,7 @@ def _work(
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    from collector.cli.names import usage
+    from collector.cli.parameters.names import usage
     from collector.cli.running import run
 
     with usage(venue="--venue", stream="--stream"):

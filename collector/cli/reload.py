@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
 from collector.cli.shared import ConfigFile, read_config
 from collector.errors import CollectorError
 
@@ -27,7 +27,8 @@ Examples:
     systemctl reload collector
 """
 
-PATIENCE_SECONDS = 20.0
+# How long the daemon may take to apply new settings before the command gives up waiting.
+RESULT_TIMEOUT_SECONDS = 20.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,7 +64,7 @@ def reload(config: ConfigFile = None) -> None:
 
 
 def _outcome(settings: Config, tried_before: str | None) -> dict[str, Any]:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + RESULT_TIMEOUT_SECONDS
     while time.monotonic() < end:
         time.sleep(0.2)
         told: dict[str, Any] | None = _status(settings)["configuration"]
@@ -72,7 +73,7 @@ def _outcome(settings: Config, tried_before: str | None) -> dict[str, Any]:
         done = told["refused"] or (told["tried"] is not None and told["loaded"] >= told["tried"])
         if told["tried"] != tried_before and done:
             return told
-    raise CollectorError(f"the daemon has not reported a result within {PATIENCE_SECONDS:.0f} s; see its log")
+    raise CollectorError(f"the daemon has not reported a result within {RESULT_TIMEOUT_SECONDS:.0f} s; see its log")
 
 
 def _status(settings: Config) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
+from collector.cli.parameters.times import microseconds, moment
+from collector.cli.parameters.vocabulary import Venues
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
-from collector.cli.times import microseconds, moment
-from collector.cli.vocabulary import Venues
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def replay(
     the table journal_position and the log have them. The exit status is 1 if a part of the journal could not be read,
     if there was nothing to read, and with --diff if a table differs from the journal, or if nothing was compared.
     """
-    from collector.cli.names import listed, some_of, usage
+    from collector.cli.parameters.names import listed, some_of, usage
     from collector.cli.running import run
     from collector.cli.shared import quiet_progress
     from collector.tables import NAMES as TABLES
@@ -105,7 +105,7 @@ def replay(
     settings = read_config(config, log=not (diff and as_json))
     wanted = _understand(settings, (start, end), into, listed(venue, "--venue"), backfills=backfills)
     if diff:
-        from collector.cli.difference import as_object, tell
+        from collector.cli.output.difference import as_object, tell
 
         with quiet_progress(quiet=as_json) as progress, usage(venue="--venue"):
             compared = run(_compare(settings, wanted, chosen, examples, progress))

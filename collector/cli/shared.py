@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli.screen import Screen, say, styled, write_json
+from collector.cli.output.screen import Screen, say, styled, write_json
 from collector.errors import CollectorError, ConfigError
 
 if TYPE_CHECKING:

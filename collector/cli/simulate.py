@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from collector.cli.vocabulary import Rate, Seed, Venues
+from collector.cli.parameters.vocabulary import Rate, Seed, Venues
 
 EXAMPLES = """
 Examples:
@@ -39,7 +39,7 @@ def simulate(
 ) -> None:
     """Serve simulated venues until Ctrl-C. The first line on stdout is a JSON object with their addresses."""
     from collector import simulator
-    from collector.cli.names import some_of
+    from collector.cli.parameters.names import some_of
     from collector.simulator.__main__ import main
 
     names = some_of("venue", venue or [], simulator.venue_names(), "--venue")

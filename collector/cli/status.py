@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from collector.cli.screen import Screen, styled, write_json
+from collector.cli.output.screen import Screen, styled, write_json
 from collector.cli.shared import ConfigFile, Json, read_config
 from collector.errors import CollectorError
 
@@ -27,8 +27,10 @@ Examples:
     collector status --json | jq .totals
 """
 
-ANSWER_SECONDS = 5.0
-LARGEST_ANSWER = 256 << 20
+# The daemon answers from memory, within milliseconds.
+ANSWER_TIMEOUT_SECONDS = 5.0
+# Larger than the status of any daemon; whatever else may listen on the port must not fill our memory.
+ANSWER_MAX_BYTES = 256 << 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -75,18 +77,18 @@ def ask(config: Config) -> bytes:
         host, port = place.netloc.rpartition(":")[0], place.port or 80
     elif port == 0:
         raise CollectorError("http.listen has port 0, so the daemon cannot be found: set a port")
-    connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=ANSWER_SECONDS)
+    connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/api/status", headers={"Host": f"{host}:{port}"})
         answer = connection.getresponse()
-        body = answer.read(LARGEST_ANSWER)
+        body = answer.read(ANSWER_MAX_BYTES)
     except ConnectionRefusedError as error:
         raise CollectorError(
             f"no collector is running here: nothing answers at {host}:{port} (http.listen); `collector run` starts one"
         ) from error
     except TimeoutError as error:
         raise CollectorError(
-            f"{host}:{port} does not answer within {ANSWER_SECONDS:.0f} s: the daemon is stuck; see its log"
+            f"{host}:{port} does not answer within {ANSWER_TIMEOUT_SECONDS:.0f} s: the daemon is stuck; see its log"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise CollectorError(f"{host}:{port} (http.listen) cannot be reached: {error}") from error

@@ -13,14 +13,15 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from collector.config.renames import UNITS
+from collector.config.renames import UNITS_BY_ENDING
 from collector.config.shape import Path, Shape, is_secret
 from collector.durations import DURATION_EXAMPLES
 from collector.errors import Fault
 
-_LONGEST_VALUE = 60
+# Longer values are cut where a fault shows them.
+_VALUE_MAX_CHARACTERS = 60
 
-_NOT_A = {
+_TYPE_PROBLEMS = {
     "bool_parsing": ("true or false", "write true or false"),
     "bool_type": ("true or false", "write true or false"),
     "int_parsing": ("a whole number", "write digits, such as 5"),
@@ -37,7 +38,7 @@ _NOT_A = {
     "model_attributes_type": ("a table", "write [section] and the settings below it"),
     "path_type": ("a path", 'write it in quotes: "/some/folder"'),
 }
-_BOUNDS = {
+_BOUND_PROBLEMS = {
     "greater_than": ("is too small", "more than {gt}"),
     "greater_than_equal": ("is too small", "{ge} or more"),
     "less_than": ("is too large", "less than {lt}"),
@@ -95,13 +96,13 @@ def _text(error: ErrorDetails, path: Path, shape: Shape) -> tuple[str, str]:
         return "is not a setting", _alike(path, shape)
     if kind == "missing":
         return "is missing", "it has no default"
-    if kind in _NOT_A:
-        what, remedy = _NOT_A[kind]
-        if path and path[-1].endswith(tuple(UNITS)):
+    if kind in _TYPE_PROBLEMS:
+        what, remedy = _TYPE_PROBLEMS[kind]
+        if path and path[-1].endswith(tuple(UNITS_BY_ENDING)):
             remedy = f"write a number, or a length of time such as {DURATION_EXAMPLES}"
         return f"{value} is not {what}", remedy
-    if kind in _BOUNDS:
-        problem, remedy = _BOUNDS[kind]
+    if kind in _BOUND_PROBLEMS:
+        problem, remedy = _BOUND_PROBLEMS[kind]
         return f"{value} {problem}", remedy.format(**facts)
     if kind in ("literal_error", "enum"):
         return f"{value} is not known", f"write {facts['expected']}"
@@ -124,7 +125,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}.."
+    return text if len(text) <= _VALUE_MAX_CHARACTERS else f"{text[:_VALUE_MAX_CHARACTERS]}.."
 
 
 def _without(text: str, secret: Any) -> str:

@@ -22,13 +22,16 @@ from collector.config.shape import Path as Keys
 from collector.config.shape import Shape, is_list, is_secret, is_table
 from collector.errors import Fault
 
-PREFIX = "COLLECTOR_"
-# Of the files that are meant for us; systemd writes the first before the names of a folder's files.
-FOLDER_PREFIXES = ("collector_", "collector.")
+VARIABLE_PREFIX = "COLLECTOR_"
+# Files in a folder of secrets that are for us. systemd puts the first prefix before the names of a credential folder's
+# files.
+SECRET_FILE_PREFIXES = ("collector_", "collector.")
 SECRET_FILE_SUFFIX = "_file"  # noqa: S105
-LARGEST_SECRET_BYTES = 64 * 1024
+# A larger file is no secret, but named by mistake.
+SECRET_MAX_BYTES = 64 * 1024
 
-_NO_SETTING = re.compile(
+# Variables with our prefix that are no settings.
+_OTHER_VARIABLES = re.compile(
     r"COLLECTOR_(CONFIG|CAPTURES|MEMORY|REQUIRE_TIMESCALEDB|SERVER_DIR)"
     r"|COLLECTOR_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -121,9 +124,9 @@ def environment_layer(environ: Mapping[str, str], below: Tree, shape: Shape, fau
     """
     layer = Layer()
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or not text or ("__" not in name and _NO_SETTING.fullmatch(name)):
+        if not name.startswith(VARIABLE_PREFIX) or not text or ("__" not in name and _OTHER_VARIABLES.fullmatch(name)):
             continue
-        parts = name.removeprefix(PREFIX).split("__")
+        parts = name.removeprefix(VARIABLE_PREFIX).split("__")
         keys = _as_written(parts, below, shape)
         if len(keys) == 1 and shape.at(keys) is None:
             meant = _meant(keys[0], shape)
@@ -149,23 +152,23 @@ def _meant(word: str, shape: Shape) -> str | None:
     for section in shape.keys(()):
         key = word.removeprefix(f"{section}_")
         if key != word and key.removesuffix(SECRET_FILE_SUFFIX) in shape.keys((section,)):
-            return f"{PREFIX}{section}__{key}".upper()
+            return f"{VARIABLE_PREFIX}{section}__{key}".upper()
     close = get_close_matches(word, shape.keys(()), n=1, cutoff=0.8)
-    return f"{PREFIX}{close[0]}".upper() if close else None
+    return f"{VARIABLE_PREFIX}{close[0]}".upper() if close else None
 
 
 def folder_layer(folder: Path, below: Tree, shape: Shape, faults: list[Fault]) -> Layer:
     """Take files named like `collector_database__dsn` or `collector.database.dsn`; each file's text is the value."""
     layer = Layer()
     try:
-        found = sorted(one for one in folder.iterdir() if one.name.startswith(FOLDER_PREFIXES))
+        found = sorted(one for one in folder.iterdir() if one.name.startswith(SECRET_FILE_PREFIXES))
     except (FileNotFoundError, NotADirectoryError):
         return layer
     except OSError as error:
         faults.append(Fault(str(folder), f"cannot be read: {error.strerror}", "let the collector's user read it"))
         return layer
     for one in found:
-        keys = _as_written(one.name[len(FOLDER_PREFIXES[0]) :].replace(".", "__").split("__"), below, shape)
+        keys = _as_written(one.name[len(SECRET_FILE_PREFIXES[0]) :].replace(".", "__").split("__"), below, shape)
         text = _secret_text(one, str(one), faults)
         if text is not None:
             _take_text(layer, keys, text, str(one), shape, faults)
@@ -209,7 +212,7 @@ def _holds_secret(value: Any) -> bool:
 def _secret_text(path: Path, name: str, faults: list[Fault]) -> str | None:
     try:
         with path.open("rb") as file:
-            held = file.read(LARGEST_SECRET_BYTES + 1)
+            held = file.read(SECRET_MAX_BYTES + 1)
         text = held.decode().rstrip("\r\n")
     except OSError as error:
         remedy = "name a file that the collector's user can read"
@@ -217,7 +220,7 @@ def _secret_text(path: Path, name: str, faults: list[Fault]) -> str | None:
     except UnicodeDecodeError:
         faults.append(Fault(name, f"{str(path)!r} is not UTF-8 text", "put the secret's text into it"))
     else:
-        if text and len(held) <= LARGEST_SECRET_BYTES:
+        if text and len(held) <= SECRET_MAX_BYTES:
             return text
         faults.append(
             Fault(name, f"{str(path)!r} is {'too large' if text else 'empty'}", "put the secret's text into it")

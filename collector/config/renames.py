@@ -18,8 +18,8 @@ from collector.config.shape import Shape, is_number
 from collector.durations import parse_duration
 from collector.errors import Fault
 
-# What a number means under a key that ends so.
-UNITS: Mapping[str, timedelta] = {
+# What a plain number means under a key with this ending.
+UNITS_BY_ENDING: Mapping[str, timedelta] = {
     "_ms": timedelta(milliseconds=1),
     "_seconds": timedelta(seconds=1),
     "_minutes": timedelta(minutes=1),
@@ -71,7 +71,7 @@ def _settle_table(
 
 def _as_number(value: Any, path: Keys, shape: Shape) -> Any:
     """Return a length of time in its key's unit; everything else, and what is no length of time, as it is."""
-    unit = next((unit for ending, unit in UNITS.items() if path[-1].endswith(ending)), None)
+    unit = next((unit for ending, unit in UNITS_BY_ENDING.items() if path[-1].endswith(ending)), None)
     if unit is None or not isinstance(value, str) or not is_number(shape.at(path)):
         return value
     try:

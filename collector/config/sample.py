@@ -18,7 +18,7 @@ from collector import venues
 from collector.config.models import UNLIMITED, Config
 from collector.config.shape import alternatives, is_secret
 
-_WIDTH = 118
+_LINE_MAX_CHARACTERS = 118
 
 _HEAD = """\
 # The collector's settings. Every key is here with its default, commented out; what is not is a choice to be made.
@@ -78,7 +78,7 @@ def _section(title: str, model: type[BaseModel], venue: str = "") -> Iterator[st
 
 
 def _key(name: str, field: FieldInfo, choice: str | None = None) -> Iterator[str]:
-    for line in textwrap.wrap(field.description or "", _WIDTH - 2):
+    for line in textwrap.wrap(field.description or "", _LINE_MAX_CHARACTERS - 2):
         yield f"# {line}"
     if choice:
         yield f"{name} = {choice}"

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from collector.data_dir import NOTE
+from collector.data_dir import NOTE_FILE
 
 log = structlog.get_logger()
 
@@ -36,13 +36,13 @@ class Note:
     """The note of this process."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / NOTE
+        self._path = data_dir / NOTE_FILE
         self._told = ""
 
     def leave(self, page: str | None, trouble: str = "") -> None:
         """Write it. A refusal is told, once, and stops nothing: the note is a convenience."""
         note = {"process": os.getpid(), "started": _started(os.getpid()), "page": page, "trouble": trouble}
-        unfinished = self._path.with_name(f"{NOTE}.new")
+        unfinished = self._path.with_name(f"{NOTE_FILE}.new")
         try:
             unfinished.unlink(missing_ok=True)
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -71,7 +71,7 @@ class Note:
 def read(data_dir: Path) -> Presence | None:
     """Return what the daemon of this folder has left; None where none runs, or this account may not look."""
     try:
-        note = json.loads((data_dir / NOTE).read_text())
+        note = json.loads((data_dir / NOTE_FILE).read_text())
         presence = Presence(int(note["process"]), note["page"], str(note["trouble"]))
         alive = _started(presence.process) == note["started"]
     except (OSError, ValueError, KeyError, TypeError):

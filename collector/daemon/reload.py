@@ -14,7 +14,7 @@ from collector.clock import Clock, iso
 from collector.config import Config, secret_values
 from collector.daemon.venues import Changes
 from collector.errors import CollectorError, ConfigError
-from collector.logs import KNOWN
+from collector.logs import KNOWN_SECRETS
 from collector.status.facts import ConfigurationFacts
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class Reloading:
             self._refused = (str(error),)
         else:
             self._refused = ()
-            KNOWN.learn(secret_values(new))
+            KNOWN_SECRETS.learn(secret_values(new))
         if self._refused:
             log.error(
                 "reload_refused",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
-from collector.backoff import LONGEST_BACKOFF_SECONDS
+from collector.backoff import BACKOFF_MAX_SECONDS
 from collector.clock import Clock
 
 # A session that has lasted this long was a good one: the next backoff starts from its shortest delay again.
@@ -50,7 +50,7 @@ class Pauses:
     @property
     def longest(self) -> float:
         """The longest delay that makes sense now."""
-        return PAUSE_BESIDE_LIVE_MAX_SECONDS if self._live else LONGEST_BACKOFF_SECONDS
+        return PAUSE_BESIDE_LIVE_MAX_SECONDS if self._live else BACKOFF_MAX_SECONDS
 
     async def sleep(self, seconds: float, *others: asyncio.Event) -> None:
         """Sleep so long, or until a line comes to life and a moment more, or until one of `others` is set."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import structlog
 from aiolimiter import AsyncLimiter
 
-from collector.backoff import LONGEST_BACKOFF_SECONDS, Backoff
+from collector.backoff import BACKOFF_MAX_SECONDS, Backoff
 from collector.clock import Clock
 from collector.errors import VenueError
 from collector.feed.connection import ConnectionFeed, ConnectionState
@@ -157,7 +157,7 @@ class VenueWorker:
                     discovery = self.venue.discover()
                 plan = await budget.rest.drive(discovery, place=Place.DISCOVER)
             except VenueError as error:
-                longest = LONGEST_BACKOFF_SECONDS if self.connections else UNDISCOVERED_PAUSE_MAX_SECONDS
+                longest = BACKOFF_MAX_SECONDS if self.connections else UNDISCOVERED_PAUSE_MAX_SECONDS
                 # What a person has to put right (a token, a name) is not asked for every minute.
                 pause = max(self._backoff.next(longest), PERMANENT_FAILURE_PAUSE_SECONDS if error.permanent else 0.0)
                 tell = log.debug if str(error) == self._told else log.warning

@@ -8,7 +8,7 @@ tokens and whole frames.
 
 from __future__ import annotations
 
-__all__ = ["KNOWN", "Secrets", "configure", "drain", "limiter", "lines_lost", "redactor"]
+__all__ = ["KNOWN_SECRETS", "Secrets", "configure", "drain", "limiter", "lines_lost", "redactor"]
 
 import logging
 import re
@@ -30,15 +30,16 @@ from collector.logs import sink
 from collector.logs.sink import drain, lines_lost
 
 HIDDEN = "***"
-# Shorter secrets are not looked for inside texts: they would black out ordinary words.
-SHORTEST_SECRET = 6
+# Shorter secrets are not searched for inside texts: they would black out ordinary words.
+SECRET_MIN_CHARACTERS = 6
 
-# Of one event; a start with hundreds of symbols stays below it, a fault that repeats with every frame does not.
-LINES_A_MINUTE = 200
+# Lines of one event in a minute; more are counted and dropped. A start with hundreds of symbols stays below it, a fault
+# that repeats with every frame does not.
+LINES_PER_MINUTE_MAX = 200
 
 _SECRET_FIELDS = frozenset({"password", "token", "secret"})
-_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
-_IN_PAIR = re.compile(r"(\b(?:password|passwd|token|secret)=)[^\s,;&'\"]+", re.IGNORECASE)
+_PASSWORD_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
+_SECRET_IN_PAIR = re.compile(r"(\b(?:password|passwd|token|secret)=)[^\s,;&'\"]+", re.IGNORECASE)
 
 
 class Secrets:
@@ -52,7 +53,7 @@ class Secrets:
 
     def learn(self, values: Iterable[str]) -> None:
         """Hide these as well from now on, but for the shortest."""
-        self._values |= {one for one in values if len(one) >= SHORTEST_SECRET}
+        self._values |= {one for one in values if len(one) >= SECRET_MIN_CHARACTERS}
         longest_first = sorted(self._values, key=len, reverse=True)
         if longest_first:
             self._text = re.compile("|".join(map(re.escape, longest_first)))
@@ -67,8 +68,8 @@ class Secrets:
         return self._json.sub(HIDDEN.encode(), body) if self._json else body
 
 
-# Those of this process: of the configuration that the log was set up with, and of every later one.
-KNOWN = Secrets()
+# The secrets of this process: of each configuration that was loaded.
+KNOWN_SECRETS = Secrets()
 
 
 def configure(
@@ -80,7 +81,7 @@ def configure(
     that must not be printed, besides passwords in addresses.
     """
     stream = sink.of(stream or sys.stderr)
-    KNOWN.learn(secrets)
+    KNOWN_SECRETS.learn(secrets)
     console = form == "console" or (form == "auto" and stream.isatty())
     threshold = logging.getLevelNamesMapping()[level.upper()]
     first: list[Processor] = [
@@ -91,12 +92,12 @@ def configure(
     last: list[Processor] = (
         [
             format_exc_info,
-            redactor(KNOWN),
+            redactor(KNOWN_SECRETS),
             _shown,
             ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback),
         ]
         if console
-        else [_exception, redactor(KNOWN), JSONRenderer(serializer=_as_json)]
+        else [_exception, redactor(KNOWN_SECRETS), JSONRenderer(serializer=_as_json)]
     )
     structlog.configure(
         processors=[*([limiter()] if threshold > logging.DEBUG else []), *first, *last],
@@ -136,8 +137,8 @@ def redactor(secrets: Iterable[str] | Secrets = ()) -> Processor:
     def clean(value: Any) -> Any:
         if isinstance(value, str):
             text = known.hide(value)
-            text = _IN_ADDRESS.sub(rf"\1{HIDDEN}", text) if "://" in text else text
-            return _IN_PAIR.sub(rf"\1{HIDDEN}", text)
+            text = _PASSWORD_IN_ADDRESS.sub(rf"\1{HIDDEN}", text) if "://" in text else text
+            return _SECRET_IN_PAIR.sub(rf"\1{HIDDEN}", text)
         if isinstance(value, bool | int | float | None):
             return value
         if isinstance(value, SecretStr | SecretBytes):
@@ -155,7 +156,7 @@ def redactor(secrets: Iterable[str] | Secrets = ()) -> Processor:
     return redact
 
 
-def limiter(lines: int = LINES_A_MINUTE, now: Callable[[], float] = time.monotonic) -> Processor:
+def limiter(lines: int = LINES_PER_MINUTE_MAX, now: Callable[[], float] = time.monotonic) -> Processor:
     """Return a processor that drops what comes of one event beyond so many lines a minute, and tells that it does.
 
     The last line before the limit has `held_back_s`, the first one after it `not_told`.

@@ -20,13 +20,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TextIO, cast
 
-# What waits at the most: some thousand lines.
-BUFFER_BYTES: Final = 1 << 20
-# At once at the most, however much waits.
-WRITE_BYTES: Final = 1 << 16
-RETRY_SECONDS: Final = 1.0
-# For what still waits when the process ends.
-DRAIN_SECONDS = 2.0
+# Lines that wait for a slow reader of the log: some thousand.
+BUFFER_MAX_BYTES: Final = 1 << 20
+# Bytes that one write takes: as many as a pipe holds.
+WRITE_MAX_BYTES: Final = 1 << 16
+# After a write that failed, such as on a full disk.
+RETRY_DELAY_SECONDS: Final = 1.0
+# For the lines that still wait when the process ends.
+DRAIN_TIMEOUT_SECONDS = 2.0
 
 _SINKS: dict[int, Sink] = {}
 
@@ -42,8 +43,8 @@ class Sink(io.TextIOBase):
         descriptor: int | None,
         *,
         mark: Callable[[int], str] | None = None,
-        buffer_bytes: int = BUFFER_BYTES,
-        retry_seconds: float = RETRY_SECONDS,
+        buffer_bytes: int = BUFFER_MAX_BYTES,
+        retry_seconds: float = RETRY_DELAY_SECONDS,
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
         super().__init__()
@@ -136,7 +137,7 @@ class Sink(io.TextIOBase):
             if self._ended:
                 return b""
             data = self._texts.popleft()
-            while self._texts and len(data) + len(self._texts[0]) <= WRITE_BYTES:
+            while self._texts and len(data) + len(self._texts[0]) <= WRITE_MAX_BYTES:
                 data += self._texts.popleft()
             return data
 
@@ -196,7 +197,7 @@ def lines_lost() -> int:
 
 def drain(seconds: float | None = None) -> None:
     """Write what waits everywhere, within so many seconds together."""
-    end = time.monotonic() + (DRAIN_SECONDS if seconds is None else seconds)
+    end = time.monotonic() + (DRAIN_TIMEOUT_SECONDS if seconds is None else seconds)
     for sink in _SINKS.values():
         sink.drain(max(0.0, end - time.monotonic()))
 

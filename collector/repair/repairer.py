@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import structlog
 from aiolimiter import AsyncLimiter
 
-from collector.backoff import LONGEST_BACKOFF_SECONDS, Backoff
+from collector.backoff import BACKOFF_MAX_SECONDS, Backoff
 from collector.clock import Clock
 from collector.errors import CollectorError, VenueError
 from collector.feed.failures import AdapterFailures, Place
@@ -303,7 +303,7 @@ class Repairer:
 
     async def _put_off(self, stretch: Stretch, error: VenueError, group: asyncio.TaskGroup) -> None:
         # What only a person can put right is not worth a call a minute, which may cost money.
-        longest = PERMANENT_FAILURE_PAUSE_MAX_SECONDS if error.permanent else LONGEST_BACKOFF_SECONDS
+        longest = PERMANENT_FAILURE_PAUSE_MAX_SECONDS if error.permanent else BACKOFF_MAX_SECONDS
         _, backoff = self._again.get(stretch.gaps[0].gap_id, (0.0, Backoff(self._random)))
         backoff.longest = longest
         pause = backoff.next()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from collector.backoff import LONGEST_BACKOFF_SECONDS
+from collector.backoff import BACKOFF_MAX_SECONDS
 from collector.feed.connection import UNAUTHORIZED_PAUSE_SECONDS, ConnectionState
 from collector.status.facts import (
     AuditFacts,
@@ -24,7 +24,7 @@ from collector.status.facts import (
 )
 
 # No connection waits longer for its next try: whatever should try again has died.
-RETRY_OVERDUE_SECONDS = UNAUTHORIZED_PAUSE_SECONDS + LONGEST_BACKOFF_SECONDS
+RETRY_OVERDUE_SECONDS = UNAUTHORIZED_PAUSE_SECONDS + BACKOFF_MAX_SECONDS
 # If nothing is committed for this long although the database is connected and frames wait, the recorder is stuck.
 STALLED_SECONDS = 120.0
 # Frames that are committed later than this after their receipt are worth a warning.

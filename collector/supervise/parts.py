@@ -20,8 +20,8 @@ from collector.feed.worker import VenueWorker
 
 log = structlog.get_logger()
 
-# Between two starts of a part.
-LONGEST_PAUSE_SECONDS: Final = 30.0
+# The longest delay before a part that failed is started again.
+RESTART_PAUSE_MAX_SECONDS: Final = 30.0
 
 
 class Supervised:
@@ -74,7 +74,7 @@ class Part:
         self._work = work
         self._clock = clock
         self._started = clock.monotonic()
-        self._backoff = Backoff(random, longest=LONGEST_PAUSE_SECONDS)
+        self._backoff = Backoff(random, longest=RESTART_PAUSE_MAX_SECONDS)
 
     def __repr__(self) -> str:
         return f"<Part {self.name} failures={self.failures} trouble={self.trouble!r}>"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from collector.clock import Clock, iso
-from collector.logs import KNOWN
+from collector.logs import KNOWN_SECRETS
 from collector.status.facts import Day, QuarantinedFacts, QuarantineFacts, StreamDayFacts
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
@@ -57,7 +57,7 @@ class LastDay:
         self._changed = False
         self.number = 0
         self.facts = Day("starting", "not asked yet", iso(0), iso(0), iso(0), (), _EMPTY_QUARANTINE)
-        self.body = KNOWN.hide_in_json(orjson.dumps(self.facts))
+        self.body = KNOWN_SECRETS.hide_in_json(orjson.dumps(self.facts))
 
     def changed(self) -> None:
         """Gaps have changed: the next answer may not be an old one."""
@@ -80,7 +80,7 @@ class LastDay:
                 self._changed = False
                 began = self._clock.monotonic()
                 self.facts = await self._ask()
-                self.body = KNOWN.hide_in_json(orjson.dumps(self.facts))
+                self.body = KNOWN_SECRETS.hide_in_json(orjson.dumps(self.facts))
                 self.number += 1
                 self._asked = self._clock.monotonic()
                 self._took = self._asked - began if self.facts.state == "known" else 0.0

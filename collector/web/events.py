@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from collector.logs import KNOWN
+from collector.logs import KNOWN_SECRETS
 from collector.supervise.looks import Looks, encoded
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Events:
         if self._looked is not None and now - self._looked < STATE_INTERVAL_SECONDS / 2:
             return
         self._looked = now
-        body = self._looks.take("status", lambda: KNOWN.hide_in_json(encoded(self._look())), None)
+        body = self._looks.take("status", lambda: KNOWN_SECRETS.hide_in_json(encoded(self._look())), None)
         if body is not None:
             self._put("status", self._newest.get("status", (0,))[0] + 1, body)
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from collector.clock import iso
 from collector.errors import CollectorError, Fault
-from collector.logs import KNOWN
+from collector.logs import KNOWN_SECRETS
 from collector.model import PERIODS
 from collector.store.errors import DatabaseError
 from collector.store.named import queries
@@ -124,9 +124,9 @@ class Instruments:
                 faults = [{"parameter": one.key, "problem": one.problem, "remedy": one.remedy} for one in error.faults]
                 return _json(orjson.dumps({"error": str(error), "faults": faults}), 400)
             except UnknownInstrumentError as error:
-                return _json(KNOWN.hide_in_json(orjson.dumps({"error": str(error)})), 404)
+                return _json(KNOWN_SECRETS.hide_in_json(orjson.dumps({"error": str(error)})), 404)
             except DatabaseError as error:
-                return _json(KNOWN.hide_in_json(orjson.dumps({"error": str(error)})), 503)
+                return _json(KNOWN_SECRETS.hide_in_json(orjson.dumps({"error": str(error)})), 503)
             self._kept.pop(key, None)
             while len(self._kept) >= ANSWERS_KEPT_MAX:
                 del self._kept[next(iter(self._kept))]

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from collector.logs import KNOWN
+from collector.logs import KNOWN_SECRETS
 from collector.recording.changes import TableChanges
 from collector.recording.database import DatabaseState
 from collector.status.metrics import DaemonMetrics
@@ -187,7 +187,7 @@ def _end(events: Events) -> Callable[[web.Application], Awaitable[None]]:
 
 
 def _json(value: object, status: int) -> web.Response:
-    return web.Response(body=KNOWN.hide_in_json(encoded(value)), status=status, content_type="application/json")
+    return web.Response(body=KNOWN_SECRETS.hide_in_json(encoded(value)), status=status, content_type="application/json")
 
 
 # -- guards ------------------------------------------------------------------------------------------------------------

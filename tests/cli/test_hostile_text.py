@@ -16,8 +16,10 @@ import pytest
 from collector.audit.books import Outcome as BookOutcome
 from collector.audit.request import PARTS, Choice, Report
 from collector.audit.request_minutes import Minutes
-from collector.cli import audit, backfill, demo, difference, frame, instruments, main, plan, quarantine_tables, replay
-from collector.cli.screen import Screen, say
+from collector.cli import audit, backfill, demo, frame, instruments, main, plan, replay
+from collector.cli.output import difference
+from collector.cli.output import quarantine as quarantine_tables
+from collector.cli.output.screen import Screen, say
 from collector.cli.shared import quiet_progress, show_failure, show_faults
 from collector.demo.compare import Verdict
 from collector.demo.demo import _Rates, _screen

@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from collector.cli import main
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
 from collector.cli.status import show, size, span
 from collector.feed.connection import ConnectionState
 from collector.status.snapshot import snapshot

@@ -108,7 +108,7 @@ BROKEN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 async def test_every_part_may_fail_at_once_and_no_row_is_missing(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(supervise, "RESTART_PAUSE_MAX_SECONDS", 0.1)
     for break_it in BROKEN.values():
         break_it(monkeypatch)
     # Without a log, since tests show tracebacks at length.
@@ -146,7 +146,7 @@ async def test_a_page_that_fails_is_served_again(
 async def test_a_port_that_is_taken_is_waited_for(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "LONGEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(supervise, "RESTART_PAUSE_MAX_SECONDS", 0.2)
     async with stage(database, tmp_path) as on:
         with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as logs:
             port = taken.getsockname()[1]

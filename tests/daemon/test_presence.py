@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from collector.daemon import presence
 from collector.daemon.presence import Note, Presence
-from collector.data_dir import NOTE
+from collector.data_dir import NOTE_FILE
 
 
 def test_what_is_left_is_read_until_it_is_taken_away(tmp_path: Path) -> None:
@@ -21,13 +21,13 @@ def test_what_is_left_is_read_until_it_is_taken_away(tmp_path: Path) -> None:
     assert presence.read(tmp_path) == Presence(os.getpid(), "http://127.0.0.1:8080", "")
     note.leave(None, "its port is taken")
     assert presence.read(tmp_path) == Presence(os.getpid(), None, "its port is taken")
-    assert [path.name for path in tmp_path.iterdir()] == [NOTE]
+    assert [path.name for path in tmp_path.iterdir()] == [NOTE_FILE]
 
     note.remove()
     assert presence.read(tmp_path) is None
 
 
-@pytest.mark.parametrize("name", [NOTE, f"{NOTE}.new"])
+@pytest.mark.parametrize("name", [NOTE_FILE, f"{NOTE_FILE}.new"])
 def test_a_folder_in_its_place_is_told_once_by_its_name(tmp_path: Path, name: str) -> None:
     note = Note(tmp_path)
     (tmp_path / name).mkdir()

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from collector.errors import CollectorError
 from collector.feed.pauses import STEADY_SECONDS
-from collector.supervise.parts import LONGEST_PAUSE_SECONDS, Part
+from collector.supervise.parts import RESTART_PAUSE_MAX_SECONDS, Part
 from tests.feed.fakes import FakeClock
 
 
@@ -82,7 +82,7 @@ async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_steady_run() -> 
     with capture_logs():  # tracebacks are shown at length, which takes its time
         await until_steady(work, clock)
     pauses = [later - earlier for earlier, later in zip(work.starts, work.starts[1:], strict=False)]
-    assert max(pauses) <= LONGEST_PAUSE_SECONDS
+    assert max(pauses) <= RESTART_PAUSE_MAX_SECONDS
     assert pauses[0] < 1 < max(pauses[-5:])
 
     clock = FakeClock()

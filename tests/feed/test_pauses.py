@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from collector.backoff import LONGEST_BACKOFF_SECONDS
+from collector.backoff import BACKOFF_MAX_SECONDS
 from collector.feed.connection import ConnectionState
 from collector.feed.network import LineError, Loss, MovedError
 from collector.feed.pauses import (
@@ -190,7 +190,7 @@ async def test_venue_that_is_away_is_asked_once_a_minute_at_the_most_by_each_lin
         await on.after(1200)
         for name in NAMES:
             late = on.venue.pauses(name)[8:]
-            assert all(12 <= pause <= LONGEST_BACKOFF_SECONDS for pause in late)
+            assert all(12 <= pause <= BACKOFF_MAX_SECONDS for pause in late)
             assert late
 
 

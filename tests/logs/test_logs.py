@@ -16,7 +16,7 @@ import pytest
 import structlog
 from pydantic import SecretBytes, SecretStr
 
-from collector.logs import LINES_A_MINUTE, configure, limiter, redactor, sink
+from collector.logs import LINES_PER_MINUTE_MAX, configure, limiter, redactor, sink
 
 Configured = Callable[..., io.StringIO]
 
@@ -204,7 +204,7 @@ def test_a_fault_that_repeats_is_held_back_and_counted(configured: Configured) -
 
 
 def test_the_log_is_limited_but_not_for_the_curious(configured: Configured) -> None:
-    for level, expected in (("info", LINES_A_MINUTE), ("debug", 1000)):
+    for level, expected in (("info", LINES_PER_MINUTE_MAX), ("debug", 1000)):
         stream = configured(level=level)
         log = structlog.get_logger()
         for number in range(1000):
@@ -214,13 +214,13 @@ def test_the_log_is_limited_but_not_for_the_curious(configured: Configured) -> N
 
 def test_what_libraries_tell_is_limited_as_well(configured: Configured) -> None:
     stream = configured()
-    for number in range(LINES_A_MINUTE + 300):
+    for number in range(LINES_PER_MINUTE_MAX + 300):
         logging.getLogger("aiohttp.server").error("Error handling request from %s", number)
     logging.getLogger("aiohttp.server").error("something else: %s", "x")
 
     told = [line["event"] for line in lines(stream)]
-    assert len(told) == LINES_A_MINUTE + 1
-    assert told[-2].startswith(f"Error handling request from {LINES_A_MINUTE - 1} (held_back_s=")
+    assert len(told) == LINES_PER_MINUTE_MAX + 1
+    assert told[-2].startswith(f"Error handling request from {LINES_PER_MINUTE_MAX - 1} (held_back_s=")
     assert told[-1] == "something else: x"
 
 

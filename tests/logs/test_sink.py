@@ -25,7 +25,7 @@ RECORDER = """
 import sys, structlog
 from collector.logs import configure, lines_lost, sink
 
-sink.DRAIN_SECONDS = 0.2
+sink.DRAIN_TIMEOUT_SECONDS = 0.2
 configure("debug", "json")
 log = structlog.get_logger()
 for number in range(4000):

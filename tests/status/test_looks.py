@@ -13,7 +13,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
 from collector.cli.status import show
 from collector.daemon.progress import Progress
 from collector.status import health, metrics

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from collector.audit.fetching import CandleFetcher
 from collector.audit.losses import Alarm
 from collector.audit.unjudged import UnjudgedGroup
-from collector.backoff import LONGEST_BACKOFF_SECONDS
+from collector.backoff import BACKOFF_MAX_SECONDS
 from collector.feed.connection import UNAUTHORIZED_PAUSE_SECONDS, ConnectionState
 from collector.feed.line import LiveConnection
 from collector.feed.network import Loss
@@ -316,7 +316,7 @@ def test_failed_worker_is_red_until_it_works_again(recording: WatchedDaemon) -> 
 
 @pytest.mark.parametrize("state", [ConnectionState.WAITING, ConnectionState.STOPPED])
 def test_connection_that_nobody_tries_again_is_red(recording: WatchedDaemon, state: ConnectionState) -> None:
-    longest = UNAUTHORIZED_PAUSE_SECONDS + LONGEST_BACKOFF_SECONDS
+    longest = UNAUTHORIZED_PAUSE_SECONDS + BACKOFF_MAX_SECONDS
     feed = recording.add_connection(recording.workers["fake"].worker, "C", state=state, age=longest - 1)
     assert health(recording).healthy
     feed.since_ns -= 2_000_000_000

@@ -9,7 +9,7 @@ CANDLES: Final = ["time_us", "period", "series", "open", "high", "low", "close",
 DERIVATIVES: Final = ["time_us", "mark_price", "index_price", "funding_rate", "open_interest"]
 RATES: Final = ["time_us", "name", "value"]
 
-# Of a venue that has all of them.
+# The columns by table, of a venue that has all tables.
 COLUMNS: Final = {
     "trades": TRADES,
     "ticks": TICKS,

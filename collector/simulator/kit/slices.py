@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# Events of a longer time than this are not made up for when the machine has stood still; they are counted.
-MOST_CREDIT_SECONDS: Final = 0.25
+# After the machine stood still, events of this time are made up for; those of a longer time are only counted.
+CATCH_UP_MAX_SECONDS: Final = 0.25
 
 
 class Slices:
@@ -27,7 +27,7 @@ class Slices:
 
     def due(self, now: float, rate: float) -> int:
         """Return how many events are due since the last slice."""
-        most = rate * MOST_CREDIT_SECONDS + 1
+        most = rate * CATCH_UP_MAX_SECONDS + 1
         self._credit += rate * (now - self.last)
         if self._credit > most:
             self.stalled_events += int(self._credit - most)

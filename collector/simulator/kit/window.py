@@ -3,8 +3,8 @@
 from collections import deque
 from typing import Final
 
-# More than these are not remembered one by one: all are forgotten.
-MANY_ADDRESSES: Final = 1_000
+# With more addresses than this, all are forgotten, to bound the memory.
+ADDRESSES_MAX: Final = 1_000
 
 
 class SlidingWindow:
@@ -23,7 +23,7 @@ class SlidingWindow:
         """Let one request through if the window that ends now (monotonic seconds) has room for it."""
         served = self._served.get(address)
         if served is None:
-            if len(self._served) > MANY_ADDRESSES:
+            if len(self._served) > ADDRESSES_MAX:
                 self._served.clear()
             served = self._served[address] = deque()
         while served and served[0] <= now - self.seconds:

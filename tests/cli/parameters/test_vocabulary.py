@@ -13,8 +13,8 @@ import typer
 from typer.models import ArgumentInfo
 
 from collector.cli import app, main
-from collector.cli.names import listed
-from collector.cli.spellings import OLD_ARGUMENTS, OLD_OPTIONS, PLURALS
+from collector.cli.parameters.names import listed
+from collector.cli.parameters.spellings import OLD_ARGUMENTS, OLD_OPTIONS, PLURALS
 
 
 class Word(NamedTuple):

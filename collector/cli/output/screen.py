@@ -6,7 +6,7 @@ with nothing in it that a terminal would obey and no markup. What is to have a s
 
 from __future__ import annotations
 
-__all__ = ["READER_GONE", "Screen", "say", "settle", "styled", "write_json"]
+__all__ = ["READER_GONE_STATUS", "Screen", "say", "settle", "styled", "write_json"]
 
 import errno
 import os
@@ -18,8 +18,8 @@ from rich.text import Text
 
 from collector.escape import escaped, escaped_json
 
-# The status that a shell shows for a program which the signal PIPE has ended, as in `collector gaps | head -1`.
-READER_GONE = 141
+# The exit status that a shell shows for a program ended by SIGPIPE, as in `collector gaps | head -1`.
+READER_GONE_STATUS = 141
 
 
 class Screen(Console):
@@ -67,7 +67,7 @@ def settle(status: int) -> int:
     except OSError as error:
         _close(sys.stdout)
         if error.errno == errno.EPIPE:
-            return READER_GONE
+            return READER_GONE_STATUS
         say(f"error: the output cannot be written: {error.strerror}", stderr=True)
         return status or 1
     return status
@@ -75,7 +75,7 @@ def settle(status: int) -> int:
 
 def _end(stream: Any) -> NoReturn:
     _close(stream)
-    raise SystemExit(READER_GONE)
+    raise SystemExit(READER_GONE_STATUS)
 
 
 def _close(stream: Any) -> None:

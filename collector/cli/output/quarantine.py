@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from collector.cli.frame import place_facts, pointed, tell, tell_bytes
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
 
 if TYPE_CHECKING:
     from collector.proof.parse_again import Outcome

@@ -11,9 +11,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from collector.cli.screen import say
+from collector.cli.output.screen import say
 
-# Old options by command; accepted until the next release.
+# Old options by command, accepted with a warning until the next release.
 OLD_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "demo": {"--venues": "--venue"},
     "migrate": {"--pending": "--dry-run"},
@@ -21,10 +21,10 @@ OLD_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "simulate": {"--symbols": "--symbol-count"},
 }
 
-# Commands whose plain arguments are an option now; accepted until the next release.
+# Commands whose plain arguments are an option now, accepted with a warning until the next release.
 OLD_ARGUMENTS: Mapping[str, str] = {"instruments": "--symbol"}
 
-# Second names that stay, because scripts were promised them; used without a warning.
+# Second names that stay, without a warning, because scripts were promised them.
 PLURALS: Mapping[str, Mapping[str, str]] = {
     "backfill": {"--streams": "--stream"},
     "simulate": {"--venues": "--venue"},

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from collector.cli.screen import Screen
+from collector.cli.output.screen import Screen
 
 if TYPE_CHECKING:
     from collector.proof.difference import Compared
     from collector.store.shadow import Example
 
-SHOWN = 60
+# Longer values are cut in a table; `--json` has them whole.
+VALUE_MAX_CHARACTERS = 60
 
 
 def as_object(compared: Compared) -> dict[str, Any]:
@@ -99,4 +100,4 @@ def _example(one: Example) -> str:
 
 def _short(value: Any) -> str:
     text = "-" if value is None else str(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return text if len(text) <= VALUE_MAX_CHARACTERS else text[: VALUE_MAX_CHARACTERS - 3] + "..."

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import typer
 
-from collector.cli.times import day, duration_seconds, microseconds, moment, ordered
+from collector.cli.parameters.times import day, duration_seconds, microseconds, moment, ordered
 
 
 @pytest.mark.parametrize(

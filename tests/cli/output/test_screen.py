@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from collector.cli.screen import READER_GONE, Screen, styled
+from collector.cli.output.screen import READER_GONE_STATUS, Screen, styled
 
-PACKAGE = Path(__file__).parents[2] / "collector"
-PRINTING = sorted([*(PACKAGE / "cli").glob("*.py"), PACKAGE / "demo" / "demo.py"])
+PACKAGE = Path(__file__).parents[3] / "collector"
+PRINTING = sorted([*(PACKAGE / "cli").rglob("*.py"), PACKAGE / "demo" / "demo.py"])
 
 
 def test_texts_in_every_place_of_a_table_are_texts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +95,7 @@ def run(folder: Path, stdout: int, *arguments: str) -> subprocess.CompletedProce
 def test_a_reader_that_goes_ends_a_command_without_a_word(tmp_path: Path, command: str) -> None:
     with nobody_reads() as writer:
         done = run(tmp_path, writer, *command.split())
-    assert (done.stderr, done.returncode) == ("", READER_GONE)
+    assert (done.stderr, done.returncode) == ("", READER_GONE_STATUS)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from collector.cli.times import moment
+from collector.cli.parameters.times import moment
 
 Venues = Annotated[
     list[str] | None,
