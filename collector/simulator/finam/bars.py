@@ -10,7 +10,7 @@ MINUTE_US: Final = 60_000_000
 _MOSCOW: Final = timedelta(hours=3)
 
 # Minutes of each frame; 0 where the calendar decides.
-FRAMES: Final = {
+FRAME_MINUTES: Final = {
     "TIME_FRAME_M1": 1,
     "TIME_FRAME_M5": 5,
     "TIME_FRAME_M15": 15,
@@ -25,8 +25,8 @@ FRAMES: Final = {
     "TIME_FRAME_QR": 0,
 }
 
-# The longest span of one request; 30 days for the others.
-LONGEST_DAYS: Final = {
+# The longest span of one request by frame; 30 days for the others.
+SPAN_MAX_DAYS: Final = {
     "TIME_FRAME_M1": 7,
     "TIME_FRAME_D": 365,
     "TIME_FRAME_W": 1825,
@@ -74,7 +74,7 @@ class Bar:
 
 def frame_start(frame: str, time_us: int) -> int:
     """Give the opening of the bar that holds a time."""
-    minutes = FRAMES[frame]
+    minutes = FRAME_MINUTES[frame]
     if minutes and minutes < 1440:
         return time_us - time_us % (minutes * MINUTE_US)
     local = datetime.fromtimestamp(time_us // 1_000_000, UTC) + _MOSCOW

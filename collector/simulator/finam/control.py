@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from collector.simulator.finam.faults import KINDS
 from collector.simulator.finam.ledger import COLUMNS
 from collector.simulator.finam.venue import FinamVenue
 from collector.simulator.kit.control import Control
@@ -33,5 +32,4 @@ class FinamControl(Control):
         self._venue.pause(hold=body.get("hold", True) is True)
 
     def known_faults(self) -> dict[str, Any]:
-        known = {name: {"when": kind.when, "meaning": kind.meaning} for name, kind in KINDS.items()}
-        return {"armed": [fault.as_json() for fault in self._venue.faults.armed], "known": known}
+        return self._venue.faults.listed()

@@ -11,7 +11,8 @@ from collector.simulator.finam.market import Event, Market
 
 _FIRST_TRADE_ID: Final = 13_579_246_801
 _TRADE_SHARE: Final = 0.35
-_KEPT_TRADES: Final = 200_000
+# Trades of an instrument that are kept.
+_TRADES_MAX: Final = 200_000
 
 
 class Exchange:
@@ -42,7 +43,7 @@ class Exchange:
         # Ids are dealt out over all instruments, so neighbours are often not consecutive.
         self.next_trade_id += len(event.trades) + (self.events & 1)
         if not self.events & 0xFFF:
-            market.forget(_KEPT_TRADES // len(self._order))
+            market.forget(_TRADES_MAX // len(self._order))
         return event
 
     def make_history(self, now_us: int, hours: float, events: int) -> None:

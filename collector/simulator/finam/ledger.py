@@ -12,8 +12,8 @@ from collector.simulator.finam.news import Headline
 from collector.simulator.finam.payloads import Row, bar_row, trade_row
 from collector.simulator.kit import columns as kit
 
-# Frames in the tables' numbers.
-PERIODS: Final = {
+# The periods that the tables have for the frames, in seconds.
+FRAME_SECONDS: Final = {
     "TIME_FRAME_M1": 60,
     "TIME_FRAME_M5": 300,
     "TIME_FRAME_M15": 900,
@@ -62,7 +62,7 @@ class Ledger:
         self.books.setdefault(symbol, {})[tuple(row[:3])] = row
 
     def bar(self, one: Instrument, frame: str, what: Bar) -> None:
-        period = PERIODS[frame]
+        period = FRAME_SECONDS[frame]
         self.bars.setdefault(one.symbol, {})[what.start_us, period] = bar_row(one, what, period)
 
     def headline(self, source: str, one: Headline) -> None:

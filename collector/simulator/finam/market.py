@@ -11,9 +11,11 @@ from collector.simulator.finam.bars import Series, frame_start
 from collector.simulator.finam.instruments import Instrument
 
 DEPTH: Final = 12
-_FEWEST_LEVELS: Final = 4
-# Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then.
-_TWINS_SHARE: Final = 0.15
+# Trades take no level of a side that has no more than these.
+_LEVELS_MIN: Final = 4
+# The share of levels that hold two equal orders, of those that could: then a tenth of the moments with trades has equal
+# ones.
+_TWIN_ORDERS_SHARE: Final = 0.15
 
 
 class Trade(NamedTuple):
@@ -107,7 +109,7 @@ class Market:
         buy = self.random.random() < 0.5 - max(-0.4, min(0.4, away * 20))
         side = self.asks if buy else self.bids
         left = self._size()
-        while left and len(side) > _FEWEST_LEVELS and len(trades) < 3:
+        while left and len(side) > _LEVELS_MIN and len(trades) < 3:
             price = min(side) if buy else max(side)
             taken = min(left, side[price])
             for part in self._parts(taken):
@@ -119,7 +121,7 @@ class Market:
     def _parts(self, taken: int) -> list[int]:
         """Share out what was taken of a level: some hold two orders of one size, and so two equal trades come of it."""
         even = taken // self.instrument.lot % 2 == 0
-        return [taken // 2] * 2 if even and self.random.random() < _TWINS_SHARE else [taken]
+        return [taken // 2] * 2 if even and self.random.random() < _TWIN_ORDERS_SHARE else [taken]
 
     def _print(self, trade: Trade, trades: list[Trade]) -> None:
         trades.append(trade)
@@ -139,7 +141,7 @@ class Market:
         bid = self.random.random() < 0.5
         side = self.bids if bid else self.asks
         price = self.random.choice(sorted(side, reverse=bid)[: DEPTH // 2])
-        if len(side) > _FEWEST_LEVELS and self.random.random() < 0.3:
+        if len(side) > _LEVELS_MIN and self.random.random() < 0.3:
             self._set(bid, price, 0, levels)
         else:
             self._set(bid, price, self._size(), levels)

@@ -14,8 +14,8 @@ _WORDS: Final = {
     "ru": (("Сбербанк", "Газпром", "Рынок", "Рубль"), ("растёт", "снижается", "ждёт новостей & решений", "стоит")),
     "us": (("Apple", "The S&P 500", "Oil", "The Fed"), ("gains", "falls", "waits for <news>", "holds")),
 }
-# Headlines in an answer; older ones have dropped out of it.
-_KEPT: Final = 15
+# Headlines in one answer; older ones have dropped out of it.
+_HEADLINES_MAX: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Feeds:
         self._made = 0
         self._kept: dict[str, list[Headline]] = {source: [] for source in PATHS}
         for source in PATHS:
-            for age in range(_KEPT, 0, -1):
+            for age in range(_HEADLINES_MAX, 0, -1):
                 self._add(source, now_us() - age * 600_000_000)
 
     def answer(self, source: str, *, more: bool) -> tuple[bytes, list[Headline]]:
@@ -56,7 +56,7 @@ class Feeds:
         link = None if self._made % 7 == 0 else f"https://news.invalid/{source}/{self._made}?a=1&b=2"
         guid = None if self._made % 3 == 0 or link is None else f"{source}-{self._made}"
         one = Headline(time_us - time_us % 1_000_000, f"{what} {does} ({self._made})", link, guid)
-        self._kept[source] = [*self._kept[source], one][-_KEPT:]
+        self._kept[source] = [*self._kept[source], one][-_HEADLINES_MAX:]
 
 
 def _item(one: Headline) -> str:

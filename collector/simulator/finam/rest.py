@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from collector.simulator.finam import payloads
-from collector.simulator.finam.bars import FRAMES, LONGEST_DAYS, NUMBERS, Bar
+from collector.simulator.finam.bars import FRAME_MINUTES, NUMBERS, SPAN_MAX_DAYS, Bar
 from collector.simulator.finam.exchange import Exchange
-from collector.simulator.finam.faults import Faults
 from collector.simulator.finam.instruments import EXCHANGES, asset, full_asset, parameters
 from collector.simulator.finam.ledger import Ledger
 from collector.simulator.finam.market import Market
 from collector.simulator.finam.text import boxed, read_time, timestamp
+from collector.simulator.kit.faults import Faults
 
 _DAY_US: Final = 86_400_000_000
 
@@ -113,9 +113,9 @@ class Rest:
         if "@" not in symbol:
             raise ApiError(400, 3, "Mic must not be empty")
         market = self._exchange.markets.get(symbol)
-        if market is None or self._faults.take("404", symbol=symbol, method=method):
+        if market is None or self._faults.take("404", symbol=symbol, channel=method):
             raise ApiError(404, 5, f"Instrument {symbol} not found")
-        if self._faults.take("403", symbol=symbol, method=method):
+        if self._faults.take("403", symbol=symbol, channel=method):
             raise ApiError(403, 7, "Permission denied")
         return self._market_methods[method](market, query)
 
@@ -236,14 +236,14 @@ class Rest:
         frame = query.get("timeframe", "TIME_FRAME_UNSPECIFIED")
         if frame.isdigit():
             frame = NUMBERS.get(int(frame), frame)
-        if frame not in FRAMES:
+        if frame not in FRAME_MINUTES:
             raise ApiError(400, 3, f"Invalid timeframe {frame}")
         try:
             from_us, to_us = (read_time(query[f"interval.{end}_time"]) for end in ("start", "end"))
         except (KeyError, ValueError) as error:
             raise ApiError(400, 3, f"Invalid interval: {error}") from error
         bars: list[Bar] = []
-        if to_us - from_us <= LONGEST_DAYS.get(frame, 30) * _DAY_US:
+        if to_us - from_us <= SPAN_MAX_DAYS.get(frame, 30) * _DAY_US:
             bars = market.series.bars(frame, from_us, to_us)
         elif self._range_error == "400":
             raise ApiError(400, 3, "Invalid date range")

@@ -19,8 +19,8 @@ from collector.simulator.kit.server import served
 from collector.simulator.options import Options
 
 _MARKET_DATA: Final = ("LastQuote", "OrderBook", "LatestTrades", "Bars")
-# How long a client waits for market data when the market is over for the day, before it is refused.
-_HELD_SECONDS: Final = 10.0
+# How long a call for market data waits after the market has closed for the day, before it is refused.
+_HELD_MAX_SECONDS: Final = 10.0
 
 
 class Doors:
@@ -49,7 +49,7 @@ class Doors:
         method, symbol = found
         venue = self.venue
         if not venue.sessions.valid(request.headers.get("Authorization")) or venue.faults.take(
-            "401", symbol=symbol, method=method
+            "401", symbol=symbol, channel=method
         ):
             raise ApiError(401, 16, "token is invalid or expired")
         spoilt = await self._guard(request, method, symbol)
@@ -63,7 +63,7 @@ class Doors:
         """Answer a feed of headlines, which is no part of the API: whoever shows a token there gives it away."""
         if "Authorization" in request.headers:
             raise ApiError(400, 3, "a token has no business here")
-        if self.venue.faults.take("5xx", symbol=source, method="news") is not None:
+        if self.venue.faults.take("5xx", symbol=source, channel="news") is not None:
             raise ApiError(503, 14, "Service unavailable")
         return web.Response(body=self.venue.headlines(source), content_type="application/rss+xml")
 
@@ -97,18 +97,18 @@ class Doors:
     async def _guard(self, request: web.Request, method: str, symbol: str | None) -> web.StreamResponse | None:
         """Count the call and let faults strike. Raises `ApiError`; gives a response that is none of the venue's."""
         venue, faults = self.venue, self.venue.faults
-        if not venue.quotas.take(method) or faults.take("429", symbol=symbol, method=method):
+        if not venue.quotas.take(method) or faults.take("429", symbol=symbol, channel=method):
             raise ApiError(429, 8, "Too many requests")
-        outage = faults.take("5xx", symbol=symbol, method=method)
+        outage = faults.take("5xx", symbol=symbol, channel=method)
         if outage is not None:
             raise ApiError(int(outage.options.get("status", 503)), 14, "Service unavailable")
-        if method in _MARKET_DATA and not await venue.answering(_HELD_SECONDS):
+        if method in _MARKET_DATA and not await venue.answering(_HELD_MAX_SECONDS):
             raise ApiError(503, 14, "the simulated day is over")
-        if faults.take("envoy", symbol=symbol, method=method):
+        if faults.take("envoy", symbol=symbol, channel=method):
             return web.Response(status=500, text="Response not transcoded because the transcoder's buffer is full")
-        if faults.take("garbage", symbol=symbol, method=method):
+        if faults.take("garbage", symbol=symbol, channel=method):
             return web.Response(body=b'{"symbol":"SBER@MI', content_type="application/json")
-        if faults.take("hang_up", symbol=symbol, method=method) and request.transport is not None:
+        if faults.take("hang_up", symbol=symbol, channel=method) and request.transport is not None:
             request.transport.abort()
             await asyncio.sleep(0)
             raise ApiError(503, 14, "nobody reads this")

@@ -14,14 +14,15 @@ import orjson
 from aiohttp import web
 
 from collector.simulator.finam import payloads
-from collector.simulator.finam.bars import FRAMES, NUMBERS, frame_start
+from collector.simulator.finam.bars import FRAME_MINUTES, NUMBERS, frame_start
 from collector.simulator.finam.exchange import Exchange
-from collector.simulator.finam.faults import Faults
 from collector.simulator.finam.ledger import Ledger
 from collector.simulator.finam.market import Event, Level, Market
+from collector.simulator.kit.faults import Faults
 
 KINDS: Final = ("QUOTES", "ORDER_BOOK", "INSTRUMENT_TRADES", "BARS")
-_MOST_WAITING: Final = 50_000
+# Messages that wait for a client; one that leaves more is cut off.
+_WAITING_MAX: Final = 50_000
 _RECENT_BARS: Final = 2
 
 # Kind, symbol and, for bars, frame.
@@ -41,7 +42,7 @@ class Client:
         self.frozen = False
 
     def send(self, text: str) -> None:
-        if len(self._waiting) >= _MOST_WAITING:
+        if len(self._waiting) >= _WAITING_MAX:
             self.cut()
             return
         self._waiting.append(text)
@@ -124,7 +125,7 @@ class Hub:
         frame: Any = asked.get("timeframe", "") if kind == "BARS" else ""
         if isinstance(frame, int):
             frame = NUMBERS.get(frame, "")
-        if not isinstance(symbols, list) or (kind == "BARS" and frame not in FRAMES):
+        if not isinstance(symbols, list) or (kind == "BARS" and frame not in FRAME_MINUTES):
             return []
         return [(str(kind), symbol, frame) for symbol in symbols if symbol in self._exchange.markets]
 
@@ -217,7 +218,7 @@ class Hub:
     def _tell_bars(self, client: Client, market: Market, frame: str, count: int, *, snapshot: bool = False) -> None:
         one = market.instrument
         newest = frame_start(frame, market.changed_us)
-        length = FRAMES[frame] * 60_000_000 * (count - 1)
+        length = FRAME_MINUTES[frame] * 60_000_000 * (count - 1)
         bars = market.series.bars(frame, newest - length if length else newest, newest + 1)
         for bar in bars:
             self._ledger.bar(one, frame, bar)

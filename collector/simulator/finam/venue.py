@@ -8,14 +8,14 @@ from random import Random
 from typing import Any, Final, Literal
 
 from collector.simulator.finam.exchange import Exchange
-from collector.simulator.finam.faults import Fault, Faults
+from collector.simulator.finam.faults import faults
 from collector.simulator.finam.instruments import instruments
 from collector.simulator.finam.ledger import Ledger
 from collector.simulator.finam.news import PATHS, Feeds
 from collector.simulator.finam.rest import Rest
 from collector.simulator.finam.sessions import Quotas, Sessions
 from collector.simulator.finam.socket import Client, Hub
-from collector.simulator.kit.faults import FaultError
+from collector.simulator.kit.faults import Fault, FaultyVenue
 from collector.simulator.kit.settings import settings_of
 from collector.simulator.kit.slices import Slices
 from collector.simulator.options import Options
@@ -45,7 +45,7 @@ class Settings:
     news: bool = False
 
 
-class FinamVenue:
+class FinamVenue(FaultyVenue):
     """One running venue; `step` makes events at once, `pause` lets the market stand still."""
 
     def __init__(self, options: Options) -> None:
@@ -60,7 +60,7 @@ class FinamVenue:
         self.exchange.make_history(self.now_us(), self.settings.history_hours, self.settings.history_events)
         self.ledger = Ledger()
         self.feeds = Feeds(options.seed, self.now_us)
-        self.faults = Faults(time.monotonic)
+        self.faults = faults(time.monotonic)
         chance = Random(options.seed)  # noqa: S311  a simulated token guards nothing
         self.sessions = Sessions(
             SECRET, ACCOUNT, self.settings.session_seconds, self._clock_ns, chance, self.settings.delayed_mic
@@ -175,18 +175,15 @@ class FinamVenue:
                 await self._answering.wait()
         return not self.held
 
-    def fault(self, name: str, **asked: Any) -> dict[str, Any]:
-        """Ask for a fault (see `faults.KINDS`); gives it as JSON, with `hit` where it struck at once."""
-        symbol = asked.get("symbol")
-        if symbol is not None and symbol not in self.exchange.markets:
-            raise FaultError(f"no symbol is called {symbol!r}")
-        fault = self.faults.ask(name, **asked)
-        if fault in self.faults.armed:
-            return fault.as_json()
-        return fault.as_json() | {"hit": self._strike(fault)}
+    def has_symbol(self, symbol: str) -> bool:
+        return symbol in self.exchange.markets
+
+    def fault(self, name: str, **asked: Any) -> dict[str, object]:
+        if "method" in asked:
+            asked["channel"] = asked.pop("method")
+        return super().fault(name, **asked)
 
     def _strike(self, fault: Fault) -> int:
-        """Let a fault of the moment happen; give how many it hit."""
         clients = list(self.hub.clients)[: fault.left]
         if fault.name == "expire":
             return self.sessions.expire()

@@ -6,26 +6,18 @@ Bars without trades exist here, with the last close as their prices. Days, weeks
 from datetime import UTC, datetime
 from typing import Final
 
+from collector.simulator.kit import bars
+from collector.simulator.kit.periods import SHORT_PERIODS_SECONDS
+
 MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 60 * MINUTE_MS
 _DAY_MS: Final = 24 * _HOUR_MS
 _CHINA_MS: Final = 8 * _HOUR_MS
 _MONDAY_MS: Final = 4 * _DAY_MS  # 5 January 1970
-_KEPT_MINUTES: Final = 24 * 60
+# Minutes of a contract that are kept.
+_MINUTES_MAX: Final = 24 * 60
 
-SECONDS: Final = {
-    "M1": 60,
-    "M3": 180,
-    "M5": 300,
-    "M15": 900,
-    "M30": 1800,
-    "H1": 3600,
-    "H4": 14400,
-    "H6": 21600,
-    "D1": 86400,
-    "W1": 604800,
-    "MN": 2_592_000,
-}
+SECONDS: Final = SHORT_PERIODS_SECONDS | {"H6": 21600, "D1": 86400, "W1": 604800, "MN": 2_592_000}
 
 
 def period_start(period: str, time_ms: int) -> int:
@@ -39,15 +31,14 @@ def period_start(period: str, time_ms: int) -> int:
     return local - local % (SECONDS[period] * 1000) - _CHINA_MS
 
 
-class Bar:
+class Bar(bars.Bar):
     """One bar: prices in ticks, `volume` in contracts, `value` in 10**-18 BTC; `seq` grows with each change."""
 
-    __slots__ = ("close", "count", "high", "low", "open", "seq", "start", "value", "volume")
+    __slots__ = ("seq",)
 
     def __init__(self, start: int, price: int) -> None:
-        self.start = start
-        self.open = self.close = self.high = self.low = price
-        self.volume = self.value = self.count = self.seq = 0
+        super().__init__(start, price)
+        self.seq = 0
 
     def add(self, price: int, volume: int, value: int, seq: int) -> None:
         if not self.count:
@@ -65,12 +56,7 @@ class Bar:
         if later.count:
             if not self.count:
                 self.open, self.high, self.low = later.open, later.high, later.low
-            self.close = later.close
-            self.high = max(self.high, later.high)
-            self.low = min(self.low, later.low)
-            self.volume += later.volume
-            self.value += later.value
-            self.count += later.count
+            self.append(later)
         self.seq = max(self.seq, later.seq)
 
 
@@ -90,8 +76,8 @@ class Minutes:
             bar = Bar(bars[-1].start + MINUTE_MS, bars[-1].close)
             bar.seq = seq
             bars.append(bar)
-        if len(bars) > _KEPT_MINUTES * 1.1:
-            del bars[: len(bars) - _KEPT_MINUTES]
+        if len(bars) > _MINUTES_MAX * 1.1:
+            del bars[: len(bars) - _MINUTES_MAX]
 
     def add(self, price: int, volume: int, value: int, seq: int) -> None:
         """Count a trade into the newest minute."""

@@ -11,8 +11,10 @@ from collector.simulator.fmex.connection import Connection
 from collector.simulator.fmex.topics import Topic, parse
 from collector.simulator.kit.faults import Fault, Faults
 
-MOST_TOPICS: Final = 20
+# Topics that one command may name.
+TOPICS_MAX: Final = 20
 _INVALID_TOPIC: Final = 41002
+# Rows that a request of the past gets without a `limit`.
 _DEFAULT_LIMIT: Final = 20
 
 
@@ -95,8 +97,8 @@ class Commands:
         connection.send(_json(({"id": command_id} if command_id is not None else {}) | answer))
 
     def _topics(self, connection: Connection, command_id: object, arguments: list[Any], *, leave: bool) -> None:
-        if len(arguments) > MOST_TOPICS:
-            raise CommandError(_INVALID_TOPIC, f"invalid sub topic, more than {MOST_TOPICS} topics")
+        if len(arguments) > TOPICS_MAX:
+            raise CommandError(_INVALID_TOPIC, f"invalid sub topic, more than {TOPICS_MAX} topics")
         topics = [(self._known(written), written) for written in arguments]
         if leave:
             for topic, _ in topics:

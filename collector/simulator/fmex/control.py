@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.simulator.fmex import payloads
-from collector.simulator.fmex.faults import KINDS
 from collector.simulator.fmex.ledger import Row
 from collector.simulator.fmex.topics import LEVELS
 from collector.simulator.fmex.venue import FmexVenue
@@ -97,7 +96,7 @@ class FmexControl(Control):
         return state(self._venue)
 
     def known_faults(self) -> dict[str, Any]:
-        return self._venue.faults.listed(KINDS)
+        return self._venue.faults.listed()
 
     def _set_case(self, body: Mapping[str, Any]) -> None:
         if body["case"] not in ("lower", "echo"):

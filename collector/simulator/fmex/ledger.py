@@ -13,7 +13,8 @@ from typing import Any, Final
 from collector.simulator.fmex.bars import SECONDS
 from collector.simulator.fmex.payloads import BarText, Sides, Ticker
 
-_KEPT_ROWS: Final = 2_000_000
+# Rows of a table that are kept, so that a long run does not fill the memory.
+_ROWS_MAX: Final = 2_000_000
 
 Row = list[Any]
 
@@ -72,5 +73,5 @@ class Ledger:
 
 def _keep(held: dict[Any, Any], key: Any, row: Any) -> None:
     held[key] = row
-    if len(held) > _KEPT_ROWS:
+    if len(held) > _ROWS_MAX:
         del held[next(iter(held))]

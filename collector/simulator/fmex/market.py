@@ -12,10 +12,14 @@ from collector.simulator.fmex.contracts import TICKS_PER_USD, Contract
 from collector.simulator.kit.book import Side
 from collector.simulator.kit.trade import Trade
 
-_DEPTH: Final = 220
-_LEAST_LEVELS: Final = 170
-_MOST_EATEN: Final = 5
-KEPT_TRADES: Final = 400_000
+# Levels of each side at the start.
+_LEVELS_START: Final = 220
+# Trades take no level of a side that has no more than these: the books of 150 levels stay full.
+_LEVELS_MIN: Final = 170
+# Trades that one market order makes.
+_TRADES_PER_ORDER_MAX: Final = 5
+# Trades of a contract that are kept.
+TRADES_MAX: Final = 400_000
 _ID_STEP: Final = 1000
 _VALUE_UNITS: Final = 10**18
 
@@ -25,7 +29,7 @@ Levels = list[tuple[int, int]]
 class Market:
     """The state of one contract. Trades have an index that never changes: `dropped` is the first still here."""
 
-    def __init__(self, contract: Contract, random: Random, begin_ms: int, *, kept_trades: int = KEPT_TRADES) -> None:
+    def __init__(self, contract: Contract, random: Random, begin_ms: int, *, kept_trades: int = TRADES_MAX) -> None:
         self._kept_trades = kept_trades
         self.contract = contract
         self.symbol = contract.symbol
@@ -40,7 +44,7 @@ class Market:
         self._next_id = self.seq * _ID_STEP // 9
         self._anchor = float(contract.start_price)
         for side in (self.asks, self.bids):
-            for distance in range(1, _DEPTH + 1):
+            for distance in range(1, _LEVELS_START + 1):
                 key = side.sign * contract.start_price - distance
                 if side is self.asks or key > 0:
                     side.set(key, self._size())
@@ -86,19 +90,12 @@ class Market:
         side = self.asks if buy else self.bids
         left = self._size()
         trades: list[Trade] = []
-        while left > 0 and len(trades) < _MOST_EATEN and len(side.keys) > _LEAST_LEVELS:
-            key = side.keys[-1]
-            there = side.sizes[key]
-            taken = min(left, there)
-            price = side.sign * key
+        while left > 0 and len(trades) < _TRADES_PER_ORDER_MAX and len(side.keys) > _LEVELS_MIN:
+            price, taken, _ = side.take_best(left)
             # Two resting orders of one size and price: equal trades within a millisecond.
             parts = [taken // 2] * 2 if taken % 2 == 0 and self.random.random() < 0.2 else [taken]
             trades.extend([self._trade(time_ms, price, part, buy) for part in parts])
             left -= taken
-            if taken == there:
-                side.remove(key)
-            else:
-                side.sizes[key] = there - taken
         return trades
 
     def _trade(self, time_ms: int, price: int, size: int, buy: bool) -> Trade:
@@ -112,7 +109,7 @@ class Market:
         """Place, change or cancel one level of a side."""
         side, other = (self.asks, self.bids) if ask else (self.bids, self.asks)
         draw = self.random.random
-        if len(side.keys) > _LEAST_LEVELS and draw() * 2 * _DEPTH < len(side.keys):
+        if len(side.keys) > _LEVELS_MIN and draw() * 2 * _LEVELS_START < len(side.keys):
             side.remove(side.keys[-1 - min(int(self.random.expovariate(0.05)), len(side.keys) - 1)])
             return
         best = side.keys[-1]

@@ -16,9 +16,12 @@ from collector.simulator.fmex.topics import LEVELS
 from collector.simulator.kit.faults import Faults
 
 _DEFAULT_LIMIT: Final = 20
-_MOST: Final = 1500
-_FRESH_MS: Final = 60_000
-_MILLISECONDS_FROM: Final = 100_000_000_000
+# What the venue allows of `limit`.
+_LIMIT_MAX: Final = 1500
+# Trades of the last minute are in the answer without `before`.
+_NEWEST_MS: Final = 60_000
+# Larger numbers of `before` are milliseconds, smaller ones seconds.
+_MILLISECONDS_MIN: Final = 100_000_000_000
 _INDEX_VALUES: Final = 20
 
 Query = Mapping[str, str]
@@ -100,9 +103,9 @@ class Rest:
         end = len(market.trades)
         if before is not None:
             end = bisect_left(market.trades, before, key=lambda one: one.id)
-        for place in range(end - 1, max(-1, end - 1 - min(limit or _DEFAULT_LIMIT, _MOST)), -1):
+        for place in range(end - 1, max(-1, end - 1 - min(limit or _DEFAULT_LIMIT, _LIMIT_MAX)), -1):
             one = market.trades[place]
-            fresh = self._now_ms() - one.time_ms < _FRESH_MS
+            fresh = self._now_ms() - one.time_ms < _NEWEST_MS
             trade_id = one.id + 7 if fresh and self._faults.take("changed_id", market.symbol) else None
             texts.append("{" + payloads.trade(one, trade_id) + "}")
             self._ledger.trade(market.symbol, market.dropped + place)
@@ -113,8 +116,8 @@ class Rest:
         name = period.upper()
         if name not in SECONDS:
             raise RestError(40_003, "invalid period")
-        before_ms = before * 1000 if before is not None and before < _MILLISECONDS_FROM else None
-        bars = market.minutes.bars(name, before_ms, min(limit or _DEFAULT_LIMIT, _MOST))
+        before_ms = before * 1000 if before is not None and before < _MILLISECONDS_MIN else None
+        bars = market.minutes.bars(name, before_ms, min(limit or _DEFAULT_LIMIT, _LIMIT_MAX))
         texts: list[str] = []
         for bar in bars:
             said = payloads.bar(bar)

@@ -3,7 +3,6 @@
 Outgoing frames do not pass through aiohttp's writer: `connection` writes ready frames straight to the transport.
 """
 
-import asyncio
 import time
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -18,9 +17,9 @@ from collector.simulator.kit.server import opened, served
 from collector.simulator.kit.sockets import pong_frame
 from collector.simulator.options import Options
 
-_FROZEN_LOOK_SECONDS: Final = 0.02
-_MOST_REQUEST_BYTES: Final = 1024 * 1024
-_PAGE: Final = "<html><body><h1>This domain is parked.</h1></body></html>"
+# The largest message that a client may send.
+_MESSAGE_MAX_BYTES: Final = 1024 * 1024
+_PARKED_PAGE: Final = "<html><body><h1>This domain is parked.</h1></body></html>"
 
 STATISTICS: Final = "/api/contracts/web/v3/public/statistics"
 
@@ -43,9 +42,9 @@ class Doors:
         """Answer a REST path."""
         venue, faults = self.venue, self.venue.faults
         if (outage := faults.take("5xx")) is not None:
-            return web.Response(status=int(outage.number("status", 503)), text=_PAGE, content_type="text/html")
+            return web.Response(status=int(outage.number("status", 503)), text=_PARKED_PAGE, content_type="text/html")
         if faults.take("html"):
-            return web.Response(text=_PAGE, content_type="text/html")
+            return web.Response(text=_PARKED_PAGE, content_type="text/html")
         try:
             if not venue.window.allow(request.remote or "", time.monotonic()) or faults.take("429"):
                 raise RestError(429, "too many requests", http=429)  # noqa: TRY301  one way out for all errors
@@ -64,11 +63,10 @@ class Doors:
         """Serve one client's socket from its opening to its end."""
         venue = self.venue
         if (refusal := venue.faults.take("refuse_connections")) is not None:
-            return web.Response(status=int(refusal.number("status", 503)), text=_PAGE, content_type="text/html")
-        socket, transport = await opened(request, _MOST_REQUEST_BYTES)
+            return web.Response(status=int(refusal.number("status", 503)), text=_PARKED_PAGE, content_type="text/html")
+        socket, transport = await opened(request, _MESSAGE_MAX_BYTES)
         connection = Connection(transport, request.remote or "", time.monotonic(), venue.settings.buffer_limit)
-        venue.connected(connection)
-        try:
+        async with venue.serving(connection):
             async for message in socket:
                 if connection.frozen:
                     continue
@@ -77,10 +75,6 @@ class Doors:
                     connection.flush()
                 elif message.type == WSMsgType.TEXT:
                     venue.handle(connection, message.data, time.monotonic())
-            while connection.frozen and not connection.closed:  # noqa: ASYNC110  a fault that time or the client ends
-                await asyncio.sleep(_FROZEN_LOOK_SECONDS)
-        finally:
-            venue.disconnected(connection)
         return socket
 
 

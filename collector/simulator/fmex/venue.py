@@ -9,26 +9,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, count
 from random import Random
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from collector.simulator.fmex import bad_frames
 from collector.simulator.fmex.books import Depth
 from collector.simulator.fmex.commands import Commands
 from collector.simulator.fmex.connection import Connection
 from collector.simulator.fmex.contracts import contracts
-from collector.simulator.fmex.faults import KINDS, faults
+from collector.simulator.fmex.faults import faults
 from collector.simulator.fmex.hub import Hub
 from collector.simulator.fmex.ledger import Ledger
-from collector.simulator.fmex.market import KEPT_TRADES, Market
+from collector.simulator.fmex.market import TRADES_MAX, Market
 from collector.simulator.fmex.rest import Rest
 from collector.simulator.fmex.topics import Topic
-from collector.simulator.kit.faults import Fault, FaultError
+from collector.simulator.kit.faults import Fault
 from collector.simulator.kit.settings import settings_of
 from collector.simulator.kit.venue import SocketVenue
 from collector.simulator.kit.window import SlidingWindow
 from collector.simulator.options import Options
 
-_WINDOW_SECONDS: Final = 10.0
+# The limit of REST calls is for each window of this length.
+_REST_WINDOW_SECONDS: Final = 10.0
 _SLICE_SECONDS: Final = 0.02
 _PERIODS_MS: Final = {"l20": 100, "l150": 300, "ticker": 250, "candle": 500, "index": 1000}
 _HISTORY_TRADE_SHARE: Final = 0.6
@@ -50,12 +51,12 @@ class Settings:
     index_step_ms: int = 1000
     history_hours: float = 3.0
     history_events: int = 6000
-    kept_trades: int = KEPT_TRADES
+    kept_trades: int = TRADES_MAX
     buffer_limit: int = 32 * 1024 * 1024
     running: bool = True
 
 
-class FmexVenue(SocketVenue[Connection]):
+class FmexVenue(SocketVenue[Connection, dict[str, str]]):
     """The running venue."""
 
     def __init__(self, options: Options) -> None:
@@ -76,7 +77,7 @@ class FmexVenue(SocketVenue[Connection]):
         self._make_history(begin_ms)
         self.ledger = Ledger()
         self.faults = faults(time.monotonic)
-        self.window = SlidingWindow(self.settings.rest_limit, _WINDOW_SECONDS)
+        self.window = SlidingWindow(self.settings.rest_limit, _REST_WINDOW_SECONDS)
         self.hub = Hub(
             self.markets,
             self.ledger,
@@ -88,7 +89,6 @@ class FmexVenue(SocketVenue[Connection]):
         self.depth = Depth(self.hub, self.markets, Random(options.seed + 1))  # noqa: S311
         self.rest = Rest(self.markets, self.hub, self.depth, self.ledger, self.faults, self.now_ms, self._index_ms)
         self.commands = Commands(self, of_command=self.settings.topics == "command")
-        self._frozen: dict[Connection, dict[str, str]] = {}
         self._later: list[tuple[float, int, Connection, Callable[[], None]]] = []
         self._numbers = count()
         self._due_ms = dict.fromkeys(_PERIODS_MS, 0)
@@ -241,10 +241,8 @@ class FmexVenue(SocketVenue[Connection]):
             connection.send(f'{{"type":"hello","ts":{self.now_ms()}}}')
             connection.flush()
 
-    def disconnected(self, connection: Connection) -> None:
-        super().disconnected(connection)
-        self._frozen.pop(connection, None)
-        self.hub.drop(connection)
+    def unsubscribed(self, connection: Connection) -> dict[str, str]:
+        return self.hub.drop(connection)
 
     def handle(self, connection: Connection, text: str, now: float) -> None:
         """Answer a client's message."""
@@ -257,30 +255,13 @@ class FmexVenue(SocketVenue[Connection]):
 
     # Faults
 
-    def fault(self, name: str, **asked: Any) -> dict[str, object]:
-        """Ask for a fault (see `faults.KINDS`); gives it as JSON, with `hit` where it struck at once.
-
-        Raises `FaultError` where there is no such fault or symbol.
-        """
-        symbol = asked.get("symbol")
-        if symbol is not None and symbol not in self.markets:
-            raise FaultError(f"no symbol is called {symbol!r}")
-        fault = self.faults.ask(name, **asked)
-        if KINDS[name].when == "armed":
-            return fault.as_json()
-        hit = self._strike(fault)
-        self.flush()
-        return fault.as_json() | {"hit": hit}
+    def has_symbol(self, symbol: str) -> bool:
+        return symbol in self.markets
 
     def _strike(self, fault: Fault) -> int:
         if fault.name in ("cut", "silence"):
             chosen = list(self.connections)[: int(fault.left) if fault.left else None]
-            for connection in chosen:
-                if fault.name == "cut":
-                    connection.cut("cut")
-                else:
-                    self._freeze(connection, fault.until)
-            return len(chosen)
+            return self.cut_or_freeze(chosen, fault)
         symbol = fault.symbol or self._order[0].symbol
         if fault.name == "whole_in_the_middle":
             hit = 0
@@ -295,15 +276,10 @@ class FmexVenue(SocketVenue[Connection]):
             for _ in range(int(fault.left or 1))
         )
 
-    def _freeze(self, connection: Connection, until: float | None) -> None:
-        connection.flush()
-        connection.frozen_until = until if until is not None else float("inf")
-        self._frozen[connection] = self.hub.drop(connection)
-
     def _thaw(self, connection: Connection, now: float) -> None:
         connection.frozen_until = None
         connection.buffer.clear()
         connection.pinged = now
-        for topic, written in self._frozen.pop(connection, {}).items():
+        for topic, written in self.frozen.pop(connection, {}).items():
             connection.topics[topic] = written
             self.hub.subscribers.setdefault(topic, {})[connection] = None

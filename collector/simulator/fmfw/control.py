@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from collector.simulator.fmfw import extracts
 from collector.simulator.fmfw.expected import expected
-from collector.simulator.fmfw.faults import KINDS
 from collector.simulator.fmfw.venue import FmfwVenue
 from collector.simulator.kit.control import Control
 
@@ -41,7 +40,7 @@ class FmfwControl(Control):
         return extracts.state(self._venue)
 
     def known_faults(self) -> dict[str, Any]:
-        return self._venue.faults.listed(KINDS)
+        return self._venue.faults.listed()
 
     def _set_ids(self, body: Mapping[str, Any]) -> None:
         if body["ids"] not in ("real", "time"):

@@ -16,19 +16,9 @@ from collector.simulator.fmfw.ledger import Ranges
 from collector.simulator.fmfw.trading.exchange import Exchange
 from collector.simulator.fmfw.venue import FmfwVenue
 from collector.simulator.kit.columns import COLUMNS
+from collector.simulator.kit.periods import SHORT_PERIODS_SECONDS
 
-_SECONDS: Final = {
-    "M1": 60,
-    "M3": 180,
-    "M5": 300,
-    "M15": 900,
-    "M30": 1800,
-    "H1": 3600,
-    "H4": 14400,
-    "D1": 86400,
-    "D7": 604800,
-    "1M": 2_592_000,
-}
+_SECONDS: Final = SHORT_PERIODS_SECONDS | {"D1": 86400, "D7": 604800, "1M": 2_592_000}
 
 
 Rows = list[list[Any]]

@@ -22,7 +22,8 @@ _DEFAULT_CHANNELS: Final = {
     "derivatives": "futures/info",
     "rates": "price/rate/1s@USDT",
 }
-_MOST_ROWS: Final = 1_000_000
+# Rows that one extract may ask for.
+_ROWS_MAX: Final = 1_000_000
 
 
 class ExtractError(ValueError):
@@ -230,11 +231,11 @@ def _market(exchange: Exchange, asked: Asked) -> Market:
 def _rows(asked: Asked, low: int, high: int) -> tuple[int, int]:
     """Read from_index and limit and fit them into what is there."""
     try:
-        first, limit = int(asked.get("from_index", 0)), int(asked.get("limit", _MOST_ROWS))
+        first, limit = int(asked.get("from_index", 0)), int(asked.get("limit", _ROWS_MAX))
     except ValueError as error:
         raise ExtractError("from_index and limit must be whole numbers") from error
     first = min(max(first, low), high)
-    return first, min(high, first + max(0, min(limit, _MOST_ROWS)))
+    return first, min(high, first + max(0, min(limit, _ROWS_MAX)))
 
 
 def _distinct(venue: FmfwVenue, channel: str, symbol: str) -> int:

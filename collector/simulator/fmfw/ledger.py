@@ -13,9 +13,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-_BOOK_STATES_KEPT: Final = 4_000_000
-_BARS_KEPT: Final = 50_000
-_PAYLOAD_BYTES_KEPT: Final = 128 * 1024 * 1024
+# Bounds of what the ledger keeps, so that a long run does not fill the memory.
+_BOOK_STATES_MAX: Final = 4_000_000
+_BARS_MAX: Final = 50_000
+_PAYLOAD_MAX_BYTES: Final = 128 * 1024 * 1024
 
 UPDATE, SNAPSHOT = 0, 1
 
@@ -194,7 +195,7 @@ class Ledger:
             log = self.books[channel, symbol] = BookLog()
         if log.add(sequence, time_ms, kind, checksum):
             self._book_states += 1
-            if self._book_states > _BOOK_STATES_KEPT:
+            if self._book_states > _BOOK_STATES_MAX:
                 longest = max(self.books.values(), key=len)
                 count = len(longest) // 4 + 1
                 longest.drop_oldest(count)
@@ -209,7 +210,7 @@ class Ledger:
             return
         log.payloads.append(payload)
         self._payload_bytes += len(payload) + 64
-        if self._payload_bytes > _PAYLOAD_BYTES_KEPT:
+        if self._payload_bytes > _PAYLOAD_MAX_BYTES:
             longest = max(self.payloads.values(), key=len)
             for _ in range(len(longest) // 4 + 1):
                 self._payload_bytes -= len(longest.payloads.popleft()) + 64
@@ -227,5 +228,5 @@ class Ledger:
 
 def _keep_bar(bars: dict[int, str], start_ms: int, payload: str) -> None:
     bars[start_ms] = payload
-    if len(bars) > _BARS_KEPT:
+    if len(bars) > _BARS_MAX:
         del bars[next(iter(bars))]

@@ -12,8 +12,9 @@ from collector.simulator.fmfw.trading.candles import PERIODS
 Query = Mapping[str, str]
 _T = TypeVar("_T")
 
-_MOST_LIMIT: Final = 1000
-_MOST_OFFSET: Final = 100_000
+# What the venue allows of `limit` and `offset`.
+_LIMIT_MAX: Final = 1000
+_OFFSET_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def page(
         ascending=sort == "ASC",
         first=read(query, names[0]),
         last=read(query, names[1]),
-        limit=bounded(query, "limit", default, 1, _MOST_LIMIT),
-        offset=bounded(query, "offset", 0, 0, _MOST_OFFSET) if single else 0,
+        limit=bounded(query, "limit", default, 1, _LIMIT_MAX),
+        offset=bounded(query, "offset", 0, 0, _OFFSET_MAX) if single else 0,
         by_id=by_value == "id",
     )
 

@@ -25,7 +25,8 @@ from collector.simulator.fmfw.topics import Topic
 from collector.simulator.kit.faults import Fault
 from collector.simulator.kit.window import SlidingWindow
 
-_MOST_LIMIT = 1000
+# What the venue allows of `limit`.
+_LIMIT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Requests:
             return Request(method, topic, (), 0, message.get("id"))
         symbols = self._symbols(chosen, params, target)
         limit = params.get("limit", 0) if chosen.takes_limit else 0
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= _MOST_LIMIT:
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= _LIMIT_MAX:
             raise BadParameter("limit must be a number from 0 to 1000.")
         return Request(str(method), topic, symbols, limit, message.get("id"))
 

@@ -3,7 +3,6 @@
 Outgoing frames do not pass through aiohttp's writer: `connection` writes ready frames straight to the transport.
 """
 
-import asyncio
 import itertools
 import time
 from contextlib import AbstractAsyncContextManager
@@ -22,8 +21,8 @@ from collector.simulator.kit.sockets import pong_frame
 from collector.simulator.options import Options
 
 _BASE: Final = "/api/3"
-_FROZEN_LOOK_SECONDS: Final = 0.02
-_MOST_REQUEST_BYTES: Final = 1024 * 1024
+# The largest message that a client may send.
+_MESSAGE_MAX_BYTES: Final = 1024 * 1024
 
 
 class Doors:
@@ -70,10 +69,9 @@ class Doors:
             return self._error(request, OutOfService(int(refusal.number("status", 503))))
         if venue.connections_of(address) >= venue.settings.most_connections:
             return self._error(request, TooManyRequests())
-        socket, transport = await opened(request, _MOST_REQUEST_BYTES)
+        socket, transport = await opened(request, _MESSAGE_MAX_BYTES)
         connection = Connection(transport, address, time.monotonic(), venue.settings.buffer_limit)
-        venue.connected(connection)
-        try:
+        async with venue.serving(connection):
             async for message in socket:
                 if connection.frozen:
                     continue
@@ -85,16 +83,7 @@ class Doors:
                 elif message.type == WSMsgType.BINARY:
                     venue.requests.handle(connection, "", time.monotonic())
                 connection.flush()
-            await self._leave_unanswered(connection)
-        finally:
-            venue.disconnected(connection)
         return socket
-
-    @staticmethod
-    async def _leave_unanswered(connection: Connection) -> None:
-        """Hold back the answer to a close frame for as long as the connection is frozen."""
-        while connection.frozen and not connection.closed:  # noqa: ASYNC110  a fault that ends by time or by the client
-            await asyncio.sleep(_FROZEN_LOOK_SECONDS)
 
     def _error(self, request: web.Request, error: VenueError) -> web.Response:
         body = {

@@ -11,7 +11,8 @@ from typing import Final
 
 _SIXTEEN_DIGITS: Final = Context(prec=16)
 
-_LATEST_MS: Final = 250_000_000_000_000
+# Later times cannot be written as a date.
+_TIME_MAX_MS: Final = 250_000_000_000_000
 
 
 def decimal_text(units: int, decimals: int) -> str:
@@ -63,7 +64,7 @@ def parse_time(text: str) -> int:
 
 
 def _within_reason(time_ms: int) -> int:
-    if not 0 <= time_ms < _LATEST_MS:
+    if not 0 <= time_ms < _TIME_MAX_MS:
         raise ValueError(f"{time_ms} ms is not a time from 1970 to 9891")
     return time_ms
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from collector.simulator.fmfw import bad_frames, channels
 from collector.simulator.fmfw.connection import Connection
-from collector.simulator.fmfw.faults import KINDS, faults
+from collector.simulator.fmfw.faults import faults
 from collector.simulator.fmfw.hub import Hub
 from collector.simulator.fmfw.ledger import Ledger
 from collector.simulator.fmfw.requests import Requests
@@ -26,9 +26,9 @@ from collector.simulator.kit.venue import SocketVenue
 from collector.simulator.kit.window import SlidingWindow
 from collector.simulator.options import Options
 
-_SLICE_SECONDS: Final = 0.005
+# How long a slice of the market is, from 1,000 events a second on and below that.
+_BUSY_SLICE_SECONDS: Final = 0.005
 _QUIET_SLICE_SECONDS: Final = 0.010
-_LONGEST_BURST_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Settings:
     running: bool = True
 
 
-class FmfwVenue(SocketVenue[Connection]):
+class FmfwVenue(SocketVenue[Connection, Mapping[Topic, list[str]]]):
     """The running venue."""
 
     def __init__(self, options: Options) -> None:
@@ -78,7 +78,6 @@ class FmfwVenue(SocketVenue[Connection]):
             self.now_ms,
             self.settings.ack_delay,
         )
-        self._frozen: dict[Connection, Mapping[Topic, list[str]]] = {}
         self._period_due = dict.fromkeys(channels.SPEEDS_MS, 0)
 
     def __repr__(self) -> str:
@@ -94,7 +93,7 @@ class FmfwVenue(SocketVenue[Connection]):
 
     async def run(self) -> None:
         """Live, slice by slice, until cancelled."""
-        await self.slices.run(self.slice, lambda: _SLICE_SECONDS if self.rate >= 1000 else _QUIET_SLICE_SECONDS)
+        await self.slices.run(self.slice, lambda: _BUSY_SLICE_SECONDS if self.rate >= 1000 else _QUIET_SLICE_SECONDS)
 
     def slice(self, now: float) -> None:
         """Make and send what has become due since the last slice (`now` in monotonic seconds)."""
@@ -135,39 +134,19 @@ class FmfwVenue(SocketVenue[Connection]):
         self.slices.begin()
         self.running = True
 
-    def disconnected(self, connection: Connection) -> None:
-        super().disconnected(connection)
-        self._frozen.pop(connection, None)
-        self.hub.drop(connection)
+    def unsubscribed(self, connection: Connection) -> Mapping[Topic, list[str]]:
+        return self.hub.drop(connection)
 
     def connections_of(self, address: str) -> int:
         return sum(connection.address == address for connection in self.connections)
 
-    def fault(self, name: str, **asked: Any) -> dict[str, object]:
-        """Ask for a fault (see `faults.KINDS`); gives it as JSON, with `hit` where it struck at once.
-
-        Raises `FaultError` where there is no such fault, channel or symbol.
-        """
-        symbol = asked.get("symbol")
-        if symbol is not None and symbol not in self.exchange.markets and symbol not in self.rates.currencies:
-            raise FaultError(f"no symbol is called {symbol!r}")
-        fault = self.faults.ask(name, **asked)
-        if KINDS[name].when == "armed":
-            return fault.as_json()
-        hit = self._strike(fault)
-        self.flush()
-        return fault.as_json() | {"hit": hit}
+    def has_symbol(self, symbol: str) -> bool:
+        return symbol in self.exchange.markets or symbol in self.rates.currencies
 
     def _strike(self, fault: Fault) -> int:
-        """Let a fault of the moment happen; give how many connections it hit."""
         if fault.name in ("cut", "freeze"):
             chosen = self._chosen(fault)
-            for connection in chosen:
-                if fault.name == "cut":
-                    connection.cut("cut")
-                else:
-                    self._freeze(connection, fault.until)
-            return len(chosen)
+            return self.cut_or_freeze(chosen, fault)
         if fault.name == "huge_snapshot":
             return self._huge_snapshot(fault)
         channel = channels.channel(fault.channel or "trades")
@@ -213,31 +192,16 @@ class FmfwVenue(SocketVenue[Connection]):
                 hits += len(subscribers)
         return hits
 
-    def _freeze(self, connection: Connection, until: float | None) -> None:
-        connection.flush()
-        connection.frozen_until = until if until is not None else float("inf")
-        self._frozen[connection] = self.hub.drop(connection)
-
     def _thaw(self, connection: Connection) -> None:
         connection.frozen_until = None
         connection.buffer.clear()
         connection.heard(time.monotonic())
-        for topic, symbols in self._frozen.pop(connection, {}).items():
+        for topic, symbols in self.frozen.pop(connection, {}).items():
             self.hub.subscribe(connection, topic, symbols)
 
     def _live(self, now: float) -> None:
-        """Make the events that the rate asks for; what the machine cannot do in time is given up and counted."""
-        count = self.slices.due(now, self.rate)
-        if not count:
-            return
-        now_ms = self.now_ms()
-        begin_ms = max(self.exchange.time_ms, now_ms - int((now - self.slices.last) * 1000))
-        give_up = time.perf_counter() + _LONGEST_BURST_SECONDS
-        for number in range(count):
-            self.hub.publish(self.exchange.step(begin_ms + (now_ms - begin_ms) * (number + 1) // count))
-            if not number & 63 and time.perf_counter() > give_up:
-                self.slices.stalled_events += count - number - 1
-                break
+        for time_ms in self.slices.moments(now, self.rate, self.now_ms(), not_before_ms=self.exchange.time_ms):
+            self.hub.publish(self.exchange.step(time_ms))
 
     def _close_period(self, speed_ms: int, now_ms: int) -> None:
         if speed_ms == channels.FUTURES_SPEED_MS:

@@ -41,6 +41,17 @@ class Side:
         else:
             del self.keys[bisect_left(self.keys, key)]
 
+    def take_best(self, size: int) -> tuple[int, int, int]:
+        """Take up to `size` from the best level; return its price, what was taken, and what is left there."""
+        key = self.keys[-1]
+        there = self.sizes[key]
+        taken = min(size, there)
+        if taken == there:
+            self.remove(key)
+        else:
+            self.sizes[key] = there - taken
+        return self.sign * key, taken, there - taken
+
     def top(self, depth: int | None = None) -> list[tuple[int, int]]:
         """List (price, size), best first, at most `depth` of them."""
         keys = self.keys[::-1] if depth is None else self.keys[: -depth - 1 : -1]

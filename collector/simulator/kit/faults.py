@@ -4,9 +4,10 @@ It decides *whether* a fault strikes. Which faults a venue has is its own list o
 where it strikes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 When = Literal["at once", "armed"]
 
@@ -18,6 +19,32 @@ class Kind:
     when: When
     meaning: str
     count: int | None = 1
+
+
+class FaultyVenue(ABC):
+    """A venue that faults can be asked of."""
+
+    faults: "Faults"
+
+    @abstractmethod
+    def has_symbol(self, symbol: str) -> bool: ...
+
+    @abstractmethod
+    def _strike(self, fault: "Fault") -> int:
+        """Let a fault of the moment happen; return how many clients, trades or tokens it hit."""
+
+    def fault(self, name: str, **asked: Any) -> dict[str, object]:
+        """Ask for a fault (see the venue's `faults.KINDS`); return it as JSON, with `hit` where it struck at once.
+
+        Raises `FaultError` where there is no such fault, channel or symbol.
+        """
+        symbol = asked.get("symbol")
+        if symbol is not None and not self.has_symbol(symbol):
+            raise FaultError(f"no symbol is called {symbol!r}")
+        fault = self.faults.ask(name, **asked)
+        if self.faults.waits(fault):
+            return fault.as_json()
+        return fault.as_json() | {"hit": self._strike(fault)}
 
 
 class FaultError(ValueError):
@@ -36,6 +63,8 @@ class Fault:
     until: float | None = None
     options: Mapping[str, float] = field(default_factory=dict)
     struck: int = 0
+    channel_name: str = "channel"
+    """What the venue calls a channel."""
 
     def number(self, option: str, default: float) -> float:
         return self.options.get(option, default)
@@ -45,7 +74,7 @@ class Fault:
             "id": self.id,
             "fault": self.name,
             "symbol": self.symbol,
-            "channel": self.channel,
+            self.channel_name: self.channel,
             "left": self.left,
             "struck": self.struck,
             **self.options,
@@ -63,10 +92,13 @@ class Faults:
         kinds: Mapping[str, Kind],
         monotonic: Callable[[], float],
         has_channel: Callable[[str], bool] = lambda _name: True,
+        *,
+        channel_name: str = "channel",
     ) -> None:
         self._kinds = kinds
         self._monotonic = monotonic
         self._has_channel = has_channel
+        self._channel_name = channel_name
         self._asked = 0
         self.armed: dict[str, list[Fault]] = {}
 
@@ -100,7 +132,7 @@ class Faults:
         self._asked += 1
         left = count if count is not None else (None if seconds is not None else kind.count)
         until = self._monotonic() + seconds if seconds is not None else None
-        fault = Fault(self._asked, name, symbol, channel, left, until, options)
+        fault = Fault(self._asked, name, symbol, channel, left, until, options, channel_name=self._channel_name)
         if kind.when == "armed":
             self.armed.setdefault(name, []).append(fault)
         return fault
@@ -138,9 +170,13 @@ class Faults:
         self.armed.clear()
         return count
 
-    def listed(self, kinds: Mapping[str, Kind]) -> dict[str, object]:
-        """Tell which faults are armed, and which there are."""
-        known = {name: {"when": kind.when, "meaning": kind.meaning} for name, kind in kinds.items()}
+    def waits(self, fault: Fault) -> bool:
+        """Whether a fault is armed for later, instead of striking when it is asked for."""
+        return self._kinds[fault.name].when == "armed"
+
+    def listed(self) -> dict[str, object]:
+        """List the faults that are armed, and all that there are."""
+        known = {name: {"when": kind.when, "meaning": kind.meaning} for name, kind in self._kinds.items()}
         return {"armed": self.listing(), "known": known}
 
     def listing(self) -> list[dict[str, object]]:

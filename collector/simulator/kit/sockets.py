@@ -6,6 +6,9 @@ kept for it beyond `buffer_limit` bytes.
 """
 
 import asyncio
+from typing import Final
+
+_FROZEN_LOOK_SECONDS: Final = 0.02
 
 
 class SimulatedSocket:
@@ -44,6 +47,11 @@ class SimulatedSocket:
             if self._transport.get_write_buffer_size() > self._buffer_limit:
                 self.cut("slow")
         self.buffer.clear()
+
+    async def thawed_or_closed(self) -> None:
+        """Wait while the connection is frozen: its answer to a close frame is held back for as long."""
+        while self.frozen and not self.closed:  # noqa: ASYNC110  a fault that ends by time or by the client
+            await asyncio.sleep(_FROZEN_LOOK_SECONDS)
 
     def cut(self, cause: str) -> None:
         """End the connection without a close frame."""

@@ -1,7 +1,7 @@
 """Engine.IO 3 by hand: sessions over long polling, over WebSocket, and from the one to the other.
 
 The client pings here. Packets are texts, whose first character is their type; a session keeps what it cannot send yet
-up to `_MOST_BYTES` and is ended when a client leaves more than that unread.
+up to `_UNSENT_MAX_BYTES` and is ended when a client leaves more than that unread.
 """
 
 import asyncio
@@ -12,10 +12,12 @@ from typing import Final
 import orjson
 from aiohttp import WSMsgType, web
 
-MOST_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-_MOST_BYTES: Final = 32 * 1024 * 1024
-# Clients refuse payloads of more packets than sixteen.
-_PACKETS_IN_A_PAYLOAD: Final = 12
+# The largest message that a client may send.
+MESSAGE_MAX_BYTES: Final = 64 * 1024 * 1024
+# A client that leaves more unread is cut off.
+_UNSENT_MAX_BYTES: Final = 32 * 1024 * 1024
+# Clients refuse payloads of more than sixteen packets.
+_PACKETS_PER_PAYLOAD_MAX: Final = 12
 
 
 def encode_payload(packets: list[str]) -> str:
@@ -73,7 +75,7 @@ class Session:
         self._out.append(packet)
         self._bytes += len(packet)
         self.sent_characters += len(packet)
-        if self._bytes > _MOST_BYTES:
+        if self._bytes > _UNSENT_MAX_BYTES:
             self.cut()
             return False
         self._wake.set()
@@ -103,7 +105,7 @@ class Session:
             return encode_payload(["1"])
         if self.socket is not None or not self._out:
             return encode_payload(["6"])
-        return encode_payload([self._next() for _ in range(min(len(self._out), _PACKETS_IN_A_PAYLOAD))])
+        return encode_payload([self._next() for _ in range(min(len(self._out), _PACKETS_PER_PAYLOAD_MAX))])
 
     def _next(self) -> str:
         packet = self._out.popleft()

@@ -2,7 +2,7 @@
 
 A tick counts once however often and to however many it was sent; several equal ones of one millisecond count as often
 as one client got them. The history's ticks are kept apart (`given`): who asks for deals leaves the quotes and the other
-way round. Memory is bounded: beyond `_ROWS_KEPT` rows of a table the oldest leave first.
+way round. Memory is bounded: beyond `_ROWS_MAX` rows of a table the oldest leave first.
 """
 
 import zlib
@@ -16,7 +16,8 @@ from collector.simulator.metaapi.bars import MT5, Bar
 from collector.simulator.metaapi.market import Quoted, Tick
 from collector.simulator.metaapi.text import number
 
-_ROWS_KEPT: Final = 1_000_000
+# Rows of a table that are kept, so that a long run does not fill the memory.
+_ROWS_MAX: Final = 1_000_000
 _OFFSET: Final = "broker_offset_seconds"
 _PERIODS: Final = {name: length // 1000 for name, length in MT5.items()}
 
@@ -122,5 +123,5 @@ class Ledger:
         rows[key] = row
         self.given.get(name, {}).get(table, {}).pop(key, None)
         self.items[table] += 1
-        if len(rows) > _ROWS_KEPT:
+        if len(rows) > _ROWS_MAX:
             del rows[next(iter(rows))]

@@ -15,10 +15,11 @@ from collector.simulator.metaapi.bars import Series
 from collector.simulator.metaapi.symbols import Symbol
 from collector.simulator.metaapi.text import broker, number, utc
 
-TICKS_KEPT: Final = 200_000
+# Ticks of a symbol that are kept.
+TICKS_MAX: Final = 200_000
 _BOOK_LEVELS: Final = 8
 _DEAL_SHARE: Final = 0.4
-_TWINS_SHARE: Final = 0.1
+_TWIN_TICKS_SHARE: Final = 0.1
 
 Levels = list[tuple[str, str]]
 
@@ -41,7 +42,7 @@ class Tick:
 class Quoted:
     """One symbol of one broker."""
 
-    def __init__(self, symbol: Symbol, offset_ms: int, random: Random, kept_ticks: int = TICKS_KEPT) -> None:
+    def __init__(self, symbol: Symbol, offset_ms: int, random: Random, kept_ticks: int = TICKS_MAX) -> None:
         self.symbol = symbol
         self._kept_ticks = kept_ticks
         self.offset_ms = offset_ms
@@ -60,7 +61,7 @@ class Quoted:
     def step(self, time_ms: int) -> list[Tick]:
         """Make the next tick, not before the last one, and now and then its twin."""
         one = self._next(time_ms)
-        if self._random.random() >= _TWINS_SHARE:
+        if self._random.random() >= _TWIN_TICKS_SHARE:
             return [one]
         return [one, self._keep(Tick(0, one.time_ms, one.bid, one.ask, one.last, one.volume, one.side))]
 
@@ -145,7 +146,7 @@ class Broker:
     """A broker with its symbols and its clock."""
 
     def __init__(
-        self, name: str, symbols: Sequence[Symbol], offset_hours: int, seed: int, kept_ticks: int = TICKS_KEPT
+        self, name: str, symbols: Sequence[Symbol], offset_hours: int, seed: int, kept_ticks: int = TICKS_MAX
     ) -> None:
         self.name = name
         self.offset_ms = offset_hours * 3_600_000

@@ -12,7 +12,8 @@ from collector.simulator.metaapi.faults import Faults
 from collector.simulator.metaapi.terminal import Stream, event
 from collector.simulator.metaapi.text import broker, utc
 
-_ATTACH_SECONDS: Final = 0.02
+# How long a terminal takes to attach after `subscribe`.
+_ATTACH_DELAY_SECONDS: Final = 0.02
 
 
 class RefusedError(Exception):
@@ -136,7 +137,7 @@ class Requests:
         if instance not in account.instances:
             return  # answered, but nothing runs there
         stream = venue.open_stream(session, account, instance, session_id)
-        stream.attach_at = now + _ATTACH_SECONDS
+        stream.attach_at = now + _ATTACH_DELAY_SECONDS
 
     def _too_many(self, seconds: float) -> RefusedError:
         return RefusedError(

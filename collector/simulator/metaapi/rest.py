@@ -13,7 +13,8 @@ from collector.simulator.metaapi.market import Quoted
 from collector.simulator.metaapi.text import read_time, utc
 from collector.simulator.metaapi.venue import MetaapiVenue
 
-_MOST_ROWS: Final = 1000
+# What the venue gives in one answer.
+_ROWS_MAX: Final = 1000
 _ACCOUNTS: Final = "/users/current/accounts"
 _HISTORY: Final = _ACCOUNTS + "/{account}/historical-market-data/symbols/{symbol:.+}"
 _IGNORED: Final[dict[str, list[str]]] = {"specification": [], "position": [], "order": []}
@@ -171,7 +172,7 @@ class Rest:
 
     @staticmethod
     def _limit(request: web.Request) -> int:
-        return max(1, min(_MOST_ROWS, int(request.query.get("limit", str(_MOST_ROWS)))))
+        return max(1, min(_ROWS_MAX, int(request.query.get("limit", str(_ROWS_MAX)))))
 
 
 def answer(body: bytes) -> web.Response:

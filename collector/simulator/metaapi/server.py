@@ -9,7 +9,7 @@ from aiohttp import WSMsgType, web
 from collector.simulator.kit.server import served
 from collector.simulator.metaapi import rest
 from collector.simulator.metaapi.control import MetaapiControl
-from collector.simulator.metaapi.engine import MOST_MESSAGE_BYTES, Session, decode_payload, opening
+from collector.simulator.metaapi.engine import MESSAGE_MAX_BYTES, Session, decode_payload, opening
 from collector.simulator.metaapi.venue import MetaapiVenue
 from collector.simulator.options import Options
 
@@ -23,7 +23,7 @@ class Doors:
         self.venue = venue
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=MOST_MESSAGE_BYTES)
+        app = web.Application(client_max_size=MESSAGE_MAX_BYTES)
         app.router.add_get("/ws/", self.get)
         app.router.add_post("/ws/", self.post)
         rest.add_routes(app.router, self.venue)
@@ -79,7 +79,7 @@ class Doors:
         return web.Response(text="ok")
 
     async def _socket(self, request: web.Request, session: Session | None) -> web.StreamResponse:
-        socket = web.WebSocketResponse(compress=False, max_msg_size=MOST_MESSAGE_BYTES, timeout=1.0)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_MAX_BYTES, timeout=1.0)
         await socket.prepare(request)
         if session is None:
             session = self._open([])

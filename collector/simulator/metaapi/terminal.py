@@ -17,7 +17,7 @@ from collector.simulator.metaapi.faults import Faults
 from collector.simulator.metaapi.ledger import Ledger, Moments
 from collector.simulator.metaapi.market import Quoted, Tick
 
-_SPECIFICATIONS_IN_A_PACKET: Final = 4
+_SPECIFICATIONS_PER_PACKET: Final = 4
 
 
 def event(name: str, body: str, *, as_text: bool = False) -> str:
@@ -98,8 +98,8 @@ class Stream:
         sync = f',"synchronizationId":"{identity}"'
         specs = [quoted.symbol.specification() for quoted in self.account.broker.quoted.values()]
         chunks = [
-            specs[start : start + _SPECIFICATIONS_IN_A_PACKET]
-            for start in range(0, len(specs), _SPECIFICATIONS_IN_A_PACKET)
+            specs[start : start + _SPECIFICATIONS_PER_PACKET]
+            for start in range(0, len(specs), _SPECIFICATIONS_PER_PACKET)
         ]
         packets = [
             ("synchronizationStarted", ""),

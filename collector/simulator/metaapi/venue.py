@@ -19,14 +19,13 @@ from collector.simulator.metaapi.accounts import Account
 from collector.simulator.metaapi.engine import Session
 from collector.simulator.metaapi.faults import AT_ONCE, Fault, Faults
 from collector.simulator.metaapi.ledger import Ledger
-from collector.simulator.metaapi.market import TICKS_KEPT, Broker, Quoted, Tick
+from collector.simulator.metaapi.market import TICKS_MAX, Broker, Quoted, Tick
 from collector.simulator.metaapi.requests import Requests
 from collector.simulator.metaapi.terminal import Stream
 from collector.simulator.options import Options
 
 _SLICE_SECONDS: Final = 0.02
 _BUSY_SLICE_SECONDS: Final = 0.005
-_LONGEST_BURST_SECONDS: Final = 0.05
 _IDS: Final = {
     "demo": "8f6c4a3e-0b1d-4c5e-9a7b-2d3c4e5f6a71",
     "old": "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c52",
@@ -50,7 +49,7 @@ class Settings:
     status_every: float = 5.0
     history_hours: float = 2.0
     history_events: int = 4000
-    kept_ticks: int = TICKS_KEPT
+    kept_ticks: int = TICKS_MAX
     running: bool = True
 
 
@@ -162,15 +161,8 @@ class MetaapiVenue:
             stream.run(now, now_ms)
 
     def _live(self, now: float) -> None:
-        count = self.slices.due(now, self.rate)
-        now_ms = self.now_ms()
-        begin_ms = now_ms - int((now - self.slices.last) * 1000)
-        give_up = time.perf_counter() + _LONGEST_BURST_SECONDS
-        for number in range(count):
-            self._step(begin_ms + (now_ms - begin_ms) * (number + 1) // count)
-            if not number & 63 and time.perf_counter() > give_up:
-                self.slices.stalled_events += count - number - 1
-                break
+        for time_ms in self.slices.moments(now, self.rate, self.now_ms()):
+            self._step(time_ms)
 
     def _step(self, time_ms: int, broker: Broker | None = None) -> None:
         if broker is None:

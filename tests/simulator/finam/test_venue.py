@@ -128,7 +128,7 @@ async def test_too_long_a_range_fails_or_is_empty(client: Client, settings: dict
 
 @pytest.mark.parametrize(("fault", "status"), [("5xx", 503), ("429", 429), ("envoy", 500), ("401", 401), ("403", 403)])
 async def test_faults_strike_the_method_that_they_are_for(client: Client, fault: str, status: int) -> None:
-    client.venue.faults.ask(fault, method="OrderBook", count=1)
+    client.venue.fault(fault, method="OrderBook", count=1)
     url = client.venue.address["rest_url"] + f"/instruments/{SYMBOL}/orderbook"
     assert (await client.get(f"/instruments/{SYMBOL}/quotes/latest"))[0] == 200
     async with client.http.get(url, headers={"Authorization": client.token}) as answer:

@@ -4,6 +4,7 @@ import pytest
 
 from collector.simulator.fmfw.text import parse_time
 from collector.simulator.fmfw.trading.candles import PERIODS, Bar, Series, fold, period_end, period_start
+from collector.simulator.kit import bars
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_a_bar_ends_where_the_next_one_opens(period: str) -> None:
 
 
 def values(bar: Bar) -> tuple[int, ...]:
-    return tuple(getattr(bar, name) for name in Bar.__slots__)
+    return tuple(getattr(bar, name) for name in bars.Bar.__slots__)
 
 
 @pytest.mark.parametrize("period", PERIODS)

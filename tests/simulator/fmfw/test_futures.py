@@ -1,5 +1,5 @@
 from collector.simulator.fmfw.trading.exchange import Exchange
-from collector.simulator.fmfw.trading.futures import FUNDING_EVERY_MS
+from collector.simulator.fmfw.trading.futures import FUNDING_INTERVAL_MS
 from collector.simulator.fmfw.trading.instruments import instruments
 
 NOW_MS = 1_700_000_000_000
@@ -36,7 +36,7 @@ def test_a_funding_is_settled_when_it_is_due_and_never_twice() -> None:
     for later in (0, 1000):
         one.sample_contracts(due + later)
     assert [funding.time_ms for funding in contract.fundings[before:]] == [due]
-    assert contract.next_funding_ms == due + FUNDING_EVERY_MS
+    assert contract.next_funding_ms == due + FUNDING_INTERVAL_MS
     assert abs(contract.funding.rate - rate) < 10**9
 
 

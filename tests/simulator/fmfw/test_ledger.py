@@ -25,8 +25,8 @@ def test_one_book_state_is_noted_once_however_many_get_it() -> None:
 
 
 def test_payloads_and_books_leave_oldest_first_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_PAYLOAD_BYTES_KEPT", 1000)
-    monkeypatch.setattr(ledger, "_BOOK_STATES_KEPT", 20)
+    monkeypatch.setattr(ledger, "_PAYLOAD_MAX_BYTES", 1000)
+    monkeypatch.setattr(ledger, "_BOOK_STATES_MAX", 20)
     one = Ledger()
     for number in range(100):
         one.sent_payload("ticker/1s", "A", f"payload {number}")

@@ -164,11 +164,11 @@ class Driven:
         found = method_of(path)
         assert found is not None, path
         method, symbol = found
-        if not venue.sessions.valid(call.headers["Authorization"]) or venue.faults.take("401", method=method):
+        if not venue.sessions.valid(call.headers["Authorization"]) or venue.faults.take("401", channel=method):
             raise ApiError(401, 16, "token is invalid")
-        if not venue.quotas.take(method) or venue.faults.take("429", method=method):
+        if not venue.quotas.take(method) or venue.faults.take("429", channel=method):
             raise ApiError(429, 8, "Too many requests")
-        if venue.faults.take("5xx", method=method):
+        if venue.faults.take("5xx", channel=method):
             raise ApiError(503, 14, "Service unavailable")
         return venue.rest.answer(method, symbol, params)
 

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from collector.simulator.kit import bars
+
 MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 1_440 * MINUTE_MS
 _MONDAY_MS: Final = 4 * _DAY_MS  # 5 January 1970
-_KEPT_MINUTES: Final = 50_000
+# Minutes of a series that are kept: five weeks.
+_MINUTES_MAX: Final = 50_000
 
 PERIODS: Final = {
     "M1": MINUTE_MS,
@@ -45,15 +48,10 @@ def period_end(period: str, start_ms: int) -> int:
     return start_ms + PERIODS[period]
 
 
-class Bar:
-    """One bar in the instrument's units; `volume` and `value` are sums over its trades, `count` their number."""
+class Bar(bars.Bar):
+    """One bar in the instrument's units."""
 
-    __slots__ = ("close", "count", "high", "low", "open", "start", "value", "volume")
-
-    def __init__(self, start: int, price: int) -> None:
-        self.start = start
-        self.open = self.close = self.high = self.low = price
-        self.volume = self.value = self.count = 0
+    __slots__ = ()
 
     def add(self, price: int, size: int) -> None:
         self.close = price
@@ -64,15 +62,6 @@ class Bar:
         self.volume += size
         self.value += price * size
         self.count += 1
-
-    def merge(self, later: "Bar") -> None:
-        """Take a bar that follows this one in."""
-        self.close = later.close
-        self.high = max(self.high, later.high)
-        self.low = min(self.low, later.low)
-        self.volume += later.volume
-        self.value += later.value
-        self.count += later.count
 
     def copy(self, start: int) -> "Bar":
         twin = Bar(start, self.open)
@@ -87,7 +76,7 @@ def fold(minutes: Iterable[Bar], period: str) -> list[Bar]:
     for minute in minutes:
         start = period_start(period, minute.start)
         if bars and bars[-1].start == start:
-            bars[-1].merge(minute)
+            bars[-1].append(minute)
         else:
             bars.append(minute.copy(start))
     return bars
@@ -108,8 +97,8 @@ class Series:
         minutes = self.minutes
         if not minutes or minutes[-1].start != start:
             minutes.append(Bar(start, price))
-            if len(minutes) > _KEPT_MINUTES * 1.1:
-                del minutes[: len(minutes) - _KEPT_MINUTES]
+            if len(minutes) > _MINUTES_MAX * 1.1:
+                del minutes[: len(minutes) - _MINUTES_MAX]
         minutes[-1].add(price, size)
         for period, bar in self._live.items():
             start = period_start(period, time_ms)

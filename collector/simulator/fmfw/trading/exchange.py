@@ -12,6 +12,7 @@ from collector.simulator.fmfw.trading.instruments import Instrument
 from collector.simulator.fmfw.trading.market import Event, Market
 
 _FIRST_TRADE_ID: Final = 1_417_984_573
+# The share of events that are trades, in the history from before the start.
 _HISTORY_TRADE_SHARE: Final = 0.6
 
 

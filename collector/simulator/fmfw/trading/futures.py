@@ -10,10 +10,12 @@ from collector.simulator.fmfw.text import decimal_text, iso_time
 from collector.simulator.fmfw.trading.candles import Series
 from collector.simulator.fmfw.trading.market import Market
 
-FUNDING_EVERY_MS: Final = 8 * 3_600_000
+# The venue settles funding every eight hours.
+FUNDING_INTERVAL_MS: Final = 8 * 3_600_000
 RATIO_DECIMALS: Final = 12
 _INTEREST: Final = 100_000_000  # 0.0001 a period, in 10**-12
-_FUNDINGS_BEFORE: Final = 30
+# Settlements from before the start.
+_PAST_FUNDINGS: Final = 30
 
 
 class Funding(NamedTuple):
@@ -63,13 +65,13 @@ class Contract:
     def open(self, begin_ms: int) -> None:
         """Begin the contract's life before `begin_ms`, with fundings behind it."""
         self.expiry_ms = self.market.instrument.expiry_ms(begin_ms)
-        last = begin_ms - begin_ms % FUNDING_EVERY_MS
-        self.next_funding_ms = last + FUNDING_EVERY_MS
+        last = begin_ms - begin_ms % FUNDING_INTERVAL_MS
+        self.next_funding_ms = last + FUNDING_INTERVAL_MS
         if self.perpetual:
-            for number in range(_FUNDINGS_BEFORE, -1, -1):
+            for number in range(_PAST_FUNDINGS, -1, -1):
                 premium = self.market.random.randrange(-400_000_000, 400_000_000)
                 rate = premium + max(-500_000_000, min(500_000_000, _INTEREST - premium))
-                self.fundings.append(Funding(last - number * FUNDING_EVERY_MS, rate, premium))
+                self.fundings.append(Funding(last - number * FUNDING_INTERVAL_MS, rate, premium))
             self.funding = self.fundings[-1]
 
     def sample(self, now_ms: int) -> None:
@@ -100,7 +102,7 @@ class Contract:
         if self.perpetual and now_ms >= self.next_funding_ms:
             self.funding = Funding(self.next_funding_ms, self.indicative_rate, self.average_premium)
             self.fundings.append(self.funding)
-            self.next_funding_ms += FUNDING_EVERY_MS
+            self.next_funding_ms += FUNDING_INTERVAL_MS
             self._premiums = self._samples = 0
 
     def value_text(self, series: str, value: int) -> str:
@@ -155,7 +157,7 @@ class Contract:
             "timestamp": iso_time(funding.time_ms),
             "funding_rate": ratio(funding.rate),
             "avg_premium_index": ratio(funding.average_premium),
-            "next_funding_time": iso_time(funding.time_ms + FUNDING_EVERY_MS),
+            "next_funding_time": iso_time(funding.time_ms + FUNDING_INTERVAL_MS),
             "interest_rate": ratio(_INTEREST),
         }
 

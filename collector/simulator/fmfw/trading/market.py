@@ -16,10 +16,13 @@ from collector.simulator.kit.book import Side
 from collector.simulator.kit.trade import Trade
 
 _DAY_MS: Final = 86_400_000
-_LEAST_LEVELS: Final = 5
-_MOST_EATEN: Final = 6
-# Of the levels that could hold two equal orders: a tenth of the moments with trades has equal ones then.
-_TWINS_SHARE: Final = 0.12
+# Trades take no level of a side that has no more than these.
+_LEVELS_MIN: Final = 5
+# Trades that one market order makes.
+_TRADES_PER_ORDER_MAX: Final = 6
+# The share of levels that hold two equal orders, of those that could: then a tenth of the moments with trades has equal
+# ones.
+_TWIN_ORDERS_SHARE: Final = 0.12
 
 Levels = list[tuple[int, int]]
 
@@ -120,7 +123,7 @@ class Market:
     def _parts(self, taken: int) -> list[int]:
         """Share out what was taken of a level: some hold two orders of one size, and so two equal trades come of it."""
         even = taken // self.instrument.size_step % 2 == 0
-        return [taken // 2] * 2 if even and self.random.random() < _TWINS_SHARE else [taken]
+        return [taken // 2] * 2 if even and self.random.random() < _TWIN_ORDERS_SHARE else [taken]
 
     def _size(self) -> int:
         step = self.instrument.size_step
@@ -149,22 +152,15 @@ class Market:
     ) -> None:
         side, changed = (self.asks, changed_asks) if buy else (self.bids, changed_bids)
         left = self._size()
-        while left > 0 and len(side.keys) > _LEAST_LEVELS and len(trades) < _MOST_EATEN:
-            key = side.keys[-1]
-            there = side.sizes[key]
-            taken = min(left, there)
-            price = side.sign * key
+        while left > 0 and len(side.keys) > _LEVELS_MIN and len(trades) < _TRADES_PER_ORDER_MAX:
+            price, taken, rest = side.take_best(left)
             for part in self._parts(taken):
                 trade = Trade(next_id + len(trades), time_ms, price, part, buy)
                 trades.append(trade)
                 self.trades.append(trade)
                 self.series.add(time_ms, price, part)
             left -= taken
-            changed[price] = there - taken
-            if taken == there:
-                side.remove(key)
-            else:
-                side.sizes[key] = there - taken
+            changed[price] = rest
         if trades:
             self.last_trade = trades[-1]
         if not trades or self.random.random() < 0.5:
@@ -181,7 +177,7 @@ class Market:
         side, other, changed = (self.asks, self.bids, changed_asks) if ask else (self.bids, self.asks, changed_bids)
         draw = self.random.random
         depth = self.instrument.depth
-        if place or draw() * 2 * depth >= len(side.keys) or len(side.keys) <= _LEAST_LEVELS:
+        if place or draw() * 2 * depth >= len(side.keys) or len(side.keys) <= _LEVELS_MIN:
             key = self._place_at(side, other)
             price = side.sign * key
             if price not in changed:
