@@ -281,7 +281,7 @@ async def test_bad_token_is_one_line_that_names_the_setting(database: str, tmp_p
         async with on.daemon() as daemon:
             worker = daemon.workers["metaapi"].worker
             await until(lambda: bool(worker.reason), "a reason")
-            assert "set token in [venues.metaapi]" in worker.reason
+            assert "correct token in [venues.metaapi]" in worker.reason
             assert "next try in 300" in worker.reason
             assert "some-other-token" not in worker.reason
 

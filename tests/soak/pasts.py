@@ -43,7 +43,7 @@ class LongPast:
     symbols: ClassVar[int] = 1
     """How many of the simulator's it takes until this one is among them."""
     pages_in: ClassVar[str] = ""
-    """The module in which the size of a page stands where it is no setting."""
+    """The constant that bounds a page, with its module, where that is no setting."""
 
     def __init__(self, simulated: Any) -> None:
         self.simulated = simulated
@@ -80,7 +80,7 @@ class LongPast:
 class FmfwLongPast(LongPast):
     venue, symbol = "fmfw", "BTCUSDT"
     settings: ClassVar = {"rest_per_second": 10_000.0}
-    pages_in = "collector.venues.fmfw.history"
+    pages_in = "collector.venues.fmfw.history.PAGE"
 
     @staticmethod
     def switches(trades: int, hours: float) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class MetaapiLongPast(LongPast):
     venue, symbol, symbols = "metaapi", "#SBER/RUB", 2
     streams = ("trades", "ticks")
     settings: ClassVar = {"rest_per_second": 10_000.0}
-    pages_in = "collector.venues.metaapi.history"
+    pages_in = "collector.venues.metaapi.history.PAGE_MAX_ITEMS"
 
     @staticmethod
     def switches(trades: int, hours: float) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -140,7 +139,7 @@ async def scene(kind: type[LongPast], dsn: str, folder: Path, trades: int, hours
 
 def shorten_pages(kind: type[LongPast], patch: pytest.MonkeyPatch) -> None:
     if kind.pages_in:
-        patch.setattr(import_module(kind.pages_in), "PAGE", SHORT_PAGE)
+        patch.setattr(kind.pages_in, SHORT_PAGE)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ class MetaapiPast(Past):
 
     @contextmanager
     def paging(self) -> Iterator[None]:
-        with patch("collector.venues.metaapi.history.PAGE", self.page):
+        with patch("collector.venues.metaapi.history.PAGE_MAX_ITEMS", self.page):
             yield
 
     def answer(self, call: RestCall) -> bytes:

@@ -1,4 +1,7 @@
-"""MetaAPI (metaapi.cloud): MetaTrader 4 and 5 accounts as sources of quotes, ticks, candles and market depth."""
+"""MetaAPI (metaapi.cloud): records quotes, ticks, candles and market depth of MetaTrader 4 and 5 accounts.
+
+`ADAPTER` is what `collector.venues.registry` finds; everything else here is reached through it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import CandleSums
 from collector.venues.header import SessionHeader
 from collector.venues.metaapi.conversation import MetaapiConversation
-from collector.venues.metaapi.discovery import ADAPTER_NAME, Known, discover, named
+from collector.venues.metaapi.discovery import ADAPTER_NAME, KnownAccounts, discover, named
 from collector.venues.metaapi.failures import failure
-from collector.venues.metaapi.history import PAGE, QUOTA, history
+from collector.venues.metaapi.history import HISTORY_QUOTA, PAGE_MAX_ITEMS, history
 from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.settings import MetaapiSettings
 from collector.venues.metaapi.strip import strip
@@ -25,25 +28,38 @@ from collector.venues.roles import Conversation, Parser
 __all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings", "MetaapiVenue"]
 
 
-# Of the calls, so that what is to be recorded now can be looked up meanwhile.
-PART_OF_THE_PAST = 0.75
+# The share of `rest_per_second` that calls for history may use. The rest is left for discovery, so that looking up
+# accounts does not wait behind a long backfill. A larger share delays discovery, a smaller one delays repairs.
+HISTORY_SHARE_OF_CALLS = 0.75
+
+# The venue publishes no limit on sockets. One carries 100 accounts, as many as a user has by default (vendor's
+# documentation, "Rate limits"), so a usual configuration needs one socket per region and never comes near this.
+CONNECTIONS_MAX = 100
+
+# A line on which nothing arrives for this long is made anew. The server answers our pings, every 25 s by default, and
+# terminals send their status every few seconds, so a line that is silent for a minute is dead.
+LINE_SILENCE_MAX_SECONDS = 60.0
+
+# How often the WebSocket itself is pinged, beside the pings of Engine.IO. A line that has been silent for no longer
+# than this counts as known to be alive, so the gap of a lost line begins at most this long too early.
+WEBSOCKET_PING_INTERVAL_SECONDS = 10.0
 
 
 class MetaapiVenue(Venue[MetaapiSettings]):
-    """A configured venue."""
+    """One configured venue: its settings, and the accounts that were looked up with them."""
 
     def __init__(self, adapter: Adapter[MetaapiSettings], name: str, settings: MetaapiSettings) -> None:
         super().__init__(adapter, name, settings)
-        self._known: Known = {}
+        self._known: KnownAccounts = {}
 
     def limits(self) -> Limits:
         return Limits(
             rest_per_second=self.settings.rest_per_second,
             messages_per_second=self.settings.messages_per_second,
-            connections=100,
-            silence_seconds=60.0,  # the server answers our pings every 25 s, and terminals tell their status
-            ping_seconds=10.0,
-            quotas={QUOTA: self.settings.rest_per_second * PART_OF_THE_PAST},
+            connections=CONNECTIONS_MAX,
+            silence_seconds=LINE_SILENCE_MAX_SECONDS,
+            ping_seconds=WEBSOCKET_PING_INTERVAL_SECONDS,
+            quotas={HISTORY_QUOTA: self.settings.rest_per_second * HISTORY_SHARE_OF_CALLS},
         )
 
     @property
@@ -51,7 +67,10 @@ class MetaapiVenue(Venue[MetaapiSettings]):
         return strip
 
     def address(self, plan: ConnectionPlan, random: Random) -> tuple[str, Mapping[str, str]]:
-        """Add a new client id, by which the venue's balancer tells connections apart, and a number against caches."""
+        """Return the socket's address and headers, with a new client id and a number that defeats caches.
+
+        The venue's load balancer routes a connection by its client id, which has to be the same in address and header.
+        """
         client_id = f"0.{random.randrange(10**9, 10**10)}"
         return f"{plan.url}&clientId={client_id}&t={random.randrange(36**8):x}", {"Client-Id": client_id}
 
@@ -65,7 +84,7 @@ class MetaapiVenue(Venue[MetaapiSettings]):
         return MetaapiConversation(plan, parser, random)
 
     def whole_past(self, instrument: Instrument, stream: str) -> bool:
-        # Quotes are no ticks, and nobody keeps them.
+        # The venue keeps no history of quotes, so a stream of ticks that is made of them cannot be fetched in full.
         return stream in self.adapter.historic and not (
             stream == "ticks" and self.settings.has_quotes(instrument.symbol)
         )
@@ -78,13 +97,13 @@ class MetaapiVenue(Venue[MetaapiSettings]):
 
 
 class MetaapiAdapter(Adapter[MetaapiSettings]):
-    """The protocol."""
+    """The protocol of MetaAPI: Socket.IO 2 for live data, REST for accounts, symbols and history."""
 
     name: ClassVar[str] = ADAPTER_NAME
     settings: ClassVar[type[VenueSettings]] = MetaapiSettings
     venue: ClassVar[type[Venue[Any]]] = MetaapiVenue
     historic: ClassVar[frozenset[str]] = frozenset({"trades", "ticks", "candles"})
-    history_page: ClassVar[int] = PAGE
+    history_page: ClassVar[int] = PAGE_MAX_ITEMS
     candle_sums: ClassVar[CandleSums] = CandleSums(reason="its candles sum up quotes, not trades")
 
     def parser(self, header: SessionHeader) -> Parser:

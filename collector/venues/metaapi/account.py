@@ -1,4 +1,4 @@
-"""What a session's parser knows of one account: its symbols, its streams, and where its broker's clock stands."""
+"""What a session's parser knows of one account: its symbols, its streams, and its broker's offset from UTC."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collector.model import Gap, Instrument, Rate, Records
 from collector.venues.kit.session import reject
 from collector.venues.metaapi.values import time_us
 
+# The name in the table `rates`, before `:ACCOUNT`, under which a broker's offset from UTC is stored.
 OFFSET_NAME = "broker_offset_seconds"
 
 
 class Quarantine:
-    """Counts what was not understood, for one venue."""
+    """Puts what was not understood into quarantine, under one venue's name."""
 
     __slots__ = ("venue",)
 
@@ -23,20 +24,25 @@ class Quarantine:
     def reject(
         self, out: Records, stream: str | None, reason: str, payload: bytes, received_us: int, items: int = 1
     ) -> None:
+        """Count `items` that were not understood, and quarantine their frame with the reason."""
         reject(self.venue, out, stream, reason, payload, received_us, items)
 
 
 class Account:
-    """One account of a session."""
+    """One account of a session.
+
+    `description` is the account's part of the session's header, as `discovery.describe` makes it. `last_seen` is the
+    parser's: each kind of data (`quotes`, `ticks`, `candles/1m`, `marketDepth`, `trades`) gets a channel in it.
+    """
 
     __slots__ = (
         "_last_broker",
         "_last_time",
-        "candles_seen",
         "instruments",
+        "last_seen_of_kind",
+        "last_seen_of_timeframe",
         "name",
         "offset_ms",
-        "seen",
         "streams",
         "venue",
         "want_quotes",
@@ -44,31 +50,34 @@ class Account:
         "want_trades",
     )
 
-    def __init__(self, venue: str, described: Mapping[str, Any], last_seen: dict[str, dict[str, int]]) -> None:
+    def __init__(self, venue: str, description: Mapping[str, Any], last_seen: dict[str, dict[str, int]]) -> None:
         self.venue = venue
-        self.name: str = described["name"]
-        prefix: str = described["prefix"]
-        self.instruments = {symbol: Instrument(venue, prefix + symbol) for symbol in described["symbols"]}
-        self.streams: tuple[str, ...] = tuple(described["streams"])
-        kinds = described["kinds"]
+        self.name: str = description["name"]
+        prefix: str = description["prefix"]
+        self.instruments = {symbol: Instrument(venue, prefix + symbol) for symbol in description["symbols"]}
+        self.streams: tuple[str, ...] = tuple(description["streams"])
+        kinds = description["kinds"]
         self.want_quotes = "quotes" in kinds and "ticks" in self.streams
-        self.want_ticks = "ticks" in kinds and described["tick_rows"]
+        self.want_ticks = "ticks" in kinds and description["tick_rows"]
         self.want_trades = "trades" in self.streams
         self.offset_ms: int | None = None
         self._last_time = self._last_broker = ""
-        self.seen = {
+        self.last_seen_of_kind = {
             kind: last_seen.setdefault(f"{self.name}/{kind}", {}) for kind in (*kinds, *["trades"] * self.want_trades)
         }
-        self.candles_seen = {
-            kind.removeprefix("candles/"): symbols for kind, symbols in self.seen.items() if kind.startswith("candles/")
+        self.last_seen_of_timeframe = {
+            kind.removeprefix("candles/"): symbols
+            for kind, symbols in self.last_seen_of_kind.items()
+            if kind.startswith("candles/")
         }
 
     def follow_clock(self, item: Mapping[str, Any], at_us: int, received_us: int, out: Records) -> None:
-        """Keep the difference between the broker's clock and UTC, whenever it is a new one."""
+        """Store how far the broker's clock is ahead of UTC as a rate, whenever that has changed."""
         time, broker = item["time"], item.get("brokerTime")
         if type(broker) is not str:
             return
-        # The same hour on both clocks and the same minutes and seconds behind it: nothing can have changed.
+        # Every quote and tick comes through here, so the usual case only compares texts: where both clocks show the
+        # same hours as last time, and equal minutes and seconds, the offset is the same.
         if time[:13] == self._last_time and broker[:13] == self._last_broker and time[13:-1] == broker[13:]:
             return
         broker_us = time_us(broker)
@@ -85,7 +94,7 @@ class Account:
         out.rates.append(Rate(self.venue, at_us, f"{OFFSET_NAME}:{self.name}", value, received_us))
         out.items += 1
 
-    def missed(
+    def add_gaps(
         self,
         out: Records,
         from_us: int,
@@ -94,18 +103,19 @@ class Account:
         reason: str,
         numbers: tuple[int | None, int | None] = (None, None),
     ) -> None:
-        """Record that nothing is known of any of the account's streams for a time."""
+        """Record a gap in every stream of every instrument of the account.
+
+        `to_us` is None while the gap is open. `numbers` are the sequence numbers before and after it, where known.
+        """
         for instrument in self.instruments.values():
             for stream in self.streams:
                 out.gaps.append(Gap(instrument, stream, from_us, to_us, *numbers, cause, reason))
 
-    def missed_one(
-        self, out: Records, instrument: Instrument, stream: str, from_us: int, cause: str, reason: str
-    ) -> None:
-        """Record that one stream is not complete from now on."""
+    def add_gap(self, out: Records, instrument: Instrument, stream: str, from_us: int, cause: str, reason: str) -> None:
+        """Record that one stream of one instrument is incomplete from `from_us` on, with no end yet."""
         out.gaps.append(Gap(instrument, stream, from_us, None, None, None, cause, reason))
 
     def copy_into(self, copy: Account) -> None:
-        """Give another one the same state."""
+        """Give a copy of the account the same state."""
         copy.offset_ms = self.offset_ms
         copy._last_time, copy._last_broker = self._last_time, self._last_broker

@@ -1,7 +1,7 @@
-"""Market depth: one flat list of typed entries a packet, which becomes a whole book, each side sorted.
+"""Market depth. Each book arrives whole, as one flat list of typed entries; it is stored as two sorted sides.
 
-Books have no number of their own. `seq` is the packet's `sequenceTimestamp`, which grows and never starts again, times
-1000, plus the book's place in the packet. Entries at market have no price and are no part of a book.
+The venue does not number books, so `seq` is made of the packet's `sequenceTimestamp`, which always grows, times
+`BOOKS_PER_PACKET_MAX`, plus the book's place in the packet. Market orders have no price and are left out.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from typing import Any
 
 from collector.model import Book, Instrument
 from collector.venues.kit.values import shorten
-from collector.venues.metaapi.values import LARGEST_BIGINT, decimal, time_us
+from collector.venues.metaapi.values import BIGINT_MAX, decimal, time_us
 
 _SIDES = {"BOOK_TYPE_SELL": True, "BOOK_TYPE_BUY": False}
 _AT_MARKET = frozenset({"BOOK_TYPE_SELL_MARKET", "BOOK_TYPE_BUY_MARKET"})
 
-BOOKS_IN_A_PACKET = 1000
+# The number of places for books of one packet in `seq`. Books beyond it would share the last place. A packet holds at
+# most a few; `sequenceTimestamp` is in milliseconds, so that the product stays far below the limit of a bigint. It is
+# part of the key of stored rows and must not change.
+BOOKS_PER_PACKET_MAX = 1000
 
 _Level = tuple[Decimal, str, str]
 
 
 def read_book(instrument: Instrument, item: Mapping[str, Any], seq: int, received_us: int) -> Book | str:
-    """Read a book, or say what is wrong with it."""
+    """Return the row of a book, or a text that says what is wrong with the item."""
     at_us = time_us(item.get("time"))
     if at_us is None:
         return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
@@ -48,7 +51,7 @@ def read_book(instrument: Instrument, item: Mapping[str, Any], seq: int, receive
     return Book(
         instrument,
         at_us,
-        min(seq, LARGEST_BIGINT),
+        min(seq, BIGINT_MAX),
         True,
         ",".join([level[1] for level in bids]),
         ",".join([level[2] for level in bids]),

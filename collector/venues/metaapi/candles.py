@@ -1,9 +1,9 @@
-"""Candles, and when one of them is final.
+"""Reads candles, and decides when a bar is final.
 
-The venue sends the current bar anew while it grows and never says that it is over. A bar is closed here when a later
-bar of its series arrives, or when the clock passes its end plus a grace while the terminal has its broker; it is then
-written once more with `closed`, which counts as an item of its own. A bar whose end may have been missed is forgotten
-instead, so that nothing unfinished is called final.
+The venue sends the current bar again and again while it grows, and never says that it is over. A bar is closed when a
+later bar of its series arrives, or when the clock passes its end plus a grace period while the terminal is connected
+to its broker. It is then stored once more with `closed`, which counts as an item. If packets may have been missed
+around its end, the bar is forgotten instead, since its last state may be incomplete.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from collector.venues.kit.values import shorten
 from collector.venues.metaapi.periods import VENUE_PERIODS
 from collector.venues.metaapi.values import decimal, time_us, whole
 
-_LARGEST_INT = 2**31 - 1
+# The largest value of PostgreSQL's integer, the type of `candles.trades`.
+_INT4_MAX = 2**31 - 1
 
 
 def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, received_us: int) -> Candle | str:
-    """Read a candle, or say what is wrong with it. MetaTrader's tick volume is the number of prices in the bar."""
+    """Return the row of a candle, or a text that says what is wrong with the item.
+
+    MetaTrader's tick volume, the number of price changes in the bar, is stored as the row's `trades`.
+    """
     at_us = time_us(item.get("time"))
     if at_us is None:
         return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
@@ -39,23 +43,28 @@ def read_candle(instrument: Instrument, item: Mapping[str, Any], series: str, re
     if raw_volume is not None and volume is None:
         return f"volume: {shorten(raw_volume)} is not a number"
     ticks = None if raw_ticks is None else whole(raw_ticks)
-    if raw_ticks is not None and (ticks is None or not 0 <= ticks <= _LARGEST_INT):
+    if raw_ticks is not None and (ticks is None or not 0 <= ticks <= _INT4_MAX):
         return f"tickVolume: {shorten(raw_ticks)} is not a count"
     return Candle(instrument, at_us, period, series, opening, high, low, close, volume, None, ticks, False, received_us)
 
 
 class Bars(OpenBars):
-    """The newest bar of each series of one account."""
+    """The newest bar of each series (symbol and period) of one account."""
 
     __slots__ = ()
 
-    def tell(self, candle: Candle, out: Records, *, late: bool) -> None:
-        """Store a candle. A late one that tells an older state of its bar is left out."""
+    def store(self, candle: Candle, out: Records, *, late: bool) -> None:
+        """Store a candle.
+
+        `late`: its packet came after later ones. Such a candle is left out unless it opens a newer bar, since it would
+        put an older state of its bar in the place of a newer one.
+        """
         key = candle.instrument.symbol, candle.period
         if late:
             known = self.newest(key)
             if known is not None and known.time_us >= candle.time_us:
                 return
+        # A bar that opens far in the future, by a fault of the broker's clock, must not close the present one.
         if candle.time_us > candle.received_us + AHEAD_US:
             out.candles.append(candle)
             out.items += 1

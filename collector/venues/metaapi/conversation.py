@@ -1,7 +1,8 @@
 """The client's side of a socket: Engine.IO's pings, requests and their answers, and the accounts that share the line.
 
-The client pings here, not the server. Answers are matched by their request's id alone, since they come in any order;
-only so many requests for market data are open at a time that a ping never waits long behind them.
+`MetaapiConversation` is fed with the parser's events and the time, and returns what to send; one `Terminal` per account
+decides what to ask for. In Engine.IO 3 the client pings, not the server. Answers come in any order and are matched by
+their request's id alone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ from collector.venues.events import (
     VenueEvent,
 )
 from collector.venues.kit.losses import LOSSES_ALLOWED, backoff
-from collector.venues.metaapi.control import LIMIT_ERROR, TOKEN_ERRORS
-from collector.venues.metaapi.entries import Request, Wish
+from collector.venues.metaapi.control import (
+    DEFAULT_PING_INTERVAL_SECONDS,
+    DEFAULT_PING_TIMEOUT_SECONDS,
+    LIMIT_ERROR,
+    TOKEN_ERRORS,
+)
+from collector.venues.metaapi.entries import PendingSubscription, Request
 from collector.venues.metaapi.happenings import (
     AccountEvent,
     BrokerStatus,
@@ -40,20 +46,31 @@ from collector.venues.metaapi.happenings import (
     TerminalDetached,
 )
 from collector.venues.metaapi.requests import PING, request, request_id
-from collector.venues.metaapi.terminal import REFUSED_SECONDS, Terminal
+from collector.venues.metaapi.terminal import REFUSED_RETRY_SECONDS, Terminal
 from collector.venues.plan import ConnectionPlan
 from collector.venues.roles import Parser
 
-GREETING_SECONDS = 15.0
-ANSWER_SECONDS = 60.0
-OPEN_REQUESTS = 8
-REQUESTS_REMEMBERED = 5000
-# How late a tick may be, by which a pong is missed.
-TICK_SECONDS = 1.0
+# A connection on which the server has not greeted (packet `40`) by then is made anew. The greeting normally comes with
+# the opening; a dedicated server that is starting can take minutes, and is reached by one of the later connections.
+GREETING_TIMEOUT_SECONDS = 15.0
+
+# A request without an answer for this long counts as failed and is made again; the venue's own client waits as long.
+REQUEST_TIMEOUT_SECONDS = 60.0
+
+# How many `subscribeToMarketData` requests may wait for an answer at a time; the others wait here. With more, pings and
+# other requests would wait behind them on the line; with fewer, subscribing to hundreds of symbols takes longer.
+OPEN_DATA_REQUESTS_MAX = 8
+
+# How many unanswered requests are remembered; beyond it the oldest is forgotten, and its answer then ignored. It bounds
+# memory where a server answers nothing: requests time out after a minute, so it is not reached otherwise.
+UNANSWERED_REQUESTS_MAX = 5000
+
+# Added to the server's ping timeout before a missing pong ends the connection: `tick` comes only about once a second.
+PONG_GRACE_SECONDS = 1.0
 
 
 class MetaapiConversation:
-    """Meets `collector.venues.adapter.Conversation`."""
+    """Meets `collector.venues.roles.Conversation`. Times are monotonic seconds."""
 
     def __init__(self, plan: ConnectionPlan, parser: Parser, random: Random) -> None:
         self._plan = plan
@@ -65,16 +82,19 @@ class MetaapiConversation:
         self._limits: dict[str, LimitReached] = {}
         self._opened = 0.0
         self._greeted = False
-        self._ping_interval = 25.0
-        self._ping_timeout = 5.0
+        self._ping_interval_seconds = DEFAULT_PING_INTERVAL_SECONDS
+        self._ping_timeout_seconds = DEFAULT_PING_TIMEOUT_SECONDS
         self._ping_at = float("inf")
         self._pong_by = float("inf")
         self._now = 0.0
         self._terminals: dict[str, Terminal] = {}
-        first = 0
-        for account_id, described in plan.header.own["accounts"].items():
-            self._terminals[account_id] = Terminal(account_id, described, plan.header, first, random, self._ask)
-            first += len(described["symbols"])
+        # Targets number the symbols of all accounts of the session in one row, as `requests.targets` lists them.
+        first_target = 0
+        for account_id, description in plan.header.own["accounts"].items():
+            self._terminals[account_id] = Terminal(
+                account_id, description, plan.header, first_target, random, self._ask
+            )
+            first_target += len(description["symbols"])
         self._by_name = {terminal.name: terminal for terminal in self._terminals.values()}
 
     def __repr__(self) -> str:
@@ -89,59 +109,63 @@ class MetaapiConversation:
         self._now = now
         for event in events:
             if isinstance(event, VenueEvent):
-                self._heard(event, now)
+                self._handle_venue_event(event, now)
             elif isinstance(event, Refused):
                 self._refused(event, now)
             elif isinstance(event, SequenceLost):
-                losses = self._by_name[event.channel].lost(now)
+                losses = self._by_name[event.channel].packets_lost(now)
                 if losses > LOSSES_ALLOWED:
                     self._actions.append(Reconnect(f"{event.channel}: {losses} losses in five minutes"))
-        return self._take(now)
+        return self._take_actions(now)
 
     def tick(self, now: float) -> Sequence[Action]:
         self._now = now
         if not self._greeted:
-            if now - self._opened > GREETING_SECONDS:
-                return [Reconnect(f"the server did not greet within {GREETING_SECONDS:.0f} s")]
+            if now - self._opened > GREETING_TIMEOUT_SECONDS:
+                return [Reconnect(f"the server did not greet within {GREETING_TIMEOUT_SECONDS:.0f} s")]
             return ()
         if now > self._pong_by:
-            return [Reconnect(f"no answer to a ping within {self._ping_timeout:.1f} s")]
+            return [Reconnect(f"no answer to a ping within {self._ping_timeout_seconds:.1f} s")]
         if now >= self._ping_at:
             self._ping(now)
-        for identity, one in list(self._requests.items()):
-            if now - one.sent < ANSWER_SECONDS:
-                break  # the oldest come first
+        for identity, sent_request in list(self._requests.items()):
+            if now - sent_request.sent < REQUEST_TIMEOUT_SECONDS:
+                break  # they are in the order of sending: all that follow are younger
             del self._requests[identity]
-            if one.type == "subscribe":
-                continue  # asked again anyway until the terminal is there
-            self._failed(one, now, f"no answer within {ANSWER_SECONDS:.0f} s", permanent=False, seconds=None)
+            if sent_request.type == "subscribe":
+                continue  # the terminal sends it again by itself until it is attached
+            reason = f"no answer within {REQUEST_TIMEOUT_SECONDS:.0f} s"
+            self._failed(sent_request, now, reason, permanent=False, seconds=None)
         for terminal in self._terminals.values():
             terminal.tick(self._parser.last_seen, now)
-        return self._take(now)
+        return self._take_actions(now)
 
     @property
     def proved(self) -> bool:
-        """Whether all accounts are settled; one whose terminal is away for long does not hold up the others."""
+        """Whether all accounts are settled, those left out whose terminal has been away for long."""
         settled = [terminal for terminal in self._terminals.values() if terminal.settled]
         return bool(settled) and all(
-            terminal.settled or terminal.away(self._now) for terminal in self._terminals.values()
+            terminal.settled or terminal.is_away(self._now) for terminal in self._terminals.values()
         )
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
         return [
             status
             for terminal in self._terminals.values()
-            for status in (terminal.status, *(one for entry in terminal.entries.all() for one in entry.statuses))
+            for status in (
+                terminal.status,
+                *(entry_status for entry in terminal.entries.all() for entry_status in entry.statuses),
+            )
         ]
 
-    # -- what the venue said -----------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------------------
 
-    def _heard(self, event: VenueEvent, now: float) -> None:
+    def _handle_venue_event(self, event: VenueEvent, now: float) -> None:
         match event:
             case AccountEvent(account):
-                self._happened(self._by_name[account], event, now)
+                self._handle_account_event(self._by_name[account], event, now)
             case LineOpened(interval, timeout):
-                self._ping_interval, self._ping_timeout = interval, timeout
+                self._ping_interval_seconds, self._ping_timeout_seconds = interval, timeout
             case LineConnected() if not self._greeted:
                 self._greeted = True
                 self._ping(now)
@@ -153,67 +177,69 @@ class MetaapiConversation:
                 self._pong_by = float("inf")
             case RequestAnswered(identity):
                 self._answered(identity, now)
-            case LimitReached():
+            case LimitReached():  # the parser sends it just before the refusal that it explains
                 self._limits[event.request_id or ""] = event
 
     @staticmethod
-    def _happened(terminal: Terminal, event: AccountEvent, now: float) -> None:
+    def _handle_account_event(terminal: Terminal, event: AccountEvent, now: float) -> None:
         match event:
             case TerminalAttached():
-                terminal.authenticated(event, now)
+                terminal.attach(event, now)
             case BrokerStatus(connected=connected):
-                terminal.status_told(connected=connected, now=now)
+                terminal.status_received(connected=connected, now=now)
             case TerminalDetached():
-                terminal.disconnected(now)
+                terminal.detach(now)
             case SynchronisationStarted():
-                terminal.started(now)
+                terminal.synchronisation_started(now)
             case SynchronisationAdvanced():
-                terminal.progress(now)
+                terminal.synchronisation_advanced(now)
             case SynchronisationFinished():
-                terminal.finished(now)
+                terminal.synchronisation_finished(now)
             case Downgraded():
                 terminal.downgraded(event, now)
 
     def _answered(self, identity: str, now: float) -> None:
-        one = self._requests.pop(identity, None)
-        if one is not None and one.wish is not None:
-            self._terminals[one.account_id].acknowledged(one.wish, now)
+        answered = self._requests.pop(identity, None)
+        if answered is not None and answered.pending is not None:
+            self._terminals[answered.account_id].acknowledged(answered.pending, now)
 
     def _refused(self, event: Refused, now: float) -> None:
         identity = event.request_id if isinstance(event.request_id, str) else ""
         limit = self._limits.pop(identity, None) if event.code == LIMIT_ERROR else None
-        one = self._requests.pop(identity, None)
-        if one is None:
+        refused = self._requests.pop(identity, None)
+        if refused is None:
             return
         reason = f"{event.code}: {event.message}"
         seconds = None if limit is None else limit.wait_seconds
-        if limit is not None and limit.new_client_id and one.type == "subscribe":
-            self._actions.append(Reconnect(f"this server is full ({limit.limit}); another may not be"))
+        if limit is not None and limit.new_client_id and refused.type == "subscribe":
+            # Each connection has a new client id, by which the venue's balancer chooses the server.
+            self._actions.append(Reconnect(f"this server is full ({limit.limit}); trying another one"))
             return
         if event.code in TOKEN_ERRORS:
-            seconds = REFUSED_SECONDS  # a person has to put it right
-            reason = f"the token was refused ({event.code}); set token in [venues.{self._plan.header.venue}] right"
-        self._failed(one, now, reason, permanent=event.permanent, seconds=seconds)
+            seconds = REFUSED_RETRY_SECONDS  # only a person can put it right
+            reason = f"the token was refused ({event.code}); correct token in [venues.{self._plan.header.venue}]"
+        self._failed(refused, now, reason, permanent=event.permanent, seconds=seconds)
 
-    def _failed(self, one: Request, now: float, reason: str, *, permanent: bool, seconds: float | None) -> None:
-        terminal = self._terminals[one.account_id]
-        match one.type:
+    def _failed(self, failed: Request, now: float, reason: str, *, permanent: bool, seconds: float | None) -> None:
+        """Let the account's terminal try again. `seconds`: how long the venue asks to wait, None where it does not."""
+        terminal = self._terminals[failed.account_id]
+        match failed.type:
             case "subscribe":
-                terminal.subscribe_refused(now, reason, REFUSED_SECONDS if permanent else seconds)
+                terminal.subscribe_refused(now, reason, REFUSED_RETRY_SECONDS if permanent else seconds)
             case "synchronize":
                 terminal.synchronise_refused(now, reason, seconds)
             case "refreshMarketDataSubscriptions":
                 terminal.refresh_refused(now, seconds)
-            case _ if one.wish is not None:
-                wait = backoff(one.wish.attempt + 1, self._random) if seconds is None else seconds
-                terminal.market_refused(one.wish, now, reason, permanent=permanent, due=now + wait)
+            case _ if failed.pending is not None:
+                wait = backoff(failed.pending.attempt + 1, self._random) if seconds is None else seconds
+                terminal.market_data_refused(failed.pending, now, reason, permanent=permanent, due=now + wait)
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
     def _ping(self, now: float) -> None:
         self._actions.append(Send(PING))
-        self._ping_at = now + self._ping_interval
-        self._pong_by = min(self._pong_by, now + self._ping_timeout + TICK_SECONDS)
+        self._ping_at = now + self._ping_interval_seconds
+        self._pong_by = min(self._pong_by, now + self._ping_timeout_seconds + PONG_GRACE_SECONDS)
 
     def _ask(
         self,
@@ -221,30 +247,31 @@ class MetaapiConversation:
         account_id: str,
         now: float,
         *,
-        wish: Wish | None = None,
+        pending: PendingSubscription | None = None,
         target: int | None = None,
-        **more: Any,
+        **members: Any,
     ) -> None:
         identity = request_id(self._random, target)
-        self._requests[identity] = Request(kind, account_id, now, wish)
-        if len(self._requests) > REQUESTS_REMEMBERED:
+        self._requests[identity] = Request(kind, account_id, now, pending)
+        if len(self._requests) > UNANSWERED_REQUESTS_MAX:
             del self._requests[next(iter(self._requests))]
-        self._actions.append(Send(request(kind, account_id, identity, self._instance, **more)))
+        self._actions.append(Send(request(kind, account_id, identity, self._instance, **members)))
 
-    def _take(self, now: float) -> Sequence[Action]:
-        room = OPEN_REQUESTS - sum(one.wish is not None for one in self._requests.values())
+    def _take_actions(self, now: float) -> Sequence[Action]:
+        """Send pending subscriptions as far as there is room for them, and return all actions since the last call."""
+        room = OPEN_DATA_REQUESTS_MAX - sum(request.pending is not None for request in self._requests.values())
         for terminal in self._terminals.values():
             if room <= 0:
                 break
-            if not terminal.wishes:
+            if not terminal.pending:
                 continue
-            later: list[Wish] = []
-            for wish in terminal.wishes:
-                if room > 0 and wish.due <= now:
+            remaining: list[PendingSubscription] = []
+            for pending in terminal.pending:
+                if room > 0 and pending.due <= now:
                     room -= 1
-                    terminal.ask_for(wish, self._parser.last_seen, now)
+                    terminal.send_pending(pending, self._parser.last_seen, now)
                 else:
-                    later.append(wish)
-            terminal.wishes = later
+                    remaining.append(pending)
+            terminal.pending = remaining
         actions, self._actions = self._actions, []
         return actions

@@ -1,4 +1,4 @@
-"""What a conversation remembers: how each symbol's subscriptions stand, and what has been asked for."""
+"""What a conversation remembers: the state of each subscription, and the requests that were sent or are still due."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from collector.venues.events import SubscriptionState, SubscriptionStatus
 from collector.venues.metaapi.requests import subscription
 
-REMOVED = "the venue sends it no more, to save bandwidth (downgraded)"
+# The reason shown for a subscription that the venue has ended.
+REMOVED = "the venue no longer sends it, to save bandwidth (downgraded)"
 
 _ACKNOWLEDGED, _FLOWING = SubscriptionState.ACKNOWLEDGED, SubscriptionState.FLOWING
 _REFUSED, _WAITING = SubscriptionState.REFUSED, SubscriptionState.WAITING
@@ -17,7 +18,11 @@ _REFUSED, _WAITING = SubscriptionState.REFUSED, SubscriptionState.WAITING
 
 @dataclass(slots=True)
 class Entry:
-    """One kind of data of one symbol. `statuses`: one, or two where ticks are also the source of trades."""
+    """The subscription of one symbol to one kind of data, such as `quotes` or `candles/1m`.
+
+    `target` is the symbol's number in the session (see `requests`). `statuses` are what is shown: one, or two where
+    the ticks are the source of both ticks and trades.
+    """
 
     kind: str
     symbol: str
@@ -25,49 +30,49 @@ class Entry:
     statuses: list[SubscriptionStatus]
     intervals: Mapping[str, int | None]
     reduced: int | None = None
-    """Milliseconds between two packets, where the venue has made it more than was asked for."""
-    since_ns: int = 0
-    """The newest data that was seen when it was asked for."""
+    """The interval in milliseconds to which the venue has reduced it; None while it sends what was asked for."""
+    newest_before_ns: int = 0
+    """When its newest data had come at the time of the request; only later data prove the subscription."""
 
     @property
     def state(self) -> SubscriptionState:
         return self.statuses[0].state
 
     @property
-    def wanted(self) -> bool:
-        """Whether it belongs to what the venue is asked to send."""
+    def active(self) -> bool:
+        """Whether the venue is asked to send it: all but what it has refused."""
         return self.state is not _REFUSED
 
-    def turn(self, state: SubscriptionState, now: float, reason: str = "") -> None:
-        """Change how it stands; what stays the same keeps its time."""
+    def set_state(self, state: SubscriptionState, now: float, reason: str = "") -> None:
+        """Change state and reason; the time since when changes only with the state."""
         for status in self.statuses:
             if status.state is not state:
                 status.state, status.since = state, now
             status.reason = reason
 
     def as_subscription(self) -> dict[str, Any]:
-        """Return it as the venue wants it, in the reduced form where there is one."""
+        """Return it in the venue's form, with the reduced interval where there is one."""
         if self.reduced is None:
             return subscription(self.kind, self.intervals)
         return subscription(self.kind, {self.kind.partition("/")[0]: self.reduced})
 
-    def look(self, last_seen: Mapping[str, Mapping[str, int]], now: float) -> None:
-        """Let data that came since prove it."""
+    def mark_flowing(self, last_seen: Mapping[str, Mapping[str, int]], now: float) -> None:
+        """Mark it as flowing once it is acknowledged and data have come since the request."""
         for status in self.statuses:
             if status.state is _ACKNOWLEDGED and (
-                last_seen.get(status.channel, {}).get(status.symbol, 0) > self.since_ns
+                last_seen.get(status.channel, {}).get(status.symbol, 0) > self.newest_before_ns
             ):
                 status.state, status.since, status.reason = _FLOWING, now, self.note
 
     @property
     def note(self) -> str:
-        """What a person should know of it although it flows."""
-        return "" if self.reduced is None else f"downgraded by the venue to one in {self.reduced} ms"
+        """The reason that is shown while it flows: empty, or that the venue sends less than was asked for."""
+        return "" if self.reduced is None else f"downgraded by the venue to one every {self.reduced} ms"
 
 
 @dataclass(slots=True)
-class Wish:
-    """Kinds of one symbol to ask for at a time."""
+class PendingSubscription:
+    """A `subscribeToMarketData` that is to be sent at `due`: one symbol, and the kinds of data to ask for together."""
 
     due: float
     symbol: str
@@ -77,12 +82,12 @@ class Wish:
 
 @dataclass(slots=True)
 class Request:
-    """A request that was sent and not answered yet."""
+    """A request that was sent and is not answered yet. `pending`: the subscription that it asks for, if any."""
 
     type: str
     account_id: str
     sent: float
-    wish: Wish | None = None
+    pending: PendingSubscription | None = None
 
 
 @dataclass(slots=True)
@@ -92,39 +97,41 @@ class Entries:
     by_symbol: dict[str, dict[str, Entry]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, described: Mapping[str, Any], first_target: int, intervals: Mapping[str, int | None]) -> Entries:
-        """Make the entries of an account as its plan describes it."""
-        name, prefix = described["name"], described["prefix"]
-        made = cls()
-        for place, symbol in enumerate(described["symbols"]):
-            of_symbol = made.by_symbol[symbol] = {}
-            for kind in described["kinds"]:
+    def from_description(
+        cls, description: Mapping[str, Any], first_target: int, intervals: Mapping[str, int | None]
+    ) -> Entries:
+        """Make the entries of an account from its part of the session's header, see `discovery.describe`."""
+        name, prefix = description["name"], description["prefix"]
+        entries = cls()
+        for place, symbol in enumerate(description["symbols"]):
+            by_kind = entries.by_symbol[symbol] = {}
+            for kind in description["kinds"]:
                 streams = {"quotes": ["ticks"], "ticks": [], "marketDepth": ["books"]}.get(kind, ["candles"])
                 if kind == "ticks":
-                    streams = ["ticks"] * described["tick_rows"] + ["trades"] * ("trades" in described["streams"])
+                    streams = ["ticks"] * description["tick_rows"] + ["trades"] * ("trades" in description["streams"])
                 statuses = [
                     SubscriptionStatus(
                         f"{name}/{'trades' if stream == 'trades' else kind}", stream, prefix + symbol, _WAITING, 0.0
                     )
                     for stream in streams
                 ]
-                of_symbol[kind] = Entry(kind, symbol, first_target + place, statuses, intervals)
-        return made
+                by_kind[kind] = Entry(kind, symbol, first_target + place, statuses, intervals)
+        return entries
 
     def all(self) -> Iterable[Entry]:
-        return (entry for of_symbol in self.by_symbol.values() for entry in of_symbol.values())
+        return (entry for by_kind in self.by_symbol.values() for entry in by_kind.values())
 
-    def turn_all(self, state: SubscriptionState, now: float, reason: str = "") -> None:
-        """Change all that were not refused."""
+    def set_all_states(self, state: SubscriptionState, now: float, reason: str = "") -> None:
+        """Change the state of all entries that were not refused."""
         for entry in self.all():
-            if entry.wanted:
-                entry.turn(state, now, reason)
+            if entry.active:
+                entry.set_state(state, now, reason)
 
     def full_list(self) -> list[dict[str, Any]]:
-        """Return everything that is wanted, as `refreshMarketDataSubscriptions` has it."""
-        found = []
-        for symbol, of_symbol in self.by_symbol.items():
-            subscriptions = [entry.as_subscription() for entry in of_symbol.values() if entry.wanted]
+        """Return all active entries in the form that `refreshMarketDataSubscriptions` takes."""
+        symbols = []
+        for symbol, by_kind in self.by_symbol.items():
+            subscriptions = [entry.as_subscription() for entry in by_kind.values() if entry.active]
             if subscriptions:
-                found.append({"symbol": symbol, "subscriptions": subscriptions})
-        return found
+                symbols.append({"symbol": symbol, "subscriptions": subscriptions})
+        return symbols

@@ -1,4 +1,4 @@
-"""What the parser tells the conversation beyond the events that all venues share."""
+"""Events from the parser to the conversation, besides those that all venues share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collector.venues.events import VenueEvent
 
 @dataclass(frozen=True, slots=True)
 class LineOpened(VenueEvent):
-    """The server greeted, and says how it wants to be pinged."""
+    """The transport is open; the server says how often it wants to be pinged, and how soon it answers."""
 
     ping_interval_seconds: float
     ping_timeout_seconds: float
@@ -18,33 +18,34 @@ class LineOpened(VenueEvent):
 
 @dataclass(frozen=True, slots=True)
 class LineConnected(VenueEvent):
-    """Requests may be sent."""
+    """The server has greeted: requests may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineClosed(VenueEvent):
-    """The server ends the session, or has never let it begin."""
+    """The server has ended the session, or refused to begin it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PingAnswered(VenueEvent):
-    """The server is there."""
+    """The server has answered a ping."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestAnswered(VenueEvent):
-    """A request was understood and done."""
+    """A request has succeeded."""
 
     request_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class LimitReached(VenueEvent):
-    """Why the request whose refusal follows was too much, and how long the venue asks to wait.
+    """The limit that a request exceeded; the `Refused` of the same request follows.
 
-    `new_client_id`: this server takes no more accounts, but another client's identity leads to another server.
+    `wait_seconds`: how long the venue asks to wait, None where it does not say. `limit`: the venue's name of the limit.
+    `new_client_id`: this server takes no more accounts, but a connection with a new client id reaches another server.
     """
 
     request_id: str | None
@@ -62,7 +63,11 @@ class AccountEvent(VenueEvent):
 
 @dataclass(frozen=True, slots=True)
 class TerminalAttached(AccountEvent):
-    """The terminal answered a subscription: it runs on `host`. `at_iso` is our time as the venue writes times."""
+    """The terminal of the account is attached to the session.
+
+    `host`: the server's node on which it runs. `session_id`: that of the `subscribe` it answers, None where the venue
+    does not say. `at_iso`: when we received this, in the venue's format.
+    """
 
     host: str
     session_id: object
@@ -71,34 +76,38 @@ class TerminalAttached(AccountEvent):
 
 @dataclass(frozen=True, slots=True)
 class TerminalDetached(AccountEvent):
-    """The terminal is gone."""
+    """The terminal was detached from the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus(AccountEvent):
-    """The terminal's heartbeat, which says whether it has its broker."""
+    """The terminal's heartbeat. `connected`: whether the terminal is connected to its broker."""
 
     connected: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SynchronisationStarted(AccountEvent):
-    """The account's packets begin anew."""
+    """The server begins to send the account's whole state; sequence numbers start again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SynchronisationAdvanced(AccountEvent):
-    """A part of the account is synchronised."""
+    """A part of the account's state has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class SynchronisationFinished(AccountEvent):
-    """The account is synchronised."""
+    """The account's whole state has arrived; from now on changes come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Downgraded(AccountEvent):
-    """The venue sends less of a symbol: each kind with its new interval (None: not told), and kinds that ended."""
+    """The venue sends less data of a symbol, to save bandwidth.
+
+    `interval_ms`: the new interval of each reduced kind, None where the venue does not say. `removed`: kinds that are
+    no longer sent.
+    """
 
     symbol: str
     interval_ms: Mapping[str, int | None]

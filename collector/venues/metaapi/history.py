@@ -1,8 +1,8 @@
-"""The past of an instrument by REST: ticks forwards, candles backwards.
+"""Fetches an instrument's history over REST: ticks forwards in time, candles backwards.
 
-The generators only page; the answers are recorded by whoever drives them. A terminal may have to download what is
-asked for: the venue answers 202 until then, which ends them as any failure that passes does. Calls have a quota of
-their own, so that a limit of the past never holds back the present.
+The generators yield calls and read the answers only as far as paging needs; whoever drives them journals the answers.
+The terminal may first have to download what is asked for: the venue then answers 202, which ends the generator with a
+temporary `VenueError`. All calls count under the quota `HISTORY_QUOTA`, so that they never delay those for live data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.kit.ordinals import Moment
-from collector.venues.metaapi.discovery import Found, Known, choose, look_up, servers
+from collector.venues.metaapi.discovery import KnownAccounts, LocatedAccount, choose, look_up, servers
 from collector.venues.metaapi.hosts import Hosts, path
 from collector.venues.metaapi.periods import MT4_PERIODS, MT5_PERIODS, venue_name
 from collector.venues.metaapi.rest import candles_channel, ticks_channel
@@ -23,9 +23,10 @@ from collector.venues.metaapi.ticks import contents
 from collector.venues.metaapi.values import iso, loads, time_us
 from collector.venues.rest import History, RestAnswer, RestCall
 
-PAGE = 1000
-# What calls for the past are counted under.
-QUOTA = "history"
+# The most items that the venue gives in one answer (vendor's documentation, "Historical market data": `limit`).
+PAGE_MAX_ITEMS = 1000
+# The name of the quota under which calls for history count.
+HISTORY_QUOTA = "history"
 
 R = TypeVar("R")
 _Page = Generator[RestCall, RestAnswer, list[Any]]
@@ -38,80 +39,81 @@ def history(
     stream: str,
     from_us: int,
     to_us: int,
-    known: Known | None = None,
+    known: KnownAccounts | None = None,
 ) -> History:
-    """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past.
+    """Page through a stream's history, both ends included. Raises `VenueError` where the venue keeps none of it.
 
-    Each call costs credits: what was looked up stays in `known` until a call fails.
+    The account is looked up once and kept in `known`, since each call costs credits, until a call fails for good.
     """
     known = {} if known is None else known
     if stream not in ("trades", "ticks", "candles"):
         raise VenueError(venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
-    one, symbol, base = yield from _account_of(venue, settings, instrument, known)
-    if stream != "candles" and one.version < 5:
+    account, symbol, base = yield from _account_of(venue, settings, instrument, known)
+    if stream != "candles" and account.version < 5:
         raise VenueError(venue, "MetaTrader 4 keeps no past ticks", symbol=instrument.symbol, permanent=True)
-    if stream == "ticks" and settings.ticks_of(one.settings) == "quotes":
+    if stream == "ticks" and settings.ticks_of(account.settings) == "quotes":
         raise VenueError(venue, "keeps no past of quotes", symbol=instrument.symbol, permanent=True)
-    pages = _Pages(venue, settings, instrument, f"{base}{path('users', 'current', 'accounts', one.id)}", symbol)
+    pages = _Pages(venue, settings, instrument, f"{base}{path('users', 'current', 'accounts', account.id)}", symbol)
     try:
         if stream == "candles":
-            for period in settings.candles_of(one.settings):
-                if one.version >= 5 or period in MT4_PERIODS:
+            for period in settings.candles_of(account.settings):
+                if account.version >= 5 or period in MT4_PERIODS:
                     yield from pages.candles(period, from_us, to_us)
         else:
             yield from pages.ticks(stream, from_us, to_us)
     except VenueError as error:
-        if error.permanent:  # as where the account has moved
-            known.pop((venue, one.name), None)
+        if error.permanent:  # the account may have moved to another region: look it up next time
+            known.pop((venue, account.name), None)
         raise
 
 
 def _account_of(
-    venue: str, settings: MetaapiSettings, instrument: Instrument, known: Known
-) -> Generator[RestCall, RestAnswer, tuple[Found, str, str]]:
-    """Return the account that has an instrument, the broker's name of it, and where its past is served."""
-    away = ""
+    venue: str, settings: MetaapiSettings, instrument: Instrument, known: KnownAccounts
+) -> Generator[RestCall, RestAnswer, tuple[LocatedAccount, str, str]]:
+    """Return the account that has an instrument, the broker's name of it, and the address that serves its history."""
+    unavailable = ""
     for name, account in settings.accounts.items():
         prefix = settings.prefix(name)
         symbol = instrument.symbol.removeprefix(prefix)
         if not instrument.symbol.startswith(prefix):
             continue
         if not prefix and len(settings.accounts) > 1:
-            chosen, _ = choose(Found(name, account.id, "", 5, account), [symbol])
+            chosen, _ = choose(LocatedAccount(name, account.id, "", 5, account), [symbol])
             if symbol not in chosen:
                 continue
-        then, one, base = known.get((venue, name), (None, None, ""))
-        if one is not None and then == settings:
-            return one, symbol, base
-        found = yield from _of_the_past(look_up(venue, settings, name, account))
-        if isinstance(found, str):
-            away = f"account {name}: {found}"
+        settings_then, known_account, base = known.get((venue, name), (None, None, ""))
+        if known_account is not None and settings_then == settings:
+            return known_account, symbol, base
+        located = yield from _under_history_quota(look_up(venue, settings, name, account))
+        if isinstance(located, str):
+            unavailable = f"account {name}: {located}"
             continue
-        hostname, domain = yield from _of_the_past(servers(venue, settings))
-        base = Hosts.of(settings, hostname, domain, found.region).market_data
-        known[venue, name] = settings, found, base
-        return found, symbol, base
-    raise VenueError(venue, away or "no configured account has it", symbol=instrument.symbol, permanent=not away)
+        hostname, domain = yield from _under_history_quota(servers(venue, settings))
+        base = Hosts.of_region(settings, hostname, domain, located.region).market_data
+        known[venue, name] = settings, located, base
+        return located, symbol, base
+    reason = unavailable or "no configured account has it"
+    raise VenueError(venue, reason, symbol=instrument.symbol, permanent=not unavailable)
 
 
-def _of_the_past(calls: Generator[RestCall, RestAnswer, R]) -> Generator[RestCall, RestAnswer, R]:
-    """Count calls under the quota of the past."""
+def _under_history_quota(calls: Generator[RestCall, RestAnswer, R]) -> Generator[RestCall, RestAnswer, R]:
+    """Drive `calls`, with each call counted under the quota of history."""
     try:
         call = next(calls)
         while True:
             try:
-                answer = yield replace(call, quota=QUOTA)
+                answer = yield replace(call, quota=HISTORY_QUOTA)
             except VenueError as error:
                 call = calls.throw(error)
             else:
                 call = calls.send(answer)
     except StopIteration as done:
-        found: R = done.value
-        return found
+        result: R = done.value
+        return result
 
 
 class _Pages:
-    """Asks for the pages of one symbol."""
+    """Pages through the history of one symbol. `account_url` is the account's address at the service for history."""
 
     def __init__(
         self, venue: str, settings: MetaapiSettings, instrument: Instrument, account_url: str, symbol: str
@@ -123,20 +125,22 @@ class _Pages:
         self._headers = {"auth-token": settings.token.get_secret_value()}
 
     def ticks(self, stream: str, from_us: int, to_us: int) -> History:
+        """Page forwards. `stream` is `ticks` or `trades`: which rows are made of the ticks."""
         start_ms, offset = from_us // 1000, 0
         moment = Moment(self._venue, self._instrument)
         channel = ticks_channel(stream, self._instrument.symbol)
         while True:
-            params = {"startTime": iso(start_ms * 1000), "offset": str(offset), "limit": str(PAGE)}
+            params = {"startTime": iso(start_ms * 1000), "offset": str(offset), "limit": str(PAGE_MAX_ITEMS)}
             items = yield from self._page(channel, f"{self._base}/ticks", params, moment.notes)
             if not items:
                 return
             times = [self._time_ms(item) for item in items]
             last_ms = max(times)
-            if last_ms * 1000 > to_us or len(items) < PAGE:
+            if last_ms * 1000 > to_us or len(items) < PAGE_MAX_ITEMS:
                 return
-            # The last millisecond may go on, on the next page, which begins with its first tick: so each page can be
-            # numbered by itself. Only where a millisecond fills pages, those that were taken of it are skipped.
+            # Ticks of the last millisecond may continue on the next page. That page therefore starts again with the
+            # first tick of this millisecond, so that equal ticks can be counted within each page alone. Only where one
+            # millisecond fills whole pages, the ticks that were taken of it are skipped by `offset`.
             if min(times) < last_ms:
                 offset = 0
                 moment.end()
@@ -146,13 +150,15 @@ class _Pages:
             start_ms = last_ms
 
     def candles(self, period: str, from_us: int, to_us: int) -> History:
+        """Page backwards, since the venue's `startTime` is the latest candle of a page."""
         grace_us = round(self._settings.grace_seconds * 1_000_000)
         channel = candles_channel(self._settings.candle_series, grace_us, self._instrument.symbol)
         url = f"{self._base}{path('timeframes', venue_name(period))}/candles"
         length_ms = MT5_PERIODS[period] * 1000
         start_ms, first_ms = to_us // 1000, None
         while True:
-            limit = max(1, min(PAGE, (start_ms - from_us // 1000) // length_ms + 2))
+            # As many as the span can hold, and one more on each side for bars that only overlap it.
+            limit = max(1, min(PAGE_MAX_ITEMS, (start_ms - from_us // 1000) // length_ms + 2))
             items = yield from self._page(channel, url, {"startTime": iso(start_ms * 1000), "limit": str(limit)})
             if not items:
                 return
@@ -165,7 +171,7 @@ class _Pages:
             start_ms = oldest_ms - length_ms
 
     def _page(self, channel: str, url: str, params: Mapping[str, str], notes: Mapping[str, str] | None = None) -> _Page:
-        answer = yield RestCall(channel, url, params, headers=self._headers, quota=QUOTA, notes=notes or {})
+        answer = yield RestCall(channel, url, params, headers=self._headers, quota=HISTORY_QUOTA, notes=notes or {})
         try:
             items = loads(answer.body.decode()) if answer.body.strip() else None
         except (ValueError, RecursionError) as error:
@@ -177,7 +183,7 @@ class _Pages:
         return items
 
     def _time_ms(self, item: Mapping[str, Any]) -> int:
-        found = time_us(item.get("time"))
-        if found is None:
+        at_us = time_us(item.get("time"))
+        if at_us is None:
             raise VenueError(self._venue, "a page of history has an item without time", symbol=self._instrument.symbol)
-        return found // 1000
+        return at_us // 1000

@@ -1,8 +1,8 @@
-"""The parser of a session: frames to rows by the packet's type, once decoded.
+"""The parser of a session: turns socket messages and pages of history into rows and events.
 
-It refuses to know anything of the account but that it is there: what `strip` leaves of account packets is an envelope
-whose sequence number counts. Packets of accounts and instances that were not asked for are no items of ours, nor are
-prices of symbols that were not: terminals send those of open positions unasked. No input makes it raise.
+It sees no account data: `strip` leaves only the envelope of such packets, whose sequence number is needed. Ignored
+without being counted as items are packets of accounts and instances that this session did not ask for, and prices of
+symbols that it did not ask for, which terminals send where the account has open positions. No input makes it raise.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from collector.venues.metaapi.stream import Stream
 from collector.venues.metaapi.strip import UNREADABLE, Kept
 from collector.venues.metaapi.values import loads
 
+# How a Socket.IO event begins: Engine.IO's type 4 (message), Socket.IO's type 2 (event).
 _EVENT = b"42"
-_DEFAULT_US = 2_000_000
+# The candles' grace period, and how long a missing packet may still come, for sessions whose header names neither. It
+# must not change, or a replay of such a session would give other rows.
+_DEFAULT_WAIT_US = 2_000_000
 
 
 class MetaapiParser(AnswerParser):
-    """Meets `collector.venues.adapter.Parser`."""
+    """Meets `collector.venues.roles.Parser`."""
 
     __slots__ = ("_header", "_instance", "_quarantine", "_rest", "_streams", "_targets", "last_seen")
 
@@ -44,13 +47,13 @@ class MetaapiParser(AnswerParser):
         self._targets = targets(accounts)
         self._streams = {
             account_id: Stream(
-                Account(venue, described, self.last_seen),
+                Account(venue, description, self.last_seen),
                 self._quarantine,
                 series=header.own.get("candle_series", "bid"),
-                grace_us=header.own.get("candle_grace_us", _DEFAULT_US),
-                patience_us=header.own.get("reorder_us", _DEFAULT_US),
+                grace_us=header.own.get("candle_grace_us", _DEFAULT_WAIT_US),
+                reorder_us=header.own.get("reorder_us", _DEFAULT_WAIT_US),
             )
-            for account_id, described in accounts.items()
+            for account_id, description in accounts.items()
         }
 
     def fork(self) -> MetaapiParser:
@@ -63,13 +66,13 @@ class MetaapiParser(AnswerParser):
         return copy
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
-        """Read a socket message."""
+        """Read a socket message. Adds rows to `out` and returns events for the conversation."""
         if type(payload) is Kept and (packet := payload.take()) is not None:
             return self._packet(packet, payload, received_ns, out)
         if payload[:2] != _EVENT:
             event = control.transport(payload, received_ns)
             if event is None:
-                self._reject(out, "no packet of Engine.IO or Socket.IO", payload, received_ns)
+                self._reject(out, "not a packet of Engine.IO or Socket.IO", payload, received_ns)
                 return ()
             return (event,)
         try:
@@ -78,7 +81,7 @@ class MetaapiParser(AnswerParser):
             if type(content) is str:
                 content = loads(content)
         except (ValueError, TypeError, RecursionError) as error:
-            self._reject(out, f"no event: {type(error).__name__}", payload, received_ns)
+            self._reject(out, f"not an event: {type(error).__name__}", payload, received_ns)
             return ()
         if type(content) is not dict:
             self._reject(out, f"{shorten(name)}: {shorten(content)} is not an object", payload, received_ns)
@@ -94,7 +97,7 @@ class MetaapiParser(AnswerParser):
                 out, f"could not be read and may have held account data: {shorten(content)}", payload, received_ns
             )
         else:
-            self._reject(out, f"{shorten(name)} is no event that we know", payload, received_ns)
+            self._reject(out, f"{shorten(name)} is not a known event", payload, received_ns)
         return ()
 
     def _answered(self, reply: Reply, out: Records) -> Sequence[Event]:
@@ -102,7 +105,7 @@ class MetaapiParser(AnswerParser):
         return ()
 
     def beat(self, received_ns: int, out: Records) -> None:
-        """Close the bars that are over by the clock."""
+        """The line was alive at this time: close the bars that are over, and give up packets that are missing."""
         for stream in self._streams.values():
             stream.beat(received_ns // 1000, out)
 
@@ -112,7 +115,7 @@ class MetaapiParser(AnswerParser):
         if stream is None or str(packet.get("instanceIndex") or 0) != self._instance:
             return ()
         if type(packet.get("type")) is not str:
-            self._reject(out, f"type: {shorten(packet.get('type'))} is no packet's type", payload, received_ns)
+            self._reject(out, f"type: {shorten(packet.get('type'))} is not a packet's type", payload, received_ns)
             return ()
         return stream.read(packet, payload, received_ns, out)
 
@@ -121,12 +124,15 @@ class MetaapiParser(AnswerParser):
         if type(identity) is not str:
             return ()
         events: list[Event] = [RequestAnswered(identity)]
+        # Only a request for all kinds of a symbol carries a target, so its answer acknowledges them all.
         target = target_of(identity)
         if target is not None and target < len(self._targets):
             account_id, symbol = self._targets[target]
             account = self._streams[account_id].account
             subscribed = frozenset({account.instruments[symbol].symbol})
-            events += [Acknowledged(identity, f"{account.name}/{kind}", subscribed) for kind in account.seen]
+            events += [
+                Acknowledged(identity, f"{account.name}/{kind}", subscribed) for kind in account.last_seen_of_kind
+            ]
         return events
 
     def _reject(self, out: Records, reason: str, payload: bytes, received_ns: int) -> None:

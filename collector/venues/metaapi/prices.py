@@ -1,4 +1,4 @@
-"""The packets that are rows: `prices`, with its four lists, and `specifications`."""
+"""Reads the packets that become rows: `prices`, with its four lists, and `specifications`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from collector.model import Instrument, Records
 from collector.venues.kit.ordinals import Ordinals
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.account import Account, Quarantine
-from collector.venues.metaapi.books import BOOKS_IN_A_PACKET, read_book
+from collector.venues.metaapi.books import BOOKS_PER_PACKET_MAX, read_book
 from collector.venues.metaapi.candles import Bars, read_candle
 from collector.venues.metaapi.periods import end_us
 from collector.venues.metaapi.symbols import read_spec
 from collector.venues.metaapi.ticks import add_tick, quote_row, read_quote, read_tick
 
-# The lists of a packet, and the stream that each of them is.
+# The lists of a packet of prices, each with the stream in which its rows are stored.
 LISTS = {"prices": "ticks", "ticks": "ticks", "candles": "candles", "books": "books"}
 
 _item_at = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 
 
 class Prices:
-    """Reads the market data of one account."""
+    """Reads the market data of one account, and keeps its open bars and the counts of its equal ticks.
+
+    `series` is the name under which candles are stored; `grace_us` is how long after its end a bar is kept open.
+    """
 
     __slots__ = ("_account", "_quarantine", "_series", "bars", "ordinals")
 
@@ -34,19 +37,22 @@ class Prices:
         self.ordinals: dict[str, Ordinals] = {}
 
     def fork_into(self, copy: Prices) -> None:
-        """Give another one the same state."""
+        """Give a copy the same state."""
         copy.bars = self.bars.fork()
-        copy.ordinals = {symbol: one.fork() for symbol, one in self.ordinals.items()}
+        copy.ordinals = {symbol: ordinals.fork() for symbol, ordinals in self.ordinals.items()}
 
-    def begin_again(self) -> None:
-        """The venue tells its present state anew: nothing counts on from before."""
+    def restart(self) -> None:
+        """Forget open bars and counts: the venue sends its whole state anew, and something may have been missed."""
         self.ordinals.clear()
         self.bars.forget()
 
     def read(
         self, packet: dict[str, Any], stamp: int, payload: bytes, received_ns: int, out: Records, *, late: bool
     ) -> None:
-        """Read a packet; items of symbols that were not asked for are none of ours."""
+        """Read a packet of prices. Items of symbols that were not asked for are ignored, and not counted.
+
+        `stamp`: the packet's `sequenceTimestamp`. `late`: it came after packets with higher numbers.
+        """
         received_us = received_ns // 1000
         for name, stream in LISTS.items():
             items = packet.get(name)
@@ -73,7 +79,7 @@ class Prices:
                     case "candles":
                         reason = self._candle(instrument, item, received_ns, out, late=late)
                     case _:
-                        seq = stamp * BOOKS_IN_A_PACKET + min(place, BOOKS_IN_A_PACKET - 1)
+                        seq = stamp * BOOKS_PER_PACKET_MAX + min(place, BOOKS_PER_PACKET_MAX - 1)
                         reason = self._book(instrument, item, seq, received_ns, out)
                 if reason is not None:
                     self._quarantine.reject(out, stream, f"{name}: {reason}", payload, received_us)
@@ -87,13 +93,13 @@ class Prices:
         received_us = received_ns // 1000
         out.ticks.append(quote_row(instrument, quote, received_us))
         out.items += 1
-        self._account.seen["quotes"][instrument.symbol] = received_ns
+        self._account.last_seen_of_kind["quotes"][instrument.symbol] = received_ns
         self._account.follow_clock(item, quote.time_us, received_us, out)
         return None
 
     def _tick(self, instrument: Instrument, item: dict[str, Any], received_ns: int, out: Records) -> str | None:
         account = self._account
-        seen = account.seen.get("ticks")
+        seen = account.last_seen_of_kind.get("ticks")
         if seen is None:
             return None
         quote = read_tick(item)
@@ -108,7 +114,7 @@ class Prices:
         )
         seen[instrument.symbol] = received_ns
         if deal and account.want_trades:
-            account.seen["trades"][instrument.symbol] = received_ns
+            account.last_seen_of_kind["trades"][instrument.symbol] = received_ns
         account.follow_clock(item, quote.time_us, received_us, out)
         return None
 
@@ -118,20 +124,20 @@ class Prices:
         timeframe = item.get("timeframe")
         if type(timeframe) is not str:
             return f"{shorten(item)} has no timeframe"
-        seen = self._account.candles_seen.get(timeframe)
+        seen = self._account.last_seen_of_timeframe.get(timeframe)
         if seen is None:
             return None
         candle = read_candle(instrument, item, self._series, received_ns // 1000)
         if isinstance(candle, str):
             return candle
-        self.bars.tell(candle, out, late=late)
+        self.bars.store(candle, out, late=late)
         seen[instrument.symbol] = received_ns
         return None
 
     def _book(
         self, instrument: Instrument, item: dict[str, Any], seq: int, received_ns: int, out: Records
     ) -> str | None:
-        seen = self._account.seen.get("marketDepth")
+        seen = self._account.last_seen_of_kind.get("marketDepth")
         if seen is None:
             return None
         book = read_book(instrument, item, seq, received_ns // 1000)
@@ -143,7 +149,7 @@ class Prices:
         return None
 
     def specifications(self, packet: dict[str, Any], payload: bytes, received_ns: int, out: Records) -> None:
-        """Read the specifications of the symbols that are recorded, each with its own text."""
+        """Store the specifications of the symbols that are recorded, each with its text exactly as it came."""
         items = packet.get("specifications")
         if type(items) is not list or not items:
             return
@@ -158,19 +164,19 @@ class Prices:
 def _texts(text: str) -> list[str]:
     """Cut the list of specifications into the texts of its items."""
     start = text.find("[", text.find('"specifications":'))
-    found: list[str] = []
-    place = _next(text, start + 1)
-    while place < len(text) and text[place] == "{":
-        _, end = _item_at(text, place)
-        found.append(text[place:end])
-        place = _next(text, end)
-        if text[place : place + 1] != ",":
+    items: list[str] = []
+    position = _skip_whitespace(text, start + 1)
+    while position < len(text) and text[position] == "{":
+        _, end = _item_at(text, position)
+        items.append(text[position:end])
+        position = _skip_whitespace(text, end)
+        if text[position : position + 1] != ",":
             break
-        place = _next(text, place + 1)
-    return found
+        position = _skip_whitespace(text, position + 1)
+    return items
 
 
-def _next(text: str, place: int) -> int:
-    while text[place : place + 1].isspace():
-        place += 1
-    return place
+def _skip_whitespace(text: str, position: int) -> int:
+    while text[position : position + 1].isspace():
+        position += 1
+    return position

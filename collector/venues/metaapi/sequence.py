@@ -1,8 +1,8 @@
-"""The numbers of one stream of packets: what is next, what was seen, what is missing.
+"""Follows the sequence numbers of one stream of packets: which are new, repeated, late or lost.
 
-Packets are never held back, since a WebSocket keeps their order: a client that waits for a lost one waits for ever.
-What is held back is the verdict: a missing number may still come for a short while, and is lost only after it. How
-many are remembered as missing is bounded.
+Packets are read as they come: a WebSocket keeps their order, and waiting for a lost one could stop all data (as it does
+in the venue's own client). Only the verdict waits: a missing number may still come within a short time, and counts as
+lost after that.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-MOST_MISSING = 100
+# How many missing numbers are waited for. Where more are missing at once they are lost and not reordered, and the loss
+# is reported with the next packet. It is as many as the venue's own client holds back, and bounds memory.
+MISSING_NUMBERS_MAX = 100
 
 
 class Verdict(Enum):
-    """What to do with a packet."""
+    """What a packet's number says about it."""
 
-    NEXT = "next"
-    LATE = "late"  # it was missing and is here now
-    OLD = "old"  # seen before, or of an earlier run of the stream
+    NEXT = "next"  # newer than all before it
+    LATE = "late"  # it was missing; newer packets have been read already
+    OLD = "old"  # a repetition, or of an earlier run of the stream: to be ignored
 
 
 class Hole(NamedTuple):
-    """Packets that are lost: receipts before and after in microseconds, numbers before and after."""
+    """Packets that are lost. Times are receipts of the packets before and after, numbers are those packets' own."""
 
     from_us: int
     to_us: int
@@ -31,48 +33,62 @@ class Hole(NamedTuple):
 
 
 class Sequence:
-    """One stream. Times are receipts in microseconds."""
+    """The sequence of one stream. Times are receipts in microseconds; `stamp` is a packet's `sequenceTimestamp`.
 
-    __slots__ = ("_again", "_due_us", "_hole", "_missing", "_patience_us", "last", "last_us", "stamp", "started")
+    `reorder_us`: how long a missing number may still come before it counts as lost.
+    """
 
-    def __init__(self, patience_us: int) -> None:
-        self._patience_us = patience_us
+    __slots__ = (
+        "_due_us",
+        "_hole",
+        "_missing",
+        "_reorder_us",
+        "_suspected_restart",
+        "last",
+        "last_us",
+        "stamp",
+        "started",
+    )
+
+    def __init__(self, reorder_us: int) -> None:
+        self._reorder_us = reorder_us
         self.last: int | None = None
         self.last_us = 0
         self.stamp = 0
-        """The newest `sequenceTimestamp`, which never starts again."""
+        """The newest `sequenceTimestamp`; unlike the numbers it never starts again."""
         self.started = 0
-        """The `sequenceTimestamp` of the present run's beginning."""
+        """The `sequenceTimestamp` with which the present run of numbers began."""
         self._missing: set[int] = set()
         self._hole: Hole | None = None
         self._due_us = 0
-        self._again: int | None = None
+        self._suspected_restart: int | None = None
+        """The lower number under a newer stamp that came last, which may be the first of a new run."""
 
     def fork(self) -> Sequence:
-        copy = Sequence(self._patience_us)
+        copy = Sequence(self._reorder_us)
         copy.last, copy.last_us, copy.stamp, copy.started = self.last, self.last_us, self.stamp, self.started
         copy._missing, copy._hole, copy._due_us = set(self._missing), self._hole, self._due_us
-        copy._again = self._again
+        copy._suspected_restart = self._suspected_restart
         return copy
 
     def start(self, number: int, stamp: int, received_us: int) -> Hole | None:
-        """Begin a new run of numbers; what was still missing of the old one is lost."""
+        """Begin a new run of numbers; what was still missing of the old run is returned as lost."""
         lost = self._give_up()
-        self.last, self.last_us, self._again = number, received_us, None
+        self.last, self.last_us, self._suspected_restart = number, received_us, None
         self.stamp = max(self.stamp, stamp)
         self.started = stamp
         return lost
 
     def take(self, number: int, stamp: int, received_us: int) -> Verdict:
-        """Judge a packet and remember it."""
+        """Return what a packet's number says about it, and remember it."""
         last = self.last
         if last is None or number == last + 1:
-            self.last, self.last_us, self._again = number, received_us, None
+            self.last, self.last_us, self._suspected_restart = number, received_us, None
             self.stamp = max(self.stamp, stamp)
             return Verdict.NEXT
         if number > last:
             self._note_hole(last, number, received_us)
-            self.last, self.last_us, self._again = number, received_us, None
+            self.last, self.last_us, self._suspected_restart = number, received_us, None
             self.stamp = max(self.stamp, stamp)
             return Verdict.NEXT
         if number in self._missing and self.started <= stamp <= self.stamp:
@@ -82,18 +98,18 @@ class Sequence:
             return Verdict.LATE
         if stamp <= self.stamp or number == last:
             return Verdict.OLD
-        # Lower numbers under newer stamps: a copy of a packet, or numbers that began again without saying so. Two in
-        # a row are no copy.
-        if self._again is not None and number == self._again + 1:
+        # A lower number under a newer stamp is a copy of a packet, or the numbers have begun again without a
+        # `synchronizationStarted`. Two such numbers in a row cannot be copies.
+        if self._suspected_restart is not None and number == self._suspected_restart + 1:
             self._note_hole(last, number, received_us)
             self._missing.clear()
-            self.last, self.last_us, self.stamp, self._again = number, received_us, stamp, None
+            self.last, self.last_us, self.stamp, self._suspected_restart = number, received_us, stamp, None
             return Verdict.NEXT
-        self._again = number
+        self._suspected_restart = number
         return Verdict.OLD
 
-    def lost(self, received_us: int) -> Hole | None:
-        """Return what is lost for good by now."""
+    def take_lost(self, received_us: int) -> Hole | None:
+        """Return the packets that count as lost by now, once; None where there are none."""
         if self._hole is None or received_us < self._due_us:
             return None
         return self._give_up()
@@ -105,12 +121,12 @@ class Sequence:
 
     def _note_hole(self, before: int, after: int, received_us: int) -> None:
         if self._hole is None:
-            self._due_us = received_us + self._patience_us
+            self._due_us = received_us + self._reorder_us
             self._hole = Hole(self.last_us, received_us, before, after)
         else:
             self._hole = self._hole._replace(to_us=received_us, to_number=after)
         missing = range(before + 1, after)
-        if len(missing) + len(self._missing) > MOST_MISSING:
-            self._due_us = received_us  # nobody reorders so many
+        if len(missing) + len(self._missing) > MISSING_NUMBERS_MAX:
+            self._due_us = received_us  # so many are lost and not reordered: there is nothing to wait for
         else:
             self._missing.update(missing)

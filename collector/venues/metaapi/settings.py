@@ -1,6 +1,6 @@
-"""The settings of a section that speaks this protocol; every fault's text says what would be right.
+"""The settings of a section with `adapter = "metaapi"`. Each error's text says what would be right.
 
-What the venue does not tell in its documents is a setting here with the value that seems right.
+Intervals that the venue's documentation leaves open are settings, with the value of the venue's own client as default.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from collector.venues.adapter import VenueSettings
 from collector.venues.kit.settings import GraceSeconds, known, listed, once
 from collector.venues.metaapi.periods import MT5_PERIODS
 
+# The default domain of the venue's own client.
 DOMAIN = "agiliumtrade.agiliumtrade.ai"
 
 STREAMS = ("trades", "ticks", "books", "candles")
-# Accounts that share one socket; the venue's own client opens another for the next one.
-MOST_ACCOUNTS = 100
+# How many accounts share a socket by default. The venue's own client opens another socket for the 101st account.
+ACCOUNTS_PER_CONNECTION_DEFAULT = 100
 
 Ticks = Literal["auto", "quotes", "ticks", "both"]
 
@@ -48,7 +49,7 @@ def _host(value: str | None) -> str | None:
 def _token(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        # The reader of this text must not learn the value from it.
+        # The text goes to the log and must not show the value.
         raise ValueError("is not a token; copy it from https://app.metaapi.cloud/token")
     return value
 
@@ -59,7 +60,7 @@ Periods = Annotated[tuple[str, ...], _listed, known("candle period", tuple(MT5_P
 
 
 class AccountSettings(BaseModel):
-    """A trading account as a source, `[venues.metaapi.accounts.NAME]`. What is left out is as for the whole venue."""
+    """A trading account as a source, `[venues.metaapi.accounts.NAME]`. What is left out is taken from the venue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -91,7 +92,7 @@ class MetaapiSettings(VenueSettings):
     symbol_names: Literal["auto", "plain", "account"] = Field(
         "auto",
         description='How instruments are called: plain "EURUSD", or "NAME:EURUSD" with the account\'s name; auto: '
-        "plain while there is one account only. Instruments do not follow a change of this.",
+        "plain while there is one account only. A change makes new instruments; the old ones keep their rows.",
     )
     candle_series: Literal["bid", "trade"] = Field(
         "bid", description="What candles are made of: bid for most brokers, trade where the market is an exchange."
@@ -100,11 +101,20 @@ class MetaapiSettings(VenueSettings):
         0,
         ge=-1,
         le=3_600_000,
-        description="How often ticks come; 0: each one, -1: as the account is set.",
+        description="Milliseconds between packets of ticks; 0: every tick, -1: as the account is set.",
     )
-    quotes_interval_ms: int = Field(0, ge=-1, le=3_600_000, description="How often the terminal sends quotes.")
-    candles_interval_ms: int = Field(0, ge=-1, le=3_600_000, description="How often a growing candle comes.")
-    books_interval_ms: int = Field(500, ge=-1, le=3_600_000, description="How often a book comes.")
+    quotes_interval_ms: int = Field(
+        0, ge=-1, le=3_600_000, description="Milliseconds between quotes; -1: as the account is set."
+    )
+    candles_interval_ms: int = Field(
+        0,
+        ge=-1,
+        le=3_600_000,
+        description="Milliseconds between states of a growing candle; -1: as the account is set.",
+    )
+    books_interval_ms: int = Field(
+        500, ge=-1, le=3_600_000, description="Milliseconds between books; -1: as the account is set."
+    )
     domain: Annotated[str, AfterValidator(_host)] = Field(DOMAIN, description="The venue's domain.")
     region: str | None = Field(
         None, description="Use the account's replica in this region. Left out: the account's own region."
@@ -116,13 +126,17 @@ class MetaapiSettings(VenueSettings):
         0, description="Which instance of an account with high reliability is the source; each tick is stored once."
     )
     dedicated_hosts: bool = Field(True, description="Use a dedicated server where the venue names one.")
-    accounts_per_connection: int = Field(MOST_ACCOUNTS, ge=1, le=300, description="Accounts that share a socket.")
+    accounts_per_connection: int = Field(
+        ACCOUNTS_PER_CONNECTION_DEFAULT, ge=1, le=300, description="Accounts that share a socket."
+    )
     messages_per_second: float = Field(20, gt=0, le=100, description="Requests sent on sockets, all together.")
     rest_per_second: float = Field(2, gt=0, le=50, description="REST calls; each costs credits.")
     refresh_seconds: float = Field(
-        600, ge=5, le=3600, description="Subscriptions are renewed after a random part of this; they expire else."
+        600, ge=5, le=3600, description="Subscriptions are renewed after a random part of this; otherwise they expire."
     )
-    status_seconds: float = Field(60, ge=2, le=3600, description="A terminal silent for so long is subscribed again.")
+    status_seconds: float = Field(
+        60, ge=2, le=3600, description="A terminal without a status for this long is subscribed to again."
+    )
     reorder_seconds: float = Field(
         2, ge=0, le=60, description="How long a missing sequence number may still come before it counts as lost."
     )
@@ -160,12 +174,12 @@ class MetaapiSettings(VenueSettings):
         return account.ticks or self.ticks
 
     def periods_of(self, symbol: str) -> tuple[str, ...]:
-        """Return the periods of the accounts that may have an instrument, in their order."""
+        """Return the candle periods of the accounts that may have an instrument, in the order of configuration."""
         accounts = [account for name, account in self.accounts.items() if symbol.startswith(self.prefix(name))]
         return tuple(dict.fromkeys(period for account in accounts for period in self.candles_of(account)))
 
     def has_quotes(self, symbol: str) -> bool:
-        """Whether ticks of an instrument are made of quotes, too."""
+        """Whether rows of `ticks` of an instrument may be made of quotes."""
         return any(
             self.ticks_of(account) in ("quotes", "both")
             for name, account in self.accounts.items()
@@ -173,17 +187,17 @@ class MetaapiSettings(VenueSettings):
         )
 
     def prefix(self, account_name: str) -> str:
-        """Return what stands before the broker's symbol in an instrument's name."""
+        """Return the prefix of an account's instruments: empty, or the account's name and a colon."""
         qualified = self.symbol_names == "account" or (self.symbol_names == "auto" and len(self.accounts) > 1)
         return f"{account_name}:" if qualified else ""
 
     @property
     def intervals(self) -> Mapping[str, int | None]:
-        """Milliseconds between two packets by the venue's name of the kind; None leaves it to the account."""
-        wanted = {
+        """Milliseconds between packets, by the venue's name of the kind; None leaves it to the account's setting."""
+        interval_ms = {
             "quotes": self.quotes_interval_ms,
             "ticks": self.ticks_interval_ms,
             "candles": self.candles_interval_ms,
             "marketDepth": self.books_interval_ms,
         }
-        return {kind: None if interval < 0 else interval for kind, interval in wanted.items()}
+        return {kind: None if interval < 0 else interval for kind, interval in interval_ms.items()}

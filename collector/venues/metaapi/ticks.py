@@ -1,8 +1,9 @@
-"""Quotes and ticks as rows of one kind, and the deals among the ticks as trades.
+"""Reads quotes and ticks. Both become rows of `ticks`, and ticks that carry a deal also become `trades`.
 
-Neither has an id. A quote is a state: told twice it is one row, whose key is its content. A tick is an event: several
-may share a millisecond and even their content, so its key has the how-manieth equal one of that millisecond in it. A
-tick carries a deal only with a last price and a volume; MetaTrader writes 0 there where a market has none.
+Neither has an id. A quote is a state, so its key is its content, and a repeated quote is the same row. A tick is an
+event: several may have the same millisecond and content, so its key also holds its ordinal among the equal ticks of
+that millisecond. A tick carries a deal only if it has a last price and a volume; MetaTrader writes 0 for both where the
+market has no deals.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from collector.venues.metaapi.values import decimal, time_us
 _SIDES = {"buy": 1, "sell": -1}
 
 
-def _same(text: str | None) -> str:
-    # 9.00 and 9 are one price, whatever the way it came.
+def _canonical(text: str | None) -> str:
+    # 9.00 and 9 are the same price: the socket and the history may write it differently, and the key must be the same.
     if text is None:
         return ""
     return plain(text) if text.endswith("0") else text
 
 
 def _key(bid: str | None, ask: str | None, last: str | None, size: str | None) -> str:
-    return f"{_same(bid)}|{_same(ask)}|{_same(last)}|{_same(size)}"
+    return f"{_canonical(bid)}|{_canonical(ask)}|{_canonical(last)}|{_canonical(size)}"
 
 
 class Quote(NamedTuple):
-    """The values of a quote or a tick."""
+    """The values of a quote or a tick; `side` is 1 where the buyer is the aggressor, -1 where the seller is."""
 
     time_us: int
     bid: str | None
@@ -41,7 +42,7 @@ class Quote(NamedTuple):
 
 
 def read_quote(item: Mapping[str, Any]) -> Quote | str:
-    """Read a quote, or say what is wrong with it."""
+    """Return the values of a quote, or a text that says what is wrong with the item."""
     at_us = time_us(item.get("time"))
     if at_us is None:
         return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
@@ -53,7 +54,7 @@ def read_quote(item: Mapping[str, Any]) -> Quote | str:
 
 
 def read_tick(item: Mapping[str, Any]) -> Quote | str:
-    """Read a tick, or say what is wrong with it."""
+    """Return the values of a tick, or a text that says what is wrong with the item."""
     at_us = time_us(item.get("time"))
     if at_us is None:
         return f"time: {shorten(item.get('time'))} is not a time between the years 2000 and 2100"
@@ -79,7 +80,7 @@ def read_tick(item: Mapping[str, Any]) -> Quote | str:
 
 
 def contents(items: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what the good ticks of a list say, as equal ones are counted by."""
+    """Return the content of each well-formed tick of a list, by which equal ticks are counted (see `add_tick`)."""
     ticks = [tick for tick in map(read_tick, items) if isinstance(tick, Quote)]
     return [f"{tick.time_us}|{_key(tick.bid, tick.ask, tick.last, tick.size)}" for tick in ticks]
 
@@ -87,7 +88,7 @@ def contents(items: Iterable[Mapping[str, Any]]) -> list[str]:
 def quote_row(instrument: Instrument, quote: Quote, received_us: int) -> Tick:
     """Return the row of a quote."""
     time_us, bid, ask, *_ = quote
-    key = content_key(f"{_same(bid)}|{_same(ask)}|||0")
+    key = content_key(f"{_canonical(bid)}|{_canonical(ask)}|||0")
     return Tick(instrument, time_us, key, bid, None, ask, None, None, None, None, received_us)
 
 
@@ -101,7 +102,10 @@ def add_tick(
     rows: bool,
     trades: bool,
 ) -> bool:
-    """Store a tick and the deal in it, as far as wanted; tells whether there was a deal."""
+    """Store a tick, and the deal in it as a trade. Returns whether there was a deal.
+
+    `rows` and `trades` say which of the two are stored; the tick is counted in any case.
+    """
     time_us, bid, ask, last, size, side = quote
     content = _key(bid, ask, last, size)
     ordinal = counts.number(f"{time_us}|{content}", None, time_us)

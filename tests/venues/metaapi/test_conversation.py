@@ -170,7 +170,7 @@ def test_four_states_of_an_account_are_told_apart() -> None:
 
     assert "terminal not attached" in reason()
     talk.attach()
-    assert "terminal attached, broker not heard of, synchronising" in reason()
+    assert "terminal attached, broker status unknown, synchronising" in reason()
     talk.tell(BrokerStatus("demo", connected=False))
     assert "broker not connected" in reason()
     talk.tell(BrokerStatus("demo", connected=True))
@@ -288,7 +288,7 @@ def test_refused_token_is_told_and_not_tried_in_a_loop() -> None:
     talk.refuse(talk.take("subscribe")[0], "UnauthorizedError")
     talk.wait(290)
     assert talk.take("subscribe") == []
-    assert "set token in [venues.metaapi]" in talk.conversation.statuses()[0].reason
+    assert "correct token in [venues.metaapi]" in talk.conversation.statuses()[0].reason
 
 
 def test_request_that_nobody_answers_is_made_again() -> None:

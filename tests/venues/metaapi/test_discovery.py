@@ -184,7 +184,7 @@ def failed(status: int, body: Any = None, **headers: str) -> VenueError:
 def test_refused_token_is_one_line_that_names_the_setting(status: int) -> None:
     error = failed(status, {"error": "UnauthorizedError", "message": f"bad token {TOKEN}"})
     assert error.permanent
-    assert "set token in [venues.metaapi]" in str(error)
+    assert "correct token in [venues.metaapi]" in str(error)
     assert TOKEN not in str(error)
 
 

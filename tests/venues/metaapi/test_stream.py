@@ -136,7 +136,7 @@ def test_every_number_is_delivered_once_or_told_as_lost(data: st.DataObject) -> 
         times = data.draw(st.integers(1, 2))
         delivered += [number for _ in range(times) if sequence.take(number, number + 1, 10) is not Verdict.OLD]
     assert sorted(delivered) == sorted(order)
-    hole = sequence.lost(10_000)
+    hole = sequence.take_lost(10_000)
     missing = {number for number in range(1, max(order) + 1) if number not in order}
     assert (hole is not None) == bool(missing)
     if hole is not None:
