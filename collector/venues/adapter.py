@@ -172,6 +172,14 @@ class Venue(ABC, Generic[S]):
         """
         raise AssertionError(f"{self.adapter.name} has no minutes to be asked for")
 
+    @staticmethod
+    def judge(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None:
+        """Return what went wrong in an answer, None where nothing did; `venue` is its name in the configuration.
+
+        A venue sets this to its own function where the status of an answer does not tell.
+        """
+        return usual_failure(venue, call, answer)
+
     def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
         """Tell whether an answer means failure, and whether trying again can help. The one place that decides it."""
-        return usual_failure(self.name, call, answer)
+        return self.judge(self.name, call, answer)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, Self
 
 from collector.model import InstrumentSpec
 from collector.venues.header import Covered, SessionHeader
+
+
+class Paced(Protocol):
+    """Settings that say how often a venue may be asked."""
+
+    @property
+    def rest_per_second(self) -> float: ...
+
+    @property
+    def messages_per_second(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,17 @@ class Limits:
     week of minute bars or a page of all assets, are ten times smaller."""
     quotas: Mapping[str, float] = field(default_factory=dict)
     """Calls a second of each `RestCall.quota` that has a limit of its own, beside the venue's."""
+
+    @classmethod
+    def of(cls, settings: Paced, *, connections: int, silence_seconds: float, ping_seconds: float) -> Self:
+        """Return the limits of a venue whose rates are settings; the others are the defaults."""
+        return cls(
+            rest_per_second=settings.rest_per_second,
+            messages_per_second=settings.messages_per_second,
+            connections=connections,
+            silence_seconds=silence_seconds,
+            ping_seconds=ping_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar
 
-from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import CandleSums, MinuteCalls
@@ -23,7 +22,7 @@ from collector.venues.finam.settings import FinamSettings
 from collector.venues.header import SessionHeader
 from collector.venues.kit.choose import is_pattern
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
-from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.rest import Discovery, History
 from collector.venues.roles import Conversation, Parser, Polling
 
 __all__ = ["ADAPTER", "FinamAdapter", "FinamConversation", "FinamParser", "FinamPolling", "FinamSettings", "FinamVenue"]
@@ -91,8 +90,7 @@ class FinamVenue(Venue[FinamSettings]):
     def minutes(self, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
         return minutes(self.desk, instruments, from_us, to_us)
 
-    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(self.name, call, answer)
+    judge = staticmethod(failure)
 
 
 class FinamAdapter(Adapter[FinamSettings]):

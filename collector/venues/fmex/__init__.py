@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar
 
-from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import BookRows, CandleSums, MinuteCalls
@@ -18,10 +17,10 @@ from collector.venues.fmex.parser import FmexParser
 from collector.venues.fmex.polling import FmexPolling
 from collector.venues.fmex.settings import HISTORY_PAGE, FmexSettings
 from collector.venues.header import SessionHeader
+from collector.venues.kit.bars import grace_entry
 from collector.venues.kit.choose import is_pattern
-from collector.venues.kit.subscriptions import FIRST_DATA_SECONDS
 from collector.venues.plan import ConnectionPlan, Limits, PollPlan
-from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.rest import Discovery, History
 from collector.venues.roles import Conversation, Parser, Polling
 
 __all__ = ["ADAPTER", "FmexAdapter", "FmexConversation", "FmexParser", "FmexSettings", "FmexVenue"]
@@ -31,14 +30,12 @@ class FmexVenue(Venue[FmexSettings]):
     """A configured venue."""
 
     def limits(self) -> Limits:
-        return Limits(
-            rest_per_second=self.settings.rest_per_second,
-            messages_per_second=self.settings.messages_per_second,
+        return Limits.of(
+            self.settings,
             connections=self.settings.connections,
             # Two pings of ours without any word; they are answered in JSON, whatever becomes of the socket's own.
             silence_seconds=2 * self.settings.ping_seconds + self.settings.pong_seconds,
             ping_seconds=self.settings.ping_seconds + 5,
-            first_data_seconds=FIRST_DATA_SECONDS,
         )
 
     def named(self) -> Mapping[str, Sequence[str]]:
@@ -55,7 +52,7 @@ class FmexVenue(Venue[FmexSettings]):
         return FmexPolling(plan, self.settings, parser, random)
 
     def history_header(self) -> Mapping[str, Any]:
-        return {"candle_grace_us": round(self.settings.grace_seconds * 1_000_000)}
+        return grace_entry(self.settings)
 
     def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
         return history(self.name, self.settings, instrument, stream, from_us, to_us)
@@ -63,8 +60,7 @@ class FmexVenue(Venue[FmexSettings]):
     def minutes(self, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
         return minutes(self.name, self.settings, instruments, from_us, to_us)
 
-    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(self.name, call, answer)
+    judge = staticmethod(failure)
 
 
 class FmexAdapter(Adapter[FmexSettings]):

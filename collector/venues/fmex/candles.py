@@ -23,7 +23,8 @@ from collector.venues.fmex.happenings import BarBegan
 from collector.venues.fmex.numbers import signed, unsigned, whole
 from collector.venues.fmex.topics import CANDLE, VENUE_PERIODS
 from collector.venues.fmex.values import seconds_us
-from collector.venues.kit.bars import AHEAD_US, month_end_us
+from collector.venues.kit import bars
+from collector.venues.kit.bars import AHEAD_US
 from collector.venues.kit.session import NEVER_US
 from collector.venues.kit.values import shorten
 
@@ -44,12 +45,9 @@ _CHINA_US = 8 * _HOUR_US
 
 def end_us(start_us: int, period: int) -> int:
     """Return when a bar is over. A month that does not begin with one in UTC+8 is taken for 31 days long."""
-    if period != _MONTH:
-        return start_us + period * 1_000_000
-    start = datetime.fromtimestamp((start_us + _CHINA_US) // 1_000_000, UTC)
-    if start.day != 1:
+    if period == _MONTH and datetime.fromtimestamp((start_us + _CHINA_US) // 1_000_000, UTC).day != 1:
         return start_us + 31 * _DAY_US
-    return month_end_us(start_us, _CHINA_US)
+    return bars.end_us(start_us, period, _CHINA_US)
 
 
 class State(NamedTuple):

@@ -13,6 +13,7 @@ from collector.venues.fmex.settings import FmexSettings
 from collector.venues.fmex.symbols import choose, read_specs
 from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, INDEX, TICKER, TRADE, period_code
 from collector.venues.header import SessionHeader
+from collector.venues.kit.bars import grace_entry
 from collector.venues.plan import ConnectionPlan, Plan, PollPlan, Problem, Subscription
 from collector.venues.rest import Discovery, RestCall
 
@@ -80,7 +81,7 @@ def _connection(venue: str, settings: FmexSettings, number: int, symbols: Sequen
     wanted = tuple(subscriptions(settings, symbols, indexes=number == 1))
     indexes = [name for one in wanted if one.channel == INDEX for name in one.symbols]
     own: dict[str, Any] = {
-        "candle_grace_us": round(settings.grace_seconds * 1_000_000),
+        **grace_entry(settings),
         "ping_seconds": settings.ping_seconds,
         "pong_seconds": settings.pong_seconds,
         "book_numbering": "rising",

@@ -8,7 +8,7 @@ from typing import Any
 from collector.errors import VenueError
 from collector.venues.fmex.control import PERMANENT_CODES, error_of, succeeded
 from collector.venues.fmex.numbers import loads
-from collector.venues.kit.failures import LASTING_STATUSES, retry_after
+from collector.venues.kit.failures import LASTING_STATUSES, told_failure
 from collector.venues.rest import RestAnswer, RestCall
 
 # The venue counts a sliding window of ten seconds and names no time of its own.
@@ -33,10 +33,7 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
         text = f"HTTP status {answer.status} with a body that is no answer of the venue's; is rest_url right?"
     limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
     lasting = code in PERMANENT_CODES or answer.status in LASTING_STATUSES
-    return VenueError(
-        venue,
-        text,
-        code=code or str(answer.status),
-        permanent=not limited and (lasting or (answer.status == HTTPStatus.OK and content is None)),
-        retry_after=retry_after(answer) or (RATE_LIMIT_SECONDS if limited else None),
+    lasting |= answer.status == HTTPStatus.OK and content is None
+    return told_failure(
+        venue, answer, code, text, lasting=lasting, pause_seconds=RATE_LIMIT_SECONDS if limited else None
     )

@@ -24,10 +24,10 @@ from collector.venues.fmex.topics import CANDLE, DELTA, DEPTH, TICKER, TRADE, To
 from collector.venues.fmex.trades import TradeReader
 from collector.venues.fmex.values import millis_us
 from collector.venues.header import SessionHeader
+from collector.venues.kit.bars import grace_us
 from collector.venues.kit.parser import BarParser, Reply
 from collector.venues.kit.values import shorten
 
-DEFAULT_GRACE_US = 5_000_000
 # Types in the case that they came in; a venue that varied it would not fill the memory.
 ROUTES_REMEMBERED = 10_000
 
@@ -60,8 +60,7 @@ class FmexParser(BarParser):
     @classmethod
     def begin(cls, header: SessionHeader) -> Self:
         """Return the parser of a new session."""
-        grace_us = int(header.own.get("candle_grace_us", DEFAULT_GRACE_US))
-        context = Context(header.venue, header.symbols, grace_us, header.own.get("delta_level", ""))
+        context = Context(header.venue, header.symbols, grace_us(header), header.own.get("delta_level", ""))
         streams = header.own.get("streams")
         # Only a session that says so wants states; any session may be told index values.
         states = StateReader(

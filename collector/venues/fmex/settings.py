@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from collector.venues.adapter import VenueSettings
 from collector.venues.kit.settings import (
@@ -12,9 +12,9 @@ from collector.venues.kit.settings import (
     RestUrl,
     SocketUrl,
     address,
-    check_recorded,
     listed,
     once,
+    something_to_record,
 )
 
 REST_URL = "https://api.fmex.com"
@@ -82,8 +82,4 @@ class FmexSettings(VenueSettings):
     )
     grace_seconds: GraceSeconds = 5
 
-    @model_validator(mode="after")
-    def _something_to_record(self) -> Self:
-        example = '["btcusd_p"], or "*" for all'
-        check_recorded(self.streams, self.symbols, self.candles, has=get_args(Stream), example=example)
-        return self
+    _something_to_record = something_to_record(has=get_args(Stream), example='["btcusd_p"], or "*" for all')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,7 +14,7 @@ from collector.model import Instrument, InstrumentSpec
 from collector.venues.fmex.derivatives import CONTRACT_SUFFIX
 from collector.venues.fmex.numbers import loads, unsigned, whole
 from collector.venues.fmex.values import millis_us
-from collector.venues.kit.choose import did_you_mean
+from collector.venues.kit.choose import chosen_by, did_you_mean
 from collector.venues.kit.values import is_name, shorten
 from collector.venues.plan import Problem
 
@@ -108,17 +108,17 @@ def _status(item: dict[str, Any], received_us: int) -> str:
 def choose(wanted: Iterable[str], listed: Sequence[InstrumentSpec]) -> tuple[list[InstrumentSpec], list[Problem]]:
     """Return the contracts that names and patterns mean, in any case, each once, and what is wrong with the wishes."""
     by_name = {spec.instrument.symbol: spec for spec in listed}
-    chosen: dict[str, InstrumentSpec] = {}
-    problems: list[Problem] = []
-    for wish in wanted:
+
+    def choose_matching(wish: str, chosen: dict[str, InstrumentSpec]) -> Iterator[Problem]:
         matching = sorted(name for name in by_name if fnmatchcase(name, wish.lower()))
         if not matching:
             listing = f"; it has {', '.join(sorted(by_name)[:20])}"
             meant = did_you_mean(get_close_matches(wish.lower(), by_name, n=3), listing)
-            problems.append(Problem(wish, f"the venue has no such symbol{meant}"))
+            yield Problem(wish, f"the venue has no such symbol{meant}")
         for name in matching:
             if by_name[name].status == WORKING:
                 chosen.setdefault(name, by_name[name])
             else:
-                problems.append(Problem(name, f"not traded now: {by_name[name].status}"))
-    return list(chosen.values()), problems
+                yield Problem(name, f"not traded now: {by_name[name].status}")
+
+    return chosen_by(choose_matching, wanted)

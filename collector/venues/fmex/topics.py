@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from collector.venues.kit.bars import SHORT_PERIODS
+
 TICKER = "ticker"
 TRADE = "trade"
 DEPTH = "depth"
@@ -21,19 +23,7 @@ INDEX = "index"
 LEVELS = {"L20": 20, "L150": 150}
 
 # The venue's names of periods and ours. Minutes and months stay apart in lower case, too: `m1` and `mn`.
-VENUE_PERIODS = {
-    "M1": "1m",
-    "M3": "3m",
-    "M5": "5m",
-    "M15": "15m",
-    "M30": "30m",
-    "H1": "1h",
-    "H4": "4h",
-    "H6": "6h",
-    "D1": "1d",
-    "W1": "1w",
-    "MN": "1mo",
-}
+VENUE_PERIODS = SHORT_PERIODS | {"H6": "6h", "D1": "1d", "W1": "1w", "MN": "1mo"}
 
 _PERIOD_CODES = {ours: theirs for theirs, ours in VENUE_PERIODS.items()}
 _VARIANTS: dict[str, Mapping[str, object]] = {DEPTH: LEVELS, DELTA: LEVELS, CANDLE: VENUE_PERIODS}

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar
 
-from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import BookRows, CandleSums, MinuteCalls
@@ -18,9 +17,9 @@ from collector.venues.fmfw.parser import FmfwParser
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import named
 from collector.venues.header import SessionHeader
-from collector.venues.kit.subscriptions import FIRST_DATA_SECONDS
+from collector.venues.kit.bars import grace_entry
 from collector.venues.plan import ConnectionPlan, Limits
-from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.rest import Discovery, History
 from collector.venues.roles import Conversation, Parser
 
 __all__ = ["ADAPTER", "FmfwAdapter", "FmfwConversation", "FmfwParser", "FmfwSettings", "FmfwVenue"]
@@ -30,13 +29,11 @@ class FmfwVenue(Venue[FmfwSettings]):
     """A configured venue."""
 
     def limits(self) -> Limits:
-        return Limits(
-            rest_per_second=self.settings.rest_per_second,
-            messages_per_second=self.settings.messages_per_second,
+        return Limits.of(
+            self.settings,
             connections=self.settings.connections,
             silence_seconds=70.0,  # the venue pings every 30 s: two pings missed and some
             ping_seconds=10.0,
-            first_data_seconds=FIRST_DATA_SECONDS,
         )
 
     def named(self) -> Mapping[str, Sequence[str]]:
@@ -49,7 +46,7 @@ class FmfwVenue(Venue[FmfwSettings]):
         return FmfwConversation(plan, parser, random)
 
     def history_header(self) -> Mapping[str, Any]:
-        return {"candle_grace_us": round(self.settings.grace_seconds * 1_000_000)}
+        return grace_entry(self.settings)
 
     def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
         return history(self.name, self.settings, instrument, stream, from_us, to_us)
@@ -57,8 +54,7 @@ class FmfwVenue(Venue[FmfwSettings]):
     def minutes(self, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
         return minutes(self.name, self.settings, instruments, from_us, to_us)
 
-    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(self.name, call, answer)
+    judge = staticmethod(failure)
 
 
 class FmfwAdapter(Adapter[FmfwSettings]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from collector.model import PERIODS, Candle, Instrument, Records
+from collector.model import Candle, Instrument, Records
 from collector.venues.events import Event
 from collector.venues.fmfw.context import Context
 from collector.venues.fmfw.values import (
@@ -24,35 +24,16 @@ from collector.venues.fmfw.values import (
     moment_us,
     optional,
 )
-from collector.venues.kit.bars import AHEAD_US, OpenBars, month_end_us
+from collector.venues.kit.bars import AHEAD_US, SHORT_PERIODS, OpenBars, end_us
 from collector.venues.kit.values import is_name, shorten
 
 STREAM = "candles"
 
 # The venue's names of periods and ours.
-VENUE_PERIODS = {
-    "M1": "1m",
-    "M3": "3m",
-    "M5": "5m",
-    "M15": "15m",
-    "M30": "30m",
-    "H1": "1h",
-    "H4": "4h",
-    "D1": "1d",
-    "D7": "1w",
-    "1M": "1mo",
-}
+VENUE_PERIODS = SHORT_PERIODS | {"D1": "1d", "D7": "1w", "1M": "1mo"}
 
-_MONTH = PERIODS["1mo"]
 _prices_and_volumes = joined(6)
 _RULES = {"t": MILLIS} | dict.fromkeys("ochl", UNSIGNED_TEXT) | dict.fromkeys("vq", optional(UNSIGNED_TEXT))
-
-
-def end_us(start_us: int, period: int) -> int:
-    """Return when a bar is over. Only months are asked of the calendar: weeks are as long as their name says."""
-    if period != _MONTH:
-        return start_us + period * 1_000_000
-    return month_end_us(start_us)
 
 
 class CandleReader:

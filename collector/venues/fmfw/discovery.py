@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -15,6 +14,7 @@ from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.symbols import choose, is_future, read_spec
 from collector.venues.header import SessionHeader
+from collector.venues.kit.bars import grace_entry
 from collector.venues.plan import ConnectionPlan, Plan, Problem
 from collector.venues.rest import Discovery, RestCall
 
@@ -68,7 +68,7 @@ def _connection(
 ) -> ConnectionPlan:
     name = f"{venue}-{number}"
     wanted = subscriptions(settings, symbols, [symbol for symbol in symbols if symbol in futures], rates=number == 1)
-    own: dict[str, Any] = {"candle_grace_us": round(settings.grace_seconds * 1_000_000)}
+    own = grace_entry(settings)
     if settings.books == "full":
         own["book_numbering"] = "successive"
     header = SessionHeader(venue, ADAPTER_NAME, tuple(symbols), own)

@@ -9,7 +9,7 @@ import orjson
 
 from collector.errors import VenueError
 from collector.venues.fmfw.control import PERMANENT_CODES, error_of
-from collector.venues.kit.failures import LASTING_STATUSES, retry_after
+from collector.venues.kit.failures import LASTING_STATUSES, told_failure
 from collector.venues.rest import RestAnswer, RestCall
 
 # The venue counts a sliding second, and names no time of its own.
@@ -25,13 +25,14 @@ def failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError | None
     if not text:
         text = f"HTTP status {answer.status} with a body that is no error of the venue's; is rest_url right?"
     limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS or code == "429"
-    return VenueError(
+    return told_failure(
         venue,
+        answer,
+        code,
         text,
+        lasting=code in PERMANENT_CODES or answer.status in LASTING_STATUSES,
+        pause_seconds=RATE_LIMIT_SECONDS if limited else None,
         symbol=call.params.get("symbols") or call.params.get("symbol"),
-        code=code or str(answer.status),
-        permanent=not limited and (code in PERMANENT_CODES or answer.status in LASTING_STATUSES),
-        retry_after=retry_after(answer) or (RATE_LIMIT_SECONDS if limited else None),
     )
 
 

@@ -17,12 +17,12 @@ import orjson
 
 from collector.errors import VenueError
 from collector.model import PERIODS, Instrument
-from collector.venues.fmfw.candles import end_us
 from collector.venues.fmfw.channels import period_code
 from collector.venues.fmfw.rest import PREFIX
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.trades import contents
 from collector.venues.fmfw.values import moment_us, trade_number
+from collector.venues.kit.bars import end_us
 from collector.venues.kit.ordinals import Moment
 from collector.venues.rest import History, RestAnswer, RestCall
 

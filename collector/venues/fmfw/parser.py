@@ -23,10 +23,9 @@ from collector.venues.fmfw.rest import RestReader
 from collector.venues.fmfw.ticks import MINI, TICKER, TOP, TickReader
 from collector.venues.fmfw.trades import TradeReader
 from collector.venues.header import SessionHeader
+from collector.venues.kit.bars import grace_us
 from collector.venues.kit.parser import BarParser, Reply
 from collector.venues.kit.values import shorten
-
-DEFAULT_GRACE_US = 5_000_000
 
 _BATCH = r"(?:/batch)?"
 _CANDLES = re.compile(r"(converted/)?candles/(\w+)")
@@ -76,8 +75,7 @@ class FmfwParser(BarParser):
     @classmethod
     def begin(cls, header: SessionHeader) -> Self:
         """Return the parser of a new session."""
-        grace_us = int(header.own.get("candle_grace_us", DEFAULT_GRACE_US))
-        context = Context(header.venue, header.symbols, grace_us)
+        context = Context(header.venue, header.symbols, grace_us(header))
         return cls(context, {}, RestReader(context))
 
     def fork(self) -> Self:

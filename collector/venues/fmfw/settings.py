@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from collector.tables import STREAMS
 from collector.venues.adapter import VenueSettings
 from collector.venues.fmfw.candles import VENUE_PERIODS
-from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, check_recorded, known, listed, once
+from collector.venues.kit.settings import GraceSeconds, RestUrl, SocketUrl, known, listed, once, something_to_record
 
 REST_URL = "https://api.fmfw.io/api/3"
 WS_URL = "wss://api.fmfw.io/api/3/ws/public"
@@ -69,10 +69,10 @@ class FmfwSettings(VenueSettings):
     rest_per_second: float = Field(30, gt=0, le=80, description="REST calls; the venue serves 30 and a burst of 50.")
     grace_seconds: GraceSeconds = 5
 
+    _something_to_record = something_to_record(has=STREAMS, example='["BTCUSDT", "ETH*"], or "*" for all')
+
     @model_validator(mode="after")
-    def _something_to_record(self) -> Self:
-        example = '["BTCUSDT", "ETH*"], or "*" for all'
-        check_recorded(self.streams, self.symbols, self.candles, has=STREAMS, example=example)
+    def _rates_have_currencies(self) -> Self:
         if "rates" in self.streams and not self.rate_currencies:
             raise ValueError('rate_currencies: none named, yet streams has "rates"; name some, or "*" for all')
         return self

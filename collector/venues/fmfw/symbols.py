@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.fmfw.settings import FmfwSettings
 from collector.venues.fmfw.values import UNSIGNED_TEXT, Rule, fault, moment_us, optional
-from collector.venues.kit.choose import did_you_mean, is_pattern
+from collector.venues.kit.choose import chosen_by, did_you_mean, is_pattern
 from collector.venues.kit.values import is_name, shorten
 from collector.venues.plan import Problem
 
@@ -77,13 +77,13 @@ def named(settings: FmfwSettings) -> dict[str, list[str]]:
 def choose(wanted: Iterable[str], listed: Sequence[InstrumentSpec]) -> tuple[list[InstrumentSpec], list[Problem]]:
     """Return the symbols that names and patterns mean, each once, and what is wrong with the wishes."""
     by_code = {spec.instrument.symbol: spec for spec in listed}
-    chosen: dict[str, InstrumentSpec] = {}
-    problems: list[Problem] = []
-    for wish in wanted:
+
+    def choose_one(wish: str, chosen: dict[str, InstrumentSpec]) -> Iterator[Problem]:
         problem = (_choose_pattern if is_pattern(wish) else _choose_name)(wish, by_code, chosen)
         if problem is not None:
-            problems.append(problem)
-    return list(chosen.values()), problems
+            yield problem
+
+    return chosen_by(choose_one, wanted)
 
 
 def _choose_name(name: str, by_code: Mapping[str, InstrumentSpec], chosen: dict[str, InstrumentSpec]) -> Problem | None:

@@ -9,13 +9,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Any, Final, Protocol, Self
 
-from collector.model import Candle, Records
+from collector.model import PERIODS, Candle, Records
+from collector.venues.header import SessionHeader
 from collector.venues.kit.session import NEVER_US
 
 # A bar that opens later than this from now is stored, but does not close the present one: no clock is so wrong.
 AHEAD_US: Final = 3_600_000_000
+
+
+# How long after its end a bar stays open for late updates, where a journal of an older program does not tell.
+DEFAULT_GRACE_US: Final = 5_000_000
+
+# Periods that FMFW and FMex call alike, with our names of them.
+SHORT_PERIODS: Final = {
+    "M1": "1m",
+    "M3": "3m",
+    "M5": "5m",
+    "M15": "15m",
+    "M30": "30m",
+    "H1": "1h",
+    "H4": "4h",
+}
+_MONTH: Final = PERIODS["1mo"]
+
+
+class ClosesBars(Protocol):
+    """Settings that say how long a bar stays open after its end."""
+
+    @property
+    def grace_seconds(self) -> float: ...
+
+
+def grace_entry(settings: ClosesBars) -> dict[str, Any]:
+    """Return what a session's header says of the grace: `grace_us` reads it."""
+    return {"candle_grace_us": round(settings.grace_seconds * 1_000_000)}
+
+
+def grace_us(header: SessionHeader) -> int:
+    """Return how long after its end a bar of this session stays open, in microseconds."""
+    return int(header.own.get("candle_grace_us", DEFAULT_GRACE_US))
+
+
+def end_us(start_us: int, period: int, shift_us: int = 0) -> int:
+    """Return when a bar is over: months go by the calendar, all others, weeks too, are as long as their name says.
+
+    The venue's clock is `shift_us` ahead of UTC.
+    """
+    return month_end_us(start_us, shift_us) if period == _MONTH else start_us + period * 1_000_000
 
 
 def month_end_us(start_us: int, shift_us: int = 0) -> int:

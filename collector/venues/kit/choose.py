@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from collector.model import InstrumentSpec
+from collector.venues.plan import Problem
+
+Choose = Callable[[str, dict[str, InstrumentSpec]], Iterable[Problem]]
+
+
+def chosen_by(choose: Choose, wishes: Iterable[str]) -> tuple[list[InstrumentSpec], list[Problem]]:
+    """Return the instruments that wishes mean, each once, and what is wrong with the wishes.
+
+    `choose` adds the instruments of one wish by their symbols, and returns what is wrong with it.
+    """
+    chosen: dict[str, InstrumentSpec] = {}
+    problems = [problem for wish in wishes for problem in choose(wish, chosen)]
+    return list(chosen.values()), problems
 
 
 def is_pattern(wish: str) -> bool:

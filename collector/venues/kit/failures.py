@@ -29,6 +29,31 @@ def usual_failure(venue: str, call: RestCall, answer: RestAnswer) -> VenueError 
     )
 
 
+def told_failure(
+    venue: str,
+    answer: RestAnswer,
+    code: str,
+    text: str,
+    *,
+    lasting: bool,
+    pause_seconds: float | None,
+    symbol: str | None = None,
+) -> VenueError:
+    """Return the failure that a venue tells in its own words.
+
+    `pause_seconds`: the answer refuses one call too many, and this is how long to wait where it does not say; None: it
+    refuses something else. `lasting`: the same call would be refused again.
+    """
+    return VenueError(
+        venue,
+        text,
+        symbol=symbol,
+        code=code or str(answer.status),
+        permanent=lasting and pause_seconds is None,
+        retry_after=retry_after(answer) or pause_seconds,
+    )
+
+
 def retry_after(answer: RestAnswer) -> float | None:
     """Return how many seconds the answer asks one to wait, from either form of Retry-After; None where it does not."""
     for name, value in answer.headers.items():

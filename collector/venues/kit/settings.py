@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 GraceSeconds = Annotated[
     float,
@@ -63,6 +63,32 @@ def known(what: str, names: Sequence[str]) -> AfterValidator:
         return once(values)
 
     return AfterValidator(check)
+
+
+class Recording(Protocol):
+    """Settings that say what is recorded."""
+
+    @property
+    def streams(self) -> Sequence[str]: ...
+
+    @property
+    def symbols(self) -> Sequence[str]: ...
+
+    @property
+    def candles(self) -> Sequence[str]: ...
+
+
+R = TypeVar("R", bound=Recording)
+
+
+def something_to_record(*, has: Sequence[str], example: str) -> Any:
+    """Return a validator for a class of settings, by `check_recorded`."""
+
+    def check(settings: R) -> R:
+        check_recorded(settings.streams, settings.symbols, settings.candles, has=has, example=example)
+        return settings
+
+    return model_validator(mode="after")(check)
 
 
 def check_recorded(

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, ClassVar
 
-from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.adapter import Adapter, Venue, VenueSettings
 from collector.venues.audit import CandleSums
@@ -22,7 +22,7 @@ from collector.venues.metaapi.parser import MetaapiParser
 from collector.venues.metaapi.settings import MetaapiSettings
 from collector.venues.metaapi.strip import strip
 from collector.venues.plan import ConnectionPlan, Limits
-from collector.venues.rest import Discovery, History, RestAnswer, RestCall
+from collector.venues.rest import Discovery, History
 from collector.venues.roles import Conversation, Parser
 
 __all__ = ["ADAPTER", "MetaapiAdapter", "MetaapiConversation", "MetaapiParser", "MetaapiSettings", "MetaapiVenue"]
@@ -53,12 +53,13 @@ class MetaapiVenue(Venue[MetaapiSettings]):
         self._known: KnownAccounts = {}
 
     def limits(self) -> Limits:
-        return Limits(
-            rest_per_second=self.settings.rest_per_second,
-            messages_per_second=self.settings.messages_per_second,
-            connections=CONNECTIONS_MAX,
-            silence_seconds=LINE_SILENCE_MAX_SECONDS,
-            ping_seconds=WEBSOCKET_PING_INTERVAL_SECONDS,
+        return replace(
+            Limits.of(
+                self.settings,
+                connections=CONNECTIONS_MAX,
+                silence_seconds=LINE_SILENCE_MAX_SECONDS,
+                ping_seconds=WEBSOCKET_PING_INTERVAL_SECONDS,
+            ),
             quotas={HISTORY_QUOTA: self.settings.rest_per_second * HISTORY_SHARE_OF_CALLS},
         )
 
@@ -92,8 +93,7 @@ class MetaapiVenue(Venue[MetaapiSettings]):
     def history(self, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
         return history(self.name, self.settings, instrument, stream, from_us, to_us, self._known)
 
-    def failure(self, call: RestCall, answer: RestAnswer) -> VenueError | None:
-        return failure(self.name, call, answer)
+    judge = staticmethod(failure)
 
 
 class MetaapiAdapter(Adapter[MetaapiSettings]):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from collector.errors import VenueError
 from collector.model import Instrument, InstrumentSpec
 from collector.venues.header import SessionHeader
+from collector.venues.kit.bars import grace_entry
 from collector.venues.kit.choose import did_you_mean, is_pattern
 from collector.venues.metaapi.failures import content_of
 from collector.venues.metaapi.hosts import SHARED_HOST, Hosts, path, provisioning, socket_query
@@ -293,7 +294,7 @@ def _connection(
         "instance": settings.instance,
         "accounts": accounts,
         "candle_series": settings.candle_series,
-        "candle_grace_us": round(settings.grace_seconds * 1_000_000),
+        **grace_entry(settings),
         "reorder_us": round(settings.reorder_seconds * 1_000_000),
         "refresh_seconds": settings.refresh_seconds,
         "status_seconds": settings.status_seconds,

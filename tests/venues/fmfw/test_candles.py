@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from collector.model import PERIODS, Candle
-from collector.venues.fmfw.candles import end_us
+from collector.venues.kit.bars import end_us
 from tests.venues.fmfw.reading import BTC, Reading, T
 
 M1 = "candles/M1"
