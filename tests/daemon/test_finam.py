@@ -150,7 +150,7 @@ async def test_wrong_secret_is_one_clear_line(database: str, tmp_path: Path) -> 
         on.config.write_text(on.config.read_text().replace("tapi_sk_simulated", "tapi_sk_other"))
         [finding] = [one for one in await checked(on) if one.subject == "venues.finam.secret"]
     assert finding.verdict == "failure"
-    assert "finam: the secret is not accepted (secret is not valid); set secret in [venues.finam] right" in finding.text
+    assert "finam: the secret is not accepted (secret is not valid); correct secret in [venues.finam]" in finding.text
     assert "tapi_sk_other" not in finding.text
 
 
@@ -235,7 +235,7 @@ async def test_book_that_lost_a_change_is_taken_anew_once_it_crosses(database: s
 async def test_frozen_socket_is_given_up_and_made_anew(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "SILENT_SECONDS", 2.0)
+    monkeypatch.setattr(conversation, "NO_DATA_TIMEOUT_SECONDS", 2.0)
     async with stage(database, tmp_path, rate=60, extra=QUICK + 'transport = "stream"') as on, on.daemon() as daemon:
         await until(lambda: ready(daemon, 500), "rows")
         await on.ledger.tell("faults", {"fault": "freeze"})

@@ -1,11 +1,13 @@
-"""Order books: whole ones by REST and at a subscription's begin, changed levels on the socket.
+"""Reads order books: whole ones over REST and at the start of a subscription, changed levels on the socket.
 
-The venue numbers nothing, so a row's `seq` is a checksum of what it says: equal books of one time are one row,
-different ones are two. The checksum is CRC-32 of the four lists, joined by bars, prices from the best on and without
-trailing zeros. Levels are stored with the venue's digits. A crossed or one-sided book is stored as it is; that it
-crossed on the socket is told as a loss, since only a lost change or an auction makes one, and a new snapshot tells.
+The venue does not number books, so a row's `seq` is a checksum of its content: equal books of the same time are one
+row, different ones are two. The checksum is the CRC-32 of the four lists, joined by `|`, best prices first and numbers
+without trailing zeros. Levels are stored with the venue's digits.
 
-Where participants are named (`mpid`), a book's equal prices are summed up.
+A crossed or one-sided book is stored as it is. A book that crosses on the socket is also reported as a loss: either a
+change was lost or there is an auction, and only a new snapshot can tell which.
+
+Where participants are named (`mpid`), the sizes of equal prices are added up.
 """
 
 from __future__ import annotations
@@ -22,17 +24,18 @@ from collector.venues.finam.values import BadValueError, is_zero, mapping, momen
 from collector.venues.kit.values import shorten
 
 STREAM = "books"
+# The cause of a gap in books.
 CROSSED = "book crossed"
 
 _REMOVE = "ACTION_REMOVE"
 _SIDES = ("buy_size", "sell_size")
 
-# Price to size.
+# One side of a book: sizes by price.
 Levels = dict[str, str]
 
 
 class Content(NamedTuple):
-    """What one message says: the time of its newest row, the levels of both sides."""
+    """The content of one message: the time of its newest row, and its levels by side."""
 
     time_us: int
     bids: Levels
@@ -40,23 +43,23 @@ class Content(NamedTuple):
 
 
 def read_rows(rows: Sequence[Any], *, snapshot: bool) -> Content | None:
-    """Sort the rows by side; None when there are none. Raises `BadValueError`.
+    """Sort a message's rows by side; None where there are none. Raises `BadValueError`.
 
-    In a snapshot rows that remove or have no size are left out; in a change they become size 0. A removal that names
-    no side is one on both.
+    In a snapshot, rows that remove a level or have size 0 are left out; in a change their level gets size 0. A removal
+    that names no side removes the price on both sides.
     """
     times: list[int] = []
     sides: dict[str, dict[tuple[str, str], str]] = {name: {} for name in _SIDES}
     for row in rows:
         item = mapping(row, "row")
-        price, times_us = needed(item, "price"), moment_us(item)
-        named = {name: size for name in _SIDES if (size := unsigned(item, name)) is not None}
-        times.append(times_us)
-        gone = item.get("action") == _REMOVE
-        if not named and not gone:
+        price, row_time_us = needed(item, "price"), moment_us(item)
+        size_by_side = {name: size for name in _SIDES if (size := unsigned(item, name)) is not None}
+        times.append(row_time_us)
+        removed = item.get("action") == _REMOVE
+        if not size_by_side and not removed:
             raise BadValueError(f"row: {shorten(item)} has no size")
-        for name in named or _SIDES:
-            size = "0" if gone else named[name]
+        for name in size_by_side or _SIDES:
+            size = "0" if removed else size_by_side[name]
             if snapshot and is_zero(size):
                 continue
             sides[name][price, text(item, "mpid")] = "0" if is_zero(size) else size
@@ -74,16 +77,16 @@ def _summed(levels: Mapping[tuple[str, str], str]) -> Levels:
 
 
 def make_row(instrument: Instrument, content: Content, received_us: int, *, snapshot: bool) -> Book:
-    """Make the row: bids from the highest, asks from the lowest price on."""
+    """Make the row of a book or a change: bids from the highest price down, asks from the lowest up."""
     bids = sorted(content.bids.items(), key=lambda level: Decimal(level[0]), reverse=True)
     asks = sorted(content.asks.items(), key=lambda level: Decimal(level[0]))
     bid_prices, bid_sizes = [price for price, _ in bids], [size for _, size in bids]
     ask_prices, ask_sizes = [price for price, _ in asks], [size for _, size in asks]
-    said = "|".join(",".join(map(plain, part)) for part in (bid_prices, bid_sizes, ask_prices, ask_sizes))
+    checked_text = "|".join(",".join(map(plain, part)) for part in (bid_prices, bid_sizes, ask_prices, ask_sizes))
     return Book(
         instrument,
         content.time_us,
-        zlib.crc32(said.encode()),
+        zlib.crc32(checked_text.encode()),
         snapshot,
         ",".join(bid_prices),
         ",".join(bid_sizes),
@@ -93,8 +96,8 @@ def make_row(instrument: Instrument, content: Content, received_us: int, *, snap
     )
 
 
-class _Held:
-    """The book of one instrument as the socket tells it."""
+class _LiveBook:
+    """The present book of one instrument, as built from the socket. `gap`: the open gap since it crossed."""
 
     __slots__ = ("asks", "bids", "gap", "time_us")
 
@@ -104,17 +107,17 @@ class _Held:
         self.time_us = time_us
         self.gap = gap
 
-    def fork(self) -> _Held:
-        return _Held(self.bids.copy(), self.asks.copy(), self.time_us, self.gap)
+    def fork(self) -> _LiveBook:
+        return _LiveBook(self.bids.copy(), self.asks.copy(), self.time_us, self.gap)
 
     def apply(self, content: Content) -> None:
         self.time_us = content.time_us
-        for mine, changed in ((self.bids, content.bids), (self.asks, content.asks)):
-            for price, size in changed.items():
+        for levels, changes in ((self.bids, content.bids), (self.asks, content.asks)):
+            for price, size in changes.items():
                 if size == "0":
-                    mine.pop(price, None)
+                    levels.pop(price, None)
                 else:
-                    mine[price] = size
+                    levels[price] = size
 
     @property
     def crossed(self) -> bool:
@@ -127,7 +130,7 @@ class BookReader:
     __slots__ = ("_context", "_held", "_last")
 
     def __init__(
-        self, context: Context, held: dict[str, _Held] | None = None, last: dict[str, tuple[int, int]] | None = None
+        self, context: Context, held: dict[str, _LiveBook] | None = None, last: dict[str, tuple[int, int]] | None = None
     ) -> None:
         self._context = context
         self._held = {} if held is None else held
@@ -137,12 +140,15 @@ class BookReader:
         return type(self)(context, {symbol: held.fork() for symbol, held in self._held.items()}, self._last.copy())
 
     def levels(self, symbol: str) -> tuple[int, Levels, Levels] | None:
-        """Return time, bids and asks of the book as the socket has told it."""
+        """Return time, bids and asks of the present book on the socket; None before its first snapshot."""
         held = self._held.get(symbol)
         return None if held is None else (held.time_us, held.bids, held.asks)
 
     def read(self, instrument: Instrument, rows: Sequence[Any], received_us: int, out: Records) -> int:
-        """Read a whole book by REST; returns how many rows came of it. Raises `BadValueError`."""
+        """Read a whole book from REST. Returns 1 where it became a row, 0 where it is empty or equal to the last one.
+
+        Raises `BadValueError`.
+        """
         content = read_rows(rows, snapshot=True)
         if content is None:
             return 0
@@ -165,14 +171,17 @@ class BookReader:
         *,
         snapshot: bool,
     ) -> Event | None:
-        """Read a message of the socket; a symbol's first is a snapshot whatever it says. Raises `BadValueError`."""
+        """Read a message of the socket. Returns the event that follows from it, if any. Raises `BadValueError`.
+
+        A symbol's first message is a snapshot, whether or not it is flagged as one.
+        """
         symbol = instrument.symbol
         held = self._held.get(symbol)
         snapshot = snapshot or held is None
         content = read_rows(rows, snapshot=snapshot)
         if content is None:
             if snapshot:
-                self._held[symbol] = _Held({}, {}, 0, held.gap if held else None)
+                self._held[symbol] = _LiveBook({}, {}, 0, held.gap if held else None)
             return None
         out.books.append(make_row(instrument, content, received_us, snapshot=snapshot))
         out.items += 1
@@ -180,7 +189,7 @@ class BookReader:
             gap = held.gap if held else None
             if gap is not None:
                 out.gaps.append(gap._replace(to_us=max(content.time_us, gap.from_us)))
-            self._held[symbol] = _Held(content.bids, content.asks, content.time_us)
+            self._held[symbol] = _LiveBook(content.bids, content.asks, content.time_us)
             return SnapshotTaken(channel, symbol)
         assert held is not None
         before = held.time_us

@@ -1,8 +1,8 @@
-"""Bars, and when one of them is final.
+"""Reads bars (the venue's word for candles), and decides when one is final.
 
-A bar is final when the venue was asked for it more than a moment after its end: the question's own end of interval is
-the venue's time as the polling reckons it, never more than ours when the answer came. On the socket a later bar of the
-same frame closes the one before it. A bar that says what it said before is no item.
+Over REST, a bar is final if the call was made later than its end plus a grace period. When that was is taken from the
+end of the interval that the call asked for: polling sets it to the venue's present time, as far as it is known. On the
+socket, a later bar of the same frame closes the one before it. A bar that is equal to its last state is not an item.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from collector.venues.finam.values import BadValueError, decimal, mapping, momen
 STREAM = "candles"
 SERIES = "trade"
 
-BARS_REMEMBERED = 16
-# The venue's clock is believed to be so much ahead of ours at the most.
-AHEAD_US = 60_000_000
+# How many of the newest bars of each symbol and frame are remembered, to recognise repeated and changed ones. Polling
+# reads the last few bars again each time; an older bar that comes again is stored again, which changes nothing.
+BARS_REMEMBERED_MAX = 16
+# How far the venue's clock is believed to be ahead of ours. A call's end of interval beyond that does not make bars
+# final that our clock says are still open; clocks that are kept in step by NTP differ by less than a second.
+VENUE_CLOCK_AHEAD_MAX_US = 60_000_000
 
 
 class Reached(NamedTuple):
@@ -43,7 +46,7 @@ class CandleReader:
         return type(self)(context, {key: bars.copy() for key, bars in self._bars.items()})
 
     def reached(self, symbol: str, frame: str) -> Reached | None:
-        """Tell how far the bars are known; None before the first."""
+        """Return how far the bars of a symbol and frame are known; None before the first."""
         bars = self._bars.get((symbol, frame))
         if not bars:
             return None
@@ -59,11 +62,14 @@ class CandleReader:
         received_us: int,
         out: Records,
     ) -> int:
-        """Read a list by REST; `asked_us` is the end of the interval asked for. Returns how many rows came of it."""
+        """Read a list from REST. Returns how many bars were new or changed, and became rows.
+
+        `asked_us` is the end of the interval that the call asked for, None where the journal does not have it.
+        """
         bars = self._dated(instrument, frame, items, asked_us, payload, received_us, out)
         return self._keep(instrument, frame, bars, out)
 
-    def read_past(
+    def read_history(
         self,
         instrument: Instrument,
         frame: str,
@@ -73,7 +79,7 @@ class CandleReader:
         received_us: int,
         out: Records,
     ) -> int:
-        """Read a list by REST like `read`, all of it, whatever is known."""
+        """Read a list of a call for history: every bar becomes a row, whatever this session knows already."""
         until_us = received_us if asked_us is None else min(asked_us, received_us)
         found = self._dated(instrument, frame, items, until_us, payload, received_us, out)
         out.candles += found
@@ -90,21 +96,22 @@ class CandleReader:
         received_us: int,
         out: Records,
     ) -> list[Candle]:
-        latest_us = received_us + AHEAD_US
+        latest_us = received_us + VENUE_CLOCK_AHEAD_MAX_US
         now_us = received_us if asked_us is None else min(asked_us, latest_us)
-        over_us = now_us - self._context.final_us - length_seconds(frame) * 1_000_000
+        over_us = now_us - self._context.grace_us - length_seconds(frame) * 1_000_000
         found = self._parsed(instrument, frame, items, payload, received_us, out)
         return [bar._replace(closed=True) if bar.time_us <= over_us else bar for bar in found]
 
     def follow(
         self, instrument: Instrument, frame: str, items: Sequence[Any], payload: bytes, received_us: int, out: Records
     ) -> int:
-        """Read a message of the socket. Returns how many rows came of it."""
+        """Read a message of the socket. Returns how many bars were new or changed, and became rows."""
         found = self._parsed(instrument, frame, items, payload, received_us, out)
         if not found:
             return 0
         held = self._bars.setdefault((instrument.symbol, frame), {})
         newest_us = max([*held, *(bar.time_us for bar in found)])
+        # Open bars in hand are looked at again, since one of them may be closed by a newer bar of this message.
         before = [bar._replace(received_us=received_us) for bar in held.values() if not bar.closed]
         bars = {bar.time_us: bar for bar in (*before, *found)}
         return self._keep(
@@ -125,7 +132,7 @@ class CandleReader:
                 out.candles.append(kept)
                 rows += 1
         out.items += rows
-        for start in sorted(held)[:-BARS_REMEMBERED]:
+        for start in sorted(held)[:-BARS_REMEMBERED_MAX]:
             del held[start]
         return rows
 

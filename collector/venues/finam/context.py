@@ -1,4 +1,4 @@
-"""What the readers of one session share: its instruments, when each was last heard of, and the quarantine."""
+"""What the readers of one session share: its instruments, when data of each last came, and the quarantine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collector.venues.kit.session import SessionState
 
 
 class Context(SessionState):
-    """The state that belongs to the session and to no single method."""
+    """The state that belongs to the whole session. `grace_us`: how long after its end a bar is not final yet."""
 
-    __slots__ = ("final_us",)
+    __slots__ = ("grace_us",)
 
-    def __init__(self, venue: str, symbols: Sequence[str] | None, final_us: int) -> None:
+    def __init__(self, venue: str, symbols: Sequence[str] | None, grace_us: int) -> None:
         super().__init__(venue, symbols, is_symbol=is_symbol)
-        self.final_us = final_us
+        self.grace_us = grace_us
 
     def fork(self) -> Self:
-        copy = type(self)(self.venue, None, self.final_us)
+        copy = type(self)(self.venue, None, self.grace_us)
         self.fork_into(copy)
         return copy
 
-    def saw(self, channel: str, symbol: str, received_us: int) -> None:
-        """Note that a good item of this symbol came."""
+    def note_seen(self, channel: str, symbol: str, received_us: int) -> None:
+        """Note that well-formed data of this symbol came on this channel."""
         self.seen(channel)[symbol] = received_us * 1000

@@ -1,8 +1,8 @@
-"""The client's side of a socket: asking for what is wanted until each symbol's data is seen to flow.
+"""The client's side of a socket: subscribes to each symbol until its data arrive.
 
-The venue acknowledges nothing: the first data of a subscription proves it, and the first data after a reconnection is
-when REST is asked to look after the symbol, for what was told in between. The token stands in every request; a socket
-outlives it until the venue says otherwise.
+The venue does not acknowledge subscriptions, so the first data prove one. REST polling is then asked to fetch what was
+missed of the symbol before. Each request carries the token; the socket itself outlives the token until the venue says
+otherwise.
 """
 
 from __future__ import annotations
@@ -25,58 +25,75 @@ from collector.venues.events import (
     SubscriptionState,
     SubscriptionStatus,
 )
-from collector.venues.finam.desk import Desk
 from collector.venues.finam.envelopes import BARS, CLOSED, HANDSHAKE, QUOTES, UNAUTHENTICATED
+from collector.venues.finam.shared import SharedState
 from collector.venues.kit.losses import LOSSES_ALLOWED, Losses, backoff
 from collector.venues.plan import ConnectionPlan, Subscription
 from collector.venues.roles import Parser
 
-HANDSHAKE_SECONDS = 20.0
-FIRST_DATA_SECONDS = 10.0
-QUIET_SECONDS = 300.0
-# So often a silent subscription is made again soon; then only every `QUIET_SECONDS`, for it may be a quiet market.
-ASKED_AT_ONCE = 3
-SILENT_SECONDS = 60.0
-# The venue ends streams after a day.
-OLDEST_SECONDS = 23 * 3600.0
+# A connection without the venue's `HANDSHAKE_SUCCESS` by then is made anew; the venue's own client waits as long.
+HANDSHAKE_TIMEOUT_SECONDS = 20.0
+
+# A subscription without data for this long is made again. In an open market the first message, a snapshot, comes at
+# once; sooner would repeat requests that are still being served, later would lose more where a request got lost.
+FIRST_DATA_TIMEOUT_SECONDS = 10.0
+
+# After this many attempts without data the market is assumed to be quiet, and the subscription is made again only every
+# `QUIET_RETRY_SECONDS`. A book that crosses too often is renewed at that pace as well.
+QUICK_SUBSCRIBE_ATTEMPTS_MAX = 3
+QUIET_RETRY_SECONDS = 300.0
+
+# A connection on which no data of any symbol came for this long is made anew while one of its markets is open: sockets
+# of this venue have been seen to go silent without an error.
+NO_DATA_TIMEOUT_SECONDS = 60.0
+
+# The venue ends streams 24 hours after subscribing (vendor's documentation); a connection is made anew before that.
+CONNECTION_AGE_MAX_SECONDS = 23 * 3600.0
 
 _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One symbol on one channel; `due` is when it is asked for (again)."""
+    """The subscription of one symbol on one channel. Times are monotonic seconds.
+
+    `due`: when it is (again) subscribed to. `asked`: how often it was since data last flowed. `renewing`: its book
+    crossed, and a new snapshot is to be requested.
+    """
 
     status: SubscriptionStatus
     due: float
     asked: int = 0
     renewing: bool = False
 
-    def turn(self, state: SubscriptionState, now: float, reason: str = "") -> None:
+    def set_state(self, state: SubscriptionState, now: float, reason: str = "") -> None:
         self.status.state, self.status.since, self.status.reason = state, now, reason
 
 
 class FinamConversation:
-    """Meets `collector.venues.adapter.Conversation`."""
+    """Meets `collector.venues.roles.Conversation`. Times are monotonic seconds."""
 
-    def __init__(self, plan: ConnectionPlan, desk: Desk, parser: Parser, random: Random) -> None:
+    def __init__(self, plan: ConnectionPlan, shared: SharedState, parser: Parser, random: Random) -> None:
         self._plan = plan
-        self._desk = desk
+        self._shared = shared
         self._parser = parser
         self._random = random
         self._entries: dict[tuple[str, str], Entry] = {
-            (one.channel, symbol): Entry(
-                SubscriptionStatus(one.channel, one.stream, symbol, _WAITING, 0.0), float("-inf")
+            (planned.channel, symbol): Entry(
+                SubscriptionStatus(planned.channel, planned.stream, symbol, _WAITING, 0.0), float("-inf")
             )
-            for one in plan.subscriptions
-            for symbol in one.symbols
+            for planned in plan.subscriptions
+            for symbol in planned.symbols
         }
         self._losses = Losses()
         self._opened_at = 0.0
         self._greeted = False
-        self._heard_at = 0.0
-        self._heard_ns = 0
+        self._data_at = 0.0
+        """When data of any symbol last came, by `now`."""
+        self._newest_ns = 0
+        """The same by the receipts in `last_seen`."""
         self._free_at = float("-inf")
+        """When all requests that were handed over will have been sent, at the pace of `messages_per_second`."""
 
     def __repr__(self) -> str:
         states = [entry.status.state for entry in self._entries.values()]
@@ -85,7 +102,7 @@ class FinamConversation:
 
     def opened(self, now: float) -> Sequence[Action]:
         """Wait for the venue's greeting."""
-        self._opened_at = self._heard_at = now
+        self._opened_at = self._data_at = now
         return ()
 
     def handle(self, events: Sequence[Event], now: float) -> Sequence[Action]:
@@ -97,27 +114,28 @@ class FinamConversation:
             elif isinstance(event, SnapshotTaken):
                 self._flows(event.channel, event.symbol, now)
             elif isinstance(event, Refused):
-                ended = self._refused(event, now)
-                if ended is not None:
-                    return [ended]
-        return self._ask(now)
+                reconnect = self._refused(event, now)
+                if reconnect is not None:
+                    return [reconnect]
+        return self._send_due(now)
 
     def tick(self, now: float) -> Sequence[Action]:
         if not self._greeted:
-            if now - self._opened_at > HANDSHAKE_SECONDS:
-                return [Reconnect(f"the venue did not greet within {HANDSHAKE_SECONDS:.0f} s")]
+            if now - self._opened_at > HANDSHAKE_TIMEOUT_SECONDS:
+                return [Reconnect(f"the venue did not greet within {HANDSHAKE_TIMEOUT_SECONDS:.0f} s")]
             return ()
-        if now - self._opened_at > OLDEST_SECONDS:
+        if now - self._opened_at > CONNECTION_AGE_MAX_SECONDS:
             return [Reconnect("made anew before the venue ends it after a day")]
-        newest = max((at for seen in self._parser.last_seen.values() for at in seen.values()), default=0)
-        if newest != self._heard_ns:
-            self._heard_ns, self._heard_at = newest, now
-        if now - self._heard_at > SILENT_SECONDS and self._market_is_open():
-            return [Reconnect(f"no data for {SILENT_SECONDS:.0f} s though markets are open")]
+        last_seen = self._parser.last_seen
+        newest_ns = max((seen_ns for by_symbol in last_seen.values() for seen_ns in by_symbol.values()), default=0)
+        if newest_ns != self._newest_ns:
+            self._newest_ns, self._data_at = newest_ns, now
+        if now - self._data_at > NO_DATA_TIMEOUT_SECONDS and self._market_is_open():
+            return [Reconnect(f"no data for {NO_DATA_TIMEOUT_SECONDS:.0f} s though markets are open")]
         for entry in self._entries.values():
             if entry.status.state is _REQUESTED and now >= entry.due:
-                self._silent(entry, now)
-        return self._ask(now)
+                self._no_first_data(entry, now)
+        return self._send_due(now)
 
     @property
     def proved(self) -> bool:
@@ -126,25 +144,27 @@ class FinamConversation:
     def statuses(self) -> Sequence[SubscriptionStatus]:
         return [entry.status for entry in self._entries.values()]
 
-    # -- what the venue said -----------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------------------
 
     def _acknowledged(self, event: Acknowledged, now: float) -> None:
         if event.channel == HANDSHAKE:
             self._greeted = True
-            self._heard_at = now
+            self._data_at = now
         for symbol in event.symbols:
             self._flows(event.channel, symbol, now)
 
     def _flows(self, channel: str, symbol: str, now: float) -> None:
         entry = self._entries.get((channel, symbol))
         if entry is not None and entry.status.state is not _FLOWING:
-            entry.turn(_FLOWING, now, self._delay_of(symbol))
+            entry.set_state(_FLOWING, now, self._delay_text(symbol))
             entry.asked = 0
-            self._desk.urgent.add(symbol)
+            self._shared.urgent.add(symbol)
 
-    def _delay_of(self, symbol: str) -> str:
-        right = self._desk.permission(symbol)
-        return f"delayed by {right.delay_minutes} min" if right is not None and right.delay_minutes else ""
+    def _delay_text(self, symbol: str) -> str:
+        permission = self._shared.permission(symbol)
+        if permission is None or not permission.delay_minutes:
+            return ""
+        return f"delayed by {permission.delay_minutes} min"
 
     def _lost(self, event: SequenceLost, now: float) -> None:
         entry = self._entries.get((event.channel, event.symbol))
@@ -152,60 +172,68 @@ class FinamConversation:
             return
         losses = self._losses.note(event.channel, event.symbol, now)
         entry.renewing = True
-        # A book that crosses again and again does so at the venue, as in an auction: it is left at that for a while.
-        wait = 0.0 if losses == 1 else backoff(losses - 1, self._random) if losses <= LOSSES_ALLOWED else QUIET_SECONDS
+        # A book that crosses again and again is crossed at the venue, as in an auction: new snapshots would not help.
+        wait = (
+            0.0
+            if losses == 1
+            else backoff(losses - 1, self._random)
+            if losses <= LOSSES_ALLOWED
+            else QUIET_RETRY_SECONDS
+        )
         entry.due = now + wait
-        entry.turn(_WAITING, now, "its book crossed")
+        entry.set_state(_WAITING, now, "its book crossed")
 
     def _refused(self, event: Refused, now: float) -> Action | None:
         if event.code == UNAUTHENTICATED:
-            if self._desk.token is not None:
-                self._desk.reject({"Authorization": self._desk.token})
-            return Reconnect(f"the session's token is not accepted any more: {event.message}")
+            if self._shared.token is not None:
+                self._shared.reject({"Authorization": self._shared.token})
+            return Reconnect(f"the session's token is no longer accepted: {event.message}")
         if event.code == CLOSED:
             return Reconnect(f"the venue closes the connection: {event.message}")
-        # An error names no subscription; its text may name the symbol.
+        # The venue's errors do not say which subscription they are about, but their text may contain the symbol.
         for (_, symbol), entry in self._entries.items():
             if entry.status.state is _REQUESTED and symbol in event.message:
-                entry.turn(_REFUSED if event.permanent else _REQUESTED, now, f"{event.message} ({event.code})")
+                entry.set_state(_REFUSED if event.permanent else _REQUESTED, now, f"{event.message} ({event.code})")
         return None
 
     def _market_is_open(self) -> bool:
         return any(
-            entry.status.state is _FLOWING and symbol not in self._desk.closed
+            entry.status.state is _FLOWING and symbol not in self._shared.closed
             for (_, symbol), entry in self._entries.items()
         )
 
-    def _silent(self, entry: Entry, now: float) -> None:
-        if entry.asked < ASKED_AT_ONCE:
-            entry.turn(_WAITING, now, f"no data within {FIRST_DATA_SECONDS:.0f} s")
+    def _no_first_data(self, entry: Entry, now: float) -> None:
+        if entry.asked < QUICK_SUBSCRIBE_ATTEMPTS_MAX:
+            entry.set_state(_WAITING, now, f"no data within {FIRST_DATA_TIMEOUT_SECONDS:.0f} s")
         else:
-            entry.turn(_ACKNOWLEDGED, now, "no data yet: a quiet market?")
-            entry.due = now + QUIET_SECONDS
+            entry.set_state(_ACKNOWLEDGED, now, "no data yet; perhaps a quiet market")
+            entry.due = now + QUIET_RETRY_SECONDS
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
-    def _ask(self, now: float) -> Sequence[Action]:
-        token = self._desk.token
+    def _send_due(self, now: float) -> Sequence[Action]:
+        token = self._shared.token
         if not self._greeted or token is None:
             return ()
         actions: list[Action] = []
         for subscription in self._plan.subscriptions:
-            wanted = [
+            due_symbols = [
                 symbol
                 for symbol in subscription.symbols
                 if (entry := self._entries[subscription.channel, symbol]).due <= now
                 and entry.status.state in (_WAITING, _ACKNOWLEDGED)
             ]
-            for symbols in [wanted] if subscription.channel == QUOTES and wanted else [[one] for one in wanted]:
+            # Only quotes take several symbols in a request.
+            single = subscription.channel == QUOTES and due_symbols
+            for symbols in [due_symbols] if single else [[symbol] for symbol in due_symbols]:
                 actions += self._subscribe(subscription, symbols, token, now)
         return actions
 
     def _subscribe(
         self, subscription: Subscription, symbols: Sequence[str], token: str, now: float
     ) -> Iterator[Action]:
-        # The feed paces what is sent: the wait for first data begins when the request has left.
-        spacing = 1.0 / self._desk.settings.messages_per_second
+        # The feed sends at a bounded pace, so the wait for first data begins when the request will have been sent.
+        spacing = 1.0 / self._shared.settings.messages_per_second
         for symbol in symbols:
             entry = self._entries[subscription.channel, symbol]
             if entry.asked or entry.renewing:
@@ -213,15 +241,15 @@ class FinamConversation:
                 yield Send(request("UNSUBSCRIBE", subscription.channel, [symbol], token))
             entry.renewing = False
             entry.asked += 1
-            entry.turn(_REQUESTED, now, entry.status.reason)
+            entry.set_state(_REQUESTED, now, entry.status.reason)
         self._free_at = max(now, self._free_at) + spacing
         for symbol in symbols:
-            self._entries[subscription.channel, symbol].due = self._free_at + FIRST_DATA_SECONDS
+            self._entries[subscription.channel, symbol].due = self._free_at + FIRST_DATA_TIMEOUT_SECONDS
         yield Send(request("SUBSCRIBE", subscription.channel, symbols, token))
 
 
 def request(action: str, channel: str, symbols: Sequence[str], token: str) -> bytes:
-    """Make a request; of all channels only quotes take several symbols."""
+    """Return the message of a request. Only `QUOTES` takes several symbols, other channels exactly one."""
     kind, _, frame = channel.partition("/")
     data: dict[str, object] = {"symbols": list(symbols)} if kind == QUOTES else {"symbol": symbols[0]}
     if kind == BARS:

@@ -1,4 +1,7 @@
-"""Socket messages: envelopes of data, errors and events. The payload is a text that holds JSON, or an object."""
+"""Reads socket messages: envelopes of data, errors and events. A payload is a string of JSON, or an object.
+
+Members' names are snake_case in the documentation; camelCase was seen as well, so both are read.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,12 @@ UNAUTHENTICATED = "UNAUTHENTICATED"
 CLOSED = "CONNECTION_CLOSED"
 
 _STREAMS = {QUOTES: ticks.STREAM, ORDER_BOOK: books.STREAM, INSTRUMENT_TRADES: trades.STREAM, BARS: candles.STREAM}
+# gRPC's status codes: UNAUTHENTICATED; and INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, after which the same request
+# would be refused again.
 _CODE_UNAUTHENTICATED = 16
-_LASTING_CODES = frozenset({3, 5, 7})
+_PERMANENT_CODES = frozenset({3, 5, 7})
+# What of an error's text is shown. The venue's texts are a sentence; more would fill the log.
+_REASON_MAX_CHARACTERS = 500
 
 
 class SocketReader:
@@ -44,7 +51,7 @@ class SocketReader:
         self._candles = candles
 
     def read(self, message: bytes, received_us: int, out: Records) -> Sequence[Event]:
-        """Read one message."""
+        """Read one message: add rows to `out`, return events for the conversation. Never raises."""
         stream: str | None = None
         try:
             envelope = mapping(orjson.loads(message), "message")
@@ -57,7 +64,7 @@ class SocketReader:
                 return _error(envelope.get("error_info") or envelope.get("errorInfo"))
             if kind == "EVENT":
                 return _event(envelope.get("event_info") or envelope.get("eventInfo"))
-            raise BadValueError(f"type: {shorten(kind)} is none that we know")  # noqa: TRY301  told below
+            raise BadValueError(f"type: {shorten(kind)} is not a known type")  # noqa: TRY301  quarantined below
         except (orjson.JSONDecodeError, BadValueError) as error:
             self._context.reject(out, stream, str(error), message, received_us)
             return ()
@@ -81,12 +88,12 @@ class SocketReader:
             key = text(envelope, "subscription_key") or text(envelope, "subscriptionKey")
             frame = key.rpartition(":")[2]
             if frame not in PERIOD_OF:
-                raise BadValueError(f"subscription_key: {shorten(key)} names no frame")
+                raise BadValueError(f"subscription_key: {shorten(key)} names no known frame")
             channel = f"{BARS}/{frame}"
             self._candles.follow(instrument, frame, objects(content.get("bars"), "bars"), message, received_us, out)
         else:
-            raise BadValueError(f"subscription_type: {shorten(channel)} is none that we know")
-        return self._saw(channel, instrument.symbol, received_us)
+            raise BadValueError(f"subscription_type: {shorten(channel)} is not a known type")
+        return self._note_seen(channel, instrument.symbol, received_us)
 
     def _read_quotes(self, content: dict[str, Any], message: bytes, received_us: int, out: Records) -> Sequence[Event]:
         events: list[Event] = []
@@ -99,7 +106,7 @@ class SocketReader:
                     raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  told below
                 whole = quote.get("is_data_snapshot") is True or quote.get("isDataSnapshot") is True
                 self._quotes.read(instrument, quote, received_us, out, whole=whole)
-                events += self._saw(QUOTES, instrument.symbol, received_us)
+                events += self._note_seen(QUOTES, instrument.symbol, received_us)
             except BadValueError as error:
                 self._context.reject(out, ticks.STREAM, str(error), message, received_us)
         refused = content.get("error")
@@ -119,16 +126,16 @@ class SocketReader:
                 snapshot = book.get("is_data_snapshot") is True or book.get("isDataSnapshot") is True
                 rows = objects(book.get("rows"), "rows")
                 event = self._books.follow(ORDER_BOOK, instrument, rows, received_us, out, snapshot=snapshot)
-                events += self._saw(ORDER_BOOK, instrument.symbol, received_us)
+                events += self._note_seen(ORDER_BOOK, instrument.symbol, received_us)
                 if event is not None:
                     events.append(event)
             except BadValueError as error:
                 self._context.reject(out, books.STREAM, str(error), message, received_us)
         return events
 
-    def _saw(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
+    def _note_seen(self, channel: str, symbol: str, received_us: int) -> Sequence[Event]:
         first = symbol not in self._context.last_seen.get(channel, ())
-        self._context.saw(channel, symbol, received_us)
+        self._context.note_seen(channel, symbol, received_us)
         return (Acknowledged(None, channel, frozenset({symbol})),) if first else ()
 
 
@@ -136,19 +143,19 @@ def _error(info: Any) -> Sequence[Event]:
     return (_refusal(info if type(info) is dict else {}, "message"),)
 
 
-def _refusal(info: dict[str, Any], where: str) -> Refused:
+def _refusal(info: dict[str, Any], text_member: str) -> Refused:
     code, kind = info.get("code"), text(info, "type")
     if code == _CODE_UNAUTHENTICATED:
         kind = UNAUTHENTICATED
-    told = text(info, where) or kind or "no reason given"
-    return Refused(None, kind or str(code), told[:500], permanent=code in _LASTING_CODES)
+    reason = text(info, text_member) or kind or "no reason given"
+    return Refused(None, kind or str(code), reason[:_REASON_MAX_CHARACTERS], permanent=code in _PERMANENT_CODES)
 
 
 def _event(info: Any) -> Sequence[Event]:
-    said = info if type(info) is dict else {}
-    name = text(said, "event")
+    members = info if type(info) is dict else {}
+    name = text(members, "event")
     if name == HANDSHAKE:
         return (Acknowledged(None, HANDSHAKE, frozenset()),)
     if name == CLOSED:
-        return (Refused(None, CLOSED, text(said, "reason") or CLOSED, permanent=False),)
+        return (Refused(None, CLOSED, text(members, "reason") or CLOSED, permanent=False),)
     return ()

@@ -1,4 +1,4 @@
-"""What the parser tells the polling beyond the events that all venues share."""
+"""Events from the parser to the polling, besides those that all venues share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collector.venues.finam.trades import Listing
 
 @dataclass(frozen=True, slots=True)
 class AnswerRead(VenueEvent):
-    """An answer with market data was understood: `total` items were in it, `fresh` rows came of it.
+    """An answer with market data was read: `total` items were in it, of which `fresh` became rows.
 
-    Of trades, `listing` tells whether the list reached back far enough; of bars, `reached` how far they are known.
+    `listing`: for trades, how far the list reached back. `reached`: for bars, how far they are known.
     """
 
     total: int

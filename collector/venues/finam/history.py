@@ -1,7 +1,7 @@
-"""The past of an instrument by REST: bars by time, trades only as far back as the list of the latest reaches.
+"""Fetches an instrument's history over REST: bars of any time, trades only as far back as the list of latest trades.
 
-The generators only page; the answers are recorded by whoever drives them, and are paced under a quota of their own so
-that the past never takes calls from the present.
+The generators yield calls and read the answers only as far as paging needs; whoever drives them journals the answers.
+The calls have quotas of their own, so that history never takes calls from live data.
 """
 
 from __future__ import annotations
@@ -14,56 +14,57 @@ import orjson
 from collector.errors import VenueError
 from collector.model import Instrument
 from collector.venues.finam import requests
-from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import log_in
 from collector.venues.finam.failures import is_unauthorised
-from collector.venues.finam.periods import FRAMES, length_seconds, span_seconds
+from collector.venues.finam.hours import MINUTE_US
+from collector.venues.finam.periods import EMPTY_ANSWER_RETRIES_MAX, FRAMES, length_seconds, span_seconds
+from collector.venues.finam.shared import SharedState
 from collector.venues.finam.values import time_us
 from collector.venues.rest import History, RestAnswer, RestCall
 
-EMPTY_RETRIES = 2
-# Minutes in the longest span that is asked for at once.
-MOST_BARS = 8640
+# The most bars that one call gives: one-minute bars of `span_seconds`, six days.
+BARS_PER_CALL_MAX = 8640
 
-_Asked = Generator[RestCall, RestAnswer, RestAnswer]
+_AnsweredCall = Generator[RestCall, RestAnswer, RestAnswer]
 
 
-def history(desk: Desk, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
-    """Page through a stream's past, both ends included. VenueError for a stream of which the venue keeps no past."""
-    if desk.token is None:
-        yield from log_in(desk)
+def history(shared: SharedState, instrument: Instrument, stream: str, from_us: int, to_us: int) -> History:
+    """Page through a stream's history, both ends included. Raises `VenueError` where the venue keeps none of it."""
+    if shared.token is None:
+        yield from log_in(shared)
     if stream == "trades":
-        right = desk.permission(instrument.symbol)
-        delay_us = 0 if right is None else right.delay_minutes * 60_000_000
-        yield from _trades(desk, instrument.symbol, from_us - delay_us)
+        # With delayed data a trade's time is that much before we can see it.
+        permission = shared.permission(instrument.symbol)
+        delay_us = 0 if permission is None else permission.delay_minutes * MINUTE_US
+        yield from _trades(shared, instrument.symbol, from_us - delay_us)
     elif stream == "candles":
-        for name in desk.settings.candles:
-            yield from _bars(desk, instrument.symbol, FRAMES[name], from_us, to_us)
+        for name in shared.settings.candles:
+            yield from _bars(shared, instrument.symbol, FRAMES[name], from_us, to_us)
     else:
-        raise VenueError(desk.venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
+        raise VenueError(shared.venue, f"keeps no past of {stream}", symbol=instrument.symbol, permanent=True)
 
 
-def minutes(desk: Desk, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
-    """Ask for one-minute bars, a call for each instrument, as `Adapter.minutes` tells."""
-    if desk.token is None:
-        yield from log_in(desk)
-    # A bar is only taken for final where the question's end lies behind its own, and the venue's moment of grace.
-    end_us = to_us + 60_000_000 + round(desk.settings.grace_seconds * 1_000_000)
+def minutes(shared: SharedState, instruments: Sequence[Instrument], from_us: int, to_us: int) -> History:
+    """Fetch one-minute bars, with one call for each instrument (see `collector.venues.adapter.Venue.minutes`)."""
+    if shared.token is None:
+        yield from log_in(shared)
+    # A bar counts as final only where the call's interval ends later than the bar plus the grace period.
+    end_us = to_us + MINUTE_US + round(shared.settings.grace_seconds * 1_000_000)
     for instrument in instruments:
-        yield from _bars(desk, instrument.symbol, FRAMES["1m"], from_us, end_us)
+        yield from _bars(shared, instrument.symbol, FRAMES["1m"], from_us, end_us)
 
 
-def _trades(desk: Desk, symbol: str, from_us: int) -> History:
+def _trades(shared: SharedState, symbol: str, from_us: int) -> History:
     answer = yield from _ask(
-        desk,
+        shared,
         lambda token: requests.of_instrument(
-            desk.settings, requests.TRADES, symbol, token, reading=requests.PAST, past=True
+            shared.settings, requests.TRADES, symbol, token, reading=requests.HISTORY, history=True
         ),
     )
     oldest_us = _oldest_us(answer.body)
     if oldest_us is None or oldest_us > from_us:
         reach = "is empty" if oldest_us is None else f"reaches back to {requests.iso(oldest_us)} only"
-        raise VenueError(desk.venue, f"the list of the latest trades {reach}", symbol=symbol, permanent=True)
+        raise VenueError(shared.venue, f"the list of the latest trades {reach}", symbol=symbol, permanent=True)
 
 
 def _oldest_us(body: bytes) -> int | None:
@@ -71,22 +72,22 @@ def _oldest_us(body: bytes) -> int | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def _bars(desk: Desk, symbol: str, frame: str, from_us: int, to_us: int) -> History:
+def _bars(shared: SharedState, symbol: str, frame: str, from_us: int, to_us: int) -> History:
     span_us = span_seconds(frame) * 1_000_000
-    begin_us = from_us - length_seconds(frame) * 1_000_000 + 1  # the bar that holds the span's begin opens before it
+    begin_us = from_us - length_seconds(frame) * 1_000_000 + 1  # the bar in which the span begins opens before it
     while begin_us <= to_us:
         end_us = min(begin_us + span_us, to_us + 1)
-        for _ in range(1 + EMPTY_RETRIES):
-            # The venue answers with nothing now and then where there is something.
-            answer = yield from _ask(desk, _bars_call(desk, symbol, frame, begin_us, end_us))
+        for _ in range(1 + EMPTY_ANSWER_RETRIES_MAX):
+            # The venue sometimes answers with an empty list where there are bars.
+            answer = yield from _ask(shared, _bars_call(shared, symbol, frame, begin_us, end_us))
             if _items(answer.body, "bars"):
                 break
         begin_us = end_us
 
 
-def _bars_call(desk: Desk, symbol: str, frame: str, begin_us: int, end_us: int) -> Callable[[str], RestCall]:
+def _bars_call(shared: SharedState, symbol: str, frame: str, begin_us: int, end_us: int) -> Callable[[str], RestCall]:
     def call(token: str) -> RestCall:
-        return requests.bars(desk.settings, symbol, frame, token, begin_us, end_us, past=True)
+        return requests.bars(shared.settings, symbol, frame, token, begin_us, end_us, history=True)
 
     return call
 
@@ -100,15 +101,15 @@ def _items(body: bytes, name: str) -> list[dict[str, Any]]:
     return [item for item in items if type(item) is dict] if type(items) is list else []
 
 
-def _ask(desk: Desk, make: Callable[[str], RestCall]) -> _Asked:
-    """Make a call; where its token is refused, once more with a new one."""
-    assert desk.token is not None
-    call = make(desk.token)
+def _ask(shared: SharedState, make_call: Callable[[str], RestCall]) -> _AnsweredCall:
+    """Make the call for a token; where the token is refused, once more with a new one."""
+    assert shared.token is not None
+    call = make_call(shared.token)
     try:
         return (yield call)
     except VenueError as error:
         if not is_unauthorised(error, token_is_old=True):
             raise
-        desk.reject(call.headers)
-    token = desk.token or (yield from log_in(desk))
-    return (yield make(token))
+        shared.reject(call.headers)
+    token = shared.token or (yield from log_in(shared))
+    return (yield make_call(token))

@@ -1,4 +1,4 @@
-"""When an instrument's market is open, and when the whole venue is away."""
+"""When an instrument's market is open, and when the whole venue is down for its daily maintenance."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from collector.venues.finam.values import time_us
 
 MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
-# A market that shows something new while its schedule says closed is taken for open for so long.
-ACTIVE_US = 5 * MINUTE_US
+# A market whose schedule says closed counts as open for this long after new data came from it. Longer would poll a
+# closed market at the full pace for nothing; shorter would slow down between the trades of a quiet one.
+MARKET_ACTIVE_US = 5 * MINUTE_US
 
 
 class Session(NamedTuple):
-    """One session of a day, [begin, end)."""
+    """One trading session, from `begin_us` (included) to `end_us` (excluded)."""
 
     begin_us: int
     end_us: int
 
 
 class Hours:
-    """One instrument's sessions, of the days that the venue has told. Before the first answer it may be open."""
+    """One instrument's trading sessions, of the days for which the venue gave a schedule.
+
+    Before the first schedule (`known` is false) the market counts as open.
+    """
 
     __slots__ = ("_active_until_us", "_sessions", "known")
 
@@ -34,35 +38,38 @@ class Hours:
         return type(self)(self._sessions if self.known else None, self._active_until_us)
 
     def learn(self, content: Mapping[str, Any]) -> None:
-        """Take a schedule. A session of a kind that we do not know may be open; only `CLOSED` is not."""
+        """Take over a schedule. Sessions of unknown types count as open; only those with `CLOSED` in it do not."""
         sessions = content.get("sessions")
-        found = []
+        open_sessions = []
         for item in sessions if type(sessions) is list else ():
             interval = item.get("interval") if type(item) is dict else None
             if type(interval) is not dict or "CLOSED" in str(item.get("type")).upper():
                 continue
             begin, end = time_us(interval.get("start_time")), time_us(interval.get("end_time"))
             if begin is not None and end is not None and end > begin:
-                found.append(Session(begin, end))
+                open_sessions.append(Session(begin, end))
         if type(sessions) is list:
-            self._sessions, self.known = sorted(found), True
+            self._sessions, self.known = sorted(open_sessions), True
 
-    def stir(self, now_us: int) -> None:
-        """Something new came: whatever the schedule says, the market moves."""
-        self._active_until_us = now_us + ACTIVE_US
+    def note_activity(self, now_us: int) -> None:
+        """New data came: the market is active, whatever the schedule says."""
+        self._active_until_us = now_us + MARKET_ACTIVE_US
 
-    def open(self, now_us: int) -> bool:
-        """Tell whether the market may be open."""
+    def is_open(self, now_us: int) -> bool:
+        """Whether the market may be open."""
         if not self.known or now_us < self._active_until_us:
             return True
         return any(begin <= now_us < end for begin, end in self._sessions)
 
-    def opens_us(self, now_us: int) -> int | None:
-        """Return when the next session begins; None where the venue has not told of any."""
+    def next_opening_us(self, now_us: int) -> int | None:
+        """Return when the next session begins; None where the schedule has none."""
         return min((begin for begin, _ in self._sessions if begin > now_us), default=None)
 
-    def closes_us(self, time_us: int) -> int:
-        """Return when the market that is open at this time closes, sessions that meet taken as one; else the time."""
+    def closing_us(self, time_us: int) -> int:
+        """Return when the market that is open at `time_us` closes; `time_us` itself where it is closed.
+
+        Sessions that follow each other without a pause count as one.
+        """
         end_us = time_us
         for begin, end in self._sessions:
             if begin <= end_us < end:
@@ -70,12 +77,12 @@ class Hours:
         return end_us
 
     def outdated(self, now_us: int) -> bool:
-        """Tell whether the last session that we know of is over."""
+        """Whether the last session of the schedule is over."""
         return self.known and not any(end > now_us for _, end in self._sessions)
 
 
 class Maintenance:
-    """The daily window, in minutes of the UTC day, in which the venue is left alone."""
+    """The daily window in which the venue is not called. `window`: its begin and end in minutes of the UTC day."""
 
     __slots__ = ("_begin", "_end")
 
@@ -83,7 +90,7 @@ class Maintenance:
         self._begin, self._end = window or (0, 0)
 
     def seconds_left(self, now_us: int) -> float:
-        """Return how long it lasts from now on; 0 outside of it."""
-        length = (self._end - self._begin) % 1440 * MINUTE_US
-        into = (now_us - self._begin * MINUTE_US) % DAY_US
-        return (length - into) / 1e6 if into < length else 0.0
+        """Return how long the window still lasts; 0 outside of it."""
+        length_us = (self._end - self._begin) % 1440 * MINUTE_US
+        elapsed_us = (now_us - self._begin * MINUTE_US) % DAY_US
+        return (length_us - elapsed_us) / 1e6 if elapsed_us < length_us else 0.0

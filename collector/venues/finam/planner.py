@@ -1,7 +1,7 @@
-"""How the calls that a method allows are spread over the symbols: who is asked how often.
+"""Spreads the calls that a method's quota allows over the symbols: how often each symbol is polled.
 
-Every method has a quota of its own, so each is planned by itself: with n symbols of equal weight each is asked every
-n-th time. A symbol of weight three is asked three times as often as one of weight one.
+Every method has its own quota, so each is planned by itself: of n symbols of equal weight, each gets every n-th call. A
+symbol of weight three is polled three times as often as one of weight one.
 """
 
 from __future__ import annotations
@@ -16,35 +16,41 @@ from collector.venues.finam.settings import FinamSettings
 METHOD_OF = {"ticks": QUOTE, "books": BOOK, "trades": TRADES, "candles": BARS}
 STREAM_OF = {method: stream for stream, method in METHOD_OF.items()}
 
-SHORTEST_BAR_SECONDS = 60.0
-LONGEST_BAR_SECONDS = 900.0
-GROUPS_SHOWN = 12
+# Bars of a frame are polled four times while one lasts, but no more often than the first and no less often than the
+# second of these: one-minute bars once as they end, bars of hours and days every quarter of an hour as they grow.
+BAR_POLL_MIN_SECONDS = 60.0
+BAR_POLL_MAX_SECONDS = 900.0
+
+# How many symbols a line of the plan's notes names, so that it stays readable on a screen.
+SYMBOLS_SHOWN_MAX = 12
 
 
 def weights(symbols: Sequence[str], priorities: Mapping[str, float]) -> dict[str, float]:
-    """Return each symbol's weight: its own, else that of the first pattern that means it, else 1."""
+    """Return each symbol's weight: the one under its name, else that of the first pattern that matches it, else 1."""
     return {
         symbol: priorities.get(
-            symbol, next((weight for wish, weight in priorities.items() if fnmatchcase(symbol, wish)), 1.0)
+            symbol, next((weight for pattern, weight in priorities.items() if fnmatchcase(symbol, pattern)), 1.0)
         )
         for symbol in symbols
     }
 
 
-def periods(wanted: Mapping[str, float], settings: FinamSettings) -> dict[str, float]:
-    """Return how many seconds lie between two calls for each symbol, out of the symbols' weights."""
-    slot = 60.0 / settings.rest_per_minute
-    total = sum(wanted.values())
-    return {symbol: max(settings.shortest_seconds, slot * total / weight) for symbol, weight in wanted.items()}
+def periods(weight_of: Mapping[str, float], settings: FinamSettings) -> dict[str, float]:
+    """Return the seconds between two calls for each symbol, from the symbols' weights."""
+    slot_seconds = 60.0 / settings.rest_per_minute
+    total = sum(weight_of.values())
+    return {
+        symbol: max(settings.shortest_seconds, slot_seconds * total / weight) for symbol, weight in weight_of.items()
+    }
 
 
 def bar_period(frame: str) -> float:
-    """Return how often one wants to look at the bars of a frame: short ones as they end, long ones as they grow."""
-    return min(LONGEST_BAR_SECONDS, max(SHORTEST_BAR_SECONDS, PERIOD_OF[frame] / 4))
+    """Return the seconds between two calls for the bars of a frame, where the quota allows as many."""
+    return min(BAR_POLL_MAX_SECONDS, max(BAR_POLL_MIN_SECONDS, PERIOD_OF[frame] / 4))
 
 
 def bar_periods(symbols: Sequence[str], settings: FinamSettings) -> dict[str, float]:
-    """Return how often each frame of every symbol is asked for: as wanted, or slower where the calls do not suffice."""
+    """Return the seconds between two calls by frame: `bar_period`, or longer where the quota does not suffice."""
     frames = [FRAMES[name] for name in settings.candles]
     load = sum(len(symbols) / bar_period(frame) for frame in frames)
     stretch = max(1.0, load * 60.0 / settings.rest_per_minute)
@@ -52,24 +58,24 @@ def bar_periods(symbols: Sequence[str], settings: FinamSettings) -> dict[str, fl
 
 
 def notes(by_stream: Mapping[str, Sequence[str]], settings: FinamSettings) -> tuple[str, ...]:
-    """Tell in words what period each symbol gets; symbols with the same period share a line."""
-    told = [f"{settings.rest_per_minute} calls a minute of each method"]
+    """Say in words how often each symbol is polled; symbols with the same period share a line."""
+    lines = [f"{settings.rest_per_minute} calls a minute of each method"]
     for stream, symbols in by_stream.items():
         if not symbols:
             continue
         if stream == "candles":
-            every = bar_periods(symbols, settings)
+            period_of_frame = bar_periods(symbols, settings)
             names = {frame: name for name, frame in FRAMES.items()}
-            told.append(
+            lines.append(
                 f"candles of each of {len(symbols)} symbols: "
-                + ", ".join(f"{names[frame]} every {seconds:.1f} s" for frame, seconds in every.items())
+                + ", ".join(f"{names[frame]} every {seconds:.1f} s" for frame, seconds in period_of_frame.items())
             )
             continue
         groups: dict[float, list[str]] = {}
         for symbol, seconds in periods(weights(symbols, settings.priorities), settings).items():
             groups.setdefault(round(seconds, 2), []).append(symbol)
         for seconds, members in sorted(groups.items()):
-            shown = ", ".join(members[:GROUPS_SHOWN])
-            more = f" and {len(members) - GROUPS_SHOWN} more" if len(members) > GROUPS_SHOWN else ""
-            told.append(f"{stream} every {seconds:g} s: {shown}{more}")
-    return tuple(told)
+            shown = ", ".join(members[:SYMBOLS_SHOWN_MAX])
+            more = f" and {len(members) - SYMBOLS_SHOWN_MAX} more" if len(members) > SYMBOLS_SHOWN_MAX else ""
+            lines.append(f"{stream} every {seconds:g} s: {shown}{more}")
+    return tuple(lines)

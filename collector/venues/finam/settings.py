@@ -1,4 +1,4 @@
-"""The settings of a section that speaks the Finam Trade API; every fault's text says what would be right."""
+"""The settings of a section with `adapter = "finam"`. Each error's text says what would be right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REST_URL = "https://api.finam.ru/v1"
 WS_URL = "wss://api.finam.ru/ws"
 STREAMS = ("trades", "ticks", "books", "candles")
 KNOWN_STREAMS = (*STREAMS, "news")
-# The news of the Russian and of the American market.
+# The venue's feeds of headlines: the Russian and the American market.
 NEWS_FEEDS = {
     "ru": "https://www.finam.ru/analysis/conews/rsspoint/",
     "us": "https://www.finam.ru/international/advanced/rsspoint/",
@@ -74,11 +74,11 @@ class FinamSettings(VenueSettings):
         ("1m",), description="Candle periods: any of " + ", ".join(FRAMES) + "."
     )
     transport: Literal["poll", "stream"] = Field(
-        "poll", description="poll: ask over REST again and again; stream: the socket, with REST for what it missed."
+        "poll", description="poll: REST calls at a steady pace; stream: the socket, with REST for what it missed."
     )
     priorities: Annotated[dict[str, Annotated[float, Field(gt=0, le=1000)]], BeforeValidator(_tabled)] = Field(
         {},
-        description='How much oftener than others a symbol is polled, by name or pattern: {"SBER@MISX" = 3}.',
+        description='How much more often than others a symbol is polled, by name or pattern: {"SBER@MISX" = 3}.',
     )
     rest_url: RestUrl = Field(REST_URL, description="Where REST calls go.")
     ws_url: SocketUrl = Field(WS_URL, description="The JSON socket.")
@@ -86,26 +86,26 @@ class FinamSettings(VenueSettings):
         180, ge=1, le=100_000, description="Calls of each method; the venue allows 200 to all programs of one user."
     )
     backfill_per_minute: int = Field(
-        10, ge=1, le=100_000, description="Calls of each method for the past, beside those above."
+        10, ge=1, le=100_000, description="Calls of each method for history, in addition to rest_per_minute."
     )
     in_flight: int = Field(2, ge=1, le=4, description="Calls of one method that may wait for an answer at a time.")
-    shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is asked for more often than this.")
-    closed_seconds: float = Field(60, ge=1, le=3600, description="How often a symbol whose market is closed is asked.")
+    shortest_seconds: float = Field(1, ge=0.05, le=60, description="No symbol is polled more often than this.")
+    closed_seconds: float = Field(60, ge=1, le=3600, description="How often a symbol whose market is closed is polled.")
     grace_seconds: float = Field(
         5, ge=0, le=600, description="How long after a bar's end an update is awaited before the bar is closed."
     )
     maintenance: str = Field(
-        "02:00-03:15", description='The daily window, UTC, in which the venue is left alone; "" for none.'
+        "02:00-03:15", description='The daily maintenance, UTC, during which nothing is called; "" for none.'
     )
     news: Annotated[dict[_FeedName, Annotated[str, address("https", "http", bare=False)]], BeforeValidator(_tabled)] = (
         Field(NEWS_FEEDS, description='The RSS feeds of the stream "news", each by a name of your choice.')
     )
-    news_seconds: float = Field(300, ge=1, le=86_400, description="How often each of them is read.")
+    news_seconds: float = Field(300, ge=1, le=86_400, description="How often each feed of news is read.")
     rest_check_seconds: float = Field(
-        300, ge=5, le=86_400, description="stream: how often each symbol is asked for over REST as well."
+        300, ge=5, le=86_400, description="stream: how often each symbol is also polled over REST."
     )
     symbols_per_connection: int = Field(50, ge=1, le=1000, description="stream: symbols on one socket.")
-    messages_per_second: float = Field(10, gt=0, le=100, description="stream: requests sent by us.")
+    messages_per_second: float = Field(10, gt=0, le=100, description="stream: requests sent on sockets.")
 
     @field_validator("maintenance")
     @classmethod
@@ -116,17 +116,17 @@ class FinamSettings(VenueSettings):
 
     @property
     def polled_per_minute(self) -> float:
-        """The calls for trades, each of one symbol."""
+        """The calls for trades in a minute, each of one symbol."""
         return float(self.rest_per_minute) if self.transport == "poll" else 0.0
 
     @property
     def maintenance_minutes(self) -> tuple[int, int] | None:
-        """Return the window's begin and end in minutes of the UTC day."""
-        found = _WINDOW.fullmatch(self.maintenance)
-        if found is None:
+        """Return the begin and end of the maintenance in minutes of the UTC day; None where it is empty."""
+        match = _WINDOW.fullmatch(self.maintenance)
+        if match is None:
             return None
-        hours = [int(part) for part in found.groups()]
-        return hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+        begin_hour, begin_minute, end_hour, end_minute = (int(part) for part in match.groups())
+        return begin_hour * 60 + begin_minute, end_hour * 60 + end_minute
 
     @model_validator(mode="after")
     def _something_to_record(self) -> Self:

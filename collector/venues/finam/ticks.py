@@ -1,8 +1,8 @@
-"""Quotes as ticks.
+"""Reads quotes, which become rows of `ticks`.
 
-A quote has one time for everything, that of its last change, and no id, so the key is made of what it says. An empty
-side is told as 0 and stored as null. On the socket a quote that is no snapshot tells only what changed: it is laid over
-what was known. A quote that says what the last one said is no item.
+A quote has one time, that of its last change, and no id, so its key is made of its content. The venue gives an empty
+side as 0, which is stored as null. On the socket, a quote that is not a snapshot has only the members that changed, and
+is merged with the last known ones. A quote equal to the last one is not an item.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIELDS = ("timestamp", "bid", "bid_size", "ask", "ask_size", "last", "last_size
 
 
 class QuoteReader:
-    """Reads the quotes of a session; one that is no whole quote is laid over what was known."""
+    """Reads the quotes of a session."""
 
     __slots__ = ("_context", "_known", "_last")
 
@@ -37,15 +37,18 @@ class QuoteReader:
     def read(
         self, instrument: Instrument, item: Mapping[str, Any], received_us: int, out: Records, *, whole: bool
     ) -> int:
-        """Read one quote; returns how many rows came of it. Raises `BadValueError`."""
+        """Read one quote. Returns 1 where it became a row, 0 where it says nothing new. Raises `BadValueError`.
+
+        `whole`: it has all members; otherwise it is merged with those of the quotes before.
+        """
         symbol = instrument.symbol
         known = {} if whole else self._known.get(symbol, {})
-        told = known | {name: item[name] for name in _FIELDS if name in item}
-        if "timestamp" not in told and not any(decimal(told, name) for name in ("bid", "ask", "last")):
-            return 0  # nobody has ever traded or quoted it
-        tick = _tick(instrument, told, received_us)
+        merged = known | {name: item[name] for name in _FIELDS if name in item}
+        if "timestamp" not in merged and not any(decimal(merged, name) for name in ("bid", "ask", "last")):
+            return 0  # it has never been traded or quoted
+        tick = _tick(instrument, merged, received_us)
         if not whole or item.get("is_data_snapshot") is True:
-            self._known[symbol] = told
+            self._known[symbol] = merged
         last = self._last.get(symbol)
         if last is not None and last[:3] == tick[:3]:
             return 0

@@ -1,10 +1,11 @@
-"""Trades: by REST as the list of the latest, on the socket as they come.
+"""Reads trades: over REST as the list of the latest ones, on the socket as they come.
 
-The list has no pages: what fell out of it between two polls is gone. So each list must overlap what is known; where it
-does not, and is as long as such a list gets, a gap is told from the newest known trade to the list's oldest.
+The list has no pages: trades that drop out of it between two polls are lost. So each list must overlap with the known
+trades. Where it does not, and is as long as such lists have been, there is a gap from the newest known trade to the
+oldest of the list.
 
-A trade's key is its id, which is unique with the instrument and the time; without an id it is the content and the
-how-manieth equal one. What this session has seen already is no item again.
+A trade's key is its id, which is unique together with instrument and time; without an id it is its content and its
+ordinal among equal trades. A trade that this session has read already is not an item again.
 """
 
 from __future__ import annotations
@@ -21,22 +22,31 @@ from collector.venues.kit.values import shorten
 STREAM = "trades"
 NO_OVERLAP = "latest trades did not reach back"
 
-LISTS_REMEMBERED = 5
-FEWEST_REMEMBERED = 500
+# How many trades of each instrument are remembered, to recognise them when they come again: as many as this number of
+# its longest lists hold, and at least the second number. Fewer would store late repeats again, which changes nothing
+# but the counts of items; more costs memory per instrument.
+LISTS_REMEMBERED_MAX = 5
+TRADES_REMEMBERED_MIN = 500
+# Longer ids are garbage; the exchange's have about 11 digits.
+TRADE_ID_MAX_CHARACTERS = 100
 
 _SIDES = {"SIDE_BUY": 1, "SIDE_SELL": -1}
-_LARGEST_BIGINT = 2**63 - 1
+_BIGINT_MAX = 2**63 - 1
 
 _Key = tuple[int, int]
 
 
 class Listing(NamedTuple):
-    """What a list of latest trades was worth. `oldest_us`: the time of its oldest trade, None without any."""
+    """What a list of latest trades contained.
+
+    `total`: its trades; `fresh`: those that were new; `lost`: it does not reach back to the known trades. `oldest_us`:
+    the time of its oldest trade, None where it is empty.
+    """
 
     total: int
     fresh: int
     first: bool
-    """Nothing was known before, so that it is no wonder that all is new."""
+    """No trade was known before, so that all are new and nothing follows from that."""
     lost: bool
     longest: int
     """The longest list of this instrument so far."""
@@ -44,7 +54,7 @@ class Listing(NamedTuple):
 
 
 class _Tape:
-    """What is known of one instrument's trades."""
+    """The known trades of one instrument. `newest`: time, numeric id and id of the newest one."""
 
     __slots__ = ("keys", "longest", "newest", "ordinals")
 
@@ -61,7 +71,7 @@ class _Tape:
         return copy
 
     def learn(self, trade: Trade) -> bool:
-        """Remember a trade; False where it is known."""
+        """Remember a trade. Returns whether it was new."""
         key = trade.time_us, trade.trade_key
         if key in self.keys:
             return False
@@ -72,7 +82,8 @@ class _Tape:
         return True
 
     def forget(self) -> None:
-        surplus = len(self.keys) - max(FEWEST_REMEMBERED, LISTS_REMEMBERED * self.longest)
+        """Forget the oldest trades beyond the bound."""
+        surplus = len(self.keys) - max(TRADES_REMEMBERED_MIN, LISTS_REMEMBERED_MAX * self.longest)
         if surplus > 0:
             for key in [key for key, _ in zip(self.keys, range(surplus), strict=False)]:
                 del self.keys[key]
@@ -93,7 +104,7 @@ class TradeReader:
     def read(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
     ) -> Listing:
-        """Read a list by REST, in whatever order, that must overlap what this session knows."""
+        """Read a list from polling, in any order. Where it does not overlap the known trades, add a gap."""
         tape = self._tapes.setdefault(instrument.symbol, _Tape())
         trades = self._parsed(instrument, items, payload, received_us, out, Counts())
         trades.sort(key=_position)
@@ -121,10 +132,10 @@ class TradeReader:
         out.items += len(fresh)
         return Listing(len(items), len(fresh), known is None, lost, tape.longest, _oldest(trades))
 
-    def read_past(
+    def read_history(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
     ) -> Listing:
-        """Read a list by REST that is asked for by itself: all of it, and nothing is concluded from it."""
+        """Read a list of a call for history: every trade becomes a row, and nothing follows from what is missing."""
         trades = self._parsed(instrument, items, payload, received_us, out, Counts())
         trades.sort(key=_position)
         out.trades += trades
@@ -134,13 +145,15 @@ class TradeReader:
     def follow(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
     ) -> int:
-        """Read a message of the socket; returns how many trades were new."""
+        """Read a message of the socket. Returns how many trades were new."""
         tape = self._tapes.setdefault(instrument.symbol, _Tape())
         replayed = Counts()
         fresh = 0
         for item in items:
-            again = type(item) is dict and item.get("is_data_snapshot") is True
-            counts = replayed if again else tape.ordinals
+            # After a subscription the venue sends the latest trades again, flagged as a snapshot. Their equal trades
+            # are counted from the start, so that each gets the key that it had before.
+            repeated = type(item) is dict and item.get("is_data_snapshot") is True
+            counts = replayed if repeated else tape.ordinals
             for trade in self._parsed(instrument, (item,), payload, received_us, out, counts):
                 if tape.learn(trade):
                     out.trades.append(trade)
@@ -174,7 +187,7 @@ def _trade(instrument: Instrument, item: Mapping[str, Any], received_us: int, co
         raise BadValueError("size: missing")
     side = _SIDES.get(text(item, "side"))
     trade_id = text(item, "trade_id") or None
-    if trade_id is not None and len(trade_id) > 100:
+    if trade_id is not None and len(trade_id) > TRADE_ID_MAX_CHARACTERS:
         raise BadValueError(f"trade_id: {shorten(trade_id)} is too long")
     if trade_id is not None:
         key = content_key(trade_id)
@@ -198,4 +211,4 @@ def _number(trade_id: str | None) -> int:
 
 def _bigint(trade_id: str | None) -> int | None:
     number = _number(trade_id)
-    return number if 0 <= number <= _LARGEST_BIGINT else None
+    return number if 0 <= number <= _BIGINT_MAX else None

@@ -16,25 +16,25 @@ from collector.venues.events import (
     SubscriptionState,
 )
 from collector.venues.finam import FinamConversation, FinamParser, FinamSettings
-from collector.venues.finam.desk import Desk
 from collector.venues.finam.discovery import _streamed
+from collector.venues.finam.shared import SharedState
 from collector.venues.header import SessionHeader
 
 A, B = "SBER@MISX", "GAZP@MISX"
 HELLO = Acknowledged(None, "HANDSHAKE_SUCCESS", frozenset())
 
 
-def begin(*streams: str) -> tuple[FinamConversation, Desk, FinamParser]:
+def begin(*streams: str) -> tuple[FinamConversation, SharedState, FinamParser]:
     settings = FinamSettings(secret="tapi_sk_x", symbols=(A, B), transport="stream")
-    desk = Desk("finam", settings)
-    desk.token = "tapi_ak_1"
+    shared = SharedState("finam", settings)
+    shared.token = "tapi_ak_1"
     wanted: dict[str, tuple[str, ...]] = dict.fromkeys(streams or ("trades", "ticks", "books", "candles"), (A, B))
     header = SessionHeader("finam", "finam", (A, B))
-    [plan], _ = _streamed(desk, wanted, header)
+    [plan], _ = _streamed(shared, wanted, header)
     parser = FinamParser.begin(plan.header)
-    conversation = FinamConversation(plan, desk, parser, Random(1))
+    conversation = FinamConversation(plan, shared, parser, Random(1))
     conversation.opened(0.0)
-    return conversation, desk, parser
+    return conversation, shared, parser
 
 
 def sent(actions: object) -> list[dict[str, object]]:
@@ -63,11 +63,11 @@ def test_venue_that_does_not_greet_is_left() -> None:
 
 
 def test_first_data_prove_a_subscription_and_send_rest_after_its_hole() -> None:
-    conversation, desk, _ = begin("trades")
+    conversation, shared, _ = begin("trades")
     conversation.handle([HELLO], 0.0)
     assert not conversation.proved
     conversation.handle([proof("INSTRUMENT_TRADES", A)], 1.0)
-    assert desk.urgent == {A}
+    assert shared.urgent == {A}
     conversation.handle([proof("INSTRUMENT_TRADES", B)], 1.0)
     assert conversation.proved
 
@@ -78,7 +78,7 @@ def test_silent_subscription_is_made_again_and_then_taken_for_a_quiet_market() -
     again = []
     for second in range(1, 60):
         again += sent(conversation.tick(float(second)))
-        conversation._heard_at = float(second)
+        conversation._data_at = float(second)
     assert [one["action"] for one in again] == ["UNSUBSCRIBE", "SUBSCRIBE"] * 2
     assert conversation.proved
     assert "quiet market" in conversation.statuses()[0].reason
@@ -99,19 +99,19 @@ def test_book_that_crossed_is_subscribed_anew_alone() -> None:
 
 
 def test_token_that_is_not_accepted_any_more_ends_the_connection_and_is_replaced() -> None:
-    conversation, desk, _ = begin("trades")
+    conversation, shared, _ = begin("trades")
     conversation.handle([HELLO], 0.0)
     [action] = conversation.handle([Refused(None, "UNAUTHENTICATED", "token expired", permanent=False)], 1.0)
     assert isinstance(action, Reconnect)
     assert "tapi" not in action.reason
-    assert desk.token is None
+    assert shared.token is None
 
 
 def test_without_a_token_nothing_is_asked_until_there_is_one() -> None:
-    conversation, desk, _ = begin("trades")
-    desk.token = None
+    conversation, shared, _ = begin("trades")
+    shared.token = None
     assert sent(conversation.handle([HELLO], 0.0)) == []
-    desk.token = "tapi_ak_2"
+    shared.token = "tapi_ak_2"
     assert len(sent(conversation.tick(1.0))) == 2
 
 
@@ -124,18 +124,18 @@ def test_refused_symbol_is_told_and_the_others_are_not_disturbed() -> None:
 
 
 def test_silence_of_an_open_market_ends_the_connection_and_that_of_a_closed_one_does_not() -> None:
-    conversation, desk, parser = begin("trades")
+    conversation, shared, parser = begin("trades")
     conversation.handle([HELLO, proof("INSTRUMENT_TRADES", A, B)], 0.0)
     parser.last_seen["INSTRUMENT_TRADES"] = {A: 1}
     assert not conversation.tick(10.0)
-    desk.closed = frozenset({A, B})
+    shared.closed = frozenset({A, B})
     assert not conversation.tick(75.0)
-    desk.closed = frozenset({A})
+    shared.closed = frozenset({A})
     assert isinstance(conversation.tick(76.0)[0], Reconnect)
 
 
 def test_connection_is_made_anew_before_the_venue_ends_it() -> None:
-    conversation, desk, _ = begin("trades")
-    desk.closed = frozenset({A, B})
+    conversation, shared, _ = begin("trades")
+    shared.closed = frozenset({A, B})
     conversation.handle([HELLO, proof("INSTRUMENT_TRADES", A, B)], 0.0)
     assert isinstance(conversation.tick(23.5 * 3600)[0], Reconnect)

@@ -87,7 +87,7 @@ def test_books_without_the_right_are_left_out_and_told() -> None:
 def test_wrong_secret_is_permanent_and_names_its_setting() -> None:
     driven = Driven()
     driven.venue.sessions._secret = "another"
-    with pytest.raises(VenueError, match=r"set secret in \[venues.finam\] right") as caught:
+    with pytest.raises(VenueError, match=r"correct secret in \[venues.finam\]") as caught:
         driven._discover()
     assert caught.value.permanent
 

@@ -56,7 +56,7 @@ def test_burst_that_fell_out_of_the_list_is_a_gap_and_halves_the_period_which_gr
     assert gap.from_us <= gap.to_us
     assert gap.from_seq is not None
     assert driven.polling.period("LatestTrades", SBER) < before * 0.6
-    assert "since its trades need it" in driven.status("LatestTrades", SBER).reason
+    assert "since it has many trades" in driven.status("LatestTrades", SBER).reason
     driven.run(200)
     assert driven.polling.period("LatestTrades", SBER) == before
     assert len(driven.out.gaps) == 1
@@ -89,7 +89,7 @@ def test_session_calls_carry_no_authorization_and_are_not_journalled() -> None:
     assert len(sessions) >= 2
     assert all("Authorization" not in call.headers and not call.record for call in sessions)
     assert "tapi" not in repr(driven.calls)
-    assert "tapi" not in repr(driven.polling) + repr(driven.settings) + repr(driven.spoken.desk)
+    assert "tapi" not in repr(driven.polling) + repr(driven.settings) + repr(driven.spoken.shared)
 
 
 def test_expired_token_costs_one_renewal_for_all_lanes_and_one_repetition_of_each_call() -> None:
@@ -226,19 +226,19 @@ def test_closed_market_is_asked_slowly_and_is_no_gap() -> None:
     before = len(driven.asked("LastQuote", SBER))
     driven.run(600)
     assert len(driven.asked("LastQuote", SBER)) - before in (9, 10, 11)
-    assert "market closed, asked every 60 s" in driven.status("LastQuote", SBER).reason
+    assert "market closed, polled every 60 s" in driven.status("LastQuote", SBER).reason
     assert driven.out.gaps == []
 
 
 def test_sockets_are_told_which_markets_are_closed_as_time_passes() -> None:
     driven = Driven(symbols=3, rate=0)
     driven.run(30)
-    desk = driven.spoken.desk
-    assert desk.closed == frozenset()
+    shared = driven.spoken.shared
+    assert shared.closed == frozenset()
     now_us = driven.now_ns() // 1000
     driven.polling._hours[SBER]._sessions = [Session(now_us - 10**9, now_us + 60_000_000)]
     driven.run(90)
-    assert desk.closed == {SBER}
+    assert shared.closed == {SBER}
 
 
 def test_market_that_opens_is_asked_at_its_opening() -> None:
