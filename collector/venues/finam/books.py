@@ -27,6 +27,7 @@ STREAM = "books"
 # The cause of a gap in books.
 CROSSED = "book crossed"
 
+# The action of a row that removes a level, and the members that say which side a row is on: bids, asks.
 _REMOVE = "ACTION_REMOVE"
 _SIDES = ("buy_size", "sell_size")
 
@@ -127,22 +128,22 @@ class _LiveBook:
 class BookReader:
     """Reads the books of a session."""
 
-    __slots__ = ("_context", "_held", "_last")
+    __slots__ = ("_context", "_last", "_live")
 
     def __init__(
-        self, context: Context, held: dict[str, _LiveBook] | None = None, last: dict[str, tuple[int, int]] | None = None
+        self, context: Context, live: dict[str, _LiveBook] | None = None, last: dict[str, tuple[int, int]] | None = None
     ) -> None:
         self._context = context
-        self._held = {} if held is None else held
+        self._live = {} if live is None else live
         self._last = {} if last is None else last
 
     def fork(self, context: Context) -> Self:
-        return type(self)(context, {symbol: held.fork() for symbol, held in self._held.items()}, self._last.copy())
+        return type(self)(context, {symbol: book.fork() for symbol, book in self._live.items()}, self._last.copy())
 
     def levels(self, symbol: str) -> tuple[int, Levels, Levels] | None:
         """Return time, bids and asks of the present book on the socket; None before its first snapshot."""
-        held = self._held.get(symbol)
-        return None if held is None else (held.time_us, held.bids, held.asks)
+        book = self._live.get(symbol)
+        return None if book is None else (book.time_us, book.bids, book.asks)
 
     def read(self, instrument: Instrument, rows: Sequence[Any], received_us: int, out: Records) -> int:
         """Read a whole book from REST. Returns 1 where it became a row, 0 where it is empty or equal to the last one.
@@ -176,26 +177,26 @@ class BookReader:
         A symbol's first message is a snapshot, whether or not it is flagged as one.
         """
         symbol = instrument.symbol
-        held = self._held.get(symbol)
-        snapshot = snapshot or held is None
+        book = self._live.get(symbol)
+        snapshot = snapshot or book is None
         content = read_rows(rows, snapshot=snapshot)
         if content is None:
             if snapshot:
-                self._held[symbol] = _LiveBook({}, {}, 0, held.gap if held else None)
+                self._live[symbol] = _LiveBook({}, {}, 0, book.gap if book else None)
             return None
         out.books.append(make_row(instrument, content, received_us, snapshot=snapshot))
         out.items += 1
         if snapshot:
-            gap = held.gap if held else None
+            gap = book.gap if book else None
             if gap is not None:
                 out.gaps.append(gap._replace(to_us=max(content.time_us, gap.from_us)))
-            self._held[symbol] = _LiveBook(content.bids, content.asks, content.time_us)
+            self._live[symbol] = _LiveBook(content.bids, content.asks, content.time_us)
             return SnapshotTaken(channel, symbol)
-        assert held is not None
-        before = held.time_us
-        held.apply(content)
-        if held.gap is not None or not held.crossed:
+        assert book is not None
+        before_us = book.time_us
+        book.apply(content)
+        if book.gap is not None or not book.crossed:
             return None
-        held.gap = Gap(instrument, STREAM, before, None, None, None, CROSSED)
-        out.gaps.append(held.gap)
+        book.gap = Gap(instrument, STREAM, before_us, None, None, None, CROSSED)
+        out.gaps.append(book.gap)
         return SequenceLost(channel, symbol, 0, 0)

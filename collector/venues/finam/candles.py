@@ -16,6 +16,7 @@ from collector.venues.finam.periods import PERIOD_OF, length_seconds
 from collector.venues.finam.values import BadValueError, decimal, mapping, moment_us, needed
 
 STREAM = "candles"
+# The series under which bars are stored: they are made of trades.
 SERIES = "trade"
 
 # How many of the newest bars of each symbol and frame are remembered, to recognise repeated and changed ones. Polling
@@ -81,10 +82,10 @@ class CandleReader:
     ) -> int:
         """Read a list of a call for history: every bar becomes a row, whatever this session knows already."""
         until_us = received_us if asked_us is None else min(asked_us, received_us)
-        found = self._dated(instrument, frame, items, until_us, payload, received_us, out)
-        out.candles += found
-        out.items += len(found)
-        return len(found)
+        bars = self._dated(instrument, frame, items, until_us, payload, received_us, out)
+        out.candles += bars
+        out.items += len(bars)
+        return len(bars)
 
     def _dated(
         self,
@@ -96,24 +97,25 @@ class CandleReader:
         received_us: int,
         out: Records,
     ) -> list[Candle]:
+        """Read bars from REST, and mark as closed those that were final at the time of the call."""
         latest_us = received_us + VENUE_CLOCK_AHEAD_MAX_US
         now_us = received_us if asked_us is None else min(asked_us, latest_us)
-        over_us = now_us - self._context.grace_us - length_seconds(frame) * 1_000_000
-        found = self._parsed(instrument, frame, items, payload, received_us, out)
-        return [bar._replace(closed=True) if bar.time_us <= over_us else bar for bar in found]
+        last_final_us = now_us - self._context.grace_us - length_seconds(frame) * 1_000_000
+        bars = self._parsed(instrument, frame, items, payload, received_us, out)
+        return [bar._replace(closed=True) if bar.time_us <= last_final_us else bar for bar in bars]
 
     def follow(
         self, instrument: Instrument, frame: str, items: Sequence[Any], payload: bytes, received_us: int, out: Records
     ) -> int:
         """Read a message of the socket. Returns how many bars were new or changed, and became rows."""
-        found = self._parsed(instrument, frame, items, payload, received_us, out)
-        if not found:
+        message_bars = self._parsed(instrument, frame, items, payload, received_us, out)
+        if not message_bars:
             return 0
-        held = self._bars.setdefault((instrument.symbol, frame), {})
-        newest_us = max([*held, *(bar.time_us for bar in found)])
-        # Open bars in hand are looked at again, since one of them may be closed by a newer bar of this message.
-        before = [bar._replace(received_us=received_us) for bar in held.values() if not bar.closed]
-        bars = {bar.time_us: bar for bar in (*before, *found)}
+        known_bars = self._bars.setdefault((instrument.symbol, frame), {})
+        newest_us = max([*known_bars, *(bar.time_us for bar in message_bars)])
+        # A newer bar of this message closes the open bars that are known so far.
+        open_bars = [bar._replace(received_us=received_us) for bar in known_bars.values() if not bar.closed]
+        bars = {bar.time_us: bar for bar in (*open_bars, *message_bars)}
         return self._keep(
             instrument,
             frame,
@@ -122,30 +124,33 @@ class CandleReader:
         )
 
     def _keep(self, instrument: Instrument, frame: str, bars: Sequence[Candle], out: Records) -> int:
-        held = self._bars.setdefault((instrument.symbol, frame), {})
+        """Store the bars that are new or changed, and remember them. Returns how many these were."""
+        known_bars = self._bars.setdefault((instrument.symbol, frame), {})
         rows = 0
         for bar in sorted(bars, key=lambda bar: bar.time_us):
-            known = held.get(bar.time_us)
-            kept = bar if known is None else bar._replace(closed=bar.closed or known.closed)
-            if known is None or known[:12] != kept[:12]:
-                held[bar.time_us] = kept
+            known_bar = known_bars.get(bar.time_us)
+            # A closed bar stays closed, whatever comes later.
+            kept = bar if known_bar is None else bar._replace(closed=bar.closed or known_bar.closed)
+            # All members but the last, which is our time of receipt.
+            if known_bar is None or known_bar[:-1] != kept[:-1]:
+                known_bars[bar.time_us] = kept
                 out.candles.append(kept)
                 rows += 1
         out.items += rows
-        for start in sorted(held)[:-BARS_REMEMBERED_MAX]:
-            del held[start]
+        for start_us in sorted(known_bars)[:-BARS_REMEMBERED_MAX]:
+            del known_bars[start_us]
         return rows
 
     def _parsed(
         self, instrument: Instrument, frame: str, items: Sequence[Any], payload: bytes, received_us: int, out: Records
     ) -> list[Candle]:
-        found = []
+        bars = []
         for item in items:
             try:
-                found.append(_candle(instrument, PERIOD_OF[frame], mapping(item, "bar"), received_us))
+                bars.append(_candle(instrument, PERIOD_OF[frame], mapping(item, "bar"), received_us))
             except BadValueError as error:
                 self._context.reject(out, STREAM, f"{instrument.symbol}: {error}", payload, received_us)
-        return found
+        return bars
 
 
 def _candle(instrument: Instrument, period: int, item: Mapping[str, Any], received_us: int) -> Candle:

@@ -57,13 +57,13 @@ _WAITING, _REQUESTED, _ACKNOWLEDGED, _FLOWING, _REFUSED = SubscriptionState
 class Entry:
     """The subscription of one symbol on one channel. Times are monotonic seconds.
 
-    `due`: when it is (again) subscribed to. `asked`: how often it was since data last flowed. `renewing`: its book
-    crossed, and a new snapshot is to be requested.
+    `due`: when it is (again) subscribed to. `attempts`: how often that was done since data last flowed. `renewing`: its
+    book crossed, and a new snapshot is to be requested.
     """
 
     status: SubscriptionStatus
     due: float
-    asked: int = 0
+    attempts: int = 0
     renewing: bool = False
 
     def set_state(self, state: SubscriptionState, now: float, reason: str = "") -> None:
@@ -157,7 +157,7 @@ class FinamConversation:
         entry = self._entries.get((channel, symbol))
         if entry is not None and entry.status.state is not _FLOWING:
             entry.set_state(_FLOWING, now, self._delay_text(symbol))
-            entry.asked = 0
+            entry.attempts = 0
             self._shared.urgent.add(symbol)
 
     def _delay_text(self, symbol: str) -> str:
@@ -203,7 +203,7 @@ class FinamConversation:
         )
 
     def _no_first_data(self, entry: Entry, now: float) -> None:
-        if entry.asked < QUICK_SUBSCRIBE_ATTEMPTS_MAX:
+        if entry.attempts < QUICK_SUBSCRIBE_ATTEMPTS_MAX:
             entry.set_state(_WAITING, now, f"no data within {FIRST_DATA_TIMEOUT_SECONDS:.0f} s")
         else:
             entry.set_state(_ACKNOWLEDGED, now, "no data yet; perhaps a quiet market")
@@ -236,11 +236,11 @@ class FinamConversation:
         spacing = 1.0 / self._shared.settings.messages_per_second
         for symbol in symbols:
             entry = self._entries[subscription.channel, symbol]
-            if entry.asked or entry.renewing:
+            if entry.attempts or entry.renewing:
                 self._free_at = max(now, self._free_at) + spacing
                 yield Send(request("UNSUBSCRIBE", subscription.channel, [symbol], token))
             entry.renewing = False
-            entry.asked += 1
+            entry.attempts += 1
             entry.set_state(_REQUESTED, now, entry.status.reason)
         self._free_at = max(now, self._free_at) + spacing
         for symbol in symbols:

@@ -40,6 +40,7 @@ ASSET_PAGES_MAX = 1000
 PERIODS_MISSED_MAX = 3
 ANSWER_GRACE_SECONDS = 5.0
 
+# The socket's subscription types by stream.
 _SOCKET_OF = {"ticks": QUOTES, "books": ORDER_BOOK, "trades": INSTRUMENT_TRADES, "candles": BARS}
 
 
@@ -238,7 +239,7 @@ def _streamed(
                 replace(header, symbols=part),
             )
         )
-    # Beside the socket REST checks all streams but ticks: a quote tells only the present, so it adds nothing.
+    # Beside the socket REST checks all streams but ticks: a quote only says the present state, so it adds nothing.
     audited = {stream: permitted for stream, permitted in by_stream.items() if stream != "ticks"}
     audits = [
         [channel, list(channel_symbols)] for channel, _, channel_symbols in _channels(audited, settings, METHOD_OF)

@@ -22,6 +22,7 @@ from collector.venues.finam.trades import TradeReader
 from collector.venues.finam.values import BadValueError, mapping, objects, text
 from collector.venues.kit.values import shorten
 
+# The venue's subscription types, events and error types.
 QUOTES, ORDER_BOOK, INSTRUMENT_TRADES, BARS = "QUOTES", "ORDER_BOOK", "INSTRUMENT_TRADES", "BARS"
 HANDSHAKE = "HANDSHAKE_SUCCESS"
 UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -103,7 +104,7 @@ class SocketReader:
                 symbol = quote.get("symbol")
                 instrument = self._context.admit(symbol)
                 if instrument is None:
-                    raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  told below
+                    raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  quarantined below
                 whole = quote.get("is_data_snapshot") is True or quote.get("isDataSnapshot") is True
                 self._quotes.read(instrument, quote, received_us, out, whole=whole)
                 events += self._note_seen(QUOTES, instrument.symbol, received_us)
@@ -122,7 +123,7 @@ class SocketReader:
                 symbol = book.get("symbol")
                 instrument = self._context.admit(symbol)
                 if instrument is None:
-                    raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  told below
+                    raise BadValueError(f"symbol: {shorten(symbol)} is not one of this session")  # noqa: TRY301  quarantined below
                 snapshot = book.get("is_data_snapshot") is True or book.get("isDataSnapshot") is True
                 rows = objects(book.get("rows"), "rows")
                 event = self._books.follow(ORDER_BOOK, instrument, rows, received_us, out, snapshot=snapshot)

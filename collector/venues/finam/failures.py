@@ -21,7 +21,7 @@ _UNKNOWN_CODE = 2
 # Our code of a failure with HTTP status 500 and gRPC's code 2, which was seen for sessions that had expired.
 SESSION_GONE_CODE = "500/2"
 
-# What of the venue's message is shown, and how much less where a sentence of ours stands around it.
+# How much of the venue's message is shown, by itself and inside a sentence of ours.
 _MESSAGE_MAX_CHARACTERS = 500
 _QUOTED_MESSAGE_MAX_CHARACTERS = 200
 

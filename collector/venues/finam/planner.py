@@ -13,6 +13,7 @@ from collector.venues.finam.periods import FRAMES, PERIOD_OF
 from collector.venues.finam.requests import BARS, BOOK, QUOTE, TRADES
 from collector.venues.finam.settings import FinamSettings
 
+# The method that polls each stream, and the other way round.
 METHOD_OF = {"ticks": QUOTE, "books": BOOK, "trades": TRADES, "candles": BARS}
 STREAM_OF = {method: stream for stream, method in METHOD_OF.items()}
 

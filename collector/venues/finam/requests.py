@@ -15,14 +15,15 @@ import orjson
 from collector.venues.finam.settings import FinamSettings
 from collector.venues.rest import RestCall
 
+# The venue's names of its methods: of the session, of the whole venue, of an instrument's description, of market data.
 AUTH, DETAILS = "Auth", "TokenDetails"
 EXCHANGES, ALL_ASSETS, CLOCK = "Exchanges", "AllAssets", "Clock"
 ASSET, PARAMS, SCHEDULE = "GetAsset", "GetAssetParams", "Schedule"
 QUOTE, BOOK, TRADES, BARS = "LastQuote", "OrderBook", "LatestTrades", "Bars"
 
 MARKET_DATA = (QUOTE, BOOK, TRADES, BARS)
-METHODS = (EXCHANGES, ALL_ASSETS, CLOCK, ASSET, PARAMS, SCHEDULE, *MARKET_DATA)
 
+# The ends of the addresses, behind the symbol.
 _INSTRUMENT_PATHS = {QUOTE: "quotes/latest", BOOK: "orderbook", TRADES: "trades/latest", BARS: "bars"}
 _ASSET_PATHS = {ASSET: "", PARAMS: "/params", SCHEDULE: "/schedule"}
 

@@ -30,6 +30,8 @@ LISTING_AGE_MAX_SECONDS = 86_400.0
 # Longer tokens are refused as garbage; the venue's tokens are far shorter.
 _TOKEN_MAX_CHARACTERS = 10_000
 
+# The quote levels that include order books. One that the venue does not specify counts as one of them, so that books
+# are left out only where the venue says so.
 _LEVELS_WITH_BOOKS = frozenset({"QUOTE_LEVEL_DEPTH_OF_MARKET", "QUOTE_LEVEL_DEPTH_OF_BOOK", "QUOTE_LEVEL_UNSPECIFIED"})
 _FORBIDDEN = "QUOTE_LEVEL_ACCESS_FORBIDDEN"
 

@@ -16,6 +16,7 @@ from collector.venues.finam.values import decimal, is_zero, moment_us, unsigned
 
 STREAM = "ticks"
 
+# The members of a quote that become a row's columns; only these are remembered.
 _FIELDS = ("timestamp", "bid", "bid_size", "ask", "ask_size", "last", "last_size", "volume")
 
 
@@ -32,7 +33,7 @@ class QuoteReader:
         self._last = {} if last is None else last
 
     def fork(self, context: Context) -> Self:
-        return type(self)(context, {symbol: dict(held) for symbol, held in self._known.items()}, self._last.copy())
+        return type(self)(context, {symbol: quote.copy() for symbol, quote in self._known.items()}, self._last.copy())
 
     def read(
         self, instrument: Instrument, item: Mapping[str, Any], received_us: int, out: Records, *, whole: bool
@@ -50,6 +51,7 @@ class QuoteReader:
         if not whole or item.get("is_data_snapshot") is True:
             self._known[symbol] = merged
         last = self._last.get(symbol)
+        # The first three members are instrument, time and key, and the key is made of the content.
         if last is not None and last[:3] == tick[:3]:
             return 0
         self._last[symbol] = tick
@@ -58,18 +60,18 @@ class QuoteReader:
         return 1
 
 
-def _tick(instrument: Instrument, told: Mapping[str, Any], received_us: int) -> Tick:
-    bid, bid_size = _side(told, "bid")
-    ask, ask_size = _side(told, "ask")
-    last = decimal(told, "last")
-    last_size, volume = unsigned(told, "last_size"), unsigned(told, "volume")
+def _tick(instrument: Instrument, quote: Mapping[str, Any], received_us: int) -> Tick:
+    bid, bid_size = _side(quote, "bid")
+    ask, ask_size = _side(quote, "ask")
+    last = decimal(quote, "last")
+    last_size, volume = unsigned(quote, "last_size"), unsigned(quote, "volume")
     key = content_key(f"{bid}|{bid_size}|{ask}|{ask_size}|{last}|{last_size}|{volume}")
-    return Tick(instrument, moment_us(told), key, bid, bid_size, ask, ask_size, last, last_size, volume, received_us)
+    return Tick(instrument, moment_us(quote), key, bid, bid_size, ask, ask_size, last, last_size, volume, received_us)
 
 
-def _side(told: Mapping[str, Any], name: str) -> tuple[str | None, str | None]:
-    price = decimal(told, name)
-    size = unsigned(told, f"{name}_size")
+def _side(quote: Mapping[str, Any], name: str) -> tuple[str | None, str | None]:
+    price = decimal(quote, name)
+    size = unsigned(quote, f"{name}_size")
     if price is None or is_zero(price):
         return None, None
     return price, size

@@ -20,6 +20,7 @@ from collector.venues.kit.ordinals import Counts, Ordinals, trade_key
 from collector.venues.kit.values import shorten
 
 STREAM = "trades"
+# The cause of a gap in trades.
 NO_OVERLAP = "latest trades did not reach back"
 
 # How many trades of each instrument are remembered, to recognise them when they come again: as many as this number of
@@ -31,6 +32,7 @@ TRADES_REMEMBERED_MIN = 500
 TRADE_ID_MAX_CHARACTERS = 100
 
 _SIDES = {"SIDE_BUY": 1, "SIDE_SELL": -1}
+# The largest value of PostgreSQL's bigint, the type of a gap's numbers.
 _BIGINT_MAX = 2**63 - 1
 
 _Key = tuple[int, int]
@@ -108,21 +110,21 @@ class TradeReader:
         tape = self._tapes.setdefault(instrument.symbol, _Tape())
         trades = self._parsed(instrument, items, payload, received_us, out, Counts())
         trades.sort(key=_position)
-        known = tape.newest
+        newest_known = tape.newest
         fresh = [trade for trade in trades if tape.learn(trade)]
         tape.longest = max(tape.longest, len(items))
         lost = False
-        if known is not None and trades and len(fresh) == len(trades) and len(items) >= tape.longest:
+        if newest_known is not None and trades and len(fresh) == len(trades) and len(items) >= tape.longest:
             first = trades[0]
-            lost = first.time_us >= known[0]
+            lost = first.time_us >= newest_known[0]
             if lost:
                 out.gaps.append(
                     Gap(
                         instrument,
                         STREAM,
-                        known[0],
+                        newest_known[0],
                         first.time_us,
-                        _bigint(known[2]),
+                        _bigint(newest_known[2]),
                         _bigint(first.trade_id),
                         NO_OVERLAP,
                     )
@@ -130,7 +132,7 @@ class TradeReader:
         tape.forget()
         out.trades += fresh
         out.items += len(fresh)
-        return Listing(len(items), len(fresh), known is None, lost, tape.longest, _oldest(trades))
+        return Listing(len(items), len(fresh), newest_known is None, lost, tape.longest, _oldest(trades))
 
     def read_history(
         self, instrument: Instrument, items: Sequence[Any], payload: bytes, received_us: int, out: Records
@@ -172,13 +174,13 @@ class TradeReader:
         out: Records,
         counts: Counts | Ordinals,
     ) -> list[Trade]:
-        found = []
+        trades = []
         for item in items:
             try:
-                found.append(_trade(instrument, mapping(item, "trade"), received_us, counts))
+                trades.append(_trade(instrument, mapping(item, "trade"), received_us, counts))
             except BadValueError as error:
                 self._context.reject(out, STREAM, f"{instrument.symbol}: {error}", payload, received_us)
-        return found
+        return trades
 
 
 def _trade(instrument: Instrument, item: Mapping[str, Any], received_us: int, counts: Counts | Ordinals) -> Trade:

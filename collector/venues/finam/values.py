@@ -20,6 +20,8 @@ _EXPONENT_MAX = 300
 
 _SCIENTIFIC = re.compile(r"([+-]?)([0-9]{1,300})(?:\.([0-9]{0,300}))?(?:[eE]([+-]?[0-9]{1,3}))?", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
+# `TICKER@MIC`: the ticker may hold any printable ASCII but a second `@`. Names with spaces or other letters, which the
+# venue has for some indices and currencies, are not accepted.
 _SYMBOL = re.compile(r"[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9_]{1,16}")
 
 

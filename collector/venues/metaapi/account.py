@@ -89,8 +89,8 @@ class Account:
         if offset_ms == self.offset_ms:
             return
         self.offset_ms = offset_ms
-        seconds, rest = divmod(abs(offset_ms), 1000)
-        value = f"{'-' if offset_ms < 0 else ''}{seconds}{f'.{rest:03d}' if rest else ''}"
+        seconds, millis = divmod(abs(offset_ms), 1000)
+        value = f"{'-' if offset_ms < 0 else ''}{seconds}{f'.{millis:03d}' if millis else ''}"
         out.rates.append(Rate(self.venue, at_us, f"{OFFSET_NAME}:{self.name}", value, received_us))
         out.items += 1
 

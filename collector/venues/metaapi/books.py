@@ -14,6 +14,7 @@ from collector.model import Book, Instrument
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.values import BIGINT_MAX, decimal, time_us
 
+# The types of entries: whether it is an ask, and orders at market, which have no price.
 _SIDES = {"BOOK_TYPE_SELL": True, "BOOK_TYPE_BUY": False}
 _AT_MARKET = frozenset({"BOOK_TYPE_SELL_MARKET", "BOOK_TYPE_BUY_MARKET"})
 

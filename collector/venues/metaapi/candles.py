@@ -61,8 +61,8 @@ class Bars(OpenBars):
         """
         key = candle.instrument.symbol, candle.period
         if late:
-            known = self.newest(key)
-            if known is not None and known.time_us >= candle.time_us:
+            newest = self.newest(key)
+            if newest is not None and newest.time_us >= candle.time_us:
                 return
         # A bar that opens far in the future, by a fault of the broker's clock, must not close the present one.
         if candle.time_us > candle.received_us + AHEAD_US:

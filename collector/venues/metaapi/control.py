@@ -19,6 +19,7 @@ from collector.venues.metaapi.values import decimal, loads, time_us
 
 # Errors after which the same request would be refused again, so that it is not repeated soon.
 PERMANENT_ERRORS = frozenset({"ValidationError", "NotFoundError"})
+# Errors that mean that the token was refused, and the error that means that a limit was exceeded.
 TOKEN_ERRORS = frozenset({"UnauthorizedError", "ForbiddenError"})
 LIMIT_ERROR = "TooManyRequestsError"
 

@@ -311,7 +311,7 @@ def _subscriptions(
     for kind in description["kinds"]:
         stream = STREAM_OF_KIND[kind.partition("/")[0]]
         if kind == "ticks" and not description["tick_rows"]:
-            continue  # subscribed to only for their deals, which the subscription for trades below stands for
+            continue  # they are only the source of trades, which are planned below
         params = {"account": account_id, "kind": kind, **subscription(kind, settings.intervals)}
         yield Subscription(f"{description['name']}/{kind}", stream, symbols, params, prompt=False)
     if "trades" in description["streams"]:

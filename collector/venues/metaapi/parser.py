@@ -21,7 +21,7 @@ from collector.venues.metaapi.happenings import RequestAnswered
 from collector.venues.metaapi.requests import target_of, targets
 from collector.venues.metaapi.rest import RestReader
 from collector.venues.metaapi.stream import Stream
-from collector.venues.metaapi.strip import UNREADABLE, Kept
+from collector.venues.metaapi.strip import UNREADABLE, StrippedPacket
 from collector.venues.metaapi.values import loads
 
 # How a Socket.IO event begins: Engine.IO's type 4 (message), Socket.IO's type 2 (event).
@@ -67,7 +67,7 @@ class MetaapiParser(AnswerParser):
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
         """Read a socket message. Adds rows to `out` and returns events for the conversation."""
-        if type(payload) is Kept and (packet := payload.take()) is not None:
+        if type(payload) is StrippedPacket and (packet := payload.take()) is not None:
             return self._packet(packet, payload, received_ns, out)
         if payload[:2] != _EVENT:
             event = control.transport(payload, received_ns)

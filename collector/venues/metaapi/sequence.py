@@ -127,6 +127,6 @@ class Sequence:
             self._hole = self._hole._replace(to_us=received_us, to_number=after)
         missing = range(before + 1, after)
         if len(missing) + len(self._missing) > MISSING_NUMBERS_MAX:
-            self._due_us = received_us  # so many are lost and not reordered: there is nothing to wait for
+            self._due_us = received_us  # too many to have been reordered: they are lost, so there is no need to wait
         else:
             self._missing.update(missing)

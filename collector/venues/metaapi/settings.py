@@ -54,6 +54,7 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
+# Lists that may also be written as one text with commas: of names, each once, and of known streams and periods.
 Names = Annotated[tuple[str, ...], _listed, AfterValidator(once)]
 Streams = Annotated[tuple[str, ...], _listed, known("stream", STREAMS)]
 Periods = Annotated[tuple[str, ...], _listed, known("candle period", tuple(MT5_PERIODS))]

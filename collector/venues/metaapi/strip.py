@@ -19,9 +19,10 @@ from typing import Any
 
 from collector.venues.metaapi.values import decode_at
 
-# Our name of the event that stands for a message of which nothing could be kept.
+# Our name of the event that replaces a message of which nothing could be kept.
 UNREADABLE = "unreadable"
 
+# The members of every packet's envelope.
 _ENVELOPE = frozenset(
     {"type", "accountId", "instanceIndex", "host", "sequenceNumber", "sequenceTimestamp", "synchronizationId"}
 )
@@ -33,6 +34,7 @@ _KEPT_MEMBERS_OF_PACKET = {
     "status": _ENVELOPE | {"connected", "authenticated", "replicas"},
     "downgradeSubscription": _ENVELOPE | {"symbol", "updates", "unsubscriptions"},
 }
+# What is kept of each event by its name; of a `synchronization` it depends on the packet's type.
 _KEPT_MEMBERS_OF_EVENT = {
     "synchronization": _ENVELOPE,
     "response": frozenset({"type", "accountId", "requestId"}),
@@ -44,6 +46,8 @@ _KEPT_MEMBERS_OF_OPENING = frozenset({"pingInterval", "pingTimeout"})
 # bytes, or the text of a refusal.
 _CONTROL_FRAME_MAX_BYTES = 1000
 
+# The slow path: the head of an event; a member with a scalar value and what follows it; the name of any other member;
+# what follows its value; and the type of a packet that cannot be read.
 _EVENT = re.compile(r'42\d{0,9}\["(\w{1,40})"\s*(,?)\s*')
 _SCALAR_MEMBER = re.compile(
     r'\s*"([^"\\]{1,100})"\s*:\s*(-?[0-9][0-9.eE+-]*|true|false|null|"[^"\\\x00-\x1f]*")\s*([,}])'
@@ -53,7 +57,8 @@ _DELIMITER = re.compile(r"\s*([,}])")
 _TYPE = re.compile(r'"type"\s*:\s*"([A-Za-z]{1,40})"')
 _end_of = json.JSONDecoder().raw_decode
 
-# The fast path: how a packet of prices begins, where its JSON begins (behind `42`), and its end.
+# The fast path: how a packet of prices begins; where its JSON begins, behind `42`; the account's numbers, which are all
+# that may follow its last list; and the name of each of them.
 _PRICES_START = b'42["synchronization",{"type":"prices",'
 _PRICES_JSON_OFFSET = 2
 _ACCOUNT_NUMBERS = re.compile(r'(?:,"[A-Za-z]{1,40}":-?[0-9][0-9.eE+-]{0,40})*\}\]')
@@ -61,7 +66,7 @@ _NAME = re.compile(r'"([A-Za-z]{1,40})":')
 _KEPT_MEMBERS_OF_PRICES = _KEPT_MEMBERS_OF_PACKET["prices"]
 
 
-class Kept(bytes):
+class StrippedPacket(bytes):
     """A stripped packet that carries its decoded content, so that the parser need not decode it again."""
 
     content: dict[str, Any] | None = None
@@ -87,7 +92,7 @@ def strip(payload: bytes) -> bytes | None:
         return _unreadable(payload, error).encode()
 
 
-def _prices(payload: bytes) -> Kept | None:
+def _prices(payload: bytes) -> StrippedPacket | None:
     """Cut the account's numbers off the end of a packet of prices; None where they could also be elsewhere in it."""
     text = payload.decode()
     end = text.rfind("]", 0, -1) + 1
@@ -110,7 +115,7 @@ def _prices(payload: bytes) -> Kept | None:
             return None
     if not content.keys() <= _KEPT_MEMBERS_OF_PRICES:
         return None
-    packet = Kept((kept + "}]").encode() if names else payload)
+    packet = StrippedPacket((kept + "}]").encode() if names else payload)
     packet.content = content
     return packet
 

@@ -16,6 +16,7 @@ from collector.venues.kit.ordinals import Counts, Ordinals
 from collector.venues.kit.values import shorten
 from collector.venues.metaapi.values import decimal, time_us
 
+# The aggressor's side of a deal.
 _SIDES = {"buy": 1, "sell": -1}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.simulator.metaapi.accounts import INFORMATION, MARGINS, ORDER, POSITION, SECRETS
-from collector.venues.metaapi.strip import UNREADABLE, Kept, _event, strip
+from collector.venues.metaapi.strip import UNREADABLE, StrippedPacket, _event, strip
 from collector.venues.metaapi.values import loads
 
 HEAD = '"accountId":"a","instanceIndex":0,"host":"h","sequenceNumber":17,"sequenceTimestamp":1700000000456'
@@ -213,20 +213,20 @@ def test_a_spoilt_packet_of_prices_gives_nothing_of_the_account_away(data: st.Da
 def test_what_goes_on_with_a_packet_is_what_decoding_it_gives_and_is_taken_once(parts: list[str]) -> None:
     kept = strip(frame(",".join(['"type":"prices"', HEAD, *parts])))
     assert kept is not None
-    if isinstance(kept, Kept):
+    if isinstance(kept, StrippedPacket):
         assert kept.take() == loads(kept[2:].decode())[1]
         assert kept.take() is None
 
 
 def test_packets_that_were_stripped_before_others_are_read_keep_their_own_content() -> None:
     first, second = (strip(frame(f'"type":"prices",{HEAD},"prices":[{{"bid":{bid}}}]')) for bid in ("1.5", "2.5"))
-    contents = [packet.take() for packet in (second, first) if isinstance(packet, Kept)]
+    contents = [packet.take() for packet in (second, first) if isinstance(packet, StrippedPacket)]
     assert [content and content["prices"] for content in contents] == [[{"bid": "2.5"}], [{"bid": "1.5"}]]
 
 
 def test_the_common_packet_is_decoded_once() -> None:
     kept = strip(frame(f'"type":"prices",{HEAD},{PRICES},{MARGINS}'))
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, StrippedPacket)
     content = kept.take()
     assert content is not None
     assert content["prices"][0]["bid"] == "1.07120"
