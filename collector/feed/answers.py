@@ -1,6 +1,6 @@
-"""The body of a REST answer, read up to a bound: half a megabyte that was packed on purpose unpacks to a thousand.
+"""Reads the body of a REST answer, up to a bound: half a megabyte can be made to unpack to a thousand.
 
-aiohttp unpacks by itself, but cannot be told to stop; so it is asked for what came over the wire, and unpacked here.
+aiohttp can unpack bodies, but without a bound. So it is asked for the packed bytes, which are unpacked here.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class TooLargeError(AnswerError):
 
 
 async def read_body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """Return an answer's body, unpacked, if that and what came over the wire are no larger than `most_bytes`.
+    """Return an answer's unpacked body, if neither it nor the packed one is larger than `most_bytes`.
 
-    Its session must leave bodies packed. Raises `AnswerError` as soon as the bound is passed; what is held then is no
-    more than that.
+    The client session must not unpack bodies itself. Raises `AnswerError` as soon as the bound is passed, with no more
+    than that in memory.
     """
     told = response.content_length
     if told is not None and told > most_bytes:
@@ -57,7 +57,9 @@ async def read_body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
             for part in (packed,) if unpacker is None else unpacker.unpack(packed):
                 size += len(part)
                 if size > most_bytes:
-                    raise TooLargeError(most_bytes, "it unpacks to more")  # no number: the same each time is told once
+                    raise TooLargeError(
+                        most_bytes, "it unpacks to more"
+                    )  # without the size, so that repeated refusals have the same text and are logged once
                 parts.append(part)
                 if len(part) >= _UNPACK_STEP_BYTES:
                     await asyncio.sleep(0)
@@ -77,7 +79,7 @@ def _unpacker(encoding: str) -> _Unpacker | None:
 
 
 class _Unpacker:
-    """Unpacks one body, a step at a time."""
+    """Unpacks one body in steps."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
@@ -86,13 +88,13 @@ class _Unpacker:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing of what came."""
+        """Whether the packed body came to its end."""
         return self._stream is not None and self._stream.eof
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """Yield what these bytes add, in steps. Raises `AnswerError`."""
+        """Yield what these packed bytes unpack to, in steps. Raises `AnswerError`."""
         if self._stream is None:
-            # What HTTP calls deflate has a header of zlib's; some servers leave it out.
+            # "deflate" in HTTP means with a zlib header, which some servers leave out.
             self._stream = zlib.decompressobj(_ZLIB if packed[0] & 0x0F == zlib.DEFLATED else _RAW)
         part = b""
         while packed or len(part) == _UNPACK_STEP_BYTES:  # a full step may have left something behind

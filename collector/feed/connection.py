@@ -1,8 +1,8 @@
-"""One connection to a venue: made, proved, watched, made again, for ever.
+"""Keeps one connection to a venue: connects, subscribes, watches, and connects again for ever.
 
-Three things are told apart. The *transport* is alive while any frame comes, pings and the answers to our own pings
-included. A *subscription* is alive once the venue has acknowledged it and, where it sends data at once, has sent
-some; the venue's conversation sees to that. A *market* may be quiet as long as it likes.
+Three kinds of silence are told apart. The *transport* is alive while any frame arrives, including pings and answers to
+our pings. A *subscription* is alive once the venue has acknowledged it and, where data should follow at once, has sent
+some; the venue's conversation checks that. A *market* may be quiet for any time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ConnectionState(StrEnum):
 
 
 class ConnectionFeed:
-    """Holds one connection of a plan."""
+    """Keeps one connection of a plan."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class ConnectionFeed:
         self._pause_seconds = 0.0
         self._unwanted = self._was_proved = False
         self.living: LiveConnection | None = None
-        """The connection, while it stands."""
+        """The connection while it is open; None between two."""
         self._told = ""
         self._told_refused: set[tuple[str, str]] = set()
         self.state = ConnectionState.CONNECTING
@@ -107,17 +107,17 @@ class ConnectionFeed:
 
     @property
     def last_frame_ns(self) -> int | None:
-        """When the last one came."""
+        """When the last frame was received."""
         return self.heard.last_frame_ns
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
-        """How each subscription stands; empty while there is no connection."""
+        """The state of each subscription; empty while there is no connection."""
         return () if self.living is None else self.living.statuses()
 
     async def run(self) -> None:
         """Hold the connection until cancelled."""
         while True:
-            if self._intake.full:  # each new line would bring frames that there is no room for
+            if self._intake.full:  # a new connection would bring frames that there is no room for
                 self._become(ConnectionState.CONNECTING, "waits for room in the journal")
                 await self._intake.room()
             started = self._clock.monotonic()
@@ -129,14 +129,14 @@ class ConnectionFeed:
             pause = self._next_pause(self._clock.monotonic() - started)
             self.reconnects += 1
             self._become(ConnectionState.WAITING, f"{reason}; next try in {pause:.1f} s")
-            # A venue that is closed for good must not fill the log: the same reason again is for the curious only.
+            # A venue that has closed for good must not fill the log: a repeated reason is logged at debug level.
             tell = log.debug if reason == self._told else log.warning
             tell("connection_lost", connection=self.plan.name, reason=reason, next_try_s=round(pause, 2))
             self._told = reason
             await (self._clock.sleep(pause) if self._unwanted else self._pauses.sleep(pause))
 
     def _next_pause(self, lived: float) -> float:
-        """Return how long to wait after a session of so many seconds, the time to connect included."""
+        """Return the delay before the next try, after a session that took these seconds, connecting included."""
         if lived >= STEADY_SECONDS:
             self._flaps.reset()
         if self._was_proved or lived >= STEADY_SECONDS:
@@ -155,7 +155,7 @@ class ConnectionFeed:
         self.state, self.reason, self.since_ns = state, reason, self._clock.now_ns()
 
     async def _one_session(self) -> str:
-        """Connect and stream until something ends it; returns why."""
+        """Connect and receive until something ends the session; return the reason."""
         self._become(ConnectionState.CONNECTING)
         self._pause_seconds = 0.0
         self._unwanted = self._was_proved = False

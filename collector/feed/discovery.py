@@ -1,4 +1,4 @@
-"""What a venue has and what of it would be recorded, asked of the venue now. Leaves no traces."""
+"""Asks a venue what it has, and returns what would be recorded of it. Nothing is journalled or stored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Listed(NamedTuple):
 
 
 async def discover(venue: Venue[Any], network: Network) -> Plan:
-    """Ask the venue what the daemon would ask it at its start. Raises `VenueError`."""
+    """Ask the venue what the daemon asks at its start. Raises `VenueError`."""
     rest = RestClient(venue, venue.limits(), network, SystemClock(), Forgetful())
     return await rest.drive(venue.discover(), place=Place.DISCOVER)
 

@@ -1,7 +1,8 @@
-"""What an adapter raised that it should not have: a bug, which costs its line or its call and nothing else.
+"""Catches what an adapter should not have raised: a bug in it costs its connection or call, and nothing else.
 
-Each is counted by the place where the adapter was called, and told once with its traceback: the next one of the same
-kind, from the same line of code, is for the curious only. Bugs of the feed itself that end a line are told with them.
+Each bug is counted by the place where the adapter was called. It is logged with its traceback once; later ones of the
+same kind, from the same line of code, are logged at debug level. Bugs of the feed itself that end a connection are
+handled alike.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Place(StrEnum):
     HISTORY = "history"
     FAILURE = "failure"
     ADDRESS = "address"
-    PARSER = "parser"  # its making: what it raises over a frame is the frame's quarantine
+    PARSER = "parser"  # when it is made; what it raises over a frame puts the frame into quarantine
     STRIP = "strip"
     CONVERSATION = "conversation"  # its making
     OPENED = "conversation.opened"
@@ -48,11 +49,14 @@ class Place(StrEnum):
     FAILED = "polling.failed"
     PROVED = "proved"
     STATUSES = "statuses"
-    LINE = "line"  # none of the adapter's
+    LINE = "line"  # not the adapter's
 
 
 class AdapterError(VenueError):
-    """A bug; `__cause__` is what was raised. Trying again may help, since another answer may not meet it."""
+    """A bug in an adapter; `__cause__` is what it raised.
+
+    Another try may succeed, since other data may not trigger it.
+    """
 
     def __init__(self, venue: str, place: Place, error: BaseException) -> None:
         self.place = place
@@ -62,7 +66,7 @@ class AdapterError(VenueError):
 
 
 class Calling:
-    """A block in which an adapter is called: what it raises is noted and comes out as an `AdapterError`."""
+    """A block in which an adapter is called: what it raises is noted and raised on as an `AdapterError`."""
 
     __slots__ = ("_at", "_failures", "_passing", "_place")
 
@@ -82,7 +86,7 @@ class Calling:
 
 
 class AdapterFailures:
-    """Those of one venue since the start."""
+    """The bugs of one venue's adapter since the start."""
 
     def __init__(self, venue: str) -> None:
         self.venue = venue
@@ -94,14 +98,14 @@ class AdapterFailures:
         return f"<AdapterFailures {self.venue} {dict(self.counts)}>"
 
     def calling(self, place: Place, *passing: type[Exception], at: str = "") -> Calling:
-        """Return a block in which the adapter is called, to be entered as often as liked.
+        """Return a block in which the adapter is called; it may be entered many times.
 
-        What is of `passing` is no bug and comes out as it is. `at`: the connection or channel, for the log.
+        Exceptions of the kinds `passing` are no bugs and are not changed. `at`: the connection or channel, for the log.
         """
         return Calling(self, place, passing, at)
 
     def ask(self, place: Place, question: Callable[[], T], at: str = "") -> T | None:
-        """Return what the adapter answers; None where it raises, which is noted."""
+        """Return the adapter's answer; None where it raises, which is noted."""
         try:
             return question()
         except Exception as error:  # noqa: BLE001  whatever it is: a look must not end what is looked at
@@ -109,11 +113,11 @@ class AdapterFailures:
             return None
 
     def proved(self, talk: Conversation | Polling, plan: ConnectionPlan | PollPlan) -> bool:
-        """Whether it says that every subscription is proved; a bug is no proof."""
+        """Whether the conversation says that every subscription is proved; False where it raises."""
         return self.ask(Place.PROVED, lambda: talk.proved, plan.name) or False
 
     def statuses(self, talk: Conversation | Polling, plan: ConnectionPlan | PollPlan) -> Sequence[SubscriptionStatus]:
-        """Return what it says of the subscriptions; where it fails, that nobody knows."""
+        """Return the states of the subscriptions; where the conversation raises, all of them as unknown."""
         known = self.ask(Place.STATUSES, lambda: tuple(talk.statuses()), plan.name)
         if known is not None:
             return known
@@ -125,11 +129,11 @@ class AdapterFailures:
         ]
 
     def note(self, place: Place, error: Exception, at: str = "") -> AdapterError:
-        """Count a bug, tell it if it is new, and return it, to be raised. To be called while it is handled."""
+        """Count the exception that is being handled, log it if it is new, and return an error to be raised for it."""
         bug = AdapterError(self.venue, place, error)
         self.counts[place] += 1
         where = _innermost(error)
-        # Not by its text, which may be another each time.
+        # Without its text, which may differ each time.
         kind = f"{place} {type(error).__name__}", where
         tell = log.debug if kind in self._told else log.error if place is Place.STRIP else log.exception
         self._told.add(kind)

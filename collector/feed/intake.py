@@ -1,4 +1,4 @@
-"""Where the feed hands over what it received. The service implements it with the journal and the normaliser."""
+"""The protocols by which the feed hands frames over; `collector.recording` implements them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class LiveSession(Protocol):
     def parser(self) -> Parser: ...
 
     def frame(self, payload: bytes, received_ns: int) -> Sequence[Event]:
-        """Journal and parse a socket message; returns what the conversation should know.
+        """Journal and parse a socket message; return the events for the conversation.
 
-        NotStrippedError where the adapter's `strip` raises; that a message is lost is journalled by then.
+        Raises NotStrippedError where the adapter's `strip` raises; the loss of the message is in the journal by then.
         """
 
     def rest(self, call: RestCall, answer: RestAnswer) -> Sequence[Event]:
@@ -35,7 +35,7 @@ class LiveSession(Protocol):
         """What the venue has sent since then may still be unread; None: nothing is."""
 
     def close(self, reason: str, cause: str | None = None) -> None:
-        """The session is over; `cause` is the kind of gap that follows where it is not what the reason says."""
+        """End the session; `cause` is the kind of gap that follows, where the reason does not tell it."""
 
 
 class Intake(Protocol):
@@ -46,15 +46,15 @@ class Intake(Protocol):
     async def room(self) -> None: ...
 
     def gaps_closed(self, outcomes: Sequence[GapOutcome]) -> None:
-        """Journal what became of gaps; the table learns it by that way."""
+        """Journal what became of gaps, from where it gets into the table."""
 
     def wanted(self, venue: str, spans: Sequence[Span], *, whole: bool) -> None:
-        """Journal what the configuration asks of a venue, and whether that is the whole of it."""
+        """Journal which streams the configuration wants of a venue, and whether the list is complete."""
 
     async def refused(self) -> tuple[str, str]:
-        """Return once there is no room and nobody knows for how long: the cause, and in words why.
+        """Wait until there is no room for frames for an unknown time; return the kind of gap, and the reason in words.
 
-        Sessions are to be ended then, so that what they miss is a gap from that moment on.
+        Sessions have to end then, so that a gap covers what they miss.
         """
 
     def open(self, header: SessionHeader, *, strip: Callable[[bytes], bytes | None] | None = None) -> LiveSession:
@@ -74,7 +74,7 @@ class NoRoom(Exception):  # noqa: N818  no error of the line that it ends
 
 
 class NotStrippedError(Exception):
-    """A message could not be stripped and is not kept: what may not be stored may be in it. `__cause__` says why."""
+    """A message was not kept, because stripping it failed and it may contain private data; `__cause__` says why."""
 
 
 async def end_without_room(intake: Intake) -> None:

@@ -1,6 +1,6 @@
-"""One connection's life: received from, spoken on and watched, from when it is made until something ends it.
+"""One open connection: receives, sends and watches until something ends it.
 
-What is known of it dies with it. What outlives a connection, its counts and its pauses, is the `ConnectionFeed`'s.
+All that is known of the connection ends with it. Counts and delays, which outlive it, belong to `ConnectionFeed`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Heard:
 
 
 class LiveConnection:
-    """A connection that stands, with its session and its conversation.
+    """An open connection with its session and its conversation.
 
-    `proved` is called once every subscription flows; `refusals` are those that were told already, on any connection.
+    `proved` is called once every subscription flows; `refusals` are those that were logged before, on any connection.
     """
 
     def __init__(
@@ -80,19 +80,19 @@ class LiveConnection:
         self._refusals = refusals
         self._proved = proved
         self._is_proved = False
-        # Bounded by the conversation: one request a chunk of symbols.
+        # Bounded by the conversation, which makes one request for each chunk of symbols.
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._last_heard = clock.monotonic()
         self._behind = False
         self._held_back = False
-        """Whether its silence is our own doing, since there is no room for what it brings."""
+        """Whether we have stopped reading, because there is no room for its frames."""
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
-        """How each subscription stands."""
+        """The state of each subscription."""
         return self._failures.statuses(self.conversation, self._plan)
 
     async def hold(self) -> None:
-        """Speak and listen until something ends it, and raise that: a group of `LineError`, `NoRoom` and bugs."""
+        """Receive and send until something ends it; raise that as a group of `LineError`, `NoRoom` and bugs."""
         with self._calling(Place.OPENED, LineError):
             self._act(self.conversation.opened(self._clock.monotonic()))
         async with asyncio.TaskGroup() as group:
@@ -102,7 +102,7 @@ class LiveConnection:
             group.create_task(end_without_room(self._intake))
 
     def ended(self) -> None:
-        """Nothing more is read: have the journal know whether what had come was read."""
+        """Journal whether all that had arrived was read; nothing more will be."""
         self.reading.away = True
         self._tell_lag()
 
@@ -147,18 +147,18 @@ class LiveConnection:
                     reading.away = False
                 elif kind is not PONG:
                     raise line.ended(message)
-            # A flood leaves `receive` nothing to wait for; without this the writer's turn would not come.
+            # While frames flood in, `receive` never waits: without this, other tasks would get no turn.
             reading.turning = True
             await asyncio.sleep(0)
             reading.turning = False
             if intake.full:
-                self._held_back = reading.away = True  # the line's silence is our own doing now
+                self._held_back = reading.away = True  # its silence does not mean that the line is dead
                 await intake.room()
                 self._held_back = reading.away = False
                 self._last_heard = monotonic()
 
     def _tell_lag(self) -> None:
-        """Have the journal know while what the venue has sent waits unread: an end now would lose that, too."""
+        """Journal that data of the venue waits unread: if the connection ended now, that would be lost too."""
         if self.reading.behind:
             self._behind = True
             self._session.behind(self._clock.now_ns() - int(self.reading.lag * 1e9))
@@ -172,7 +172,7 @@ class LiveConnection:
         return ()
 
     def _tell_refused(self) -> None:
-        """Report what the venue refused for good: once, however often the line is made anew."""
+        """Log what the venue has refused for good: once, not for each new connection."""
         for status in self.statuses():
             name = status.channel, status.symbol
             if status.state is SubscriptionState.REFUSED and name not in self._refusals:
@@ -206,7 +206,7 @@ class LiveConnection:
             if now >= next_ping:
                 next_ping = now + limits.ping_seconds
                 await self._line.ping()
-            # While nothing is read, what was sent may still be lost: that the line lives is not known then.
+            # No beat while nothing is read: what was sent meanwhile may still be lost.
             if now >= next_beat and silent <= limits.ping_seconds and not self._held_back:
                 next_beat = now + BEAT_SECONDS
                 self._session.beat(clock.now_ns())

@@ -1,8 +1,9 @@
-"""The network as the feed sees it: lines that carry messages and requests that get answers.
+"""The network for the feed: lines, which carry messages, and requests with their answers.
 
-aiohttp does the work; its errors end here, translated into `LineError`, which always says why in words. Addresses in
-errors and logs have no query, since some venues put a token there. No redirect is followed: what we send may hold a
-token or a secret, which is for the configured address alone. No more of an answer is read than a caller allows.
+This is a layer over aiohttp. aiohttp's errors are translated into `LineError`, which always has a reason in words.
+Addresses in errors and logs are shown without their query, since some venues put a token there. Redirects are not
+followed: our requests may hold a token or a secret, which only the configured address may see. Answers are read only up
+to the size that the caller allows.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ BINARY = WSMsgType.BINARY
 class Loss(StrEnum):
     """The kinds of reasons for which a line is lost or cannot be made; few, so that they can be counted by."""
 
-    UNREACHABLE = "unreachable"  # nobody answers, or not in time
-    REFUSED = "refused"  # an answer, but no line
-    CLOSED = "closed"  # by the venue, in good order
-    CUT = "cut"  # without a word
-    SILENT = "silent"  # not even an answer to pings
-    STUCK = "stuck"  # it takes nothing from us
-    GIVEN_UP = "given up"  # by ourselves, since what came made no sense or did not come
-    FAILED = "failed"  # by ourselves, over a bug
-    NO_ROOM = "no room"  # by ourselves, since nothing more could be recorded
+    UNREACHABLE = "unreachable"  # no answer, or not in time
+    REFUSED = "refused"  # the peer answered, but with no WebSocket
+    CLOSED = "closed"  # the venue closed it with a close frame
+    CUT = "cut"  # the line was cut without a close frame
+    SILENT = "silent"  # nothing came, not even answers to our pings
+    STUCK = "stuck"  # the venue does not read what we send
+    GIVEN_UP = "given up"  # we ended it: messages made no sense, or were missing
+    FAILED = "failed"  # we ended it over a bug
+    NO_ROOM = "no room"  # we ended it, since nothing more could be recorded
 
 
 class LineError(CollectorError):
-    """A connection could not be made, or ended. `status` is the HTTP status where the peer answered with one.
+    """A connection could not be made, or has ended; `status` is the HTTP status, if the peer answered with one.
 
-    `again`: whether the same may succeed a moment later.
+    `again`: whether another try may succeed soon.
     """
 
     def __init__(self, reason: str, *, status: int | None = None, kind: Loss = Loss.CUT, again: bool = True) -> None:
@@ -75,13 +76,13 @@ class MovedError(LineError):
 
     def __init__(self, url: str, status: int, location: str | None) -> None:
         self.location = pointed_to(url, location)
-        """Where it points, without query and user; empty where it names nothing that is an address."""
+        """Where the redirect leads, without query and user; empty where that is no address."""
         whither = f"points to {self.location}" if self.location else "names no other address that can be read"
         reason = f"{shown(url)} answered {status} and {whither}; no redirect is followed"
         super().__init__(reason, status=status, kind=Loss.REFUSED, again=False)
 
     def advice(self, venue: str) -> str:
-        """Say what a person can do."""
+        """Return what a person can do about it."""
         if not self.location:
             return f"are the addresses in [venues.{venue}] right?"
         return f"if that is where the venue is now, set it in [venues.{venue}]"
@@ -108,7 +109,7 @@ class Line(Protocol):
         """Return the next message, pings and pongs included; any other kind means that the line has ended."""
 
     def ended(self, message: Message) -> LineError:
-        """Say why the line has ended, from the message of another kind that told so."""
+        """Return why the line has ended, from aiohttp's message about it."""
 
     def unread(self) -> int:
         """Return how many bytes have come that are still in the system's hands."""
@@ -147,7 +148,7 @@ def shown(url: str | URL) -> str:
 
 
 def pointed_to(url: str | URL, location: str | None) -> str:
-    """Return the address that an answer's `Location` names, fit for logs; empty where it is none."""
+    """Return the address in an answer's `Location` header, in a form for logs; empty where there is none."""
     if not location:
         return ""
     try:
@@ -159,7 +160,7 @@ def pointed_to(url: str | URL, location: str | None) -> str:
 async def refuse_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Let no redirect through to aiohttp, which would follow it: a handshake cannot be told not to."""
+    """Refuse a redirect before aiohttp follows it: for WebSocket handshakes aiohttp has no option against that."""
     response = await handler(request)
     if 300 <= response.status < 400 and response.status != HTTPStatus.NOT_MODIFIED:
         response.close()
@@ -172,7 +173,7 @@ class AiohttpLine:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         self._socket = socket
-        # Not wrapped: one coroutine less for each frame.
+        # aiohttp's own method, without a wrapper: that saves a coroutine for each frame.
         self.receive = socket.receive
 
     def ended(self, message: Message) -> LineError:
@@ -192,7 +193,7 @@ class AiohttpLine:
         held = array("i", [0])
         try:
             fcntl.ioctl(self._socket.get_extra_info("socket").fileno(), termios.FIONREAD, held)
-        except (AttributeError, OSError, ValueError):  # it is closed: what was not taken is lost
+        except (AttributeError, OSError, ValueError):  # the socket is closed, and what was unread is lost
             return 0
         return held[0]
 
@@ -226,7 +227,7 @@ class AiohttpLine:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._socket.close()
         except TimeoutError:
-            # Leaving without the peer's answer is what the time limit is for; the session ends with its reason.
+            # We leave without the peer's answer then; the session keeps the reason that it ended with.
             return
 
 
@@ -246,7 +247,7 @@ class AiohttpNetwork:
             timeout=timeout,
             headers=headers,
             connector=connector,
-            auto_decompress=False,  # which has no bound; `read_body` has
+            auto_decompress=False,  # aiohttp's own unpacking has no bound; `read_body` has one
             middlewares=(refuse_redirects,),
         ) as session:
             yield cls(session)
@@ -303,7 +304,7 @@ def _why_none(url: str, error: Exception) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    # aiohttp's own texts may quote the whole address, with its query.
+    # aiohttp's own texts may quote the whole address with its query.
     os_error = getattr(error, "os_error", None)
     return (
         str(os_error or (error.strerror if isinstance(error, OSError) and error.strerror else "")) or "no reason given"

@@ -1,8 +1,8 @@
-"""How long the feed waits before it tries again: longer each time, never for long while the venue is known to be there.
+"""Delays before the feed tries again: longer each time, but short while the venue is known to be up.
 
-A line whose venue is away as a whole waits up to a minute, so that nobody is hammered. While another line of the venue
-lives, the fault is the line's own, and passes sooner: it is made again within seconds. And once any line of the venue
-comes back, those that sleep need not finish their sleep.
+While all lines of a venue are down, each waits up to a minute, so that the venue is not flooded with tries. While
+another line of the venue is live, a line waits a few seconds at most, since the fault is probably its own. When a line
+of the venue comes back, the waiting ones are woken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WAKE_SPREAD_SECONDS = 3.0
 
 
 class Pauses:
-    """What the lines of one venue know of each other: which are live, and when one has come to life."""
+    """What the lines of one venue know of each other: which of them are live, and when one becomes live."""
 
     def __init__(self, clock: Clock, random: Random) -> None:
         self._clock = clock
@@ -53,7 +53,7 @@ class Pauses:
         return PAUSE_BESIDE_LIVE_MAX_SECONDS if self._live else BACKOFF_MAX_SECONDS
 
     async def sleep(self, seconds: float, *others: asyncio.Event) -> None:
-        """Sleep so long, or until a line comes to life and a moment more, or until one of `others` is set."""
+        """Sleep for these seconds, or until shortly after a line becomes live, or until one of `others` is set."""
         end = self._clock.monotonic() + seconds
         came = self._came
         await sleep_or(self._clock, seconds, came, *others)
@@ -63,7 +63,7 @@ class Pauses:
 
 
 async def sleep_or(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
-    """Sleep so long, or until one of these is set."""
+    """Sleep for these seconds, or until one of the events is set."""
     waiting: list[asyncio.Future[object]] = [asyncio.ensure_future(clock.sleep(seconds))]
     waiting += [asyncio.ensure_future(event.wait()) for event in events]
     try:

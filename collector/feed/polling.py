@@ -1,7 +1,8 @@
-"""Instruments that are asked for over REST: makes the calls that a venue's polling wants, in the order that it wants.
+"""Records instruments by polling: makes the REST calls that a venue's polling asks for, in its order.
 
-One task a lane, so that a slow method does not hold up another. What to ask next, how often, and what an answer means
-is the venue's business (`collector.venues.adapter.Polling`); this module has the network, the clock and the journal.
+Each lane has a task of its own, so that a slow method does not hold up another. The venue decides what to call next,
+how often, and what an answer means (`collector.venues.roles.Polling`); this module has the network, the clock and the
+journal.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ POLL_WAIT_MAX_SECONDS = 1.0
 
 
 class PollFeed:
-    """Runs one poll plan; it shows itself like a connection."""
+    """Runs one poll plan; to the status it looks like a connection."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class PollFeed:
         return f"<PollFeed {self.plan.name} {self.state} answers={self.frames}>"
 
     def statuses(self) -> Sequence[SubscriptionStatus]:
-        """How each subscription stands."""
+        """The state of each subscription."""
         return () if self._polling is None else self._failures.statuses(self._polling, self.plan)
 
     async def run(self) -> None:
@@ -108,7 +109,7 @@ class PollFeed:
         return pause
 
     async def _one_session(self) -> None:
-        """Poll until what comes cannot be recorded. Raises what is a bug."""
+        """Poll until answers cannot be recorded any more. Bugs are raised."""
         with self._calling(Place.PARSER, CollectorError):
             session = self._intake.open(self.plan.session_header())
         reason, cause = "stopped", None
@@ -165,7 +166,7 @@ class PollFeed:
                 self._pauses.came(self)
 
     def _failed(self, lane: str, error: VenueError, polling: Polling) -> None:
-        # One trouble hits one symbol after the other: it is told once in a lane, not once for each.
+        # One trouble hits symbol after symbol: it is logged once in a lane, not once for each symbol.
         told = error.code or "not reached"
         tell = log.debug if self._told.get(lane) == told else log.warning
         tell("poll_failed", connection=self.plan.name, lane=lane, reason=str(error))
@@ -186,7 +187,7 @@ class PollFeed:
             self._become(ConnectionState.SUBSCRIBING, str(error))
 
     async def _beat(self, session: LiveSession) -> None:
-        # There is no line that could be alive without answers: time passes for the session only when some came.
+        # Without a socket only answers show that the venue is there, so that only they are followed by a beat.
         beaten_ns = self.last_frame_ns
         while True:
             await self._clock.sleep(BEAT_SECONDS)

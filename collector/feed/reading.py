@@ -1,9 +1,9 @@
-"""Up to when everything was read that had come over a line: what has come and is unread when it ends is lost with it.
+"""Measures up to when all data that arrived on a line was read: what is unread when the line ends is lost with it.
 
-Nobody tells a reader that it is behind. What has come may lie in the system's buffer, in aiohttp's queue, or be on the
-way from one to the other, and a reader that has just been woken looks like one that waits. But there are moments after
-which one knows: when the system holds no more than the loop takes from it at one go, all that is in the queue a few
-turns of the loop later; and a reader that waits for the next message then has read it.
+There is no direct way to see that a reader is behind. Data may be in the kernel's buffer, in aiohttp's queue, or on its
+way from one to the other, and a reader that has just been woken looks like one that waits. But it can be found out: if
+the kernel holds no more than the event loop takes at once, that data is in the queue a few turns of the loop later; and
+a reader that then waits for the next message has read it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ BUSY_LOOP_TURNS_MAX = 20
 
 
 class Reading:
-    """How far a line was read, as somebody finds out who calls `look` every second; the reader keeps two flags true.
+    """How far a line has been read. `look` is called every second; the reader maintains two flags.
 
-    `unread` gives how many bytes the system holds that nobody has taken yet.
+    `unread` returns how many bytes the kernel holds for the line.
     """
 
     __slots__ = ("_looking", "_loop", "_monotonic", "_unread", "away", "read_to", "turning")
@@ -45,7 +45,7 @@ class Reading:
         self.turning = False
         """Whether the reader leaves others their turn, though there may be more to read;"""
         self.away = False
-        """and whether it waits for something else than messages, or is gone."""
+        """Whether the reader waits for something else than messages, or has ended."""
 
     @property
     def lag(self) -> float:
@@ -54,11 +54,11 @@ class Reading:
 
     @property
     def behind(self) -> bool:
-        """Whether more may be missing, should the line end now, than what comes after the last message."""
+        """Whether data that arrived some time ago would be lost if the line ended now."""
         return self.lag > LAG_MAX_SECONDS
 
     def look(self) -> None:
-        """Find out, in the next turns of the loop or as soon as that can be told, whether everything is read."""
+        """Begin to find out whether everything is read; that takes some turns of the loop, or longer."""
         if not self._looking:
             self._looking = True
             self._begin()
@@ -80,7 +80,7 @@ class Reading:
         elif self.turning:
             self._loop.call_later(RECHECK_SECONDS, self._turn, mark, left, waited)
         elif not waited:
-            # The queue was full, perhaps, and the system's buffer not asked before the reader had emptied it.
+            # Perhaps the queue was full, so that the kernel's buffer was not read before the reader had emptied it.
             self._loop.call_soon(self._turn, mark, LOOP_TURNS, True)
         else:
             self.read_to = mark

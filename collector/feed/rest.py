@@ -1,6 +1,6 @@
-"""A venue's REST interface: paced, retried, journalled.
+"""Calls a venue's REST interface: paced, retried and journalled.
 
-One client a venue, so that everything that talks to it shares one budget and one cool-down.
+There is one client for each venue, so that all its callers share one rate and one pause after a refusal.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ class RestClient:
         before: Callable[[], Awaitable[object]] | None = None,
         place: Place = Place.HISTORY,
     ) -> R:
-        """Run a generator of calls to its end and return what it returns; `before` is awaited ahead of each request.
+        """Run a generator of calls to its end and return its result; `before` is awaited before each request.
 
-        An answer that means failure is thrown into it; what it does not catch comes out of here as a `VenueError`. So
-        does a bug in it, as an `AdapterError`; `place` says which generator it was.
+        A failure is thrown into the generator; if it does not catch that, it is raised here as a `VenueError`. A bug in
+        the generator is raised as an `AdapterError`; `place` says which generator it was.
         """
         running = self.failures.calling(place, StopIteration, VenueError)
         try:
@@ -113,7 +113,7 @@ class RestClient:
             return result
 
     async def fetch(self, call: RestCall, *, before: Callable[[], Awaitable[object]] | None = None) -> RestAnswer:
-        """Make one call, journal and parse its answer; transient failures are tried again a few times.
+        """Make one call, journal and parse its answer; after passing failures it is tried again a few times.
 
         Raises `VenueError`.
         """
@@ -138,13 +138,13 @@ class RestClient:
         return answer
 
     async def fetch_once(self, call: RestCall, session: LiveSession) -> tuple[RestAnswer, Sequence[Event]]:
-        """Make one call for a session of its own, without trying again. Raises `VenueError`, which the caller tells."""
+        """Make one call for another session, once. Raises `VenueError`, which the caller has to log."""
         answer = await self._once(call)
         return answer, session.rest(call, answer) if call.record else ()
 
     def _tell(self, call: RestCall, error: VenueError) -> None:
-        # A venue that is closed for good must not fill the log: the same reason again is for the curious only. What
-        # comes of a call in the end is told by whoever made it.
+        # A venue that has closed for good must not fill the log: a repeated reason is logged at debug level. What
+        # became of the call in the end is logged by its caller.
         tell = log.debug if self._told.get(call.channel) == error.reason else log.info
         tell("rest_failed", venue=self._name, channel=call.channel, reason=error.reason, code=error.code)
         self._told[call.channel] = error.reason
@@ -189,7 +189,7 @@ class RestClient:
             )
             failure.retry_after = RETRY_AFTER_MAX_SECONDS
         self.use.failed += 1
-        if status == 429:  # everybody waits who draws on the same budget
+        if status == 429:  # all callers of the venue wait
             until = self._clock.monotonic() + (failure.retry_after or TOO_MANY_REQUESTS_PAUSE_SECONDS)
             self._not_before[call.quota] = max(self._not_before.get(call.quota, 0.0), until)
             self.use.throttled += 1
@@ -212,7 +212,7 @@ class RestClient:
 
 
 def _bucket(per_second: float) -> AsyncLimiter:
-    # One second's worth, filled at the plain rate: the venue's own burst stays in reserve.
+    # It holds calls for one second and refills at the plain rate: the venue's own burst stays in reserve.
     return AsyncLimiter(per_second, 1.0) if per_second >= 1.0 else AsyncLimiter(1.0, 1.0 / per_second)
 
 

@@ -1,8 +1,9 @@
-"""What the configuration asks of one venue, told to the journal as it changes.
+"""Journals which streams the configuration wants of one venue, whenever that changes.
 
-Coverage is measured against it. What is named is asked for from the start, whether the venue answers or not; what a
-pattern means is known with the venue's first list, and is asked for since the start as well. One list that leaves a
-symbol out is no proof that it is gone: it counts as asked for until a list does so most of an hour later.
+Coverage is measured against it. A symbol that is named is wanted from the start, whether the venue answers or not. The
+symbols of a pattern are known with the venue's first list, and are then wanted since the start as well. One list that
+lacks a symbol is no proof that it was delisted: the symbol stays wanted until a list most of an hour later lacks it
+too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from collector.venues.adapter import Venue
 from collector.venues.plan import Plan
 
 # A symbol that is missing from the venue's lists for longer counts as delisted. The lists are fetched at least once an
-# hour (`REFRESH_SECONDS`), so that such a symbol
-# was missing from two of them in a row.
+# hour (`REFRESH_SECONDS`), so that such a symbol was missing from two of them in a row.
 DELISTED_SECONDS = 3000.0
 
 # Stream and symbol.
@@ -26,7 +26,7 @@ _Stream = tuple[str, str]
 
 
 class Wanting:
-    """Keeps what is asked of a venue."""
+    """The wanted streams of a venue."""
 
     def __init__(self, venue: Venue[Any], intake: Intake, clock: Clock) -> None:
         self._venue = venue
@@ -51,7 +51,7 @@ class Wanting:
         self._tell(whole=False)
 
     def planned(self, plan: Plan) -> None:
-        """Take what the venue's list makes of it."""
+        """Take over the symbols that discovery found for the configuration."""
         planned = dict.fromkeys(
             (one.stream, symbol)
             for line in plan.lines
@@ -60,7 +60,7 @@ class Wanting:
             for symbol in one.symbols
         )
         symbols = {symbol for _, symbol in planned}
-        # A name that the venue's list lacks stays asked for: somebody wants it recorded, and it is not.
+        # A configured name that the venue's list lacks stays wanted: it should be recorded, and is not.
         named = [stream for stream in _each(self._venue.named()) if stream[1] not in symbols]
         kept = self._not_gone_yet(planned.keys(), symbols, {symbol for _, symbol in named})
         since_ns = self._asked_ns if self._first else self._clock.now_ns()
@@ -71,8 +71,8 @@ class Wanting:
             self._tell(whole=True)
 
     def _not_gone_yet(self, planned: Set[_Stream], symbols: Set[str], named: Set[str]) -> list[_Stream]:
-        """Return what was asked for and is in no list now, but may be again."""
-        if self._first:  # the configuration is another one: what it does not mean is not wanted
+        """Return streams whose symbols are missing from the newest list, but not for long."""
+        if self._first:  # after a change of the configuration only what it names now is wanted
             self._left_out.clear()
             return []
         now = self._clock.monotonic()
@@ -85,7 +85,7 @@ class Wanting:
         ]
 
     def tell_again(self) -> None:
-        """Tell all of it once more: what was told may be lost."""
+        """Journal all of it again: what was journalled may be lost."""
         self._tell(whole=not self._first)
 
     def nothing(self) -> None:

@@ -1,7 +1,6 @@
-"""One venue's worker: discovers, holds the planned connections, looks again from time to time.
+"""One venue's worker: discovers what to record, keeps the planned connections, and discovers again from time to time.
 
-A worker never ends by itself and never takes another with it: whatever its venue does ends in a retry and a visible
-state.
+A worker never ends by itself, and never ends another one: whatever its venue does leads to a retry and a visible state.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class VenueWorker:
         self.wanting = Wanting(venue, intake, clock)
         """What is asked of the venue."""
         self.rest: RestClient | None = None
-        """The venue's one budget of REST calls; None until the worker runs."""
+        """The client that all REST calls of the venue share; None until the worker runs."""
         self.problems: tuple[Problem, ...] = ()
         self.state = WorkerState.DISCOVERING
         self.since_ns = clock.now_ns()
@@ -114,11 +113,11 @@ class VenueWorker:
         self._changed.set()
 
     def _ask_for(self, tell: Callable[[], None]) -> None:
-        """Tell what is asked of the venue; a bug in that costs no line."""
+        """Journal the wanted streams; a bug of the adapter in that ends no connection."""
         self.failures.ask(Place.NAMED, tell)
 
     async def run(self) -> None:
-        """Work until cancelled. May be run again after it failed: nothing of the failed run remains."""
+        """Work until cancelled. After a failure it may be run again, and starts from nothing."""
         self.connections.clear()
         self.leaving.clear()
         self._seeing_off = None
@@ -127,7 +126,7 @@ class VenueWorker:
         header = SessionHeader(self.venue.name, self.venue.adapter.name, worker=f"{self.venue.name}-rest")
         session = self._intake.open(header)
         self.rest = RestClient(self.venue, limits, self._network, self._clock, session, self.failures)
-        # One bucket of one message at the plain rate: what the venue allows beyond stays in reserve.
+        # One message at a time at the plain rate: the burst that the venue allows stays in reserve.
         sending = AsyncLimiter(1, 1 / limits.messages_per_second)
         budget = _Budget(limits, self.rest, Pauses(self._clock, self._random), sending)
         try:
@@ -158,7 +157,7 @@ class VenueWorker:
                 plan = await budget.rest.drive(discovery, place=Place.DISCOVER)
             except VenueError as error:
                 longest = BACKOFF_MAX_SECONDS if self.connections else UNDISCOVERED_PAUSE_MAX_SECONDS
-                # What a person has to put right (a token, a name) is not asked for every minute.
+                # After a failure that a person has to correct (a token, a name) the next try is not within a minute.
                 pause = max(self._backoff.next(longest), PERMANENT_FAILURE_PAUSE_SECONDS if error.permanent else 0.0)
                 tell = log.debug if str(error) == self._told else log.warning
                 tell("discovery_failed", venue=self.venue.name, reason=str(error), next_try_s=round(pause, 1))
@@ -183,12 +182,13 @@ class VenueWorker:
     async def _hold(
         self, plan: Plan, holding: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup, budget: _Budget
     ) -> None:
-        """Start what is new in the plan, end what is no longer in it, leave the rest alone.
+        """Start connections that are new in the plan, end those that it lacks, and leave the others alone.
 
-        Connections whose subscriptions are others now are made anew beside the old ones, which record on until the new
-        ones do: a symbol that comes or goes costs the other symbols nothing, whichever connection they are on then.
+        A connection whose subscriptions have changed is replaced by a new one; the old one records on until the new one
+        is live. So a symbol that comes or goes causes no gap for the other symbols, on whichever connection they are
+        then.
         """
-        if self._seeing_off is not None:  # of the change before this one
+        if self._seeing_off is not None:  # it still ends the connections of the change before
             await asyncio.wait([self._seeing_off])
         wanted = {one.name: one for one in plan.lines}
         old: dict[str, asyncio.Task[None]] = {}
@@ -216,7 +216,9 @@ class VenueWorker:
             while (now := self._clock.monotonic()) - settled_since < SETTLED_SECONDS and new:
                 if any(feed.state is not ConnectionState.LIVE for feed in new):
                     settled_since = now
-                    if now - began >= OVERLAP_MAX_SECONDS:  # perhaps the venue allows no more connections
+                    if (
+                        now - began >= OVERLAP_MAX_SECONDS
+                    ):  # perhaps the venue allows no more connections than the old ones
                         log.warning("connections_replaced_early", venue=self.venue.name, connections=sorted(old))
                         break
                 await self._clock.sleep(REPLACEMENT_POLL_SECONDS)

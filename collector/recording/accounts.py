@@ -1,8 +1,8 @@
-"""The items of frames against what became of them: every item that was received in this run has to be committed.
+"""Checks that every item received in this run is committed.
 
-Two counts are kept of each segment of the journal: the items that live parsers found in its frames as these came, and
-those of the batches that were committed, which may have been read from the journal again. Where they differ, something
-was dropped on the way that is neither a row nor a duplicate nor in quarantine.
+For each segment of the journal there are two counts: the items that live parsers found in its frames, and the items of
+the batches that were committed, some of which were read from the journal again. If the two differ, an item was lost: it
+is neither a row, nor a duplicate, nor in quarantine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collector.store.batch import Batch, Committed
 
 
 class Accounts:
-    """Counts what was received and what was committed. `begin` is where this run's part of the journal begins."""
+    """Counts received and committed items; `begin` is where this run's part of the journal begins."""
 
     def __init__(self, begin: Position) -> None:
         self._begin = begin
@@ -25,13 +25,13 @@ class Accounts:
         self._read_anew = False
         """Whether the journal is read by parsers that began in the middle of this run."""
         self._miscounted = 0
-        """Items that a commit told of more, or of less, than its batch held."""
+        """How many items more or fewer commits reported than their batches held."""
 
     def __repr__(self) -> str:
         return f"<Accounts received={self._received.total()} committed={self._committed.total()}>"
 
     def received(self, segment: int, items: int) -> None:
-        """Frames in this segment of the journal held so many items."""
+        """Count items of frames in a segment of the journal."""
         self._received[segment] += items
 
     def committed(self, batch: Batch, committed: Committed) -> None:
@@ -42,20 +42,20 @@ class Accounts:
             self._committed[batch.position.segment] += items
 
     def read_again_from(self, position: Position) -> None:
-        """What lies behind this place is going to be committed once more."""
+        """Note that everything after this position will be committed again."""
         for segment in [number for number in self._committed if number >= position.segment]:
             del self._committed[segment]
         self._read_anew = True
 
     def caught_up(self, end: Position) -> None:
-        """What is received from here on is committed as live parsers read it."""
+        """Note that everything after this position is committed as live parsers read it."""
         if self._read_anew:
-            # Parsers that begin in the middle know less: of a bar that they never saw open they tell no end.
+            # Parsers that begin in the middle know less: they do not close a bar whose beginning they have not seen.
             self._not_compared.update(number for number in self._received if number <= end.segment)
             self._read_anew = False
 
     def lost_before(self, position: Position) -> None:
-        """What lies before this place is in no table and cannot be read: it is told as a gap."""
+        """Note that frames before this position cannot be read any more; a gap says so."""
         for counts in (self._received, self._committed):
             for segment in [number for number in counts if number < position.segment]:
                 del counts[segment]

@@ -9,10 +9,10 @@ from collector.listeners import Listeners
 
 @dataclass(frozen=True, slots=True)
 class TableChanges:
-    """What others must hear of.
+    """Signals about changes of the tables, for the parts that read them.
 
-    `gaps`: a commit has opened or closed some. `settled`: a repair has closed some, as repaired or not. `went_back`:
-    the database stands earlier than it did, and what was read from it before is not true any more.
+    `gaps`: a commit has opened or closed gaps. `settled`: a repair has closed gaps, as repaired or as unrecoverable.
+    `went_back`: the database is at an earlier state than before, so that everything read from it has to be read again.
     """
 
     gaps: Listeners = field(default_factory=Listeners)

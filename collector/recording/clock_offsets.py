@@ -1,7 +1,7 @@
-"""How far a venue's clock is from ours, as far as its records tell.
+"""Estimates how far a venue's clock is from ours, from the times in its records.
 
-A record is received after it happened, so `received - time` is the way's length plus what our clock is ahead of the
-venue's. The least of a minute is closest to the clocks' difference: below zero, the venue's clock is ahead for certain.
+`received - time` of a record is its delay on the way plus the offset of our clock against the venue's. The smallest
+value of a minute has the least delay, and so is closest to the offset. If it is negative, the venue's clock is ahead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _Least(NamedTuple):
 
 
 class ClockOffsets:
-    """The least `received - time` of each venue in this minute and the one before."""
+    """The smallest `received - time` of each venue, for the current minute and the one before."""
 
     def __init__(self) -> None:
         self._now: dict[str, _Least] = {}
@@ -36,7 +36,7 @@ class ClockOffsets:
             self._now[venue] = _Least(window, us)
 
     def seconds(self, venue: str, now_ns: int) -> float | None:
-        """Return the least of the last one to two minutes; None when nothing came in them."""
+        """Return the smallest value of the last one to two minutes; None where no record came."""
         window = now_ns // WINDOW_NS
         known = [one.us for one in (self._now.get(venue), self._before.get(venue)) if one and one.window >= window - 1]
         return min(known) / 1e6 if known else None

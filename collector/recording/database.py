@@ -1,4 +1,4 @@
-"""The database that the daemon writes to: a configured one, or a server of its own."""
+"""The database that the daemon writes to: a configured one, or the embedded server."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ RETRY_MAX_SECONDS = 15.0
 
 
 class DatabaseState(StrEnum):
-    STARTING = "starting"  # its server, or its tables
-    AWAY = "away"  # nothing can be prepared for now
+    STARTING = "starting"  # the server is started, or the tables are migrated
+    AWAY = "away"  # the last try to prepare it failed
     READY = "ready"
 
 
 class Database:
-    """Start it with `prepared`, keep it with `watch`."""
+    """Prepared once at the start (`prepared`), and watched from then on (`watch`)."""
 
     def __init__(self, dsn: str | None, server: EmbeddedServer | None, clock: Clock, *, migrate_at_start: bool) -> None:
         self._dsn = dsn
@@ -57,7 +57,10 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def of(cls, config: Config, clock: Clock) -> AsyncIterator[Database]:
-        """Make the one that the configuration asks for; nothing is started yet, everything is stopped at the end."""
+        """Give the database of a configuration for the block.
+
+        Starts nothing; an embedded server is stopped at the end.
+        """
         secret = config.database.dsn
         server = None if secret else EmbeddedServer(config.data_dir)
         database = cls(
@@ -70,12 +73,12 @@ class Database:
                 await server.stop(timeout_seconds=SERVER_STOP_SECONDS)
 
     def dsn(self) -> str:
-        """Where to connect, with the password; the embedded server's port may change when it is started again."""
+        """Return the address, with the password. The embedded server may have another port after a restart."""
         return self.server.dsn if self.server else self._dsn or ""
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The address as people may see it, without the password."""
         return "embedded" if self.server else address(self.dsn())
 
     @property
@@ -88,9 +91,9 @@ class Database:
         return self.server.describe() if self.server else None
 
     async def prepared(self) -> None:
-        """Start the server if it is ours and bring the tables up to date, however long something is in the way.
+        """Start the embedded server, if that is used, and migrate the tables; tries again until it succeeds.
 
-        Raises DatabaseNewerError, which waiting cannot cure: the tables are those of a newer program.
+        Raises DatabaseNewerError, since waiting does not help there: the tables are those of a newer program.
         """
         if passed_over := understand(self.dsn()).passed_over if self._dsn else ():
             log.info("database_options_passed_over", database=self.place, options=sorted(passed_over))
@@ -121,7 +124,7 @@ class Database:
             log.warning("database_away", database=self.place, reason=reason)
 
     async def watch(self) -> None:
-        """Start our own server again whenever it dies; returns at once for a configured one."""
+        """Restart the embedded server whenever it dies; returns at once where a configured database is used."""
         if self.server is not None:
             await self._started.wait()
             await self.server.keep()

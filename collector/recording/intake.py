@@ -1,13 +1,14 @@
-"""From the feed's hands into the journal, the parsers and the writer's queue: where live frames are decoded, once.
+"""Takes live frames from the feed into the journal, the parsers and the writer's queue.
 
-A frame goes to the journal's buffer first and is then parsed into the current batch. Batches are cut by time, by size
-and where a segment ends, and queue up for the writer. The queue is bounded in bytes of frames. When it is full,
+A frame is first appended to the journal's buffer and then parsed into the current batch. A batch ends after some time,
+at some size, and with each segment; then it waits in the writer's queue, which is bounded in bytes of frames. When the
+queue is full,
 
-* reading is held for as long as the queue's oldest batch is young: a short burst waits in the kernel's buffers while
-  the database works at its full speed;
-* but no venue waits for a database that is away or slow for longer. Then what does not fit is not kept in memory at
-  all: parsing goes on, because the feed needs the events, and its records are thrown away. They are made again from
-  the journal (`collector.recording.recorder`), by parsers that start in exactly the state that they had at that point.
+* reading is held back while the queue's oldest batch is young: a short burst waits in the kernel's buffers while the
+  database works at full speed;
+* but venues do not wait for a database that is away, or slow for longer. Then batches are not kept in memory at all.
+  Parsing goes on, because the feed needs the events, but the records are dropped. They are made again from the journal
+  (`collector.recording.recorder`), by parsers that start in exactly the state that these had at that point.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ class JournalledIntake:
         self.out = Records()
         self.oldest_ns = 0
         self.accounts = Accounts(journal.begin)
-        """What was received and what became of it."""
+        """Counts of received and committed items."""
         self._cut_at = journal.end
-        # A batch never spans segments, so that each segment's counts are its own.
+        # A batch never spans two segments, so that items can be counted by segment.
         journal.call_when_full(self._cut)
         journal.call_to_carry(self._carried)
-        # Nothing goes to the writer directly before it is known where the tables end.
+        # Records go to the writer directly only once it is known how far the tables are.
         self.mode: Mode = Behind(journal.end, None)
 
     def __repr__(self) -> str:
@@ -106,7 +107,7 @@ class JournalledIntake:
         self.normaliser.ask(venue, spans, now_ns, self.out, whole=whole)
 
     def clock_was_set(self, by_ns: int) -> None:
-        """Our clock was set forward, or back, by so much a moment ago."""
+        """Note that our clock was set forward or back by this much a moment ago."""
         now_ns = self._clock.now_ns()
         self.append(0, Kind.NOTE, now_ns, encode_note(ClockSet(by_ns)))
         self.normaliser.clock_was_set(by_ns, now_ns, self.out)
@@ -119,7 +120,7 @@ class JournalledIntake:
         received_ns = self._clock.now_ns()
         number = max(received_ns // 1000, self._last_session + 1)
         payload = encode_header(header)
-        # What no parser can be made for must not be in the journal.
+        # Fails before the journal has the header, which no reader could make a parser for.
         parsed = self.normaliser.prepare(number, header, received_ns)
         self.append(number, Kind.OPEN, received_ns, payload)
         self._last_session = number
@@ -127,11 +128,11 @@ class JournalledIntake:
         return JournalledSession(self, parsed) if strip is None else StrippedSession(self, parsed, strip)
 
     def number_after(self, session: int) -> None:
-        """Give sessions from now on higher numbers than that."""
+        """Give later sessions higher numbers than this."""
         self._last_session = max(self._last_session, session)
 
     def _carried(self, session_id: int, description: bytes) -> bytes:
-        # So that a reader that begins here counts on.
+        # So that a reader that begins in this segment goes on counting frames.
         session = self.normaliser.sessions.get(session_id)
         if session is None:
             return description
@@ -157,12 +158,12 @@ class JournalledIntake:
     # -- batches -----------------------------------------------------------------------------------------------------
 
     def cut_if_large(self) -> None:
-        """Close the current batch when it has enough rows."""
+        """End the current batch if it has enough rows."""
         if self.out.items >= self._batch_rows:
             self.cut()
 
     def cut(self) -> None:
-        """Close the current batch, whatever is in it."""
+        """End the current batch."""
         self._cut(self.journal.end)
 
     def _cut(self, end: Position) -> None:
@@ -180,16 +181,16 @@ class JournalledIntake:
             self.fall_behind(end, self.normaliser.fork())
 
     def fall_behind(self, position: Position, parsers: Normaliser | None) -> None:
-        """From here on the journal alone remembers; what is queued already is still written.
+        """Keep records from here on only in the journal; batches in the queue are still written.
 
-        `parsers` are as they were there; None where that is still to be found out.
+        `parsers` are in the state that they had at this position; None where the position is not known yet.
         """
         self.mode = Behind(position, parsers)
 
     def catch_up(self, reader: Normaliser) -> None:
-        """The reader of the journal has reached its very end: live batches flow again, starting here.
+        """Queue live batches again, starting here: the reader has reached the end of the journal.
 
-        What the reader knows of gaps and of our clock is the truth: it has seen the end of the former run, too.
+        Its knowledge of gaps and of our clock replaces ours, since it has also seen the end of the run before this one.
         """
         self.normaliser.gaps, self.normaliser.shown = reader.gaps, reader.shown
         self.accounts.received(self.journal.end.segment, self.out.items)
@@ -206,7 +207,7 @@ class JournalledIntake:
 
     @property
     def oldest_waiting_ns(self) -> int | None:
-        """When the oldest frame was received whose records wait for the writer; None when none waits."""
+        """When the oldest frame whose records wait for the writer was received; None where none waits."""
         return self.queue.oldest_ns or self.oldest_ns or None
 
     @property
@@ -216,5 +217,5 @@ class JournalledIntake:
 
     @property
     def live(self) -> bool:
-        """Whether what is received goes to the writer directly, and not by way of the journal."""
+        """Whether records go to the writer directly, and not by way of the journal."""
         return isinstance(self.mode, Live)

@@ -1,4 +1,4 @@
-"""Whether what is received goes to the writer directly, or by way of the journal: the one state of the recording."""
+"""The state of the recording: whether records go to the writer directly, or by way of the journal."""
 
 from __future__ import annotations
 
@@ -24,5 +24,6 @@ class Behind:
     parsers: Normaliser | None
 
 
-# While the recorder reads the journal the mode stays `Behind`: it is one commit after another that catches up.
+# Catching up is no mode of its own: while the recorder reads the journal the mode stays `Behind`, and each commit moves
+# its position on.
 Mode = Live | Behind

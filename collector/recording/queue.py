@@ -10,7 +10,7 @@ from collector.store.batch import Batch
 
 
 class BatchQueue:
-    """A queue whose oldest batch stays in it until it is committed. `most_bytes`: more than that is full."""
+    """A queue whose oldest batch stays in it until it is committed; full with more than `most_bytes`."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
@@ -28,21 +28,21 @@ class BatchQueue:
 
     @property
     def full(self) -> bool:
-        """Whether it holds more than it should."""
+        """Whether it holds more than `most_bytes`."""
         return self.bytes > self.most_bytes
 
     @property
     def overfull(self) -> bool:
-        """Whether it holds twice as much as it should."""
+        """Whether it holds more than twice `most_bytes`."""
         return self.bytes > 2 * self.most_bytes
 
     @property
     def oldest_ns(self) -> int | None:
-        """When the oldest frame in it was received; None while it is empty."""
+        """When its oldest frame was received; None while it is empty."""
         return self._batches[0].oldest_ns if self._batches else None
 
     def offer(self, batch: Batch) -> None:
-        """Add a batch, however full it is."""
+        """Add a batch, even to a full queue."""
         self._batches.append(batch)
         self.bytes += batch.size
         self._arrived.set()
@@ -57,13 +57,13 @@ class BatchQueue:
         return self._batches[0]
 
     def done(self, batch: Batch) -> None:
-        """The oldest batch, this one, is committed."""
+        """Remove the oldest batch, which is this one and is committed."""
         self._batches.popleft()
         self.bytes -= batch.size
         self._drained.set()
 
     def forget(self) -> None:
-        """Drop everything: it will be read from the journal again."""
+        """Drop all batches: they will be read from the journal again."""
         self._batches.clear()
         self.bytes = 0
         self._drained.set()
@@ -74,7 +74,7 @@ class BatchQueue:
         self._arrived.set()
 
     async def drained(self, seconds: float) -> None:
-        """Return when a batch has left, or after so many seconds."""
+        """Return when a batch was removed, at the latest after these seconds."""
         self._drained.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

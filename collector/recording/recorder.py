@@ -1,8 +1,8 @@
-"""From the queue, or from the journal, into the database; and the position that says how far.
+"""Commits batches from the queue, or from the journal, and moves the journal's position in the database.
 
-While the writer can follow, it commits the batches that the intake cuts. When it could not (the database was away, or
-slow) or does not know yet where it stands (after a start), it reads the journal from where the tables end until it
-has reached the journal's very end, and hands over to live batches at that point, without a hole and without a doubt.
+While the database keeps up, the recorder commits the batches that the intake queues. If it did not keep up (it was
+away, or slow), or if it is not known yet how far the tables are (after a start), the recorder reads the journal from
+there to its end. At that point it hands over to live batches, so that no frame is left out and none is committed twice.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Recorder:
         self._moved = asyncio.Event()
         self._working_ns: int | None = None
         self.busy = False
-        """Whether it waits for the disk or the database, and not for work."""
+        """Whether it waits for the disk or the database, and not for new batches."""
         self.turns = 0
         """Grows while the journal is read."""
         self.damages = 0
@@ -123,7 +123,7 @@ class Recorder:
                     )
                     self._fall_back(error.position)
                     self._changes.went_back.tell()
-                except OSError as error:  # of the journal's files: the writer waits for the database by itself
+                except OSError as error:  # raised by the journal's files: the writer itself waits for the database
                     log.error(  # noqa: TRY400  the text says it all
                         "journal_unreadable",
                         reason=str(error),
@@ -148,7 +148,8 @@ class Recorder:
 
     def _fall_back(self, held: Position | None) -> None:
         """Begin again where the tables end: let nothing that is in memory be written, and nothing be deleted."""
-        # No await in here: a live batch that was committed now would move the position past what is missing.
+        # No await in here: a live batch committed in between would move the position past frames that are not in the
+        # tables.
         position = held or BEGINNING
         self._queue.forget()
         self._intake.fall_behind(position, None)
@@ -157,7 +158,7 @@ class Recorder:
 
     async def _start(self) -> None:
         start = await self._starting.find(self._reach, first=not self._placed)
-        self._damaged = False  # of what was read by now the rows are in the tables
+        self._damaged = False  # all rows of frames read so far are in the tables
         if start.records is not None:
             now_ns = self._clock.now_ns()
             await self._commit(Batch(start.records, start.position, now_ns, newest_ns=start.newest_ns))
@@ -178,7 +179,7 @@ class Recorder:
             except TimeoutError:
                 await self._writer.give_sign_of_life(
                     self._clock.now_ns()
-                )  # nothing waits: what came until now is in the tables
+                )  # the queue is empty: all received until now is in the tables
                 continue
             if batch is None:
                 return
@@ -186,7 +187,7 @@ class Recorder:
             self._queue.done(batch)
 
     def drain(self) -> None:
-        """Nothing more will be received: commit what there is and end."""
+        """Commit all that is left and end: nothing more will be received."""
         self._intake.cut()
         self._queue.end()
 
@@ -242,7 +243,8 @@ class Recorder:
             async for batch in self._read_on(position, normaliser):
                 await self._commit(batch)
                 position = batch.position
-            # A commit waits for disks, and meanwhile the journal grows: the last stretch is only parsed.
+            # The journal grows while a commit waits for the disk, so its last part is parsed without committing in
+            # between.
             ahead: list[Batch] = []
             for _ in range(CHASES_MAX):
                 if sum(batch.size for batch in ahead) + self._journal.distance(position) > CHASED_MAX_BYTES:
@@ -261,7 +263,7 @@ class Recorder:
 
     def _hand_over(self, position: Position, normaliser: Normaliser, ahead: list[Batch]) -> bool:
         """Let live batches flow again behind `ahead` and the rest of the journal; False while the disk refuses."""
-        # No await in here: what is received next finds the intake live again.
+        # No await in here: the next frame must find the intake live.
         try:
             self._journal.flush_now()
         except JournalUnwritable:
@@ -276,8 +278,8 @@ class Recorder:
         """Parse what the journal holds by now."""
         try:
             await self._journal.flush()
-        except JournalUnwritable:  # told by the journal, which tries again until it can
-            # What is on the disk already can be committed all the same, and may then give way where that is full.
+        except JournalUnwritable:  # logged by the journal, which tries again until it succeeds
+            # What is on the disk can be committed all the same. On a full disk it may then be deleted to make room.
             if position >= self._journal.written:
                 await self._journal.sync(self._journal.end)
         for batch in self._batches(self._read(position), normaliser, CATCH_UP_CHUNK_BYTES):

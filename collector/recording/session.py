@@ -1,4 +1,4 @@
-"""A live session: what a feed hands over goes to the journal first, and is then parsed into the current batch."""
+"""A live session: each frame goes to the journal first and is then parsed into the current batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Batching(Protocol):
         """Write an entry to the journal's buffer."""
 
     def cut_if_large(self) -> None:
-        """Close the current batch when it has enough rows."""
+        """End the current batch if it has enough rows."""
 
     def now_ns(self) -> int:
         """Return the wall clock's time."""
@@ -80,7 +80,7 @@ class JournalledSession:
 
 
 class StrippedSession(JournalledSession):
-    """A session whose messages also carry what must not be kept; that is taken out before the journal sees them."""
+    """A session whose messages contain private data, which is removed before they go to the journal."""
 
     __slots__ = ("_strip",)
 
@@ -97,7 +97,7 @@ class StrippedSession(JournalledSession):
         return () if kept is None else super().frame(kept, received_ns)
 
     def _not_kept(self, size: int, error: str, received_ns: int) -> None:
-        # Not the error's text, which may quote what must not be kept.
+        # Not the error's text, which may quote the private data.
         note = encode_note(NotKept(size, error))
         self._append(self._session.session_id, Kind.NOTE, received_ns, note)
         self._session.not_kept(size, error, received_ns, self._intake.out)

@@ -1,9 +1,10 @@
-"""Where the tables end, and what of the journal's past is in neither: found out at a start, and after a restore.
+"""Finds out, at a start and after a restore, how far the tables are, and which frames are neither there nor in the
+journal.
 
-The database tells how far the journal is in the tables. Three things can be wrong with that. The journal may have lost
-its end, or be an older copy: the position lies past it. It may be gone: sessions are open in the tables of which it
-knows nothing. And the database may have been restored to a moment so old that the journal no longer holds what came
-next. Each time what is missing is told as gaps.
+The database holds the journal's position. Three things may be wrong with it. The journal may have lost its end, or be
+an older copy: then the position is after its end. The journal may be gone: then sessions are open in the tables that it
+does not know. And the database may have been restored to so old a state that the journal does not hold the following
+frames any more. In each case gaps are opened for what is missing.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ class Start(NamedTuple):
     normaliser: Normaliser
     """Parsers in the state that they had there."""
     records: Records | None
-    """What is to be committed first, at that position; None where the position stands already."""
+    """Records to be committed first, at that position; None where the database has the position already."""
     newest_ns: int = 0
-    """What was received until then is in the tables, or told as missing; 0: as before."""
+    """All received until then (nanoseconds) is in the tables or in gaps; 0: unchanged."""
     skipped: bool = False
-    """Whether the journal no longer holds what the tables lack before it."""
+    """Whether frames before it are in neither the tables nor the journal."""
 
 
 class Starting:
@@ -78,17 +79,17 @@ class Starting:
         self._turn = turn
 
     async def find(self, reach: Callable[[Position], None], *, first: bool) -> Start:
-        """Learn where the tables end and bring parsers into the state that they had there.
+        """Find how far the tables are, and bring parsers into the state that they had there.
 
-        `reach` is told the position as soon as it is known. `first`: this run has committed nothing yet.
+        `reach` is called with the position as soon as it is known. `first`: this run has committed nothing yet.
         """
         held = await self._writer.stored_place()
         if first and not self._journal.last_session:
-            # A new journal knows no session, and our clock may have been set back since those in the tables. Nobody
-            # waits for this: what was opened by now has its number of the clock, to the microsecond.
+            # A new journal does not know the sessions in the tables, and our clock may have been set back since.
+            # Sessions opened meanwhile are not affected: their numbers are the clock's microseconds.
             self._intake.number_after(await self._writer.last_session())
         saved = held.position if held else BEGINNING
-        # What lies in this run's own segments can be in the tables only once this run has put it there.
+        # Frames of this run's own segments are in the tables only if this run has committed them.
         end_lost = saved > (self._journal.begin if first else self._journal.end)
         start = await self._at_the_end(saved) if end_lost else saved
         oldest = await self._oldest()
@@ -127,7 +128,7 @@ class Starting:
         return Start(start, normaliser, out, carried_to_us * 1000, begins_later)
 
     async def _oldest(self) -> int:
-        """Return the oldest segment's number. Where that is this run's first, the disk has to take it before."""
+        """Return the oldest segment's number; waits for the disk where this run's first segment is the oldest."""
         journal = self._journal
         present = numbers(journal.directory)
         if journal.written <= journal.begin and (not present or present[0] >= journal.begin.segment):
@@ -144,12 +145,12 @@ class Starting:
             remedy="the journal has lost its end, or is an older copy; everything that is received from "
             "now on is stored",
         )
-        # Segments that are gone have the numbers of those that this run writes: their counts must not be mixed.
+        # This run reuses the numbers of segments that are gone, and their counts must not be mixed.
         await self._writer.set_aside(begin.segment, f"lost before {begin.segment}")
         return begin
 
     async def _warmed_up(self, start: Position, oldest: int) -> Normaliser:
-        """Return parsers that have seen the segment before: equal trades are told apart by counting."""
+        """Return parsers that have read the segment before: they tell equal trades apart by counting them."""
         normaliser, scratch = self._new_normaliser(), Records()
         for number, record in enumerate(self._read(Position(max(oldest, start.segment - 1), 0), start)):
             apply(record, normaliser, scratch)
@@ -175,23 +176,23 @@ class Starting:
             return source.info().created_ns // 1000
 
     async def _tell_lost(self, held: StoredPlace | None, normaliser: Normaliser, to_us: int, out: Records) -> None:
-        """Tell what the carried sessions have received before the segment that they are carried into."""
+        """Open gaps for what carried sessions received before the oldest segment, into which they are carried."""
         known = await self._writer.known_sessions(normaliser.sessions.keys())
         since_us = 0 if held is None else _certain_us(held)
         for number, session in normaliser.sessions.items():
             if number not in known:
                 out.sessions.append(session.describe())
             elif held is None:
-                continue  # its rows came under another name of the journal
+                continue  # its rows were written under another name of the journal
             from_us = max(session.opened_ns // 1000, since_us)
             if from_us < to_us:
                 normaliser.gaps.lost(session.coverage.keys(), RESTORED, from_us, to_us, out, JOURNAL_BEGINS_LATER)
 
     async def _close_abandoned(self, normaliser: Normaliser, carried_to_us: int, out: Records) -> None:
-        """Close the sessions that are open in the tables and that no journal tells the end of.
+        """Close sessions that are open in the tables and whose end is in no journal.
 
-        What they covered is missing since shortly before the last commit: until `carried_to_us` where a session that
-        is carried by the journal covers it too, else until a later one does.
+        What they covered is missing from shortly before their last commit: until `carried_to_us` where a session that
+        the journal carries covers it too, else until a later session does.
         """
         held = set().union(*(session.coverage.keys() for session in normaliser.sessions.values()))
         for abandoned in await self._abandoned(normaliser):
@@ -205,7 +206,7 @@ class Starting:
             normaliser.gaps.begin([key for key in keys if key not in held], KILLED, JOURNAL_LOST, from_us, out)
 
     async def _take_over(self, normaliser: Normaliser, out: Records) -> None:
-        """Ask for what a collector asked for that is gone: a journal that was lost, or has got another name."""
+        """Take over the wanted streams of a collector that is gone: its journal was lost or renamed."""
         own, taken = [], []
         for wanted, silent_seconds in await self._writer.wanted_streams():
             if silent_seconds is None:
@@ -216,7 +217,7 @@ class Starting:
         normaliser.gaps.wanted = WantedStreams([*own, *taken])
 
     async def _abandoned(self, normaliser: Normaliser) -> list[OpenSession]:
-        """Return the sessions in the tables that are nobody's; waits where it has to be seen whether somebody lives."""
+        """Return the open sessions that no running collector owns; waits where signs of life have to be awaited."""
         ours = normaliser.sessions.keys() | self._intake.normaliser.sessions.keys()
 
         async def others() -> list[OpenSession]:
@@ -231,7 +232,7 @@ class Starting:
 
 
 def _certain_us(held: StoredPlace) -> int:
-    """Return up to when what was received is certainly in the tables."""
+    """Return the time up to which all received frames are certainly in the tables."""
     return held.updated_us - COMMIT_DELAY_MAX_US if held.received_us is None else held.received_us
 
 

@@ -1,4 +1,4 @@
-"""Counters of what happened, for the metrics, the page and the tests. One writer, no locks."""
+"""Counters for the metrics, the status page and the tests. Only the recorder changes them, so there is no lock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Statistics:
         self.tables: dict[str, TableCount] = {}
         self.batches = 0
         self.items = 0
-        """Items in frames as the parsers counted them: what the tables' counts have to add up to."""
+        """Items in frames as the parsers counted them; the counts of the tables have to add up to this."""
         self.last_commit_ns: int | None = None
         self.last_lag_seconds: float | None = None
         self.rows_by_instrument: dict[Instrument, Counter[str]] = {}
