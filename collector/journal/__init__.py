@@ -1,6 +1,6 @@
-"""The journal: every frame received, on disk, before anything is made of it.
+"""The journal: every received frame, on disk before it is parsed.
 
-Imports nothing from the rest of the collector but the root of its errors.
+This package uses nothing of the collector but its model and its base errors.
 """
 
 from collector.journal.budget import Refusal

@@ -1,8 +1,8 @@
-"""What becomes of closed segments: they are compressed, kept, and one day deleted.
+"""Compresses closed segments, and deletes them when they are old enough.
 
-Nothing here is in a hurry, and nothing is deleted on trust: a plain file goes only when its compressed twin has been
-read back from the disk and found equal, and a segment goes only when all its rows are committed. They go when the
-settings have them go, and before that where recording on needs their space; then `keep_least_bytes` of them stay.
+Nothing here is urgent, and nothing is deleted unchecked: a plain file is deleted only after its compressed copy was
+read back from the disk and found equal, and a segment only when all its rows are committed. Segments are deleted when
+the settings say so, and earlier if recording needs their space; then `keep_least_bytes` of them are kept.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Interrupted(Exception):  # noqa: N818  not an error
 
 
 class Archive:
-    """Looks after the closed segments of one directory, on a thread of the caller's."""
+    """Compresses and deletes the closed segments of one directory, in the caller's thread."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Archive:
         self._stop.set()
 
     def tidy(self, active: int, committed: Position) -> int:
-        """Delete what may go, then compress what is left; ``active`` is the segment being written.
+        """Delete segments that may be deleted, then compress the others; ``active`` is the segment being written.
 
         Returns how many segments were deleted.
         """
@@ -89,14 +89,14 @@ class Archive:
                 self._compress(active)
         except Interrupted:
             pass
-        except OSError as error:  # no reason to stop recording; the next round tries again
+        except OSError as error:  # recording goes on; the next round tries again
             _log.error("journal_tidy_failed", error=str(error))
         return deleted
 
     def make_room(self, active: int) -> bool:
-        """Let a disk without space have it back from segments that were committed once; tell whether any went.
+        """Delete segments that are known to be committed, to make room on a full disk; return whether any was deleted.
 
-        Before the database has answered, and for no other reason.
+        Only used before the database has answered.
         """
         try:
             return self._retain(active, BEGINNING) > 0
@@ -107,12 +107,12 @@ class Archive:
     def _remember(self, committed: Position) -> None:
         if committed in (BEGINNING, self._remembered) or self._budget.refused:
             return
-        with contextlib.suppress(OSError):  # what it says now stays true
+        with contextlib.suppress(OSError):  # it holds a lower bound, which stays true
             remember(self._disk, self._directory, committed)
             self._remembered = committed
 
     def _retain(self, active: int, committed: Position) -> int:
-        """Delete what may go, oldest first; return how many that were."""
+        """Delete segments that may be deleted, oldest first; return how many."""
         found = segments(self._directory)
         total = sum(info.bytes for info in found)
         deleted = held_back = 0
@@ -144,13 +144,13 @@ class Archive:
         keep_bytes, keep_days = self._options.keep_bytes, self._options.keep_days
         if keep_bytes is not None and total > keep_bytes:
             return "keep_bytes"
-        # A segment's last record is no younger than the file after it.
+        # A segment's last record is at least as old as the next file.
         if keep_days is not None and 0 < following.created_ns < self._now_ns() - keep_days * _DAY_NS:
             return "keep_days"
         return None
 
     def _in_the_way(self, left: int) -> str | None:
-        """Tell why a segment that may be kept should give way, `left` bytes of them being there after it."""
+        """Return why a segment should be deleted although it may be kept; `left` bytes of segments remain after it."""
         if left < self._options.keep_least_bytes:
             return None
         if self._budget.over_size():
@@ -171,7 +171,8 @@ class Archive:
         for info in segments(self._directory):
             if info.compressed or info.number >= active:
                 continue
-            # Deleting is quicker, and comes first in the next round; and a copy must not take the journal's last space.
+            # Deleting is quicker and comes first in the next round, and a copy must not use up the journal's last
+            # space.
             if self._budget.pressing or not self._budget.has_room_for(info.bytes):
                 return
             try:
@@ -184,7 +185,7 @@ class Archive:
     def _compress_one(self, info: SegmentInfo) -> None:
         target = compressed_path(self._directory, info.number)
         unfinished = target.with_name(target.name + ".tmp")
-        self._disk.unlink(unfinished)  # of an attempt that could not even be tidied up
+        self._disk.unlink(unfinished)  # left by an attempt that could not clean up either
         try:
             with info.path.open("rb", buffering=0) as plain:
                 packed_bytes = self._pack(info, plain, unfinished)

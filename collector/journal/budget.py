@@ -1,15 +1,15 @@
-"""How much of the disk the journal may take, whether that is used up, and whether deleting helps.
+"""Decides how much of the disk the journal may use, whether that is used up, and whether deleting segments helps.
 
-What is not committed can never be deleted, so while the database is away the journal only grows. A disk that is full
-stops more than the journal: an embedded database beside it would not start again. So there are two marks, a size that
-the journal must not exceed and a space that must stay free. At either nothing more is taken in: what is missed then
-is a gap, and the venue's history may give it back. There is room again a quarter before the mark: each line that is
-made anew brings snapshots and repairs, and lines must not come and go.
+Segments that are not committed are never deleted, so that the journal only grows while the database is away. A full
+disk would stop more than the journal: an embedded database on it could not start again. So there are two limits: a size
+that the journal must not exceed, and a space that must stay free. At either of them no more frames are taken in; gaps
+cover what is missed, and the venue's history may fill them. Recording goes on only once a quarter of the limit is free
+again, since each new connection brings snapshots and repairs, and connections should not come and go.
 
-Where the disk itself has no space left, committed segments give way as well, but only as many as are needed for what
-waits to be written. Deleting does not always free anything: a snapshot or a second name of the file keeps its bytes, a
-limit may be another than the disk's. So the free space is looked at after each deletion, and where that has not grown,
-no further segment goes for it until it does.
+Where the disk itself is full, committed segments are deleted too, but only as many as the waiting data needs. Deleting
+does not always free space: a snapshot of the file system or a hard link keeps the bytes, or a quota is the limit. So
+the free space is measured after each deletion, and if it has not grown, no further segment is deleted for it until it
+does.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Doubt(NamedTuple):
 
 
 class Budget:
-    """What one journal may take. `measure` belongs to any one thread at a time, the rest may be asked from all."""
+    """The budget of one journal. `measure` may be called by one thread at a time, everything else by all threads."""
 
     def __init__(self, directory: Path, options: JournalOptions, disk: Disk) -> None:
         self._directory = directory
@@ -85,12 +85,12 @@ class Budget:
 
     @property
     def refused(self) -> bool:
-        """Whether the disk has no space for what waits to be written."""
+        """Whether the disk has no space for the data that waits to be written."""
         return self._needed > 0
 
     @property
     def pressing(self) -> bool:
-        """Whether segments should give way, as far as was measured: nothing else should take space meanwhile."""
+        """Whether segments should be deleted, by the last measurement; meanwhile nothing else should use up space."""
         return self.refused or self.excess() > 0
 
     def measure(self, written: int) -> None:
@@ -111,7 +111,7 @@ class Budget:
     # -- the disk has no space left ----------------------------------------------------------------------------------
 
     def disk_refused(self, needed: int) -> None:
-        """The disk has refused a write for want of space; so many bytes wait to be written."""
+        """Note that the disk has refused a write because it is full; these bytes wait to be written."""
         self._needed = needed + _SPARE_BYTES
 
     def disk_took(self) -> None:
@@ -123,7 +123,7 @@ class Budget:
     # -- what gives way ----------------------------------------------------------------------------------------------
 
     def over_size(self) -> bool:
-        """Whether the journal takes so much that a committed segment should give way."""
+        """Whether the journal is so large that a committed segment should be deleted."""
         used, _ = self._now(0)
         return self._most is not None and used > self._most * (100 - self._percent) // 100
 
@@ -136,7 +136,7 @@ class Budget:
         return self._look() < wanted and self._doubt is None
 
     def has_room_for(self, size: int) -> bool:
-        """Whether a file of that size would leave the disk with what must stay free. Looks at the disk."""
+        """Measure the disk; return whether it could take a file of that size and still keep its reserve free."""
         return self._look() - self._floor >= size
 
     def look(self) -> int:
@@ -159,7 +159,7 @@ class Budget:
         return max(over, short)
 
     def judge(self, written: int) -> bool:
-        """Decide anew whether there is room, `written` bytes having been taken by now; tell whether that changed."""
+        """Decide again whether there is room, after `written` bytes; return whether that has changed."""
         used, free = self._now(written)
         full = (self._most is not None and used >= self._most) or (self._floor > 0 and free < self._floor)
         if self.spent is None:

@@ -1,8 +1,8 @@
-"""How far the journal was in the tables when that was known last, in a small file beside the segments.
+"""Remembers in a small file how far the journal was in the tables, as last known.
 
-A process that begins learns it from the database, which may be away. Where the disk is full by then, segments that were
-committed are what can give way, and this file knows of them. It is a lower bound, and no more than a hint: what it says
-counts only while the disk has no space and the database has not answered. Nothing else is ever deleted on its word.
+A process that starts asks the database for this position, but the database may be away. If the disk is full then, only
+committed segments can be deleted, and this file tells which these are. It holds a lower bound, and is used only while
+the disk is full and the database has not answered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FILE_NAME: Final = "committed"
 
 
 def remembered(directory: Path) -> Position:
-    """Return what was noted last; the beginning where nothing was, or nothing that can be read."""
+    """Return the position in the file; the beginning where there is no file, or none that can be read."""
     try:
         segment, offset = map(int, (directory / FILE_NAME).read_text().split())
     except (OSError, ValueError):
@@ -26,7 +26,7 @@ def remembered(directory: Path) -> Position:
 
 
 def remember(disk: Disk, directory: Path, position: Position) -> None:
-    """Note it: after a crash there is the old file or the new one. Raises OSError."""
+    """Store the position; after a crash the file is the old one or the new one. Raises OSError."""
     path = directory / FILE_NAME
     unfinished = path.with_suffix(".new")
     disk.unlink(unfinished)

@@ -1,7 +1,7 @@
-"""The few calls to the operating system that change anything, behind an interface.
+"""The operating system's calls that write, rename and delete, behind an interface.
 
-Disks fail in ways that cannot be had on request, so everything that writes, renames or deletes in the journal's folder
-gets its disk passed in. Reading uses ordinary files: a failure of it loses nothing.
+Tests need disks that fail, so everything that changes the journal's folder gets its disk as a parameter. Reading uses
+ordinary files, since a failure there loses nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Disk(Protocol):
     """What the journal asks of a disk. Every method raises OSError."""
 
     def create(self, path: Path) -> int:
-        """Open a new file for reading and writing; one of that name must not exist."""
+        """Open a new file for reading and writing; no file of that name may exist."""
         ...
 
     def open(self, path: Path) -> int:
@@ -49,7 +49,7 @@ class Disk(Protocol):
     def replace(self, source: Path, target: Path) -> None: ...
 
     def unlink(self, path: Path) -> None:
-        """Take a name away; one that is not there is no error."""
+        """Delete a file; it is no error if there is none."""
         ...
 
     def sync_directory(self, directory: Path) -> None:
@@ -63,7 +63,7 @@ class Disk(Protocol):
         ...
 
     def release(self) -> None:
-        """Give back what was held for later: nothing more will be asked."""
+        """Close reserved file descriptors; nothing more will be opened."""
         ...
 
 
@@ -131,7 +131,7 @@ class RealDisk:
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTOR_ERRORS or not self._reserve:
                     raise
-                self._give_up()  # somebody may be quicker to take it, hence more than one
+                self._give_up()  # another thread may take the one that was freed, hence more than one
 
     def _refill(self) -> None:
         with suppress(OSError):
@@ -161,7 +161,7 @@ def new_file(path: Path) -> BinaryIO:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, for nobody but this account."""
+    """Make a folder and its missing parents, accessible to this account only."""
     if not path.parent.exists():
         private_folder(path.parent)
     path.mkdir(0o700, exist_ok=True)
@@ -173,7 +173,7 @@ def _strange(directory: Path) -> bool:
 
 
 def write_all(disk: Disk, fd: int, data: bytes | bytearray, offset: int) -> int:
-    """Write all of it at an offset and return how much that is, or raise OSError with some of it written."""
+    """Write all data at an offset and return its size. After an OSError a part may be written."""
     with memoryview(data) as whole:
         done = 0
         while done < len(data):
@@ -185,7 +185,7 @@ def write_all(disk: Disk, fd: int, data: bytes | bytearray, offset: int) -> int:
 
 
 class DirectoryLock:
-    """The right to write into a directory; the kernel gives it back when the process dies."""
+    """The right to write into a directory; the kernel releases it when the process dies."""
 
     def __init__(self, directory: Path) -> None:
         path = directory / "lock"
@@ -201,7 +201,7 @@ class DirectoryLock:
             os.close(self._fd)
             raise JournalLocked(directory, owner) from None
         ours = f"process {os.getpid()}\n".encode()
-        with suppress(OSError):  # it is for people, and a disk may be full
+        with suppress(OSError):  # only people read it, and the disk may be full
             os.pwrite(self._fd, ours, 0)
             os.ftruncate(self._fd, len(ours))
 

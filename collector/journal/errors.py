@@ -1,15 +1,15 @@
 # ruff: noqa: N818  names that say what happened read better where they are caught
-"""What can go wrong with the journal, each with what the operator can do.
+"""The errors of the journal, with texts that tell an operator what to do.
 
 JournalError
     JournalLocked        another process owns the directory
     JournalClosed        used after close
     JournalUnwritable    the disk refuses what has to be written now
-    PayloadTooLarge      a record that could not be read back within bounded memory
-    PositionBeyondEnd    somebody remembers a position that this journal never had
-    DamagedJournal       the reader met something it cannot vouch for
-        CorruptRecord    bytes that are no record, or not the one that was written
-        MissingSegment   a file between two others, or the one asked for, is gone
+    PayloadTooLarge      a record too large to be read back within bounded memory
+    PositionBeyondEnd    a position after the end of the journal: it belongs to another journal
+    DamagedJournal       the reader found damage
+        CorruptRecord    bytes that are no record, or whose checksum is wrong
+        MissingSegment   a file between two others, or the requested one, is missing
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class PayloadTooLarge(JournalError):
 
 
 class PositionBeyondEnd(JournalError):
-    """A position lies after everything that this journal has ever held."""
+    """A position is after the end of this journal."""
 
     def __init__(self, position: tuple[int, int], end: tuple[int, int]) -> None:
         super().__init__(position, end)
@@ -89,7 +89,7 @@ class PositionBeyondEnd(JournalError):
 
 
 class DamagedJournal(JournalError):
-    """The reader met something it cannot vouch for; ``segment`` and ``offset`` say where."""
+    """The reader found damage; ``segment`` and ``offset`` say where."""
 
     def __init__(self, segment: int, offset: int, reason: str) -> None:
         super().__init__(segment, offset, reason)

@@ -1,7 +1,7 @@
-"""Brings what was appended to the disk, in groups, and tells those who wait for it.
+"""Writes appended records to the disk, many at a time, and wakes those who wait for that.
 
-Writes and syncs are made by a thread of its own, one after the other, so that the event loop never waits for a disk. A
-disk that refuses is tried again for ever: what it does not take stays in memory, and `Room` holds the feeds.
+A separate thread writes and syncs, so that the event loop never waits for a disk. After a failure it tries again for
+ever: the data stays in memory, and `Room` holds the feeds back.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def retry_delays() -> Iterator[float]:
 
 
 class Flusher:
-    """Belongs to the event loop's thread, but for the thread that it has."""
+    """Used from the event loop's thread; it owns the thread that writes."""
 
     def __init__(
         self, directory: Path, options: JournalOptions, parts: Parts, delays: Callable[[], Iterator[float]]
     ) -> None:
         self.room = Room(options.buffer_bytes, parts.budget, parts.tail, parts.writer)
         self.tidy = asyncio.Event()
-        """Set when closed segments should be seen to: there is a new one, or some have to give way."""
+        """Set when closed segments should be compressed or deleted: there is a new one, or space is needed."""
         self.freed = asyncio.Event()
         """To be set when some have given way: a disk that had no space is tried again at once."""
         self._directory = directory
@@ -105,7 +105,7 @@ class Flusher:
             self._running = False
 
     async def finish(self) -> None:
-        """Write and sync what is left. Raises JournalUnwritable: the disk refuses, or has not answered for long."""
+        """Write and sync the rest. Raises JournalUnwritable where the disk refuses or does not answer in time."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._try_to_finish()
@@ -119,7 +119,7 @@ class Flusher:
             self._waiting.clear()
 
     def end(self, *, wait: bool) -> None:
-        """Let the thread go, and wait for it to end its work."""
+        """End the thread after its current work."""
         self._thread.shutdown(wait=wait)
 
     async def _try_to_finish(self) -> None:
@@ -140,7 +140,7 @@ class Flusher:
         age_ns = int(options.segment_seconds * 1e9)
         synced_at = measured_at = loop.time()
         while True:
-            # Not an event: the pause is what gathers many records into one write.
+            # A pause, not an event: it collects many records into one write.
             await asyncio.sleep(options.write_interval_s)
             self._tail.expire(age_ns)
             unsynced = self._tail.total_bytes - self._writer.durable_bytes
@@ -157,7 +157,7 @@ class Flusher:
 
     async def _measure(self) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # what was measured before stands, and what was written since is known
+        with contextlib.suppress(OSError):  # the last measurement plus what was written since is good enough
             await loop.run_in_executor(self._thread, self._budget.measure, self._writer.written_bytes)
         if self._budget.pressing:
             self.tidy.set()

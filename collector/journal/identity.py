@@ -1,6 +1,6 @@
-"""Who writes a journal: the name that a database knows it by, and the runs of this data folder.
+"""The identity of a journal: its name in the database, and the runs of this data folder.
 
-A copied data folder has the name of the original. The runs tell the two apart: each start adds a token of its own
+A copied data folder has the same name as the original. The runs tell the two apart: each start adds a random token
 before it writes under the name, so that a copy knows only the runs from before it was made (`collector.store.place`).
 """
 
@@ -40,7 +40,7 @@ class JournalIdentity:
 
     @property
     def token(self) -> str:
-        """This run; noted in the folder before it is told, unless a disk that is full since the start still is."""
+        """The token of this run. It is stored in the folder first, unless the disk has been full since the start."""
         if not self._noted:
             with contextlib.suppress(OSError):
                 self._note_run()
@@ -52,7 +52,7 @@ class JournalIdentity:
         self._noted = True
 
     def rename(self) -> None:
-        """Give the journal a new name: the database then knows nothing of it."""
+        """Give the journal a new name, which the database does not know."""
         self.name = uuid4().hex
         _write(self._folder / "name", self.name + "\n")
 
@@ -71,7 +71,8 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    # Whole and on the disk before anything is committed under it: a lost name would mean writing all again.
+    # The file has to be complete on the disk before anything is committed under the name: without it all would be
+    # written again.
     unfinished = path.with_suffix(".new")
     with new_file(unfinished) as file:
         file.write(text.encode())

@@ -1,8 +1,8 @@
-"""The journal as the rest of the collector sees it.
+"""The journal as the rest of the collector uses it.
 
-Facts first: a frame is recorded before anything is made of it. This module joins the parts: the tail in memory
-gives every record its place, `Flusher` writes and syncs in groups, `Archive` looks after closed segments. It knows
-nothing of venues and never looks into a payload.
+A frame is recorded before it is parsed. This module joins the parts: the tail in memory gives each record its position,
+`Flusher` writes and syncs, `Archive` compresses and deletes closed segments. It knows nothing of venues, and never
+looks into a payload.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ARCHIVE_NICENESS: Final = 15
 
 
 class Journal:
-    """Append-only record of what was received; made by `open`, run by `run`, ended by `close`.
+    """An append-only record of everything received; made by `open`, run by `run`, ended by `close`.
 
-    Its methods belong to one event loop's thread.
+    Its methods may be called only from the event loop's thread.
     """
 
     def __init__(
@@ -74,10 +74,9 @@ class Journal:
         disk: Disk | None = None,
         delays: Callable[[], Iterator[float]] = retry_delays,
     ) -> Journal:
-        """Take the directory, cut a torn tail, and begin a new segment.
+        """Lock the directory, cut off an incomplete end, and begin a new segment.
 
-        Where the disk has no space for that, or fails, it is a `refusal` as on a disk that does so later, and `run`
-        tries on.
+        If the disk is full or fails at that, `refusal` says so, as it does later on, and `run` tries again.
 
         Raises:
             JournalLocked: another process writes there.
@@ -97,7 +96,7 @@ class Journal:
 
     @property
     def recovery(self) -> Recovery | None:
-        """The torn tail that was cut before this process began, if there was one."""
+        """What was cut off the incomplete end at the start; None where nothing was."""
         return self._remains.recovery if self._remains else None
 
     @property
@@ -115,14 +114,14 @@ class Journal:
         self._tail.append(session, kind, received_ns, payload)
 
     def call_to_carry(self, callback: Callable[[int, bytes], bytes]) -> None:
-        """Have `callback` give what a new segment says of each session that is open; it must not append.
+        """Call `callback` for each open session when a segment begins; it returns the payload of the CARRY record.
 
-        It gets the session and the payload of its OPEN record.
+        It gets the session and the payload of its OPEN record, and must not append.
         """
         self._tail.on_carry = callback
 
     def call_when_full(self, callback: Callable[[Position], None]) -> None:
-        """Have `callback` called with a segment's end just before a record begins the next one. It must not append."""
+        """Call `callback` with a segment's end just before a record begins the next segment. It must not append."""
         self._tail.on_full = callback
 
     @property
@@ -131,7 +130,7 @@ class Journal:
         return self._tail.end
 
     def distance(self, position: Position) -> int:
-        """Return how many bytes lie between ``position`` and the end, those of segments that are gone left out."""
+        """Return how many bytes are between ``position`` and the end, without those of deleted segments."""
         end = self._tail.end
         if position.segment == end.segment:
             return end.offset - position.offset
@@ -163,9 +162,9 @@ class Journal:
 
     @property
     def written(self) -> Position:
-        """Up to here a reader, or a restart after the process was killed, finds everything.
+        """The position up to which a reader, or a restart after a kill, finds everything.
 
-        A sync that fails takes back what it was about: what of it the disk holds is unknown until it is written again.
+        After a failed sync it goes back: which of the data the disk holds is unknown until it is written again.
         """
         return self._writer.written
 
@@ -181,7 +180,7 @@ class Journal:
 
     @property
     def committed(self) -> Position:
-        """Up to here the rows are in the database. No segment at or after it is ever deleted."""
+        """The position up to which all rows are in the database. Segments after it are never deleted."""
         return self._committed
 
     @committed.setter
@@ -223,22 +222,22 @@ class Journal:
         await self._flusher.sync(upto)
 
     async def flush(self) -> None:
-        """Return when everything appended so far can be read. Not when it is durable.
+        """Return when everything appended so far can be read; it may not be durable yet.
 
-        Unless a sync fails a moment later, see `written`: then what it was about cannot, until it is written again.
+        If a sync fails afterwards, it cannot be read until it is written again: see `written`.
 
         Raises:
-            JournalUnwritable: the disk refuses at the moment; nothing is lost.
+            JournalUnwritable: the disk refuses at the moment. Nothing is lost.
         """
         await self._flusher.flush()
 
     def flush_now(self) -> None:
-        """Do what `flush` does without giving up control: for a little, where nothing may be appended meanwhile.
+        """Do the same as `flush`, but block the event loop, so that nothing can be appended meanwhile.
 
-        Waits for a write or sync that is under way, two seconds at the most.
+        Blocks for two seconds at most, while a write or sync is running.
 
         Raises:
-            JournalUnwritable: the disk refuses at the moment, or stands still; nothing is lost.
+            JournalUnwritable: the disk refuses at the moment, or does not answer. Nothing is lost.
         """
         self._flusher.flush_now()
 
@@ -251,17 +250,17 @@ class Journal:
         return read_numbers(self.directory, numbers(self.directory), start, end, on_corrupt)
 
     async def run(self) -> None:
-        """Write, sync, compress and delete until cancelled. A disk that refuses is tried again for ever."""
+        """Write, sync, compress and delete until cancelled; after failures tries again for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tidy_up(), name="journal-tidy")
             await self._flusher.run()
 
     async def close(self) -> None:
-        """Write and sync what is left, and give the directory back. `run` must have ended.
+        """Write and sync the rest, and unlock the directory. `run` must have ended.
 
         Raises:
-            JournalUnwritable: after a few attempts the disk still refuses, or it does not answer; what was not written
-            is lost.
+            JournalUnwritable: after a few attempts the disk still refuses, or it does not answer. The unwritten data is
+            lost.
         """
         if self._closed:
             return
@@ -275,7 +274,7 @@ class Journal:
         _log.info("journal_closed", directory=str(self.directory), end=tuple(self.end))
 
     async def _release(self) -> None:
-        """Give the directory back. Threads that a disk holds keep it, and end with the process."""
+        """Unlock the directory. Threads that wait for a disk keep the lock, and end with the process."""
         self._flusher.end(wait=False)
         self._archive_thread.shutdown(wait=False)
         with contextlib.suppress(TimeoutError):
@@ -285,7 +284,7 @@ class Journal:
     def _wait_for_threads(self) -> None:
         self._flusher.end(wait=True)
         self._archive_thread.shutdown()
-        with contextlib.suppress(OSError):  # everything that could be synced has been
+        with contextlib.suppress(OSError):  # everything that could be synced was synced
             self._writer.close()
         self._disk.release()
         self._lock.release()
@@ -303,5 +302,5 @@ class Journal:
 
 
 def _be_nice() -> None:
-    with contextlib.suppress(OSError):  # a courtesy; some sandboxes forbid it
+    with contextlib.suppress(OSError):  # only politeness, which some sandboxes forbid
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ARCHIVE_NICENESS)

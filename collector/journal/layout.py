@@ -1,4 +1,4 @@
-"""The bytes of a segment file: the one place that knows them.
+"""The format of segment files. No other module knows it.
 
 A segment is a header of 32 bytes and then records, one after another:
 
@@ -6,10 +6,10 @@ A segment is a header of 32 bytes and then records, one after another:
     record   payload length u32, crc32 u32, received ns u64, session u64, kind u8, payload
 
 All integers are little-endian. A record's CRC covers its kind, session, time and payload and is seeded with its
-length, so that every bit of the record is under it and one call computes it. A run of zeros, which is what a
-file system leaves after a power cut, is never a record: there is no kind 0.
+length, so that it covers every bit of the record and takes one call. A run of zeros, which file systems may leave
+after a power cut, is never a record: there is no kind 0.
 
-Nothing here touches a file.
+The functions here use no files.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Kind(enum.IntEnum):
     NOTE = 6
     """Any other event; JSON."""
     CARRY = 7
-    """The OPEN record of a session that is still open, again, at the head of a later segment.
+    """Repeats the OPEN record of a session that is still open, at the beginning of a later segment.
 
-    It keeps the time of its OPEN. A session that is not carried into a segment was over before it.
+    It has the time of the OPEN record. A session that is not carried into a segment had ended before it.
     """
 
 
@@ -63,7 +63,7 @@ LAST_SESSION_NOTE: Final = b'{"event":"last session"}'
 
 
 class Record(NamedTuple):
-    """One record and where it lies."""
+    """One record and its position."""
 
     position: Position
     end: Position
@@ -87,7 +87,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def decode_header(raw: bytes) -> Header:
-    """Read a segment's header; raise ValueError, in words for the operator, when it is not one we can read."""
+    """Read a segment's header; raise ValueError, with a text for the operator, where it cannot be read."""
     if len(raw) < HEADER_BYTES:
         raise ValueError("the header is cut short")
     magic, version, number, created_ns, crc = HEADER.unpack_from(raw)

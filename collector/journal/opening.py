@@ -46,7 +46,7 @@ class Parts(NamedTuple):
 
 
 def take(directory: Path, options: JournalOptions, now_ns: Callable[[], int], disk: Disk) -> Parts:
-    """Lock the directory, see to what the last process left, and begin a segment, unless the disk refuses for now.
+    """Lock the directory, repair what the last process left, and begin a segment, unless the disk refuses for now.
 
     Raises:
         JournalLocked: another process writes there.
@@ -81,7 +81,7 @@ def take(directory: Path, options: JournalOptions, now_ns: Callable[[], int], di
 
 
 def _ends(directory: Path, end: Position) -> dict[int, int]:
-    """Return where each segment ends: the last one, which may be torn, where its records do."""
+    """Return the end of each segment; for the last one, which may be incomplete, the end of its records."""
     known = {number: size for number, size in ends(directory).items() if number <= end.segment}
     return known | ({end.segment: end.offset} if end.segment in known else {})
 

@@ -1,7 +1,7 @@
-"""Makes a journal directory fit for writing after whatever stopped the last process.
+"""Repairs a journal directory after the last process was stopped in any way.
 
-Nothing that might be a record is deleted: bytes that are none are moved into a file beside the segment. That is done
-just before the next segment begins: a disk may be full by then, and what the journal holds can be read all the same.
+Nothing is deleted that might be a record: bytes that are no record are moved into a file beside the segment. This is
+done just before the next segment begins, since the disk may be full, and the journal can be read without it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Prepared(NamedTuple):
 
 
 class Remains:
-    """The last file of a process that is gone. May be seen to again and again until the disk lets it be done."""
+    """The last file of an earlier process. Its repair is tried again until the disk allows it."""
 
     def __init__(self, disk: Disk, path: Path, number: int, good: int | None, reason: str, now_ns: int) -> None:
         self.recovery: Recovery | None = None
@@ -74,7 +74,7 @@ class Remains:
 
     @property
     def suspect(self) -> bool:
-        """Whether a sync has failed: of its records, nobody knows which the disk holds."""
+        """Whether a sync has failed, so that it is unknown which of its records the disk holds."""
         return self._file is not None and self._file.suspect
 
     def secure(self) -> None:
@@ -92,7 +92,7 @@ class Remains:
         file.close()
 
     def clear(self) -> None:
-        """Cut what is no record, or move the file away where there is none in it. Raises OSError."""
+        """Cut off bytes that are no record, or move the file away where it has no record. Raises OSError."""
         size = self._path.stat().st_size if self._path.exists() else 0
         if self._good is not None:
             if size > self._good:
@@ -102,7 +102,7 @@ class Remains:
             self._disk.sync_directory(self._path.parent)
             self._told(size)
         else:
-            # A start that recorded nothing leaves nothing behind: its number was never the place of a record.
+            # A run that recorded nothing leaves nothing: no record ever had a position in its segment.
             self._disk.unlink(self._path)
 
     def _cut(self, good: int, size: int) -> None:
@@ -135,13 +135,13 @@ class Remains:
 
 
 def prepare(directory: Path, now_ns: int, disk: Disk) -> Prepared:
-    """Look at what the last process left and say which segment comes next. The caller holds the directory's lock."""
+    """Examine what the last process left, and find the next segment's number. The caller holds the directory's lock."""
     for path in directory.iterdir():
         if path.name.endswith(UNFINISHED_SUFFIXES):
             disk.unlink(path)
     present = numbers(directory)
     if not present:
-        # Not 1: a journal that was wiped must not hand out positions again that a database remembers as committed.
+        # Not 1: a journal that was deleted must not reuse positions that a database has as committed.
         first = max(1, now_ns // 1_000_000_000)
         return Prepared(first, Position(first, 0), None, {}, 0)
     last = present[-1]
@@ -163,21 +163,22 @@ def _end(directory: Path, number: int) -> Position:
 
 
 class _Scanned(NamedTuple):
-    """What a segment holds. `good`: where its last record ends; None where it has none."""
+    """The contents of a segment. `good`: where its last record ends; None where it has none."""
 
     good: int | None
     last_ns: int
     last_session: int
     tells: bool
-    """Whether it says what the last session before it was."""
+    """Whether it holds the number of the last session before it."""
     reason: str
-    """Why what follows the last record is none."""
+    """Why the bytes after the last record are no record."""
 
 
 def _last_session(directory: Path, earlier: list[int], newest: _Scanned | None = None) -> int:
-    """Return the highest number of a session: of the newest segment that knows of any, and of those before it.
+    """Return the highest session number, searching from the newest segment backwards.
 
-    A segment tells the last session before it near its head. Where that is torn away, the one before is looked at, too.
+    A segment holds the number of the last session before it near its beginning. Where that is lost, the segment before
+    is searched too.
     """
     numbers_left, found, last_session, looked_at = reversed(earlier), newest, 0, 0
     while True:
@@ -203,7 +204,7 @@ def _scan(directory: Path, number: int) -> _Scanned:
             last_ns = record.received_ns
             last_session = max(last_session, record.session)
             if record.kind is Kind.NOTE:
-                # A process begins with one, too, under the number of the last session.
+                # A process also begins with one, under the number of the last session.
                 tells = tells or record.payload == LAST_SESSION_NOTE or record.position.offset == HEADER_BYTES
     reason = "the last record is unfinished"
     for damage in damages:

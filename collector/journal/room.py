@@ -1,7 +1,7 @@
-"""Whether there is room for more, and who waits for it.
+"""Knows whether there is room for more frames, and wakes those who wait for it.
 
-Three things can be in the way: memory is full because the disk is behind, the disk budget is used up, or the disk
-refuses. The first passes by itself and feeds are only held; the others are a refusal, for which nobody knows an end.
+There is no room when the memory is full because the disk is slow, when the disk budget is used up, or when the disk
+refuses. The first passes soon, and feeds are only held back. The other two are a refusal, which may last for any time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REMEDIES: Final = {
 
 
 def in_words(error: OSError) -> str:
-    """Return the system's words for an error of a disk, and what can be done about it where that is known."""
+    """Return the system's text for a disk error, and a remedy where one is known."""
     words = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
     remedy = _REMEDIES.get(error.errno or 0)
     return f"{words} ({remedy})" if remedy else words
@@ -57,7 +57,7 @@ class Room:
     @property
     def full(self) -> bool:
         """Whether nothing more should be read for now."""
-        # Asked for every few frames, so it is spelt out.
+        # Called every few frames, hence no calls in here.
         return self.refusal is not None or self._tail.total_bytes - self._writer.durable_bytes >= self._buffer_bytes
 
     @property
@@ -86,7 +86,7 @@ class Room:
             self.fault = fault
             _log.error("journal_disk_fault", error=fault, errno=error.errno, buffered=self._waiting_bytes)
         self._cause = DISK_FAULT
-        # Not for a quota or a limit of a file's size: what they forbid, deleting does not allow.
+        # Not for a quota or a limit on file sizes: deleting segments does not help there.
         if error.errno == errno.ENOSPC:
             self._cause = DISK_FULL
             self._budget.disk_refused(self._waiting_bytes + self._writer.rebuild_bytes)
@@ -105,7 +105,7 @@ class Room:
         return self._tail.total_bytes - self._writer.written_bytes
 
     def judge(self) -> None:
-        """Find out whether there is room, and tell those who wait when that changes."""
+        """Decide whether there is room, and wake those who wait when that changes."""
         budget = self._budget
         if budget.judge(self._tail.total_bytes):
             if budget.spent is not None:
@@ -121,7 +121,7 @@ class Room:
     def _judged(self) -> Refusal | None:
         if self._budget.spent is not None:
             return Refusal(DISK_FULL, self._budget.spent)
-        # Before anything of this process is on the disk, nothing should depend on its memory.
+        # Nothing may depend on this process's memory before its first segment is on the disk.
         if self.fault is not None and (self._buffer_full or not self._writer.begun):
             return Refusal(self._cause, f"the disk refuses the journal: {self.fault}")
         return None

@@ -1,9 +1,9 @@
-"""One segment file while it is being written, and what to do when the disk refuses.
+"""One segment file that is being written, with its handling of disk failures.
 
-A failed or partial write is cut off and made again at the same offset. A failed fsync cannot be made again: the
-kernel reports the error once and may then drop the pages as if they had been written, so that a second fsync
-succeeds and means nothing. Therefore everything since the last good fsync is kept in memory, and after a failure
-the whole file is made anew under the same name: records keep their positions, readers keep the old file.
+A failed or partial write is cut off and repeated at the same offset. A failed fsync cannot be repeated: the kernel
+reports the error once and may then drop the pages as if they had been written, so that a second fsync succeeds without
+meaning anything. So everything since the last good fsync is kept in memory, and after a failure the whole file is
+written again under the same name. Records keep their positions, and readers keep the old file.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _COPY_CHUNK_BYTES: Final = 1 << 20
 
 
 class SegmentFile:
-    """A segment open for writing. Not safe for two threads; `SegmentWriter` sees to that.
+    """A segment open for writing. Not thread-safe; `SegmentWriter` uses it from one thread only.
 
-    `adopted`: it is there, written by a process that did not live to sync it. All of it counts as not synced, and is
+    `adopted`: the file was written by a process that died before it synced it. All of it counts as not synced, and is
     kept in memory until it is.
     """
 
@@ -38,7 +38,7 @@ class SegmentFile:
         self.written = 0
         self.synced = 0
         self.suspect = False
-        """A sync has failed: of what was written since the last good one, nobody knows what the disk holds."""
+        """Whether a sync has failed, so that it is unknown what the disk holds of the data since the last good one."""
         self._disk = disk
         self._named = False
         self._unsynced: list[bytearray] = []
@@ -53,14 +53,14 @@ class SegmentFile:
         return f"<SegmentFile {self.number} {state} written={self.written} synced={self.synced}>"
 
     def write(self, data: bytearray) -> None:
-        """Put all of it at the end, or raise OSError and leave the file as it was."""
+        """Append all of the data, or raise OSError and leave the file as it was."""
         self.mend()
         fd = self._descriptor()
         try:
             write_all(self._disk, fd, data, self.written)
         except OSError:
-            # Should this fail too, nothing is lost: the next attempt writes over the same bytes, and nobody
-            # reads past what has been reported as written.
+            # If this fails too, nothing is lost: the next attempt overwrites the same bytes, and no reader
+            # goes past what has been reported as written.
             with contextlib.suppress(OSError):
                 self._disk.truncate(fd, self.written)
             raise
@@ -84,12 +84,12 @@ class SegmentFile:
         self._settle()
 
     def mend(self) -> None:
-        """Make the file anew where it is suspect, or raise OSError; else nothing happens."""
+        """Write the file again if it is suspect; raises OSError."""
         if self.suspect:
             self._rebuild()
 
     def close(self) -> None:
-        """Close the file; what is not synced is given up."""
+        """Close the file; data that is not synced is dropped."""
         if self._fd is not None:
             fd, self._fd = self._fd, None
             self._disk.close(fd)
@@ -133,7 +133,7 @@ class SegmentFile:
                 self._disk.close(new)
             raise
         self._fd = new
-        with contextlib.suppress(OSError):  # the old file is distrusted already
+        with contextlib.suppress(OSError):  # the old file is not trusted any more
             self._disk.close(old)
         self._disk.sync_directory(self.path.parent)
         self._settle()
@@ -153,7 +153,7 @@ def _make(disk: Disk, path: Path) -> int:
     try:
         return disk.create(path)
     except FileExistsError:
-        # A file without a byte is one of which we were told that it could not be made. Nothing else is ours.
+        # An empty file may be ours, of a creation that was reported as failed. No other file is.
         about = path.lstat()
         if stat.S_ISREG(about.st_mode) and not about.st_size:
             disk.unlink(path)
@@ -163,7 +163,7 @@ def _make(disk: Disk, path: Path) -> int:
 
 
 def _move_aside(disk: Disk, path: Path) -> None:
-    """Let what somebody put in a segment's place not keep us from recording; it is kept under another name."""
+    """Rename whatever has the segment's name, so that it cannot stop the recording."""
     aside = next(
         candidate
         for number in count(1)

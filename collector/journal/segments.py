@@ -1,6 +1,6 @@
-"""The files of a journal directory: their names, what is known of each, and how to open one for reading.
+"""The files of a journal directory: their names, facts about each, and opening one for reading.
 
-A segment is there once, plain or compressed, or for a moment as both; the two hold the same records.
+A segment is stored plain or compressed; for a moment both files exist, with the same records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SUMMARY: Final = struct.Struct(f"<{HEADER_BYTES}sQQ")
 
 
 class SegmentInfo(NamedTuple):
-    """What is known of a segment without reading it all."""
+    """Facts about a segment that are known without reading all of it."""
 
     number: int
     path: Path
@@ -52,12 +52,12 @@ class Summary(NamedTuple):
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """Return where the plain file of that number lies."""
+    """Return the path of a segment's plain file."""
     return directory / f"{number:012d}{PLAIN_SUFFIX}"
 
 
 def compressed_path(directory: Path, number: int) -> Path:
-    """Return where the compressed file of that number lies."""
+    """Return the path of a segment's compressed file."""
     return directory / f"{number:012d}{COMPRESSED_SUFFIX}"
 
 
@@ -72,7 +72,7 @@ def numbers(directory: Path) -> list[int]:
 
 
 def segments(directory: Path) -> list[SegmentInfo]:
-    """Return all segments there, oldest first; one that is deleted meanwhile is left out."""
+    """Return all segments of a directory, oldest first; one that is being deleted may be left out."""
     found = []
     for number in numbers(directory):
         with contextlib.suppress(MissingSegment), SegmentSource.find(directory, number) as source:
@@ -104,10 +104,10 @@ def _read_summary(file: BinaryIO) -> Summary | None:
 
 
 class SegmentSource:
-    """A segment open for reading, whichever way it is stored.
+    """A segment open for reading, plain or compressed.
 
-    It stays readable when the file is compressed, rebuilt or deleted meanwhile. Damage to the compression is no
-    exception here: the bytes end and ``damage`` says why, so that what came before can be used.
+    It stays readable while the file is compressed, rebuilt or deleted. Damage to the compression raises no exception:
+    the bytes end and ``damage`` says why, so that the bytes before can be used.
     """
 
     def __init__(self, path: Path, file: BinaryIO, number: int) -> None:
@@ -129,7 +129,7 @@ class SegmentSource:
     @classmethod
     def find(cls, directory: Path, number: int) -> Self:
         """Open the segment of that number; raise MissingSegment when there is none."""
-        # In this order: the compressed file is there before the plain one goes.
+        # In this order: the compressed file exists before the plain one is deleted.
         for path in (segment_path(directory, number), compressed_path(directory, number)):
             with contextlib.suppress(FileNotFoundError):
                 return cls.of(path, number)
@@ -149,7 +149,7 @@ class SegmentSource:
         self._file.close()
 
     def info(self) -> SegmentInfo:
-        """Return what is known; call it before reading."""
+        """Return the segment's facts; to be called before reading."""
         raw = self._summary.header if self._summary else self._file.read(HEADER_BYTES) if not self.damage else b""
         try:
             created_ns = decode_header(raw).created_ns
@@ -160,20 +160,20 @@ class SegmentSource:
         return SegmentInfo(self.number, self._path, size, created_ns, self._summary is not None, last_ns or None)
 
     def plain_bytes(self) -> int:
-        """Return how long the uncompressed file is; call it before reading. A compressed one without its summary: 0."""
+        """Return the uncompressed size; to be called before reading. 0 for a compressed file without a summary."""
         if self._summary is not None:
             return self._summary.plain_bytes
         return 0 if self.damage else self._file.seek(0, io.SEEK_END)
 
     def header(self) -> Header:
-        """Read the header, the first bytes of the segment; raise ValueError when it is none, or another's."""
+        """Read the header, the first bytes of the segment; raise ValueError where it is none, or of another segment."""
         header = decode_header(self.read(HEADER_BYTES))
         if header.number != self.number:
             raise ValueError(f"the file is segment {header.number} under another name")
         return header
 
     def skip_to(self, offset: int) -> None:
-        """Go on at that offset, which lies ahead."""
+        """Skip forward to an offset."""
         if self._summary is None and not self.damage:
             self._file.seek(offset)
             self._produced = offset

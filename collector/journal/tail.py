@@ -1,8 +1,8 @@
-"""The end of the journal that is still in memory: where every record gets its place.
+"""The end of the journal that is still in memory; here each record gets its position.
 
-Appending happens for every frame received and must not wait for a disk, so the place of a record, and with it the
-change to a new segment, is decided here, at once, and the disk follows later. This module does no I/O and belongs
-to the event loop's thread; only the queue of sealed chunks is shared with the thread that writes.
+Appending happens for every frame and must not wait for a disk. So a record's position, and the change to a new segment,
+are decided here at once, and the disk follows later. This module does no I/O and is used from the event loop's thread;
+only the queue of sealed chunks is shared with the thread that writes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _pack_rest = RECORD_REST.pack
 
 
 class Chunk(NamedTuple):
-    """Whole records, next to each other in one segment; the first chunk of a segment begins with its header."""
+    """Whole records that follow each other in one segment; the first chunk of a segment begins with its header."""
 
     segment: int
     data: bytearray
@@ -51,7 +51,7 @@ class Tail:
         self._segment_bytes = segment_bytes
         self._now_ns = now_ns
         self.on_full: Callable[[Position], None] | None = None
-        """Called with a segment's end when the next record will begin another one, before that record has a place."""
+        """Called with a segment's end before the record that begins the next segment gets its position."""
         self.on_carry: Callable[[int, bytes], bytes] | None = None
         """Called with each session that is open then and the payload of its OPEN; returns the payload of its CARRY."""
         self._open: dict[int, tuple[int, bytes]] = {}
@@ -70,7 +70,7 @@ class Tail:
                 description = self.on_carry(session, description)
             self._buffer += encode_record(session, Kind.CARRY, opened_ns, description)
         if self.ends and self._last_session:
-            # That session may be over, and nothing else in this segment tell of it.
+            # That session may have ended, so that nothing else in this segment would hold its number.
             self._buffer += encode_record(self._last_session, Kind.NOTE, self._last_ns, LAST_SESSION_NOTE)
         self._offset = self._empty_offset = len(self._buffer)
         self._limit = self._segment_bytes - RECORD_BYTES
@@ -92,9 +92,9 @@ class Tail:
         return self._sealed_bytes + len(self._buffer)
 
     def append(self, session: int, kind: Kind, received_ns: int, payload: bytes) -> None:
-        """Put a record at the end; raise, and put nothing, when it cannot be one."""
+        """Append a record; raises, and appends nothing, where the journal is closed or the payload too large."""
         size = len(payload)
-        rest = _pack_rest(received_ns, session, kind) + payload  # one piece is cheaper than two, up to many KB
+        rest = _pack_rest(received_ns, session, kind) + payload  # joining is cheaper than two steps, up to many KB
         if self._offset + size > self._limit:
             self._make_way(size)
         buffer = self._buffer
@@ -126,9 +126,9 @@ class Tail:
             self._open.pop(session, None)
 
     def expire(self, age_ns: int) -> None:
-        """Let the next record begin a new segment when this one has held something for that long.
+        """Let the next record begin a new segment, if this one has held records for that long.
 
-        The change waits for a record so that the end never lies in a file of which nothing has been written.
+        The change waits for a record, so that the end of the journal is never in a file that was not written yet.
         """
         now_ns = self._now_ns()
         if self._offset == self._empty_offset:
@@ -137,7 +137,7 @@ class Tail:
             self._limit = 0
 
     def seal(self) -> None:
-        """Hand what has been appended to the thread that writes."""
+        """Hand the appended records to the thread that writes."""
         if self._buffer:
             self._sealed_bytes += len(self._buffer)
             self.sealed.append(Chunk(self.segment, self._buffer))

@@ -1,7 +1,8 @@
-"""The side of the journal that waits for disks: sealed chunks go into files, in order, and are forced down.
+"""Writes sealed chunks into segment files, in order, and syncs them.
 
-Runs on a thread of its own so that the event loop never waits for a disk. A segment is begun only after the one before
-it is wholly on the disk, be that of the process before: after a crash only the last file can be torn.
+This runs in a separate thread, so that the event loop never waits for a disk. A segment is begun only after the one
+before is completely on the disk, even if an earlier process wrote it: so after a crash only the last file can be
+incomplete.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collector.model import Position
 
 
 class SegmentWriter:
-    """Writes chunks; what it tells of itself may be asked from any thread."""
+    """Writes chunks in one thread; its properties may be read from any thread."""
 
     def __init__(
         self,
@@ -62,24 +63,24 @@ class SegmentWriter:
 
     @property
     def suspect(self) -> bool:
-        """Whether a sync has failed, so that what was written since the one before has to be written again."""
+        """Whether a sync has failed, so that the data since the last good one has to be written again."""
         return self._file is not None and self._file.suspect
 
     @property
     def rebuild_bytes(self) -> int:
-        """What has to be written again beside the chunks, once more space than they take."""
+        """Bytes that have to be written again in addition to the chunks."""
         file = self._file
         if file is not None:
             return file.written if file.suspect else 0
         return self._written.offset if self._remains is not None and self._remains.suspect else 0
 
     def write(self) -> None:
-        """Write all sealed chunks; on OSError what was not written stays queued."""
+        """Write all sealed chunks; after an OSError those not written stay queued."""
         with self._lock:
             self._write()
 
     def write_and_sync(self) -> None:
-        """Write all sealed chunks and return when they are on the disk; on OSError call it again."""
+        """Write all sealed chunks, and return when they are on the disk. After an OSError call it again."""
         with self._lock:
             self._write()
             self._sync()

@@ -1,4 +1,4 @@
-"""Journal records to rows: one entry takes its effect on the parsers, the way that catch-up, recovery and replay go."""
+"""Applies journal records to the parsers, one by one: used by catching up, recovery and replay."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ log = structlog.get_logger()
 
 
 def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
-    """Let one journal record take its effect; events are for the feed alone and are only counted. Never raises.
+    """Apply one journal record. Events are for the feed alone, and are only counted here. Never raises.
 
-    Its bytes are those that were written, by this program or by another version of it: what is not understood goes to
-    quarantine.
+    The record's checksum was right, but another version of the program may have written it: what is not understood is
+    quarantined.
     """
     try:
         _take(record, normaliser, out)
@@ -45,7 +45,7 @@ def apply(record: Record, normaliser: Normaliser, out: Records) -> None:
 
 
 def tell_orphans(normaliser: Normaliser) -> None:
-    """Tell of the frames without a session since the last time: one line for all of a segment."""
+    """Log how many frames without a session there were since the last call: one line for a whole segment."""
     if normaliser.orphans:
         log.error(
             "frames_without_session",
@@ -73,7 +73,7 @@ def _take(record: Record, normaliser: Normaliser, out: Records) -> None:
         case Kind.OPEN:
             _open(record, Carried(orjson.loads(record.payload)), normaliser, out)
         case Kind.CARRY if not session:
-            # Reading began after the session did; its row is in the tables since then.
+            # Reading began after the session, so that its row is in the tables already.
             _open(record, Carried.decode(record.payload), normaliser, Records())
         case Kind.CLOSE:
             reason, cause = Closing.decode(record.payload)

@@ -1,17 +1,17 @@
-"""What the bytes of a journal's entries mean, both ways. The journal itself never looks into them.
+"""What the payloads of journal entries mean, for writing and for reading. The journal itself never looks into them.
 
-| kind of entry | its bytes |
+| kind of entry | its payload |
 |---|---|
-| FRAME | a message of a socket, as it came |
-| REST | `Answer`: a line of JSON that names the request, then the body as it came |
+| FRAME | a socket message, unchanged |
+| REST | `Answer`: a line of JSON that names the request, then the body, unchanged |
 | OPEN | the header of a session, as JSON |
 | CARRY | `Carried`: the same header, at the beginning of a segment |
-| BEAT | nothing: the line was known to be alive |
+| BEAT | nothing; it means that the line was alive |
 | CLOSE | `Closing` |
-| NOTE | one of the notes below; one that is not known here tells nothing |
+| NOTE | one of the notes below; others are ignored |
 
-Journals are read by every later version: fields are added, never renamed, and what an earlier version did not write has
-a default here.
+Journals are read by every later version: fields are added, never renamed, and fields that earlier versions did not
+write have defaults.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def encode_header(header: SessionHeader) -> bytes:
 
 
 class Carried(NamedTuple):
-    """A session that was open when a segment began. `header` is no object where a journal is odd.
+    """A session that was open when a segment began. In a damaged journal `header` may be no JSON object.
 
-    `frames`: how many it had received before. `clock_latest_ns`: the latest time that our clock had shown, where it was
-    set back since; else 0.
+    `frames`: how many frames it had received before. `clock_latest_ns`: the latest time that our clock had shown, if it
+    was set back since; else 0.
     """
 
     header: Any
@@ -74,7 +74,7 @@ class Carried(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """The end of a session; `cause` is that of its gap, where it is not what `reason` would make it."""
+    """The end of a session; `cause` is the cause of its gap, if it cannot be derived from `reason`."""
 
     reason: str
     cause: str | None = None
@@ -95,7 +95,7 @@ class Started(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What the configuration asks of a venue, and whether that is the whole of it."""
+    """The streams that the configuration wants of a venue; `whole`: the list is complete."""
 
     venue: str
     spans: Sequence[Span]
@@ -103,7 +103,7 @@ class Asked(NamedTuple):
 
 
 class ReadSlowly(NamedTuple):
-    """Up to when the session's line was read, while more waits; None: it is read to its end again."""
+    """Up to when the session's line was read while more data waits; None: all of it is read again."""
 
     read_to_ns: int | None
 
@@ -116,7 +116,7 @@ class NotKept(NamedTuple):
 
 
 class ClockSet(NamedTuple):
-    """Our clock was set forward, or back, by so much."""
+    """Our clock was set forward, or back."""
 
     by_ns: int
 
@@ -149,7 +149,7 @@ def encode_note(note: Note) -> bytes:
 
 
 def decode_note(payload: bytes) -> Note | None:
-    """Read a NOTE; None where it tells nothing here: the journal's own, and those of later versions."""
+    """Read a NOTE; None for the journal's own notes and for those of later versions."""
     note = orjson.loads(payload)
     match note.get(_EVENT):
         case "started":

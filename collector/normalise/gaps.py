@@ -1,8 +1,8 @@
-"""Gaps as the journal tells them: from when to when was no session receiving a stream?
+"""Finds gaps from the journal: the times at which no session received a stream.
 
-A gap opens when a session ends, at the last time its line was known to be alive, and closes when a later session has
-the stream's subscription acknowledged, or data of it. What another session receives by then is no gap. Gaps that
-parsers find within a session (lost sequence numbers) and could not close before its end are closed here too.
+A gap begins when a session ends, at the last time that its line was known to be alive. It ends when a later session has
+the stream's subscription acknowledged, or has data of it. Streams that another session receives at that time have no
+gap. Gaps within a session (lost sequence numbers) are found by parsers; those still open at its end are ended here too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Coverage:
             (channel, symbol) for channel, (_, symbols) in self._streams.items() for symbol in symbols
         }
         self.listed: dict[Key, int] = {}
-        """When the newest list of what is polled came, microseconds."""
+        """When the newest list of a polled stream was received, in microseconds."""
 
     def keys(self) -> list[Key]:
         """Everything that this session covers."""
@@ -66,12 +66,15 @@ class Coverage:
         ]
 
     def flowing(self) -> set[Key]:
-        """What this session receives by now: acknowledged or seen on every channel that it has for it."""
+        """The streams that this session receives: acknowledged, or with data, on each of their channels."""
         awaited = {(Instrument(self._venue, symbol), self._streams[channel][0]) for channel, symbol in self._awaited}
         return {key for key in self.keys() if key not in awaited}
 
     def acknowledged(self, events: Sequence[Event], now_us: int) -> list[tuple[Key, int | None]]:
-        """What is covered from now on, as the venue says, and since when where something older came with it."""
+        """Note an acknowledgement.
+
+        Return the streams that are covered from now on, and since when, if older data came along.
+        """
         for event in events:
             if isinstance(event, Acknowledged) and event.since_us is not None and event.channel in self._streams:
                 stream = self._streams[event.channel][0]
@@ -85,7 +88,7 @@ class Coverage:
         ]
 
     def seen(self, parser: Parser) -> list[tuple[Key, int | None]]:
-        """What is covered from now on, since data of it came."""
+        """Note data of a stream; return the streams that are covered from now on."""
         return [
             (key, None)
             for channel, symbol in sorted(self._awaited)
@@ -132,9 +135,9 @@ class Gaps:
         out: Records,
         listed: Mapping[Key, int] = MappingProxyType({}),
     ) -> None:
-        """Nobody receives these any more: since `last_us`, or since the last list of what was polled.
+        """Begin gaps of these streams: since `last_us`, or since the last list of a polled one.
 
-        What is not asked for any more is no gap.
+        Streams that are not wanted any more get no gap.
         """
         for instrument, stream in keys:
             from_us = min(last_us, listed.get((instrument, stream), last_us))
@@ -154,9 +157,9 @@ class Gaps:
                 out.gaps.append(Gap(instrument, stream, from_us, to_us, None, None, cause, reason))
 
     def clock_was_set_back(self, by_us: int, now_us: int, out: Records) -> None:
-        """Our clock shows `now_us`, and less than it did: gaps that began by the old time last in both.
+        """Extend gaps that began before our clock was set back to `now_us`, so that they cover both times.
 
-        Which of the times was right is not known here; the venue's history is asked for both.
+        It is not known which of the two times was right, so that the venue's history is fetched for both.
         """
         for key, gap in list(self._missing.items()):
             if gap.from_us > now_us:
@@ -166,7 +169,7 @@ class Gaps:
                 out.gaps.append(self._missing[key])
 
     def end(self, covered: Iterable[tuple[Key, int | None]], now_us: int, out: Records) -> None:
-        """These are received again, or with a time: what has been since then came as well."""
+        """End gaps of these streams, which are received again; with a time: since then."""
         for key, since_us in covered:
             gap = self._missing.pop(key, None)
             if gap is None:
@@ -187,9 +190,9 @@ class Gaps:
     def ask(
         self, venue: str, spans: Sequence[Span], now_us: int, flowing: Collection[Key], out: Records, *, whole: bool
     ) -> None:
-        """The configuration asks for these streams of a venue, and where `whole` for no others.
+        """Note the wanted streams of a venue; `whole`: it has no others.
 
-        What does not flow by now is missing since it was asked for.
+        Streams that do not flow yet have a gap since the time that they are wanted.
         """
         for key, since_us in self.wanted.ask(venue, spans, out):
             if key not in flowing:
@@ -200,7 +203,7 @@ class Gaps:
             self.end([(key, None) for key in over], now_us, out)
 
     def note(self, found: Sequence[Gap]) -> None:
-        """Remember what a parser found, until it finds the end of it."""
+        """Keep a gap that a parser has found, until it finds its end."""
         for gap in found:
             if gap.to_us is None:
                 self._within[gap.instrument, gap.stream, gap.cause] = gap

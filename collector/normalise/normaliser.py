@@ -1,7 +1,8 @@
-"""From frames to records: one parser a session, the same for live frames, catch-up, recovery and replay.
+"""Turns frames into records, with one parser for each session; the same for live frames, catching up, recovery and
+replay.
 
-It refuses to know sockets, files and the clock. Whatever a parser does with a frame, nothing leaves here but records
-and events: a frame on which a parser raises is quarantined whole, and the count of items stays right.
+It uses no socket, no file and no clock. Whatever a parser does with a frame, only records and events come out: a frame
+on which a parser raises is quarantined whole, and the count of items stays right.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ UNKNOWN_START_NS = 600 * 1_000_000_000
 
 
 class SessionParser:
-    """One session's parser with what is known of the session."""
+    """One session: its parser, and what is known of it."""
 
     __slots__ = (
         "alive_ns",
@@ -71,7 +72,7 @@ class SessionParser:
 
     @property
     def whole_ns(self) -> int:
-        """Up to when nothing is missing: what had come and was not read is lost with the line."""
+        """The time up to which nothing is missing: data that had arrived and was not read is lost with the line."""
         return self.alive_ns if self.behind_ns is None else min(self.alive_ns, self.behind_ns)
 
     def frame(self, payload: bytes, received_ns: int, out: Records) -> Sequence[Event]:
@@ -108,7 +109,10 @@ class SessionParser:
         return events
 
     def not_kept(self, size: int, error: str, received_ns: int, out: Records) -> None:
-        """Count a socket message that could not be stripped: not a byte of it is kept, since some may not be."""
+        """Count a socket message that could not be stripped.
+
+        Nothing of it is kept, since it may contain private data.
+        """
         self.frames += 1
         self.alive_ns = received_ns
         reason = f"{size} bytes not kept: {error} while account data was taken out of them"
@@ -127,7 +131,7 @@ class SessionParser:
         self.gaps.end(self.coverage.seen(self.parser), received_ns // 1000, out)
 
     def _out_of_time(self, payload: bytes, received_ns: int, latest_us: int, out: Records) -> Sequence[Event]:
-        """Parse a socket message while the clock shows less than it has shown."""
+        """Parse a socket message while our clock shows an earlier time than before."""
         known, candles = len(out.gaps), len(out.candles)
         try:
             events = self.parser.frame(payload, received_ns, out)
@@ -146,7 +150,7 @@ class SessionParser:
             _stamp(out, first, latest_us)
 
     def _observe(self, events: Sequence[Event], known: int, received_ns: int, out: Records) -> None:
-        # The first `known` are of frames before this one, and of sessions' ends, which are no parser's finding.
+        # The first `known` gaps are of earlier frames, and of sessions that ended, which parsers do not know.
         self.gaps.note(out.gaps[known:])
         now_us = received_ns // 1000
         self.gaps.end(self.coverage.acknowledged(events, now_us), now_us, out)
@@ -186,7 +190,7 @@ class Normaliser:
         self.sessions: dict[int, SessionParser] = {}
         self.events: Counter[str] = Counter()
         self.segment = 0
-        """The journal's segment that is being read, where it is."""
+        """The segment that is being read, where the journal is read."""
         self.orphans: Counter[int] = Counter()
         """Frames of sessions that are not known, in that segment."""
         self.unreadable: dict[int, str] = {}
@@ -207,9 +211,9 @@ class Normaliser:
         out.sessions.append(session.describe())
 
     def open(self, session_id: int, header: Any, received_ns: int, out: Records) -> SessionParser:
-        """Begin a session of the journal; `header` is the JSON that its OPEN record holds. Never raises.
+        """Begin a session; `header` is the JSON of its OPEN record. Never raises.
 
-        Where no parser can be made of it, everything that the session received goes to quarantine.
+        If no parser can be made for it, all frames of the session are quarantined.
         """
         try:
             session = self.prepare(session_id, SessionHeader.from_json(header), received_ns)
@@ -222,11 +226,11 @@ class Normaliser:
         return session
 
     def close(self, session_id: int, reason: str, received_ns: int, out: Records, cause: str | None = None) -> None:
-        """End a session: from the last time its line was alive, what it covered is missing."""
+        """End a session: what it covered is missing since the last time that its line was alive."""
         self._close(session_id, cause or (STOPPED if reason == STOPPED else DISCONNECT), reason, received_ns, out)
 
     def close_all(self, reason: str, received_ns: int, out: Records) -> None:
-        """End every session: a new run of the daemon has begun, and the last one did not end them."""
+        """End all sessions: a new run of the daemon has begun, and the run before did not end them."""
         for session_id in list(self.sessions):
             self._close(session_id, KILLED, reason, received_ns, out)
 
@@ -240,7 +244,7 @@ class Normaliser:
                 held = set().union(*(one.flowing() for one in others))
                 keys = [key for key in keys if key not in held]
             from_ns = session.whole_ns
-            if from_ns > received_ns:  # set back while nobody watched, as over a restart: how far is not known
+            if from_ns > received_ns:  # set back while the daemon did not run: how far is not known
                 from_ns = received_ns - UNKNOWN_START_NS
             self._gaps.begin(keys, cause, reason, from_ns // 1000, out, session.coverage.listed)
 
@@ -256,13 +260,13 @@ class Normaliser:
             self.ask(venue, (), received_ns, out, whole=True)
 
     def damaged(self, to_ns: int, out: Records) -> None:
-        """Records from before `to_ns` cannot be read: what they may have held is missing since the last good one."""
+        """Begin gaps for records that cannot be read: from the last good one to `to_ns`."""
         for session in self.sessions.values():
             self._gaps.lost(session.coverage.keys(), DAMAGED, session.alive_ns // 1000, to_ns // 1000, out)
 
     @property
     def gaps(self) -> Gaps:
-        """The gaps that are open; may be replaced by what somebody knows better."""
+        """The open gaps; replaced by those of a parser that has read more of the journal."""
         return self._gaps
 
     @gaps.setter
@@ -273,7 +277,7 @@ class Normaliser:
 
     @property
     def shown(self) -> Shown:
-        """What our clock has shown; may be replaced by what somebody knows better."""
+        """What our clock has shown; replaced by that of a parser that has read more of the journal."""
         return self._shown
 
     @shown.setter
@@ -283,7 +287,7 @@ class Normaliser:
             session.shown = known
 
     def clock_was_set(self, by_ns: int, now_ns: int, out: Records) -> None:
-        """Our clock shows `now_ns` and would have shown that less `by_ns`: what is measured by it moves along."""
+        """Adjust what is measured by our clock: it was set to `now_ns`, forward by `by_ns` (negative: back)."""
         if by_ns < 0:
             for session in self.sessions.values():
                 if session.alive_ns > now_ns:
@@ -293,12 +297,12 @@ class Normaliser:
             self._gaps.clock_was_set_back(by_ns // 1000, now_ns // 1000, out)
 
     def note(self, events: Sequence[Event]) -> None:
-        """Count events that nobody acts on."""
+        """Count events that are not acted on here."""
         for event in events:
             self.events[type(event).__name__] += 1
 
     def orphan(self, received_ns: int, payload: bytes, out: Records) -> None:
-        """Quarantine a frame whose session is not known, as after the loss of a segment."""
+        """Quarantine a frame of an unknown session, as after the loss of a segment."""
         if payload:
             self.set_apart("its session is not known", None, received_ns, payload, out)
 
@@ -322,8 +326,8 @@ def _stamp(out: Records, first: int, latest_us: int) -> None:
 
 
 def _quarantine_whole(out: Records, venue: str, error: Exception, payload: bytes, received_ns: int) -> None:
-    # Rows that the parser had made of the frame before it failed are good and stay; the count is taken anew from what
-    # is there, since nobody knows how far the parser had counted.
+    # Rows that the parser made before it failed are good and are kept. The items are counted again from them,
+    # since the parser may have counted more or fewer.
     reason = f"parser failed: {type(error).__name__}: {error}"[:500]
     out.quarantine.append(Quarantined(venue, None, reason, payload, 1, received_ns // 1000))
     out.items = out.rows + sum(bad.items for bad in out.quarantine)

@@ -1,8 +1,8 @@
-"""What our clock has shown. It may be set back, and what came later must still be known to be later.
+"""Keeps the states of candles in order when our clock is set back.
 
-Rows carry the time that the clock showed when they were received, whatever it was. Only candles are compared by it: a
-later state of a bar replaces an earlier one, and a replay must not put an earlier one back. For as long as the clock
-shows less than it has shown before, candles therefore keep that latest time. The journal's order decides among them.
+Each row has the time that our clock showed at its receipt. Only candles are compared by that time: a later state of a
+bar replaces an earlier one, and a replay must not do the opposite. So while the clock shows less than its latest time
+before, candles get that latest time, and among them the order of the journal decides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sessions in a journal that this program cannot read: of an adapter that it lacks, or with a header it cannot use.
+"""Handles sessions that this program cannot read: their adapter is not installed, or their header is not understood.
 
-Their frames are facts all the same. Each is quarantined as it came, and parsed once a program can (`collector
-quarantine parse`); what they would have covered is a gap. Every other session of the journal is read as ever.
+Their frames are quarantined unchanged, and can be parsed later by a program that understands them (`collector
+quarantine parse`). What they would have covered is a gap. All other sessions of the journal are read as usual.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def why(header: Any, error: Exception) -> str:
 
 
 def readable_part(told: Any) -> SessionHeader:
-    """Return a header that has a venue at least, and what the session has to receive as far as that can be read."""
+    """Return a usable header, with a venue at least, and the session's coverage as far as it can be read."""
     known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     texts = {name: value for name in _TEXTS if isinstance(value := known.get(name), str) and value}
     texts = {"venue": UNKNOWN_VENUE, "adapter": UNKNOWN_VENUE} | texts

@@ -1,6 +1,6 @@
-"""What the configuration asks for, as the journal tells it: coverage is measured against that.
+"""Knows from the journal which streams the configuration wants; coverage is measured against that.
 
-A venue that does not answer, or leaves a symbol out, is missed from the moment that it was asked for.
+If a venue does not answer, or lacks a symbol, its streams are missing from the time that they are wanted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collector.model import Instrument, Records, Wanted
 # A stream of an instrument.
 Key = tuple[Instrument, str]
 
-# Since when a stream of some symbols is asked for: nanoseconds by our clock, the stream, the symbols.
+# Since when a stream of some symbols is wanted (nanoseconds by our clock), the stream, and the symbols.
 Span = tuple[int, str, Sequence[str]]
 
 MINUTE_US = 60_000_000
@@ -27,7 +27,7 @@ class WantedStreams:
     def __init__(self, known: Iterable[Wanted] = ()) -> None:
         self._since_us: dict[Key, int] = {}
         self._venues: set[str] = set()
-        """Those of which it is known what is asked for. Versions of before did not journal it."""
+        """Venues whose wanted streams are known; journals of older versions do not hold them."""
         for wanted in known:
             self._since_us[wanted.instrument, wanted.stream] = wanted.from_us
             self._venues.add(wanted.instrument.venue)
@@ -41,7 +41,7 @@ class WantedStreams:
 
     @property
     def venues(self) -> frozenset[str]:
-        """Venues of which it is known what is asked for."""
+        """Venues whose wanted streams are known."""
         return frozenset(self._venues)
 
     def ask(self, venue: str, spans: Iterable[Span], out: Records) -> list[tuple[Key, int]]:
@@ -61,7 +61,7 @@ class WantedStreams:
         return new
 
     def leave_only(self, venue: str, spans: Iterable[Span], now_us: int, out: Records) -> list[Key]:
-        """Ask for nothing else of the venue; return what is not asked for any more."""
+        """Want only these streams of the venue; return those that are not wanted any more."""
         kept = {(Instrument(venue, symbol), stream) for _, stream, symbols in spans for symbol in symbols}
         gone = [key for key in self._since_us if key[0].venue == venue and key not in kept]
         for key in gone:

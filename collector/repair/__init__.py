@@ -1,1 +1,1 @@
-"""Getting back what was missed: the repair of gaps in the daemon, and backfills on request."""
+"""Fetches missing data from the venues' history: repairs of gaps in the daemon, and backfills on request."""

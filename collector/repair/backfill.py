@@ -1,7 +1,8 @@
-"""History on request: the pieces of a backfill, fetched several at a time and noted as they are done.
+"""Runs a backfill: fetches its pieces, several at a time, and notes each one that is stored.
 
-It can be ended at any moment, killed too: what is noted is stored, and the next run leaves it out. Rows are natural, so
-doing a piece again changes nothing. It draws on a part of the venue's rate, as a daemon may be at work beside it.
+It can be ended at any time, even killed: pieces that are noted are stored, and the next run skips them. Storing a piece
+twice changes nothing, because keys are natural. It uses only a part of the venue's rate, since a daemon may be running
+too.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ CALLS_AT_ONCE_MAX = 8
 
 @dataclass
 class Done:
-    """How a backfill stands. `refused` names what the venue will not give, and why."""
+    """The progress of a backfill. `refused` names what the venue refuses to give, and why."""
 
     pieces: int = 0
     gaps: int = 0
     refused: dict[tuple[Instrument, str], str] = field(default_factory=dict)
     trouble: str = ""
-    """Why the venue gives nothing at the moment; empty while it does."""
+    """Why the venue gives nothing at the moment; empty otherwise."""
 
 
 class Backfill:

@@ -1,7 +1,7 @@
-"""A backfill cut into pieces: small enough to lose little when it is ended, large enough to need few calls.
+"""Cuts a backfill into pieces: small enough to lose little when it is ended, large enough to need few calls.
 
-Pieces lie on a grid of time that is the same for every backfill, so that one that overlaps an earlier one finds most of
-its pieces done. Nothing here waits or talks to anybody.
+All backfills are cut at the same times, so that one which overlaps an earlier one finds most of its pieces done. The
+functions here are pure.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collector.venues.adapter import Adapter, Venue, VenueSettings
 # A job is cut into pieces of at least six hours: progress is stored after each.
 CHUNK_MIN_US = 6 * 3_600_000_000
 
-# From and until in microseconds; the end does not belong to it.
+# From and until, in microseconds; the end is exclusive.
 Span = tuple[int, int]
 
 
 class Chunk(NamedTuple):
-    """A piece of one stream of one instrument; `until_us` does not belong to it."""
+    """A piece of one stream of one instrument; `until_us` is exclusive."""
 
     instrument: Instrument
     stream: str
@@ -29,7 +29,7 @@ class Chunk(NamedTuple):
 
 
 def detail(settings: VenueSettings, stream: str, symbol: str) -> str:
-    """Say what of a stream these settings fetch: a backfill of minutes has not fetched hours."""
+    """Return which part of a stream these settings fetch: a backfill of one-minute candles has not fetched hours."""
     if stream != "candles":
         return ""
     converted = getattr(settings, "converted", ())
@@ -50,7 +50,7 @@ def cut(venue: Venue[Any], instruments: Iterable[Instrument], streams: Sequence[
 
 
 def undone(chunks: Iterable[Chunk], done: Mapping[tuple[str, str], Sequence[Span]]) -> list[Chunk]:
-    """Leave out the pieces that lie within a span that is done; `done` is by symbol and stream."""
+    """Return the pieces that are not within a span that is done; `done` is by symbol and stream."""
     return [
         chunk
         for chunk in chunks
@@ -62,7 +62,7 @@ def undone(chunks: Iterable[Chunk], done: Mapping[tuple[str, str], Sequence[Span
 
 
 def calls(venue: Venue[Any], chunk: Chunk, rows_per_second: float) -> int:
-    """Return how many calls a piece takes at least. `rows_per_second`: what is known of the stream, 0 for nothing."""
+    """Return how many calls a piece takes at least; `rows_per_second` is the stream's rate, 0 where it is not known."""
     seconds = (chunk.until_us - chunk.from_us) / 1e6
     page = venue.adapter.history_page
     if chunk.stream == "candles":

@@ -1,4 +1,4 @@
-"""A backfill from beginning to end: what the venue lists, what is left to do, how long it takes, and doing it."""
+"""A backfill from beginning to end: asks what the venue lists, finds what is left, estimates its time, and runs it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far it is."""
+    """How far a backfill is."""
 
     pieces: int
     rows: int
@@ -49,7 +49,7 @@ class Progress(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a backfill did; `refused` names what the venue will not give, and why."""
+    """What a backfill did; `refused` names what the venue refused to give, and why."""
 
     journal: str
     answers: int
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
 
 
 class Job:
-    """One backfill of one venue: `listed`, then `plan`, then `run`, as often as liked within its block."""
+    """One backfill of one venue. Within its block call `listed`, then `plan`, then `run`; each may be repeated."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Job:
         return sorted(self._specs)
 
     async def plan(self, symbols: Sequence[str], streams: Sequence[str], span: Span, *, again: bool) -> list[Estimate]:
-        """Find out what is left of these and what it takes. Raises `DatabaseError`."""
+        """Return what is left to fetch of these, and how long that takes. Raises `DatabaseError`."""
         instruments = [self._specs[symbol].instrument for symbol in symbols]
         chunks = cut(self._venue, instruments, streams, span)
         done = {} if again else await self._table.backfilled(self._venue.name, streams, self._detail)

@@ -1,9 +1,9 @@
-"""The table `gaps` as a repair uses it: what is missing, and what is to become of it.
+"""Reads and updates the table `gaps` for repairs.
 
-The daemon closes gaps by way of its journal, so that tables made again from it know what became of them.
+The daemon closes gaps through its journal, so that tables made again from the journal have them closed too.
 
-One connection, made when it is needed and given up on any failure, so that a database that was away is no special
-case: callers try again. Nothing here talks to a venue.
+There is one connection, made when it is needed and cut after any failure: callers try again, so that a database that
+was away is no special case.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Ledger(Protocol):
         """Return the open gaps of these streams that ended after `earliest_us`, in the order of repair."""
 
     async def hopeless(self, venue: str, streams: Collection[str]) -> list[GapOutcome]:
-        """Return what is to become of the open gaps of all but these streams: they are unrecoverable."""
+        """Return outcomes for the open gaps of all other streams: they are unrecoverable."""
 
     async def begin(self, gap: Missing, now_us: int) -> None:
         """Note that a repair begins."""
 
     async def progress(self, gap: Missing, until_us: int) -> None:
-        """Note how far it has come."""
+        """Store how far the repair of a gap has come."""
 
     async def put_off(self, gap: Missing, reason: str) -> None:
         """Note that a try failed."""
@@ -59,7 +59,10 @@ class Ledger(Protocol):
     async def outcome(
         self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None
     ) -> GapOutcome | None:
-        """Return what is to become of a gap, repaired or lost; `note` goes to its reason. None where it is closed."""
+        """Return the outcome of a gap, repaired or lost; `note` is added to its reason.
+
+        None where it is closed already.
+        """
 
     async def close(self) -> None: ...
 
@@ -106,12 +109,12 @@ class GapTable:
         return rows
 
     async def within(self, instrument: Instrument, stream: str, from_us: int, until_us: int) -> list[Missing]:
-        """Return the gaps of a span that nobody has repaired, those that were given up too."""
+        """Return the gaps of a span that are not repaired, including unrecoverable ones."""
         rows = await self._do("fetch", _SQL["within"], *instrument, stream, from_us, until_us)
         return [_missing(instrument.venue, row) for row in rows]
 
     async def fetching(self, instrument: Instrument, stream: str, from_us: int, until_us: int) -> None:
-        """Note that a backfill begins with a piece, before any of it is stored."""
+        """Store that a backfill begins a piece, before any of its rows are stored."""
         await self._do("execute", _SQL["begin_backfill"], *instrument, stream, from_us, until_us)
 
     async def fetched(self, instrument: Instrument, stream: str, detail: str, from_us: int, until_us: int) -> None:
@@ -121,7 +124,7 @@ class GapTable:
     async def backfilled(
         self, venue: str, streams: Collection[str], detail_of: Callable[[str, str], str]
     ) -> dict[tuple[str, str], list[tuple[int, int]]]:
-        """Return the spans that backfills have stored, by symbol and stream; `detail_of` tells what counts."""
+        """Return the spans that backfills have stored, by symbol and stream; `detail_of` tells which parts count."""
         done: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for symbol, stream, detail, from_us, until_us in await self._do(
             "fetch", _SQL["backfilled"], venue, list(streams)
@@ -131,7 +134,7 @@ class GapTable:
         return done
 
     async def rates(self, venue: str) -> dict[str, float]:
-        """Return how many trades a second each symbol of a venue has had, as far as the newest ones tell."""
+        """Return trades per second of each symbol of a venue, estimated from the newest ones."""
         return {symbol: float(rate) for symbol, rate in await self._do("fetch", _SQL["trade_rates"], venue)}
 
     async def tally(self) -> list[tuple[str, str, int, int]]:

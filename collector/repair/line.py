@@ -1,8 +1,7 @@
-"""What waits for its repair: trades have lanes of their own, and the rest is asked for when they are through.
+"""The queue of stretches to repair: trades first, other streams when they are done.
 
-What a venue allows in a second is little, and a minute without trades costs many calls where a market is busy: candles
-that were asked for at the same time would take them away. They do not wait for ever, though: a gap of trades may be
-days long.
+Venues allow few calls per second, and a missing minute of trades takes many calls in a busy market. Candles fetched at
+the same time would delay them. But other streams do not wait for ever, since a gap of trades may be days long.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Line:
     """Stretches of gaps in the order of their repair: short before long."""
 
     def __init__(self) -> None:
-        # Bounded by the table: each gap is in one of them once.
+        # Bounded by the table: each gap is in one queue at most once.
         self._queues: dict[bool, asyncio.PriorityQueue[tuple[int, int, Stretch]]] = {
             True: asyncio.PriorityQueue(),
             False: asyncio.PriorityQueue(),
@@ -59,13 +58,13 @@ class Line:
         self._queues[trades].put_nowait((stretch.to_us - stretch.done_us, stretch.gaps[0].gap_id, stretch))
 
     async def take(self, *, trades: bool) -> Stretch:
-        """Return the next one, of trades or of the rest; `worked` has to hold it."""
+        """Return the next stretch, of trades or of other streams; call `done` with it afterwards."""
         *_, stretch = await self._queues[trades].get()
         self._at_work += 1
         return stretch
 
     def done(self, stretch: Stretch) -> None:
-        """Nothing more is done for it now; what is left of it was put in again."""
+        """Note that the work on a stretch has ended; what is left of it was put into the queue again."""
         self._at_work -= 1
         if stretch.stream == "trades":
             self._trades -= 1
@@ -75,7 +74,7 @@ class Line:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Something else is asked of the venue's history meanwhile."""
+        """A block in which something else asks for the venue's history."""
         self._at_work += 1
         self._idle.clear()
         try:
@@ -89,7 +88,7 @@ class Line:
             self._idle.set()
 
     async def is_idle(self, longest_seconds: float) -> None:
-        """Return when nothing waits and nothing is worked, or after so many seconds."""
+        """Return when nothing waits and nothing is being repaired, at the latest after these seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_seconds):
                 await self._idle.wait()

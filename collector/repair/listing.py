@@ -13,7 +13,7 @@ _SQL = queries("repair")
 
 
 class Listed(NamedTuple):
-    """A gap; `to_time` None while it lasts, and `seconds` counts until now then."""
+    """A gap. While it lasts, `to_time` is None and `seconds` counts until now."""
 
     gap_id: int
     venue: str
@@ -60,6 +60,6 @@ def like_any(patterns: Sequence[str]) -> list[str]:
 
 
 def like(pattern: str) -> str:
-    """Write a pattern of file names as one of SQL."""
+    """Turn a shell pattern into one for SQL's `like`."""
     escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%").replace("?", "_")

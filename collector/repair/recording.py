@@ -1,8 +1,7 @@
-"""Answers of a venue's history straight into the tables, for a process that is not the daemon.
+"""Stores answers of a venue's history, for a process that is not the daemon.
 
-The daemon's journal is locked while it runs, so these answers get a journal of their own; the parsers and the writer
-are the same. The daemon's position and counts are left alone. A piece is stored when `store` has returned: first
-synced in the journal, then committed.
+The daemon's journal is locked while it runs, so these answers get another journal; parsers and writer are the same. The
+daemon's position and counts are not changed. Once `store` has returned, a piece is synced in the journal and committed.
 """
 
 from __future__ import annotations
@@ -68,10 +67,10 @@ class Recording:
         return sum(count.stored for count in self.counts.values())
 
     def know(self, specs: Sequence[InstrumentSpec]) -> None:
-        """Let the tables have these instruments, whether anything of them is found or not.
+        """Store these instruments, whether anything of them is fetched or not.
 
-        A list of symbols tells less of each than the daemon may have been told, so it is not dated: it stands only
-        where nothing is known yet.
+        A list of symbols has fewer facts of each than the daemon may know. So the facts get no date, which means that
+        they are stored only where nothing is known yet.
         """
         self._out.instruments.extend(spec._replace(received_us=0) for spec in specs)
 

@@ -1,11 +1,12 @@
-"""Fills one venue's gaps from the venue's own history, behind its live work.
+"""Repairs one venue's gaps from the venue's history, beside its live recording.
 
-What is missing is in the table `gaps`, and so is what became of it: nothing is remembered here that a restart would
-lose. Answers go through the journal and the parsers like everything that is received, and a gap counts as repaired only
-when they are in the tables. A long gap is filled an hour at a time and then stands in line again, so that a short one
-that opens meanwhile waits for an hour's worth of trades at the most. Gaps side by side are fetched together.
+Gaps and their outcomes are in the table `gaps`, so that a restart loses nothing. Answers go through the journal and the
+parsers like all frames, and a gap counts as repaired only when they are in the tables. A long gap is filled by the hour
+and queued again after each, so that a short gap never waits for more than an hour's trades. Gaps that follow each other
+closely are fetched together.
 
-A venue that is down is asked again, for ever; only its word that there is nothing to be had ends a gap unrepaired.
+A venue that is down is asked again for ever. A gap is closed without a repair only if the venue says that it does not
+have the data.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ class RepairOptions(NamedTuple):
 
 
 class Repairer:
-    """Runs beside a venue's worker.
+    """Repairs the gaps of one venue beside its worker.
 
-    `rest` gives the worker's client, `committed` returns when everything received until now is in the tables,
-    `settled` is told whenever gaps were closed, as repaired or not.
+    `rest` returns the worker's client. `committed` returns when everything received until now is in the tables.
+    `settled` is called when gaps were closed, as repaired or as unrecoverable.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Repairer:
         self.rows = 0
         """Rows that repairs have found since the start."""
         self.trouble = ""
-        """Why the last try failed; empty once one succeeds."""
+        """Why the last try failed; empty after one that succeeded."""
 
     def __repr__(self) -> str:
         return f"<Repairer {self.venue.name} waiting={self.waiting} repaired={self.repaired} lost={self.lost}>"
@@ -125,11 +126,11 @@ class Repairer:
         return "repairing" if self.waiting else "idle"
 
     def wake(self) -> None:
-        """Look at the table now: it has changed."""
+        """Read the table of gaps now, since it has changed."""
         self._woken.set()
 
     def start_over(self) -> None:
-        """Forget what was read from the table: it is another one now."""
+        """Forget what was read from the table, since another state of the database was restored."""
         self._over.set()
 
     async def run(self) -> None:
@@ -146,11 +147,11 @@ class Repairer:
                             group.create_task(self._work(group, trades=trades), name=lane)
                     await self._look_on()
             except* _StartOver:
-                pass  # what is to be done is read anew
+                pass  # the gaps are read from the table again
             except* DatabaseError as errors:
                 self._trouble("repair_waits_for_database", errors.exceptions[0])
             except* Exception as errors:
-                # A bug of ours: loud, and the end of neither the venue's recording nor the daemon.
+                # A bug of ours: it is logged as such, and ends neither the recording of the venue nor the daemon.
                 log.exception("repair_failed", venue=self.venue.name, reason=str(errors.exceptions[0]))
             finally:
                 self._end_session()
@@ -240,7 +241,7 @@ class Repairer:
             if not error.permanent or error.code in CORRECTABLE_STATUSES:
                 await self._put_off(stretch, error, group)
             elif len(stretch.gaps) > 1:
-                # What it refuses may be true of one of them only: each by itself.
+                # The refusal may concern only one of them: try each alone.
                 for gap in stretch.gaps:
                     self._line.put(Stretch((gap,)))
             else:
@@ -293,7 +294,7 @@ class Repairer:
                 self._end_session()
 
     async def idle(self, longest_seconds: float) -> None:
-        """Return when nothing is being repaired, or after so many seconds."""
+        """Return when nothing is being repaired, at the latest after these seconds."""
         await self._line.is_idle(longest_seconds)
 
     async def _politely(self) -> None:
@@ -302,7 +303,7 @@ class Repairer:
         await self._limiter.acquire()
 
     async def _put_off(self, stretch: Stretch, error: VenueError, group: asyncio.TaskGroup) -> None:
-        # What only a person can put right is not worth a call a minute, which may cost money.
+        # If only a person can correct it, a call each minute is of no use, and may cost money.
         longest = PERMANENT_FAILURE_PAUSE_MAX_SECONDS if error.permanent else BACKOFF_MAX_SECONDS
         _, backoff = self._again.get(stretch.gaps[0].gap_id, (0.0, Backoff(self._random)))
         backoff.longest = longest
@@ -331,7 +332,7 @@ class Repairer:
         for gap, outcome in zip(stretch.gaps, outcomes, strict=True):
             self._held.discard(gap.gap_id)
             self._again.pop(gap.gap_id, None)
-            if outcome is None:  # somebody else has closed it meanwhile
+            if outcome is None:  # it was closed by another process meanwhile
                 continue
             rows = outcome.rows
             self.rows += rows or 0
@@ -368,10 +369,10 @@ class _StartOver(Exception):  # noqa: N818  no error: a way out of all lanes at 
 
 
 def history_header(venue: Venue[Any], purpose: str) -> SessionHeader:
-    """Describe a session that reads history: it covers nothing by itself, so its end is no gap."""
+    """Return the header of a session that fetches history. It covers no stream, so that its end begins no gap."""
     return SessionHeader(venue.name, venue.adapter.name, own=venue.history_header(), worker=f"{venue.name}-{purpose}")
 
 
 def bucket(per_second: float) -> AsyncLimiter:
-    """Return a limiter of one second's worth of calls, or of one call where that takes longer."""
+    """Return a limiter that holds the calls of one second, or one call where the rate is lower."""
     return AsyncLimiter(per_second, 1.0) if per_second >= 1 else AsyncLimiter(1.0, 1.0 / per_second)

@@ -1,4 +1,4 @@
-"""Gaps that lie side by side are asked for together: a line that breaks again and again leaves many short ones."""
+"""Joins gaps that follow each other closely: a connection that breaks again and again leaves many short ones."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Stretch(NamedTuple):
 
     @property
     def done_us(self) -> int:
-        """Up to where it is filled."""
+        """The time up to which it is filled."""
         return self.gaps[0].done_us
 
     @property
     def to_us(self) -> int:
-        """The end of the last one to end."""
+        """The latest end of its gaps."""
         return max(gap.to_us for gap in self.gaps)
 
 
 def stretches(gaps: Iterable[Missing], *, apart_us: int, longest_us: int) -> list[Stretch]:
     """Join gaps of a stream that are at most `apart_us` apart, up to a length of `longest_us`.
 
-    One that is longer by itself, or partly filled, stays alone.
+    A gap that is longer, or partly filled already, is not joined.
     """
     joined: list[list[Missing]] = []
     end_us = 0

@@ -21,7 +21,7 @@ COUNT_INTERVAL_SECONDS = 60.0
 
 
 class GapCount(NamedTuple):
-    """Gaps of one venue and cause: those that are open, and all that were ever recorded."""
+    """Numbers of gaps of one venue and cause: open ones, and all that were ever found."""
 
     venue: str
     cause: str
@@ -30,7 +30,7 @@ class GapCount(NamedTuple):
 
 
 class GapTally:
-    """Asks the table when it has changed, and now and then."""
+    """Counts the gaps in the table, after changes and now and then."""
 
     def __init__(self, table: GapTable, clock: Clock) -> None:
         self._table = table
@@ -62,7 +62,7 @@ class GapTally:
                 self._woken.clear()
                 try:
                     self.counts = tuple(GapCount(*row) for row in await self._table.tally())
-                except DatabaseError as error:  # told by those who cannot do without it
+                except DatabaseError as error:  # the parts that depend on the database log it
                     log.debug("gaps_not_counted", reason=str(error))
                 await self._clock.sleep(COUNT_PAUSE_SECONDS)
                 with contextlib.suppress(TimeoutError):

@@ -1,1 +1,1 @@
-"""Keeps one part's trouble from the others: what fails is told, counted and started again."""
+"""Keeps failures of one part of the daemon from the others: they are logged and counted, and the part is restarted."""

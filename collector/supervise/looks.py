@@ -1,7 +1,7 @@
-"""Looks at the daemon, and those that failed: whoever only watches must never be what ends the recording.
+"""Guards the code that only looks at the daemon, for the status: a bug in it must never end the recording.
 
-A look that fails is a bug. It is told once and not at each of the hundred looks a minute, it is counted, and what it
-was to show is "not known" meanwhile.
+A look that fails is a bug. It is counted, and logged once, not at each of the hundred looks in a minute. Meanwhile what
+it should show is "not known".
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 class Looks:
-    """What is known of failed looks, by the part that was looked at."""
+    """Failed looks, by the part that they were about."""
 
     def __init__(self) -> None:
         self.failing: dict[str, str] = {}
-        """Why a part cannot be looked at."""
+        """Why a part cannot be shown, by its name."""
         self.failures = 0
         """Looks that failed, since the start."""
 
@@ -34,7 +34,7 @@ class Looks:
         return f"<Looks failing={list(self.failing)}>"
 
     def take(self, part: str, look: Callable[[], T], otherwise: T) -> T:
-        """Return what a look gives, or `otherwise` where it fails."""
+        """Return the result of a look, or `otherwise` where it fails."""
         try:
             value = look()
         except Exception as error:  # noqa: BLE001  told by `failed`
@@ -44,7 +44,7 @@ class Looks:
         return value
 
     def failed(self, part: str, error: Exception) -> None:
-        """Take note of a look that failed; it is told unless it failed for the same reason before."""
+        """Count a failed look; it is logged unless it failed for the same reason before."""
         reason = reason_of(error)
         self.failures += 1
         if self.failing.get(part) != reason:
@@ -52,7 +52,7 @@ class Looks:
             log.error("look_failed", part=part, reason=reason, exc_info=error)
 
     def succeeded(self, part: str) -> None:
-        """Forget that a part could not be looked at."""
+        """Note that a part could be shown again."""
         self.failing.pop(part, None)
 
 

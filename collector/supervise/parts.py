@@ -1,7 +1,7 @@
-"""Keeps one part's trouble from the others: what fails is told, counted and started again.
+"""Keeps failures of one part of the daemon from the others: they are logged and counted, and the part is restarted.
 
-A venue's worker must not cost the other venues theirs, and what only watches, repairs or tidies must not cost anybody a
-frame: of the daemon's tasks only the journal and the recorder may end it.
+A failed worker of one venue must not affect the other venues, and a failure in a part that only watches, repairs or
+cleans up must not lose a frame. Only the journal and the recorder may end the daemon.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESTART_PAUSE_MAX_SECONDS: Final = 30.0
 
 
 class Supervised:
-    """A venue's worker with what is known of its failures."""
+    """A venue's worker and its failures."""
 
     def __init__(self, worker: VenueWorker, clock: Clock, random: Random) -> None:
         self.worker = worker
@@ -42,7 +42,8 @@ class Supervised:
             try:
                 await self.worker.run()
             except Exception as error:
-                # A bug of ours, since a worker handles what venues do: loud, and not the end of the other venues.
+                # A bug of ours, since a worker handles all failures of venues: it is logged, and the other venues go
+                # on.
                 if self._clock.monotonic() - started >= STEADY_SECONDS:
                     self._backoff.reset()
                 self.failures += 1
@@ -56,20 +57,20 @@ class Supervised:
 
 
 class Part:
-    """Work beside recording, done again whenever it fails; `work` runs until cancelled, or returns when it is done.
+    """Work beside the recording, which is restarted whenever it fails; `work` runs until cancelled or done.
 
-    A `CollectorError` says that something of the world is not as the part needs it (its port is taken): it is told once
-    and waited for. Any other exception is a bug, told each time.
+    A `CollectorError` means that something outside is not as the part needs it (its port is taken, for example): it is
+    logged once, and tried again. Any other exception is a bug, and is logged each time.
     """
 
     def __init__(self, name: str, work: Callable[[], Awaitable[object]], clock: Clock, random: Random) -> None:
         self.name = name
         self.failures = 0
-        """Bugs that have ended it, since the start."""
+        """How often a bug has ended it since the start."""
         self.waiting = False
-        """Whether it waits for its next start."""
+        """Whether it waits to be restarted."""
         self.when_troubled: Callable[[], object] | None = None
-        """Called when `trouble` is another one."""
+        """Called when `trouble` has changed."""
         self._trouble = ""
         self._work = work
         self._clock = clock
@@ -81,13 +82,13 @@ class Part:
 
     @property
     def trouble(self) -> str:
-        """Why it does not run, or did not run a moment ago; empty while all is well."""
+        """Why it does not run, or did not run a moment ago; empty otherwise."""
         if not self.waiting and self._clock.monotonic() - self._started >= STEADY_SECONDS:
             return ""
         return self._trouble
 
     def well(self) -> None:
-        """Forget the last failure: what the part is for is being done."""
+        """Forget the last failure, since the part works again."""
         self._trouble = ""
 
     async def run(self) -> None:
@@ -131,7 +132,7 @@ class Parts(Mapping[str, Part]):
         self._parts: dict[str, Part] = {}
 
     def add(self, name: str, work: Callable[[], Awaitable[object]]) -> Part:
-        """Make a part, in the place of one with its name; it is started again whenever it fails."""
+        """Make a part, which replaces one of the same name; it is restarted whenever it fails."""
         part = self._parts[name] = Part(name, work, self._clock, self._random)
         return part
 
