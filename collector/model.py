@@ -14,6 +14,7 @@ Conventions, valid for every record:
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 import xxhash
@@ -209,8 +210,16 @@ class Gap(NamedTuple):
     reason: str | None = None
 
 
+class GapState(StrEnum):
+    """What has become of a gap; the values are those of `gaps.state`."""
+
+    OPEN = "open"
+    REPAIRED = "repaired"
+    UNRECOVERABLE = "unrecoverable"
+
+
 class GapOutcome(NamedTuple):
-    """What became of the gap of this instrument, stream, start and cause: `repaired` or `unrecoverable`.
+    """What became of the gap of this instrument, stream, start and cause.
 
     `reason` is the whole of it, of the gap and of its outcome; `rows` is how many a repair found.
     """
@@ -219,7 +228,7 @@ class GapOutcome(NamedTuple):
     stream: str
     from_us: int
     cause: str
-    state: str
+    state: GapState
     reason: str | None
     rows: int | None
     filled_us: int | None

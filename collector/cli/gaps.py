@@ -9,6 +9,7 @@ import typer
 from collector.cli.output.screen import Screen
 from collector.cli.parameters.vocabulary import Limit, Streams, Symbols, Venues
 from collector.cli.shared import ConfigFile, Json, print_json, read_config
+from collector.model import GapState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,8 +27,6 @@ Examples:
 
     collector gaps --all --json | jq '.gaps[] | select(.state == "unrecoverable")'
 """
-
-STATES = ("open", "repaired", "unrecoverable")
 
 
 class Found(NamedTuple):
@@ -60,7 +59,7 @@ def gaps(
     from collector.cli.running import run
     from collector.proof.known import Filter
 
-    one_of("state", state, (*STATES, "all"), "--state")
+    one_of("state", state, (*GapState, "all"), "--state")
     asked = Filter(listed(venue, "--venue"), symbol or [], listed(stream, "--stream"))
     settings = read_config(config, log=not as_json)
     with usage(venue="--venue", symbol="--symbol", stream="--stream"):
@@ -123,7 +122,7 @@ def _tell(found: Found, config: Config) -> None:
 def _summary(shown: int, summary: dict[str, int]) -> str:
     total = summary["total"]
     told = "no gaps" if not total else f"{total:,} gap{'s' if total > 1 else ''}"
-    parts = [f"{summary[name]:,} {name}" for name in (*STATES, "lasting") if summary[name]]
+    parts = [f"{summary[name]:,} {name}" for name in (*GapState, "lasting") if summary[name]]
     return told + (f": {', '.join(parts)}" if parts else "") + (f"; shown: {shown:,}" if shown < total else "")
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from collector.model import GapOutcome, Instrument
+from collector.model import GapOutcome, GapState, Instrument
 from collector.normalise.wanted import Span
 from collector.venues.header import SessionHeader
 
@@ -173,5 +173,5 @@ def _span(row: Sequence[Any]) -> Span:
 
 
 def _outcome(row: Sequence[Any]) -> GapOutcome:
-    venue, symbol, *rest = row
-    return GapOutcome(Instrument(venue, symbol), *rest)
+    venue, symbol, stream, from_us, cause, state, *rest = row
+    return GapOutcome(Instrument(venue, symbol), stream, from_us, cause, GapState(state), *rest)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from collector.model import Gap, GapOutcome, Instrument, Records, Wanted
+from collector.model import Gap, GapOutcome, GapState, Instrument, Records, Wanted
 from collector.normalise.wanted import Key, Span, WantedStreams
 from collector.tables import OF_VENUES
 from collector.venues.events import Acknowledged, Event
@@ -184,7 +184,9 @@ class Gaps:
                 reason = f"the venue's list reached back to {reach:%Y-%m-%dT%H:%M:%SZ}"
                 reason = f"{gap.reason}; {reason}" if gap.reason else reason
                 out.outcomes.append(
-                    GapOutcome(gap.instrument, gap.stream, gap.from_us, gap.cause, "repaired", reason, None, now_us)
+                    GapOutcome(
+                        gap.instrument, gap.stream, gap.from_us, gap.cause, GapState.REPAIRED, reason, None, now_us
+                    )
                 )
 
     def ask(

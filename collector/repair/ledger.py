@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, Protocol
 
-from collector.model import GapOutcome, Instrument
+from collector.model import GapOutcome, GapState, Instrument
 from collector.store.connection import HeldConnection
 from collector.store.dsn import DRIVER_ERRORS, refusals
 from collector.store.errors import DatabaseError, DatabaseUnreachableError
@@ -94,14 +94,15 @@ class GapTable:
     async def outcome(
         self, gap: Missing, now_us: int, *, lost: bool = False, note: str | None = None
     ) -> GapOutcome | None:
-        state, rows = "unrecoverable" if lost else "repaired", await self._found(gap)
+        state = GapState.UNRECOVERABLE if lost else GapState.REPAIRED
+        rows = await self._found(gap)
         found = await self._do("fetch", _SQL["outcome"], gap.gap_id, state, note, now_us, rows, gap.from_us)
         return _outcome(gap.instrument.venue, found[0]) if found else None
 
     async def settle(self, gap: Missing, now_us: int, *, note: str) -> None:
         """Close a gap as repaired here and now; `note` goes to its reason."""
         found = await self._found(gap)
-        await self._do("execute", _SQL["settle"], gap.gap_id, "repaired", note, now_us, found, gap.from_us)
+        await self._do("execute", _SQL["settle"], gap.gap_id, GapState.REPAIRED, note, now_us, found, gap.from_us)
 
     async def _found(self, gap: Missing) -> int | None:
         count = _COUNTS.get(gap.stream)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from collector.model import GapState
 from collector.store.connection import connected
 from collector.store.named import queries
 
@@ -24,7 +25,7 @@ class Listed(NamedTuple):
     seconds: float
     cause: str
     reason: str | None
-    state: str
+    state: GapState
     filled_rows: int | None
     filled_at: datetime | None
     tries: int

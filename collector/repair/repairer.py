@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from random import Random
 from typing import Any, NamedTuple
 
@@ -61,6 +62,12 @@ class RepairOptions(NamedTuple):
 
     max_age_seconds: float | None
     calls_per_second: float
+
+
+class RepairState(StrEnum):
+    IDLE = "idle"
+    REPAIRING = "repairing"
+    WAITING = "waiting"  # the last try failed; it will be tried again
 
 
 class Repairer:
@@ -119,11 +126,11 @@ class Repairer:
         return len(self._held) + len(self._again)
 
     @property
-    def state(self) -> str:
-        """`idle`, `repairing`, or `waiting` for the next try."""
+    def state(self) -> RepairState:
+        """What it does now."""
         if self.trouble:
-            return "waiting"
-        return "repairing" if self.waiting else "idle"
+            return RepairState.WAITING
+        return RepairState.REPAIRING if self.waiting else RepairState.IDLE
 
     def wake(self) -> None:
         """Read the table of gaps now, since it has changed."""

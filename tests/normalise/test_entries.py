@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from collector.model import GapOutcome, Instrument
+from collector.model import GapOutcome, GapState, Instrument
 from collector.normalise.entries import (
     Answer,
     Asked,
@@ -24,7 +24,7 @@ from collector.normalise.entries import (
 from collector.normalise.wanted import Span
 from tests.kit.headers import session_header
 
-OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", "repaired", "5", 9, None)
+OUTCOME = GapOutcome(Instrument("fmfw", "BTCUSDT"), "trades", 1, "disconnect", GapState.REPAIRED, "5", 9, None)
 SPANS: list[Span] = [(1, "trades", ["BTCUSDT"])]
 
 

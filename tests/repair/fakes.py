@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from collector.errors import VenueError
 from collector.feed.rest import RestClient
-from collector.model import GapOutcome, Instrument
+from collector.model import GapOutcome, GapState, Instrument
 from collector.repair.ledger import Missing
 from collector.repair.repairer import Repairer, RepairOptions
 from collector.venues.rest import History, RestAnswer, RestCall
@@ -55,7 +55,7 @@ class Endless(FakeNetwork):
 
 
 def outcome(gap: Missing, state: str, rows: int | None) -> GapOutcome:
-    return GapOutcome(gap.instrument, gap.stream, gap.from_us, "disconnect", state, None, rows, None)
+    return GapOutcome(gap.instrument, gap.stream, gap.from_us, "disconnect", GapState(state), None, rows, None)
 
 
 class Table:
