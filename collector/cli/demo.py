@@ -50,7 +50,7 @@ def demo(
     listen: Annotated[str, typer.Option(help="Address of the status page; port 0 takes a free one.")] = "127.0.0.1:0",
     as_json: Json = False,
 ) -> None:
-    """Record simulated venues into a database of its own, show it live, and prove at the end that nothing was lost.
+    """Record simulated venues into its own database, show it live, and prove at the end that nothing was lost.
 
     At the end every table is compared with what the simulated venues have sent. The exit status is 1 if they differ.
     """
