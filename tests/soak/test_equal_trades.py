@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -139,7 +140,8 @@ async def scene(kind: type[LongPast], dsn: str, folder: Path, trades: int, hours
 
 def shorten_pages(kind: type[LongPast], patch: pytest.MonkeyPatch) -> None:
     if kind.pages_in:
-        patch.setattr(kind.pages_in, SHORT_PAGE)
+        module, _, name = kind.pages_in.rpartition(".")
+        patch.setattr(import_module(module), name, SHORT_PAGE)  # the package has a function of the module's name
 
 
 @pytest.mark.parametrize(
